@@ -1,0 +1,94 @@
+# Every target sets up what it needs: a virtual environment in .venv, made with PYTHON, 3.11 or newer.
+#   make help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTO_BASELINE := baseline/schema
+
+# What each kind of work installs, and which kinds that covers. Stamps remember it, until
+# pyproject.toml changes.
+EXTRAS_runtime :=
+EXTRAS_test := [codegen,test]
+EXTRAS_check := [codegen,test,check,docs]
+EXTRAS_bench := [bench]
+COVERS_test := runtime
+COVERS_check := runtime test
+COVERS_bench := runtime
+installed = $(VENV)/.installed-$(1)
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check generate bench docs clean
+.PHONY: codegen-check proto lint types test-all format baseline
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 100 episodes from another.
+	$(BIN)/python -m rlmesh demo
+
+test: $(call installed,test) ## Run the tests, all but those that ask the package index.
+	$(BIN)/python -m pytest -m "not wheel"
+
+check: codegen-check proto lint types docs test-all ## Run every check that a change must pass.
+
+generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
+	$(BIN)/python -m codegen
+
+bench: $(call installed,bench) ## Measure, and write the numbers that the documentation quotes.
+	$(BIN)/python -m benchmarks
+
+docs: $(call installed,check) ## Build the documentation into site/.
+	rm -rf site
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . site
+	@echo "The documentation stands in site/index.html."
+
+clean: ## Remove whatever the other targets made, the virtual environment too.
+	rm -rf $(VENV) site build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The parts of `make check`.
+
+codegen-check: $(call installed,check) ## Check that generated/ is what the sources give.
+	$(BIN)/python -m codegen --check
+
+proto: $(call installed,check) ## Check the schema's style, and that it breaks nobody.
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf breaking schema --against $(PROTO_BASELINE)
+
+lint: $(call installed,check) ## Check style and format.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(call installed,check) ## Check the types, with both checkers.
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+test-all: $(call installed,check) ## Run every test.
+	$(BIN)/python -m pytest
+
+# What a person runs, and no check does.
+
+format: $(call installed,check) ## Format the code and the schema.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/buf format --write
+
+baseline: ## Freeze the schema as it is now; belongs to a release, see CONTRIBUTING.md.
+	rm -rf $(PROTO_BASELINE)
+	mkdir -p $(PROTO_BASELINE)
+	cp -R schema/rlmesh_api $(PROTO_BASELINE)/
+
+# An interrupted installation leaves no stamp, and the next run goes on from there.
+$(VENV)/.installed-%: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "RLMesh needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another one: make PYTHON=python3.11 $(MAKECMDGOALS)"; \
+	  exit 1; }
+	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --quiet --editable '.$(EXTRAS_$*)'
+	@touch $(foreach kind,$* $(COVERS_$*),$(call installed,$(kind)))

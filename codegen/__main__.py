@@ -1,0 +1,60 @@
+"""The command line of the generator."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from codegen.errors import SourceError
+from codegen.generate import generate
+from codegen.tree import Differences, compare, diff, write
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@click.command(name="python -m codegen")
+@click.option("--check", is_flag=True, help="Write nothing; fail when a file would change.")
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=_ROOT,
+    show_default="this repository",
+    help="The folder that holds schema/, api_metadata.json and generated/.",
+)
+def main(*, check: bool, root: Path) -> None:
+    """Write generated/ from schema/ and api_metadata.json.
+
+    It fails with one line for each problem where the sources are damaged or disagree, and, with
+    --check, for each file in generated/ that is stale, missing or surplus.
+    """
+    try:
+        tree = generate(root)
+    except SourceError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(1)
+    folder = root / "generated"
+    if not check:
+        _report(write(tree, folder), ("wrote", "wrote", "removed"))
+        click.echo(f"generated/ holds {len(tree)} files, as the sources give them.")
+        return
+    differences = compare(tree, folder)
+    _report(differences, ("stale", "missing", "surplus"))
+    for path in differences.stale:
+        click.echo("\n".join(diff(tree, folder, path)))
+    if differences:
+        click.echo("Run `python -m codegen`, and commit what it writes.", err=True)
+        sys.exit(1)
+
+
+def _report(differences: Differences, words: tuple[str, str, str]) -> None:
+    groups = (differences.stale, differences.missing, differences.surplus)
+    for word, paths in zip(words, groups, strict=True):
+        for path in paths:
+            click.echo(f"{word}: generated/{path}")
+
+
+if __name__ == "__main__":
+    main()

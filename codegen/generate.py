@@ -1,0 +1,114 @@
+"""From the sources of truth to the text of every generated file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from codegen import runtime
+from codegen.contract_model import read_contract
+from codegen.descriptors import read_schema
+from codegen.errors import SourceError
+from codegen.formatting import format_python
+from codegen.metadata import Metadata, load_metadata
+from codegen.model import Schema
+from codegen.protoc import run_protoc
+from codegen.render.contract import render_contract
+from codegen.render.metadata_pages import render_api_page, render_spaces_page
+from codegen.render.schema_pages import (
+    render_contract_page,
+    render_errors_page,
+    render_protocol_page,
+)
+from codegen.render.stability import render_stability
+from codegen.rules import offences
+
+Tree = dict[str, str]
+"""The text of every file, by its path under generated/."""
+
+PACKAGE = "rlmesh_api"
+
+_ERROR_CODES = "ErrorCode"
+_ERRORS_MODULE = "rlmesh.errors"
+
+
+def generate(root: Path) -> Tree:
+    """Every file that belongs into generated/.
+
+    Args:
+        root: The repository.
+
+    Raises:
+        SourceError: The sources are damaged, or disagree.
+    """
+    schema_root = root / "schema"
+    metadata = load_metadata(root / "api_metadata.json", schema_root / "api_metadata.schema.json")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        schema = read_schema(run_protoc(schema_root, out))
+        stubs = {
+            path.relative_to(out).as_posix(): path.read_text(encoding="utf-8")
+            for path in out.rglob("*_pb2*")
+        }
+    if problems := offences(schema, metadata):
+        raise SourceError(problems)
+    tree = stubs | _runtime() | _modules(schema, metadata) | _pages(schema, metadata)
+    return dict(sorted((tree | _packages(tree)).items()))
+
+
+def _runtime() -> Tree:
+    """The hand-written modules that the package takes over as they are."""
+    [folder] = runtime.__path__
+    return {
+        f"{PACKAGE}/{path.name}": path.read_text(encoding="utf-8")
+        for path in Path(folder).glob("_*.py")
+        if path.name != "__init__.py"
+    }
+
+
+def _modules(schema: Schema, metadata: Metadata) -> Tree:
+    rendered = {
+        f"{PACKAGE}/contract.py": render_contract(read_contract(schema)),
+        f"{PACKAGE}/stability.py": render_stability(metadata.spaces, metadata.published()),
+    }
+    return {path: format_python(text, path) for path, text in rendered.items()}
+
+
+def _pages(schema: Schema, metadata: Metadata) -> Tree:
+    exports = metadata.published()
+    if _ERROR_CODES not in schema.enums or _ERRORS_MODULE not in exports:
+        raise SourceError([f"the errors page needs the enum {_ERROR_CODES} and {_ERRORS_MODULE}"])
+    return {
+        "docs/api.md": render_api_page(metadata.modules, exports),
+        "docs/contract.md": render_contract_page(read_contract(schema)),
+        "docs/errors.md": render_errors_page(schema.enums[_ERROR_CODES], exports[_ERRORS_MODULE]),
+        "docs/protocol.md": render_protocol_page(schema),
+        "docs/spaces.md": render_spaces_page(metadata.spaces),
+    }
+
+
+def _packages(tree: Tree) -> Tree:
+    """What makes packages of the folders with modules.
+
+    Without it, another package of the same name that stands later on the path wins in silence.
+    """
+    folders = {
+        parent.as_posix()
+        for path in tree
+        if path.endswith(".py")
+        for parent in Path(path).parents
+        if parent.name
+    }
+    markers = {f"{folder}/__init__.py": _STUBS_DOCSTRING for folder in folders}
+    return markers | {f"{PACKAGE}/__init__.py": _PACKAGE_DOCSTRING, f"{PACKAGE}/py.typed": ""}
+
+
+_PACKAGE_DOCSTRING = '''\
+"""The generated half of RLMesh: message stubs, contract classes and stability tables.
+
+Everything in it is written by `python -m codegen`; nothing is edited by hand.
+"""
+'''
+_STUBS_DOCSTRING = (
+    '"""The messages and services of one version of the schema, as protoc writes them."""\n'
+)

@@ -1,0 +1,1 @@
+"""The renderers: pure functions, model in, text out."""

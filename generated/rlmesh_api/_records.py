@@ -1,0 +1,274 @@
+"""What every contract class does: reading and writing JSON data and messages.
+
+A contract class declares its fields and, in `_codecs`, how the values of each field stand in JSON
+and on the wire. All that it does with them is here.
+
+This module lives in codegen/runtime/ and is copied into the generated package; edit it there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from google.protobuf.message import Message
+
+from rlmesh_api._codecs import Codec
+from rlmesh_api._problems import (
+    Problem,
+    WrongType,
+    as_mapping,
+    at_root,
+    describe,
+    key_step,
+    listed,
+)
+
+__all__ = ["Record", "Union", "record"]
+
+M = TypeVar("M", bound=Message)
+
+# A reader of protobuf refuses a message with more than 100 nested ones, and a contract travels
+# inside of another message.
+_DEEPEST_MESSAGE = 99
+_MOST_KEYS = 12
+
+
+class Record(Generic[M]):
+    """A contract class: a frozen mirror of one message.
+
+    A hand-written subclass may have another constructor; reading never calls it.
+    """
+
+    __slots__ = ()
+
+    _message: ClassVar[type[Any]]
+    _codecs: ClassVar[Mapping[str, Codec]]
+
+    def __post_init__(self) -> None:
+        """Check the fields, whoever made the object: a hand-written subclass has its rules here."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return strict JSON data from which `from_dict` makes an equal object.
+
+        Raises:
+            TypeError: A field holds a value of a type that it cannot.
+            ValueError: A field holds a value that it cannot.
+        """
+        with at_root(reading=False):
+            return self._to_json()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Make the object that `to_dict` wrote.
+
+        Raises:
+            ValueError: A key is unknown or missing, or a value is not what its place expects.
+        """
+        with at_root(reading=True):
+            return cls._from_json(data)
+
+    def to_proto(self) -> M:
+        """Return the message from which `from_proto` makes an equal object.
+
+        Raises:
+            TypeError: A field holds a value of a type that it cannot.
+            ValueError: A field holds a value that it cannot.
+        """
+        with at_root(reading=False):
+            message: M = self._to_wire()
+            _check_depth(message)
+        return message
+
+    @classmethod
+    def from_proto(cls, message: M) -> Self:
+        """Make the object that a message describes.
+
+        Raises:
+            ValueError: The message lacks something, or holds what this version does not know.
+        """
+        with at_root(reading=True):
+            return cls._from_wire(message)
+
+    def _to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for name, codec in self._codecs.items():
+            try:
+                data[name] = codec.to_json(getattr(self, name))
+            except Problem as problem:
+                raise problem.inside(key_step(name)) from None
+        return data
+
+    @classmethod
+    def _from_json(cls, data: Any) -> Self:
+        return cls._from_keys(as_mapping(data, f"an object with the keys {listed(cls._codecs)}"))
+
+    @classmethod
+    def _from_keys(cls, data: Mapping[Any, Any]) -> Self:
+        for key in data:
+            if key not in cls._codecs:
+                known = f"no key but {listed(cls._codecs)}"
+                raise Problem(known, f"the key {describe(key)}")
+        values: dict[str, Any] = {}
+        for name, codec in cls._codecs.items():
+            if name in data:
+                try:
+                    values[name] = codec.from_json(data[name])
+                except Problem as problem:
+                    raise problem.inside(key_step(name)) from None
+            elif _is_required(cls._owner(), name):
+                raise Problem(f"the key {describe(name)}", f"only {_keys(data)}")
+        return cls._build(values)
+
+    def _to_wire(self) -> Any:
+        fields: dict[str, Any] = {}
+        for name, codec in self._codecs.items():
+            try:
+                fields[name] = codec.to_wire(getattr(self, name))
+            except Problem as problem:
+                raise problem.inside(key_step(name)) from None
+        return self._message(**fields)
+
+    @classmethod
+    def _from_wire(cls, message: Any) -> Self:
+        return cls._from_fields(message)
+
+    @classmethod
+    def _from_fields(cls, message: Any) -> Self:
+        values: dict[str, Any] = {}
+        for name, codec in cls._codecs.items():
+            try:
+                if not _is_absent(message, name):
+                    values[name] = codec.from_wire(getattr(message, name))
+                else:
+                    _check_default(cls._owner(), name)
+            except Problem as problem:
+                raise problem.inside(key_step(name)) from None
+        return cls._build(values)
+
+    @classmethod
+    def _as_field(cls) -> Codec:
+        def check(value: object) -> Any:
+            if not isinstance(value, cls):
+                raise WrongType(f"a {cls.__name__}", describe(value))
+            return value
+
+        return Codec(
+            lambda value: cls._to_json(check(value)),
+            cls._from_json,
+            lambda value: cls._to_wire(check(value)),
+            cls._from_wire,
+        )
+
+    @classmethod
+    def _build(cls, values: Mapping[str, Any]) -> Self:
+        """Make an object through the generated constructor, whatever the class has of its own."""
+        built = object.__new__(cls)
+        cls._owner().__init__(built, **values)
+        return built
+
+    @classmethod
+    def _owner(cls) -> type[Any]:
+        """The generated class: the one that declares the fields."""
+        return next(base for base in cls.__mro__ if "_codecs" in vars(base))
+
+
+class Union(Record[M]):
+    """A contract class that is one of several, told apart by `kind`.
+
+    The direct subclass stands for the union, its subclasses for the arms. A subclass of an arm
+    takes the arm's place: reading makes objects of it from then on.
+    """
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    _union: ClassVar[type[Any]]
+    _arms: ClassVar[dict[str, type[Any]]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_arms" not in vars(cls):
+            cls._arms[cls.kind] = cls
+
+    def _to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, **super()._to_json()}
+
+    @classmethod
+    def _from_json(cls, data: Any) -> Self:
+        keys = as_mapping(data, "an object with the key 'kind'")
+        if "kind" not in keys:
+            raise Problem("the key 'kind'", f"only {_keys(keys)}")
+        kind = keys["kind"]
+        try:
+            arm = cls._arm(kind if isinstance(kind, str) else None, describe(kind))
+        except Problem as problem:
+            raise problem.inside(".kind") from None
+        fields = {key: keys[key] for key in keys if key != "kind"}
+        return arm._from_keys(fields)  # noqa: SLF001 - a class of its own family
+
+    def _to_wire(self) -> Any:
+        return self._union(**{self.kind: super()._to_wire()})
+
+    @classmethod
+    def _from_wire(cls, message: Any) -> Self:
+        kind: str | None = message.WhichOneof("kind")
+        arm = cls._arm(kind, "none that this version knows" if kind is None else kind)
+        fields = getattr(message, arm.kind)
+        return arm._from_fields(fields)  # noqa: SLF001 - a class of its own family
+
+    @classmethod
+    def _arm(cls, kind: str | None, got: str) -> type[Self]:
+        """The class that stands for an arm now, which this class must be or stand above."""
+        arm = None if kind is None else cls._arms.get(kind)
+        if arm is None or not issubclass(arm, cls):
+            known = (name for name, known in cls._arms.items() if issubclass(known, cls))
+            raise Problem(f"one of the kinds {listed(known)}", got)
+        return arm
+
+
+def record(cls: type[Record[M]]) -> Codec:
+    """A field that holds an object of a contract class."""
+    return cls._as_field()  # pyright: ignore[reportPrivateUsage] - this module's own
+
+
+def _keys(data: Mapping[Any, Any]) -> str:
+    """The keys that came, or the first few of many."""
+    first = listed(describe(key) for key in itertools.islice(data, _MOST_KEYS))
+    return first if len(data) <= _MOST_KEYS else f"{first} and {len(data) - _MOST_KEYS} more"
+
+
+def _is_absent(message: Message, name: str) -> bool:
+    return message.DESCRIPTOR.fields_by_name[name].has_presence and not message.HasField(name)
+
+
+def _is_required(owner: type[Any], name: str) -> bool:
+    """Whether a field of a generated class has no default."""
+    field = owner.__dataclass_fields__[name]
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def _check_default(owner: type[Any], name: str) -> None:
+    if _is_required(owner, name):
+        raise Problem("a value, as the field is required", "none")
+
+
+def _check_depth(message: Message) -> None:
+    depth = _message_depth(message)
+    if depth > _DEEPEST_MESSAGE:
+        raise Problem(f"at most {_DEEPEST_MESSAGE} nested messages", str(depth))
+
+
+def _message_depth(message: Message) -> int:
+    """How many messages stand in each other, this one included."""
+    if all(field.message_type is None for field in message.DESCRIPTOR.fields):
+        return 1
+    deepest = 0
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for child in (value,) if isinstance(value, Message) else value:
+                deepest = max(deepest, _message_depth(child))
+    return deepest + 1

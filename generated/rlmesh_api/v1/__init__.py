@@ -1,0 +1,1 @@
+"""The messages and services of one version of the schema, as protoc writes them."""

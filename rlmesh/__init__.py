@@ -1,0 +1,49 @@
+"""RLMesh: a Gymnasium environment behind an address.
+
+The serving side needs no Gymnasium; the clients import it when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from rlmesh import errors, spaces
+from rlmesh._version import __version__
+from rlmesh.contract import EnvContract
+from rlmesh.errors import RlmeshError
+from rlmesh.server.env_server import EnvServer
+from rlmesh.server.options import ServeOptions
+
+if TYPE_CHECKING:
+    from rlmesh.client.env import RemoteEnv
+    from rlmesh.client.vector_env import RemoteVectorEnv
+
+__all__ = [
+    "EnvContract",
+    "EnvServer",
+    "RemoteEnv",
+    "RemoteVectorEnv",
+    "RlmeshError",
+    "ServeOptions",
+    "__version__",
+    "errors",
+    "spaces",
+]
+
+_LAZY = {
+    "RemoteEnv": "rlmesh.client.env",
+    "RemoteVectorEnv": "rlmesh.client.vector_env",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The command line: `rlmesh`, `python -m rlmesh` and `python -m rlmesh._cli.serve_env`."""

@@ -1,0 +1,134 @@
+"""The commands that ask a served environment: `contract`, `status`, `wait`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from rlmesh._cli import arguments
+from rlmesh._cli.console import make_console, plain
+from rlmesh._cli.contract_table import contract_view
+from rlmesh._cli.failure import failures_on_one_line
+from rlmesh._cli.serve import with_options
+from rlmesh.client.probing import (
+    EndpointStatus,
+    fetch_contract,
+    fetch_status,
+    wait_until_serving,
+)
+from rlmesh.lanes.peer import describe
+from rlmesh_api.v1 import session_pb2
+
+_STATE_STYLES = {"ready": "green", "busy": "yellow", "draining": "red"}
+
+_address = click.argument(
+    "address", metavar="[ADDRESS]", required=False, callback=arguments.endpoint_address
+)
+_timeout = click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=float,
+    default=5.0,
+    show_default=True,
+    callback=arguments.seconds,
+    help="Until when the server must have answered.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, on one line.")
+
+
+@click.command(short_help="Show what a served environment is.")
+@with_options(_address, _as_json, _timeout)
+def contract(*, address: str, as_json: bool, timeout: float) -> None:
+    """Show the contract of the environment that is served at ADDRESS: its spaces and its facts.
+
+    ADDRESS may be left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0, 1 when
+    nobody answers, 2 for wrong usage.
+    """
+    with failures_on_one_line():
+        found, server = fetch_contract(address, timeout)
+    if as_json:
+        click.echo(json.dumps(found.to_dict()))
+        return
+    facts = {"address": address, "server": _introduce(server)}
+    make_console().print(contract_view(found, facts))
+
+
+@click.command(short_help="Show what a server is doing.")
+@with_options(_address, _as_json, _timeout)
+def status(*, address: str, as_json: bool, timeout: float) -> None:
+    """Show what the server at ADDRESS is doing, also while its environment is stuck in a call.
+
+    ADDRESS may be left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0, 1 when
+    nobody answers, 2 for wrong usage.
+    """
+    with failures_on_one_line():
+        found = fetch_status(address, timeout)
+    if as_json:
+        click.echo(json.dumps({"address": address, **_status_dict(found)}))
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("address", Text(address))
+    table.add_row("state", Text(found.state, style=_STATE_STYLES.get(found.state, "")))
+    holder = found.holder
+    table.add_row(
+        "held by",
+        Text(f"{plain(describe(holder))} for {found.held_seconds:.1f} s" if holder else "nobody"),
+    )
+    if found.call:
+        call = (
+            f"{found.call}, number {found.sequence} of its session, for {found.busy_seconds:.1f} s"
+        )
+        table.add_row("in call", Text(plain(call)))
+        table.add_row("at", Text(plain(found.stack.rstrip())))
+    make_console().print(table)
+
+
+@click.command(short_help="Wait until a server serves.")
+@_address
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=float,
+    default=30.0,
+    show_default=True,
+    callback=arguments.seconds,
+    help="How long to wait; however short, it asks once.",
+)
+def wait(*, address: str, timeout: float) -> None:
+    """Wait until the server at ADDRESS serves; it may be started before or after this.
+
+    ADDRESS may be left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0 as soon as
+    the server's health is SERVING, 1 when it is not in time, 2 for wrong usage.
+    """
+    with failures_on_one_line():
+        wait_until_serving(address, timeout)
+
+
+def _introduce(server: session_pb2.Peer) -> str:
+    return f"{describe(server)}, RLMesh {server.version}"
+
+
+def _status_dict(found: EndpointStatus) -> dict[str, Any]:
+    holder = found.holder
+    return {
+        "state": found.state,
+        "call": found.call or None,
+        "sequence": found.sequence or None,
+        "busy_seconds": found.busy_seconds if found.call else None,
+        "stack": found.stack or None,
+        "holder": None
+        if holder is None
+        else {
+            "name": holder.name,
+            "pid": holder.pid,
+            "host": holder.host,
+            "version": holder.version,
+            "seconds": found.held_seconds,
+        },
+    }

@@ -1,0 +1,142 @@
+"""A contract as a person reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rlmesh._cli.console import plain
+from rlmesh.contract import EnvContract
+from rlmesh.spaces import Space
+from rlmesh.spaces.paths import ROOT, child_place
+from rlmesh_api.contract import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    MultiBinarySpace,
+    MultiDiscreteSpace,
+    TextSpace,
+    TupleSpace,
+)
+
+# How many numbers of an array are shown before it is cut.
+_SHOWN = 8
+
+
+def contract_view(contract: EnvContract, facts: dict[str, str]) -> RenderableType:
+    """Two tables: what the environment is, and its spaces.
+
+    Args:
+        contract: The contract.
+        facts: What else there is to say, by name, the address for instance.
+    """
+    about = Table.grid(padding=(0, 2))
+    about.add_column(style="bold cyan", no_wrap=True)
+    about.add_column(overflow="fold")
+    for name, fact in {**_facts(contract), **facts}.items():
+        about.add_row(name, Text(plain(fact)))
+    return Group(about, _spaces(contract))
+
+
+def _facts(contract: EnvContract) -> dict[str, str]:
+    facts = {"environment": contract.id}
+    if contract.vector:
+        facts["lanes"] = str(contract.num_envs)
+        mode = contract.autoreset_mode
+        facts["autoreset"] = mode.value.replace("_", " ") if mode else "not told"
+    facts["render mode"] = contract.render_mode or "none"
+    if contract.spec is not None:
+        spec = contract.spec
+        limit, threshold = spec.max_episode_steps, spec.reward_threshold
+        facts["episode"] = f"at most {limit} steps" if limit else "no limit of steps"
+        if threshold is not None:
+            facts["solved at"] = f"a return of {threshold:g}"
+        if spec.kwargs:
+            facts["made with"] = _as_json(spec.kwargs)
+    if contract.metadata:
+        facts["metadata"] = _as_json(contract.metadata)
+    return facts
+
+
+def _spaces(contract: EnvContract) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", style="bold cyan", no_wrap=True)
+    table.add_column("place", overflow="fold")
+    table.add_column("space", style="green", no_wrap=True)
+    table.add_column("shape", no_wrap=True)
+    table.add_column("dtype", no_wrap=True)
+    table.add_column("values", overflow="fold")
+    lane = " of a lane" if contract.vector else ""
+    trees = {
+        f"observation{lane}": contract.observation_space,
+        f"action{lane}": contract.action_space,
+    }
+    for title, space in trees.items():
+        for place, kind, *cells in _rows(space, ROOT):
+            table.add_row(title, Text(plain(place)), kind, *(Text(plain(cell)) for cell in cells))
+            title = ""  # noqa: PLW2901 - the title stands in the first row of its tree
+    return table
+
+
+def _rows(space: Space, place: str) -> Iterator[tuple[str, str, str, str, str]]:
+    """Place, kind, shape, dtype and values of a space and of every space in it."""
+    yield (place, *_cells(space))
+    if isinstance(space, TupleSpace):
+        for index, child in enumerate(space.spaces):
+            yield from _rows(child, child_place(place, index))
+    elif isinstance(space, DictSpace):
+        for entry in space.entries:
+            yield from _rows(entry.space, child_place(place, entry.key))
+
+
+def _cells(space: Space) -> tuple[str, str, str, str]:
+    match space:
+        case BoxSpace():
+            return "Box", str(space.shape), space.dtype.value, _range(space.low, space.high)
+        case DiscreteSpace():
+            last = space.start + space.n - 1
+            return "Discrete", "()", space.dtype.value, f"{space.start} to {last}"
+        case MultiBinarySpace():
+            return "MultiBinary", str(space.shape), "int8", "0 or 1"
+        case MultiDiscreteSpace():
+            pairs = zip(*_level(space.start, space.nvec), strict=True)
+            ends = [start + n - 1 for start, n in pairs]
+            return "MultiDiscrete", str(space.shape), space.dtype.value, _range(space.start, ends)
+        case TextSpace():
+            charset = "any characters" if space.charset is None else f"of {space.charset!r}"
+            return "Text", "", "", f"{space.min_length} to {space.max_length} {charset}"
+        case TupleSpace():
+            return "Tuple", "", "", f"{len(space.spaces)} spaces"
+        case DictSpace():
+            return "Dict", "", "", f"{len(space.entries)} spaces"
+        case _:
+            return space.kind, "", "", ""
+
+
+def _level(*columns: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """The columns at one length; a single number holds for every element."""
+    length = max(map(len, columns))
+    return [column * length if len(column) == 1 else column for column in columns]
+
+
+def _range(low: Sequence[int | float], high: Sequence[int | float]) -> str:
+    return f"{_numbers(low)} to {_numbers(high)}" if low else "no elements"
+
+
+def _numbers(values: Sequence[int | float]) -> str:
+    shown = [str(v) if isinstance(v, int) else f"{v:.6g}" for v in values[:_SHOWN]]
+    if len(set(values)) == 1:
+        return shown[0]
+    if len(values) > _SHOWN:
+        shown.append(f"… {len(values) - _SHOWN} more")
+    return f"[{', '.join(shown)}]"
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)

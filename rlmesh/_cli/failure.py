@@ -1,0 +1,39 @@
+"""Failures as the command line shows them: one line, exit code 1."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Generator
+
+import click
+
+from rlmesh.errors import RemoteEnvError, RlmeshError
+
+
+class LoadError(Exception):
+    """The environment could not be made; the cause says why."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message on one line."""
+    if isinstance(error, RemoteEnvError):
+        text = f"the environment raised {error.exception_type}: {error.exception_message}"
+    else:
+        text = str(error)
+    return " ".join(text.split())
+
+
+@contextlib.contextmanager
+def failures_on_one_line(*, verbose: bool = False) -> Generator[None]:
+    """Ends the command with exit code 1 and one line when RLMesh or a load fails inside of this.
+
+    Args:
+        verbose: Whether to show the traceback too.
+    """
+    try:
+        yield
+    except (RlmeshError, LoadError, OSError) as error:
+        if verbose:
+            traceback.print_exception(error)
+        raise click.ClickException(one_line(error)) from error

@@ -1,0 +1,115 @@
+"""Makes the environment that the command line names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rlmesh._cli.failure import LoadError, one_line
+from rlmesh._cli.signals import EndedBySignal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvRequest:
+    """The environment that the command line names.
+
+    Attributes:
+        name: An id that Gymnasium knows, `package:id`, or `module:callable`.
+        kwargs: The keyword arguments to make it with.
+        imports: Packages to import first, so that they register their environments.
+        num_envs: How many lanes; None for a single environment.
+        vectorization_mode: `sync` or `async`, where there are lanes.
+    """
+
+    name: str
+    kwargs: dict[str, Any]
+    imports: tuple[str, ...] = ()
+    num_envs: int | None = None
+    vectorization_mode: str = "sync"
+
+
+def load(request: EnvRequest) -> Any:
+    """Makes the environment.
+
+    Raises:
+        LoadError: If a package cannot be imported, nothing of that name is there, or making it
+            fails, whatever it raises.
+    """
+    _see_working_directory()
+    for package in request.imports:
+        _import(package)
+    module, _, attribute = request.name.partition(":")
+    # What follows the colon of `package:id` is an id, with a version or a namespace.
+    if attribute and all(part.isidentifier() for part in attribute.split(".")):
+        factory = _callable(module, attribute)
+        return _explained(f"making {request.name}", lambda: _call(factory, request))
+    return _explained(f"making {request.name}", lambda: _make(request))
+
+
+def _make(request: EnvRequest) -> Any:
+    # The serving side needs Gymnasium for its ids only.
+    import gymnasium
+
+    if request.num_envs is None:
+        return gymnasium.make(request.name, **request.kwargs)
+    return gymnasium.make_vec(
+        request.name,
+        request.num_envs,
+        vectorization_mode=request.vectorization_mode,
+        **request.kwargs,
+    )
+
+
+def _call(factory: Callable[..., Any], request: EnvRequest) -> Any:
+    if request.num_envs is None:
+        return factory(**request.kwargs)
+    from gymnasium.vector import (
+        AsyncVectorEnv,
+        SyncVectorEnv,
+    )
+
+    make_lanes = AsyncVectorEnv if request.vectorization_mode == "async" else SyncVectorEnv
+    return make_lanes([lambda: factory(**request.kwargs)] * request.num_envs)
+
+
+def _callable(module: str, attribute: str) -> Callable[..., Any]:
+    found: Any = _import(module)
+    for part in attribute.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise LoadError(
+                f"the module {module} has no {attribute}; an environment is named by its id or as "
+                f"module:callable"
+            ) from None
+    if not callable(found):
+        raise LoadError(
+            f"{module}:{attribute} is no callable but a {type(found).__name__}; name a function "
+            f"or class that makes the environment"
+        )
+    factory: Callable[..., Any] = found
+    return factory
+
+
+def _import(name: str) -> Any:
+    return _explained(f"importing {name}", lambda: importlib.import_module(name))
+
+
+def _explained(doing: str, work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except EndedBySignal:
+        raise
+    except BaseException as error:  # SystemExit of an environment's code too
+        kind = type(error).__name__
+        reason = one_line(error)
+        raise LoadError(f"{doing} failed: {kind}{': ' if reason else ''}{reason}") from error
+
+
+def _see_working_directory() -> None:
+    # `python -m` has it on the path already, the console script has not.
+    if not sys.flags.safe_path and "" not in sys.path:
+        sys.path.insert(0, "")

@@ -1,0 +1,220 @@
+"""The command `serve`, and its options, which `python -m rlmesh._cli.serve_env` shares."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import click
+
+from rlmesh._cli import arguments
+from rlmesh._cli.failure import failures_on_one_line
+from rlmesh._cli.loading import EnvRequest
+from rlmesh._cli.readiness import ReadyFd
+from rlmesh._cli.serving import ServeRequest
+from rlmesh._cli.serving import serve as serve_until_ended
+from rlmesh.address import Address
+from rlmesh.server.options import ServeOptions
+from rlmesh.values.conformance import Policy
+
+ENV_HELP = """\
+an id that Gymnasium knows (CartPole-v1), a package that registers one and the id \
+(ale_py:ALE/Pong-v5), or a module and a callable that makes an environment (my_package.envs:make)\
+"""
+SERVE_HELP = f"""\
+Serve the environment ENV until SIGINT, SIGTERM or idleness ends the server.
+
+ENV is {ENV_HELP}.
+
+Exit codes: 0 when the server was ended and the environment closed, 1 when the environment could \
+not be made or served, 2 for wrong usage. A second signal ends the process at once.
+"""
+
+VERBOSE = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Log what the server does, and show the traceback of a failure.",
+)
+
+LOADING_OPTIONS = (
+    click.option(
+        "--kwargs-json",
+        "kwargs",
+        metavar="OBJECT",
+        default="{}",
+        show_default=True,
+        callback=arguments.json_object,
+        help="Keyword arguments to make the environment with, as a JSON object.",
+    ),
+    click.option(
+        "--render-mode",
+        metavar="MODE",
+        help="The render mode to make it with, rgb_array for instance. Default: none.",
+    ),
+    click.option(
+        "--import",
+        "imports",
+        metavar="PACKAGE",
+        multiple=True,
+        help="A package to import first, which registers environments. May be given repeatedly.",
+    ),
+)
+
+SERVING_OPTIONS = (
+    click.option(
+        "--num-envs",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Serve a vector environment with so many lanes. Default: a single environment.",
+    ),
+    click.option(
+        "--vectorization-mode",
+        type=click.Choice(["sync", "async"]),
+        help="Whether the lanes share this process or have one each; needs --num-envs. "
+        "Default: sync.",
+    ),
+    click.option(
+        "--address",
+        metavar="ADDRESS",
+        callback=arguments.serving_address,
+        help=f"Where to serve: {arguments.ADDRESS_FORMS}. Port 0 takes a free one. Default: the "
+        f"environment variable {arguments.ADDRESS_VARIABLE}, else {arguments.PORT_VARIABLE} on the "
+        f"loopback, else {arguments.DEFAULT_ADDRESS}.",
+    ),
+    click.option(
+        "--insecure",
+        is_flag=True,
+        help="Serve beyond this machine without a token or TLS: whoever reaches the address may "
+        "drive the environment.",
+    ),
+    click.option(
+        "--ready-fd",
+        metavar="N",
+        type=int,
+        callback=arguments.ready_fd,
+        help="A descriptor that this process was given. Once the server serves, it gets one line "
+        "with the address, and is closed.",
+    ),
+    click.option(
+        "--validation",
+        type=click.Choice([policy.value for policy in Policy]),
+        envvar="RLMESH_VALIDATION_POLICY",
+        show_envvar=True,
+        help="What to do about a value outside of its bounds: deliver it and say so in the info, "
+        "reject it, or not look. Default: warn.",
+    ),
+    click.option(
+        "--expose",
+        metavar="NAME",
+        multiple=True,
+        help="An attribute or method of the environment that clients may read, set and call. May "
+        "be given repeatedly. Default: none.",
+    ),
+    click.option("--allow-remote-shutdown", is_flag=True, help="Let a client end the server."),
+    click.option(
+        "--idle-timeout-seconds",
+        metavar="SECONDS",
+        type=float,
+        callback=arguments.seconds,
+        help="End by itself after so long without a request. Default: never.",
+    ),
+    click.option(
+        "--drain-timeout-seconds",
+        metavar="SECONDS",
+        type=float,
+        callback=arguments.seconds,
+        help="At the end, wait so long for the call in flight. Default: until it returns.",
+    ),
+    click.option(
+        "--close-timeout-seconds",
+        metavar="SECONDS",
+        type=float,
+        callback=arguments.seconds,
+        help="At the end, wait so long for the environment to close. Default: until it has.",
+    ),
+    VERBOSE,
+)
+
+
+def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds options to a command, in their order."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+    return add
+
+
+@click.command(help=SERVE_HELP, short_help="Serve an environment until a signal ends it.")
+@click.argument("env")
+@with_options(*LOADING_OPTIONS, *SERVING_OPTIONS)
+def serve(**values: Any) -> None:
+    """The command `serve`."""
+    run_serve(**values)
+
+
+def run_serve(
+    *,
+    env: str,
+    kwargs: dict[str, Any],
+    render_mode: str | None,
+    imports: tuple[str, ...],
+    num_envs: int | None,
+    vectorization_mode: str | None,
+    address: Address,
+    insecure: bool,
+    ready_fd: ReadyFd | None,
+    validation: str | None,
+    expose: tuple[str, ...],
+    allow_remote_shutdown: bool,
+    idle_timeout_seconds: float | None,
+    drain_timeout_seconds: float | None,
+    close_timeout_seconds: float | None,
+    verbose: bool,
+) -> None:
+    """Serves as the options say; each is what the help of `serve` says of it."""
+    if vectorization_mode is not None and num_envs is None:
+        raise click.UsageError("--vectorization-mode needs --num-envs.")
+    if not (address.is_loopback or insecure):
+        raise click.UsageError(
+            f"{address} is reachable from other machines, and whoever reaches it may drive the "
+            f"environment; serve on 127.0.0.1 or a Unix socket, or add --insecure if everybody on "
+            f"that network is trusted."
+        )
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    if verbose:
+        logging.getLogger("rlmesh").setLevel(logging.INFO)
+    request = ServeRequest(
+        env=EnvRequest(
+            name=env,
+            kwargs=with_render_mode(kwargs, render_mode),
+            imports=imports,
+            num_envs=num_envs,
+            vectorization_mode=vectorization_mode or "sync",
+        ),
+        address=address,
+        options=ServeOptions(
+            allow_remote_shutdown=allow_remote_shutdown,
+            idle_timeout_seconds=idle_timeout_seconds,
+            drain_timeout_seconds=drain_timeout_seconds,
+            close_timeout_seconds=close_timeout_seconds,
+        ),
+        validation=validation,
+        expose=expose,
+        insecure=insecure,
+        ready_fd=ready_fd,
+    )
+    with failures_on_one_line(verbose=verbose):
+        serve_until_ended(request)
+
+
+def with_render_mode(kwargs: dict[str, Any], render_mode: str | None) -> dict[str, Any]:
+    """The keyword arguments with the render mode among them."""
+    if render_mode is None:
+        return kwargs
+    if "render_mode" in kwargs:
+        raise click.UsageError("Give the render mode once: --render-mode, or in --kwargs-json.")
+    return {**kwargs, "render_mode": render_mode}

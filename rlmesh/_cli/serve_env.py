@@ -1,0 +1,27 @@
+"""`python -m rlmesh._cli.serve_env --env CartPole-v1 --address tcp://127.0.0.1:0 --ready-fd 3`.
+
+What supervisors start: the options of `rlmesh serve`, with the environment as an option too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rlmesh._cli.readiness import write_ready_fd
+from rlmesh._cli.serve import LOADING_OPTIONS, SERVE_HELP, SERVING_OPTIONS, run_serve, with_options
+
+__all__ = ["main", "write_ready_fd"]
+
+
+@click.command(help=SERVE_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--env", metavar="ENV", required=True, help="What to serve, as said above.")
+@with_options(*LOADING_OPTIONS, *SERVING_OPTIONS)
+def main(**values: Any) -> None:
+    """The command `python -m rlmesh._cli.serve_env`."""
+    run_serve(**values)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Serves one environment for the life of the process."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from rlmesh._cli.console import print_line
+from rlmesh._cli.loading import EnvRequest, load
+from rlmesh._cli.readiness import ReadyFd
+from rlmesh._cli.signals import EndedBySignal, EndSignals, leave_signals_to_parent
+from rlmesh.address import Address
+from rlmesh.client.probing import HealthProbe
+from rlmesh.errors import StateError
+from rlmesh.server.env_server import EnvServer
+from rlmesh.server.options import ServeOptions
+
+# How long the main thread may take to return once the server has shut down.
+_RETURN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeRequest:
+    """What to serve, and how.
+
+    Attributes:
+        env: The environment.
+        address: Where to serve.
+        options: How the server behaves at the edges of its life.
+        validation: `warn`, `strict` or `off`; None: as the environment variable says.
+        expose: The names that clients may read, set and call.
+        insecure: Whether to serve beyond this machine without a token or TLS.
+        ready_fd: Where to write the address once the server serves.
+    """
+
+    env: EnvRequest
+    address: Address
+    options: ServeOptions
+    validation: str | None = None
+    expose: tuple[str, ...] = ()
+    insecure: bool = False
+    ready_fd: ReadyFd | None = None
+
+
+def serve(request: ServeRequest) -> None:
+    """Makes the environment and serves it until a signal, a client or idleness ends the server.
+
+    Raises:
+        LoadError: If the environment could not be made.
+        RlmeshError: If it cannot be served, or not at that address.
+        OSError: If the ready descriptor could not be written.
+    """
+    leave_signals_to_parent()
+    with EndSignals() as signals:
+        try:
+            env = signals.unwinding(lambda: load(request.env))
+        except EndedBySignal:
+            return
+        server = _bind(env, request)
+        signals.end = server.shutdown
+        if signals.arrived:
+            server.shutdown()
+            return
+        with _Attendant(server, signals, request) as attendant:
+            try:
+                server.serve()
+            except StateError:
+                # A signal came after binding and before serving.
+                if not signals.arrived:
+                    raise
+                server.shutdown()
+        if attendant.failure is not None:
+            raise attendant.failure
+
+
+def _bind(env: Any, request: ServeRequest) -> EnvServer:
+    try:
+        return EnvServer(
+            env,
+            str(request.address),
+            options=request.options,
+            validation=request.validation,
+            expose=request.expose,
+            insecure=request.insecure,
+        )
+    except BaseException:
+        # A server closes its environment, and there is none. Why there is none matters more than
+        # what close() may raise.
+        if callable(close := getattr(env, "close", None)):
+            with contextlib.suppress(Exception):
+                close()
+        raise
+
+
+class _Attendant:
+    """A thread beside the server: says when it serves, and sees to it that the process ends.
+
+    Attributes:
+        failure: Why the ready descriptor could not be written; None: it could.
+    """
+
+    def __init__(self, server: EnvServer, signals: EndSignals, request: ServeRequest) -> None:
+        self.failure: OSError | None = None
+        self._server = server
+        self._signals = signals
+        self._request = request
+        self._returned = threading.Event()
+        # The same question that a supervisor asks, so that both hear the same.
+        self._probe = HealthProbe(server.address, local=True)
+        self._thread = threading.Thread(target=self._run, name="rlmesh-attendant", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begins to watch the server."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stops watching: the server has returned."""
+        self._returned.set()
+        self._probe.close()
+        self._thread.join(_RETURN_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            self._probe.wait()
+        except StateError:
+            # The server ended before it served.
+            return
+        # From now on the server itself takes the first signal.
+        self._signals.ending = True
+        try:
+            self._announce()
+        except OSError as error:
+            self.failure = error
+            self._server.shutdown()
+        self._server.wait()
+        if not self._returned.wait(_RETURN_SECONDS):
+            _exit_with_stuck_env()
+
+    def _announce(self) -> None:
+        address = self._server.address
+        if self._request.ready_fd is not None:
+            try:
+                self._request.ready_fd.write(address)
+            except OSError as error:
+                raise OSError(
+                    f"the address could not be written on the ready descriptor: {error.strerror}; "
+                    f"its reader must stay until it has read the line"
+                ) from error
+        print_line(f"{self._server.env_contract.id} is served at {address}; Ctrl-C ends it.")
+
+
+def _exit_with_stuck_env() -> None:
+    """Ends the process although the environment's thread, the main one, is stuck in a call."""
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    print("Error: the environment did not return, and was not closed.", file=sys.stderr, flush=True)
+    os._exit(1)

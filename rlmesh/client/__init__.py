@@ -1,0 +1,1 @@
+"""The driving side: Gymnasium environments whose original lives behind an address."""

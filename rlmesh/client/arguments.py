@@ -1,0 +1,63 @@
+"""What a user gives to `reset`: checked here, packed for the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh.values.packing import pack
+from rlmesh_api.v1 import session_pb2
+
+# Gymnasium takes any integer from 0; NumPy's SeedSequence has no upper limit either.
+_SEED = "a seed is an integer from 0, or None"
+
+
+def reset_call(seed: Any, options: Any, num_envs: int | None) -> session_pb2.ResetCall:
+    """The message for `reset(seed=seed, options=options)`.
+
+    Args:
+        seed: None or an integer from 0; for a vector environment also one of them for each lane.
+        options: None or a dict.
+        num_envs: The number of lanes of a vector environment; None for a single one.
+
+    Raises:
+        ArgumentTypeError: If seed or options have the wrong type.
+        InvalidArgumentError: If a seed is negative, or seeds are not as many as lanes.
+    """
+    if seed is not None:
+        if num_envs is not None and isinstance(seed, (list, tuple, np.ndarray)):
+            seed = _lane_seeds(list(seed), num_envs)
+        else:
+            seed = check_seed(seed)
+    if options is not None and not isinstance(options, dict):
+        raise ArgumentTypeError(
+            f"reset: options must be a dict or None, got {type(options).__name__} {options!r:.80}"
+        )
+    return session_pb2.ResetCall(
+        seed=b"" if seed is None else pack(seed),
+        options=b"" if options is None else pack(options),
+    )
+
+
+def check_seed(seed: Any) -> int:
+    """A seed as a Python int.
+
+    Raises:
+        ArgumentTypeError: If it is no integer.
+        InvalidArgumentError: If it is negative.
+    """
+    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
+        raise ArgumentTypeError(f"reset: {_SEED}; got {type(seed).__name__} {seed!r:.80}")
+    if seed < 0:
+        raise InvalidArgumentError(f"reset: {_SEED}; got {seed}")
+    return int(seed)
+
+
+def _lane_seeds(seeds: list[Any], num_envs: int) -> list[int | None]:
+    if len(seeds) != num_envs:
+        raise InvalidArgumentError(
+            f"reset: seeds must be one for each of the {num_envs} lanes, got {len(seeds)}"
+        )
+    return [None if seed is None else check_seed(seed) for seed in seeds]

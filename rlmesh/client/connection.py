@@ -1,0 +1,199 @@
+"""The connection of a client: finds the endpoint, opens a session, exchanges calls."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+
+from rlmesh.address import TcpAddress, parse_address
+from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.errors import (
+    CallTimeoutError,
+    EndpointUnreachableError,
+    InvalidAddressError,
+    ProtocolError,
+    RlmeshError,
+    StateError,
+)
+from rlmesh.lanes.failures import error_from_failure, error_from_rpc
+from rlmesh.lanes.grpc_lane import GrpcLane
+from rlmesh.lanes.grpc_options import channel_options
+from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
+from rlmesh.seconds import check_seconds
+from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+
+# How long a client that leaves waits for the server to confirm it.
+_FAREWELL_SECONDS = 2.0
+
+
+class Connection:
+    """One session with one endpoint.
+
+    Args:
+        address: The endpoint's address.
+        connect_timeout: Seconds until the endpoint must have answered; a server that is not up yet
+            is tried again until then. None: for ever.
+        request_timeout: Seconds until a call must have been answered. None: for ever.
+        accept: Raises if the contract is not what the client can drive; asked before the session
+            is opened.
+        autoreset: When the lanes of a vector environment shall reset themselves; None: as it does.
+
+    Raises:
+        InvalidAddressError: If the address is none that can be connected to.
+        EndpointUnreachableError: If nobody answers in time.
+        EndpointBusyError: If another client holds the environment.
+        ProtocolError: If what answers does not speak RLMesh.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        connect_timeout: float | None,
+        request_timeout: float | None,
+        accept: Callable[[EnvContract], None],
+        autoreset: AutoresetMode | None = None,
+    ) -> None:
+        check_seconds("connect_timeout_seconds", connect_timeout)
+        check_seconds("request_timeout_seconds", request_timeout)
+        parsed = parse_address(address)
+        if isinstance(parsed, TcpAddress) and parsed.port == 0:
+            raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
+        self.address = str(parsed)
+        self._request_timeout = request_timeout
+        self._lock = threading.Lock()
+        self._sequence = 0
+        self._behind = False
+        self._closed = False
+        self._lane: GrpcLane | None = None
+        deadline = None if connect_timeout is None else time.monotonic() + connect_timeout
+        self._channel = grpc.insecure_channel(parsed.dial_target, options=channel_options(parsed))
+        try:
+            stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
+            self.contract = self._get_contract(stub, connect_timeout)
+            accept(self.contract)
+            self._lane = GrpcLane(stub, self.address)
+            self._open(deadline, autoreset)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def lane(self) -> str:
+        """The name of the lane in use."""
+        return GrpcLane.name
+
+    def reset(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
+        """Has the environment reset. Raises as the tree in `rlmesh.errors` says."""
+        result = self._exchange(session_pb2.SessionRequest(reset=call)).reset
+        self._behind = False
+        return result
+
+    def step(self, call: session_pb2.StepCall) -> session_pb2.StepResult:
+        """Has the environment step. Raises as the tree in `rlmesh.errors` says."""
+        if self._behind:
+            raise StateError(
+                f"step: an earlier call to {self.address} was given up before its answer came, so "
+                f"this client does not know the environment's state; call reset() first"
+            )
+        return self._exchange(session_pb2.SessionRequest(step=call)).step
+
+    def render(self) -> session_pb2.RenderResult:
+        """Has the environment render. Raises as the tree in `rlmesh.errors` says."""
+        request = session_pb2.SessionRequest(render=session_pb2.RenderCall())
+        return self._exchange(request).render
+
+    def attribute(
+        self, verb: session_pb2.AttributeVerb, name: str, argument: bytes = b""
+    ) -> bytes:
+        """Reads, sets or calls an attribute. Raises as the tree in `rlmesh.errors` says."""
+        call = session_pb2.AttributeCall(verb=verb, name=name, argument=argument)
+        return self._exchange(session_pb2.SessionRequest(attribute=call)).attribute.value
+
+    def close(self) -> None:
+        """Gives the environment back. May be called repeatedly."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._lane is not None:
+            self._say_farewell(self._lane)
+            self._lane.close()
+        self._channel.close()
+
+    def _say_farewell(self, lane: GrpcLane) -> None:
+        """Waits until the server has taken the environment back, so that another may have it."""
+        # In the middle of a call the answer may never come; the stream's end says the same, later.
+        if self._behind or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._sequence += 1
+            farewell = session_pb2.SessionRequest(
+                sequence=self._sequence, close=session_pb2.CloseCall()
+            )
+            # A connection that is lost already has ended the session as well.
+            with contextlib.suppress(RlmeshError):
+                lane.exchange(farewell, _FAREWELL_SECONDS)
+        finally:
+            self._lock.release()
+
+    def _get_contract(
+        self, stub: env_service_pb2_grpc.EnvServiceStub, timeout: float | None
+    ) -> EnvContract:
+        try:
+            response = stub.GetContract(
+                env_service_pb2.GetContractRequest(), timeout=timeout, wait_for_ready=True
+            )
+        except grpc.RpcError as error:
+            failure = error_from_rpc(error, self.address, doing="connecting", timeout=timeout)
+            if isinstance(failure, CallTimeoutError):
+                raise EndpointUnreachableError(
+                    f"nobody answers at {self.address} within {timeout} s; is the server running, "
+                    f"and is that its address?"
+                ) from error
+            raise failure from error
+        try:
+            return EnvContract.from_proto(response.contract)
+        except ValueError as error:
+            raise ProtocolError(
+                f"the contract of {self.address} cannot be read: {error}. The server is "
+                f"RLMesh {response.server.version}; upgrade the older of the two"
+            ) from error
+
+    def _open(self, deadline: float | None, autoreset: AutoresetMode | None) -> None:
+        remaining = None if deadline is None else max(0.001, deadline - time.monotonic())
+        call = session_pb2.OpenCall(peer=this_peer(), protocol_generation=PROTOCOL_GENERATION)
+        if autoreset is not None:
+            call.autoreset_mode = autoreset.to_proto()
+        try:
+            self._exchange(session_pb2.SessionRequest(open=call), remaining)
+        except CallTimeoutError as error:
+            raise EndpointUnreachableError(
+                f"{self.address} told its contract, but opened no session in time"
+            ) from error
+
+    def _exchange(
+        self, request: session_pb2.SessionRequest, timeout: float | None = None
+    ) -> session_pb2.SessionResponse:
+        lane = self._lane
+        if self._closed or lane is None:
+            raise StateError(f"the connection to {self.address} is closed; make a new client")
+        if not self._lock.acquire(blocking=False):
+            raise StateError(
+                f"another thread is in a call to {self.address}; a client makes one call at a time"
+            )
+        try:
+            self._sequence += 1
+            request.sequence = self._sequence
+            # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
+            behind, self._behind = self._behind, True
+            response = lane.exchange(request, timeout or self._request_timeout)
+            self._behind = behind
+        finally:
+            self._lock.release()
+        if response.WhichOneof("answer") == "failure":
+            raise error_from_failure(response.failure, self.address)
+        return response

@@ -1,0 +1,196 @@
+"""`RemoteEnv`: a `gymnasium.Env` whose original lives behind an address."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Generic
+
+import gymnasium
+from typing_extensions import TypeVar
+
+from rlmesh.client.driver import Driver
+from rlmesh.client.stand_in import local_metadata, local_spec
+from rlmesh.contract import EnvContract
+from rlmesh.errors import InvalidArgumentError, RemoteEnvError, WrongEndpointKindError
+from rlmesh.spaces import to_gymnasium_space
+
+ObsType = TypeVar("ObsType", default=Any)
+ActType = TypeVar("ActType", default=Any)
+
+
+class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
+    """Drives a served environment as if it were local.
+
+    Values are NumPy's, exactly as `observation_space` declares them, and the caller's to keep and
+    to write on. `spec`, `metadata` and `render_mode` are the environment's own; `spec` is None
+    where the environment is not registered in this process.
+
+    Example:
+        >>> env = rlmesh.RemoteEnv("tcp://127.0.0.1:5555")
+        >>> observation, info = env.reset(seed=0)
+        >>> observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        >>> env.close()
+
+    Args:
+        address: The server's address, `tcp://HOST:PORT` or `unix:///PATH`.
+        connect_timeout_seconds: Until when the server must have answered; one that is not up yet is
+            tried again until then. None: for ever.
+        request_timeout_seconds: Until when each call must have been answered. None: for ever.
+
+    Raises:
+        InvalidAddressError: If the address is none that can be connected to.
+        EndpointUnreachableError: If nobody answers in time.
+        EndpointBusyError: If another client holds the environment.
+        WrongEndpointKindError: If the endpoint is a vector environment.
+        ProtocolError: If what answers does not speak RLMesh.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        connect_timeout_seconds: float | None = 10.0,
+        request_timeout_seconds: float | None = None,
+    ) -> None:
+        self._driver = Driver(
+            address,
+            connect_timeout=connect_timeout_seconds,
+            request_timeout=request_timeout_seconds,
+            accept=_accept_single,
+        )
+        # An environment that is dropped without close() must not hold its endpoint for ever.
+        self._finalizer = weakref.finalize(self, self._driver.close)
+        contract = self._driver.contract
+        self.env_contract: EnvContract = contract
+        self.observation_space = to_gymnasium_space(contract.observation_space)
+        self.action_space = to_gymnasium_space(contract.action_space)
+        self.metadata = local_metadata(contract)
+        self.render_mode = contract.render_mode
+        self.spec = local_spec(contract)
+
+    @property
+    def lane(self) -> str:
+        """The lane in use: `grpc`."""
+        return self._driver.lane
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Resets the environment.
+
+        Args:
+            seed: An integer from 0, or None.
+            options: Options for the environment; they travel as infos do.
+
+        Returns:
+            The observation and the info.
+
+        Raises:
+            ArgumentTypeError: If seed or options have the wrong type.
+            InvalidArgumentError: If the seed is negative.
+            InvalidObservationError: If the environment returned what its space excludes.
+            RemoteEnvError: If the environment raised.
+            CallTimeoutError: If the answer did not come in time.
+            ConnectionLostError: If the connection broke.
+        """
+        returned = self._driver.reset(seed, options)
+        if seed is not None:
+            # What `np_random` gives here follows from the same seed as the environment's own.
+            super().reset(seed=int(seed))
+        return returned
+
+    def step(self, action: ActType) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
+        """Steps the environment.
+
+        Args:
+            action: A member of `action_space`, or what can be read as one exactly.
+
+        Returns:
+            Observation, reward, terminated, truncated and info.
+
+        Raises:
+            InvalidActionError: If the action space does not hold the action. The environment was
+                not called.
+            InvalidObservationError: If the environment returned what its space excludes.
+            RemoteEnvError: If the environment raised.
+            CallTimeoutError: If the answer did not come in time.
+            ConnectionLostError: If the connection broke.
+            StateError: If a call was given up before, and no reset came since.
+        """
+        observation, result, info = self._driver.step(action)
+        return (
+            observation,
+            result.rewards[0],
+            result.terminations[0],
+            result.truncations[0],
+            info,
+        )
+
+    def render(self) -> Any:
+        """Renders the environment.
+
+        Returns:
+            What the environment's `render` returns: an array of any shape and dtype, a list of
+            frames, a text, or None.
+
+        Raises:
+            RemoteEnvError: If the environment raised, or has no `render`.
+            CallTimeoutError: If the answer did not come in time.
+            ConnectionLostError: If the connection broke.
+        """
+        return self._driver.render()
+
+    def has_wrapper_attr(self, name: str) -> bool:
+        """Whether this client has the attribute, or the server exposes one of that name."""
+        if hasattr(self, name):
+            return True
+        try:
+            self._driver.get_attribute(name)
+        except (InvalidArgumentError, RemoteEnvError):
+            return False
+        return True
+
+    def get_wrapper_attr(self, name: str) -> Any:
+        """The attribute of this client, or else of the environment, if the server exposes it.
+
+        Raises:
+            AttributeError: If neither has it.
+        """
+        if hasattr(self, name):
+            return getattr(self, name)
+        try:
+            return self._driver.get_attribute(name)
+        except InvalidArgumentError as error:
+            raise AttributeError(str(error)) from error
+
+    def set_wrapper_attr(self, name: str, value: Any, *, force: bool = True) -> bool:
+        """Sets the attribute of this client, or else of the environment, if the server exposes it.
+
+        Returns:
+            Whether it was set.
+
+        Raises:
+            InvalidArgumentError: If neither has it and `force` is true.
+        """
+        if hasattr(self, name):
+            setattr(self, name, value)
+            return True
+        try:
+            self._driver.set_attribute(name, value)
+        except InvalidArgumentError:
+            if force:
+                raise
+            return False
+        return True
+
+    def close(self) -> None:
+        """Gives the environment back to its server, which lives on. May be called repeatedly."""
+        self._finalizer()
+
+
+def _accept_single(contract: EnvContract) -> None:
+    if contract.vector:
+        raise WrongEndpointKindError(
+            f"{contract.id} is a vector environment with {contract.num_envs} lanes; connect with "
+            f"rlmesh.RemoteVectorEnv"
+        )

@@ -1,0 +1,260 @@
+"""Asks an endpoint how it is, without opening a session."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2
+
+from rlmesh.address import Address, TcpAddress, parse_address
+from rlmesh.contract import EnvContract
+from rlmesh.errors import (
+    EndpointUnreachableError,
+    InvalidAddressError,
+    ProtocolError,
+    RlmeshError,
+    StateError,
+)
+from rlmesh.lanes.failures import error_from_rpc
+from rlmesh.lanes.grpc_options import channel_options
+from rlmesh.seconds import check_seconds
+from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+
+__all__ = ["EndpointStatus", "HealthProbe", "fetch_contract", "fetch_status", "wait_until_serving"]
+
+# How soon a server that answers, and does not serve yet, is asked again.
+_RETRY_SECONDS = 0.05
+# However little time is left, a question gets this long, so that a server that is up can answer.
+_LEAST_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointStatus:
+    """What a server is doing.
+
+    Attributes:
+        state: `starting`, `ready`, `busy` or `draining`; `unknown` where a later version says
+            something else.
+        call: The call that the environment is in; empty unless it is in one.
+        sequence: That call's number in its session; 0 unless it is in one.
+        busy_seconds: For how many seconds it has been in that call; 0 unless it is in one.
+        stack: Where in the code it is, the innermost frame last; empty unless it is in a call.
+        holder: Who holds the environment; None where nobody does.
+        held_seconds: For how many seconds; 0 where nobody does.
+    """
+
+    state: str
+    call: str
+    sequence: int
+    busy_seconds: float
+    stack: str
+    holder: session_pb2.Peer | None
+    held_seconds: float
+
+
+class HealthProbe:
+    """Asks for the health of an endpoint, over a connection of its own.
+
+    Args:
+        address: The endpoint's address.
+        local: Whether the endpoint is known to be on this machine, so that no proxy leads to it.
+
+    Raises:
+        InvalidAddressError: If the address is none that can be connected to.
+    """
+
+    def __init__(self, address: str, *, local: bool = False) -> None:
+        parsed = _dialable(address)
+        options = channel_options(parsed)
+        if local:
+            options.append(("grpc.enable_http_proxy", 0))
+        self._address = str(parsed)
+        self._closed = threading.Event()
+        self._channel = grpc.insecure_channel(parsed.dial_target, options=options)
+        # The published stubs of this service declare no methods.
+        self._check = self._channel.unary_unary(
+            f"/{health.SERVICE_NAME}/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Returns as soon as the health service says SERVING.
+
+        A server that is not there yet, or goes away meanwhile, is waited for.
+
+        Args:
+            timeout: Seconds to wait; however few, it asks once. None: for ever.
+
+        Raises:
+            ArgumentTypeError: If `timeout` is no number.
+            InvalidArgumentError: If `timeout` is negative or not finite.
+            EndpointUnreachableError: If it does not say SERVING in time.
+            StateError: If the probe is closed meanwhile.
+        """
+        check_seconds("timeout", timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        heard = "nobody answers there; is the server running, and is that its address?"
+        while not self._closed.is_set():
+            remaining = None if deadline is None else deadline - time.monotonic()
+            answer = self._ask(remaining)
+            if answer is None:
+                return
+            heard = answer or heard
+            if deadline is not None and time.monotonic() >= deadline:
+                raise EndpointUnreachableError(
+                    f"{self._address} does not serve within {timeout:g} s: {heard}"
+                )
+            self._closed.wait(_RETRY_SECONDS)
+        raise StateError(f"the probe of {self._address} is closed")
+
+    def close(self) -> None:
+        """Ends the connection, and a wait in another thread. May be called repeatedly."""
+        self._closed.set()
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        """The probe itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the connection."""
+        self.close()
+
+    def _ask(self, remaining: float | None) -> str | None:
+        """None if it serves, else what it says instead; empty where nobody answers."""
+        timeout = None if remaining is None else max(remaining, _LEAST_SECONDS)
+        try:
+            answer = self._check(
+                health_pb2.HealthCheckRequest(), timeout=timeout, wait_for_ready=True
+            )
+        except grpc.RpcError as error:
+            code, details = _code_and_details(error)
+            if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return ""
+            if code is grpc.StatusCode.UNIMPLEMENTED:
+                return "what answers there has no health service; check the address"
+            return f"the connection fails ({details})"
+        except ValueError:
+            # How grpc says that the channel was closed a moment ago.
+            return ""
+        if answer.status == health_pb2.HealthCheckResponse.SERVING:
+            return None
+        return f"it says {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}"
+
+
+def wait_until_serving(address: str, timeout: float | None) -> None:
+    """Returns as soon as the server at an address serves.
+
+    Args:
+        address: The server's address; the server may be started later than this call.
+        timeout: Seconds to wait; however few, it asks once. None: for ever.
+
+    Raises:
+        InvalidAddressError: If the address is none that can be connected to.
+        EndpointUnreachableError: If it does not serve in time.
+    """
+    with HealthProbe(address) as probe:
+        probe.wait(timeout)
+
+
+def fetch_contract(address: str, timeout: float | None) -> tuple[EnvContract, session_pb2.Peer]:
+    """The contract of the endpoint at an address, and who serves it.
+
+    Args:
+        address: The server's address; the server must be up.
+        timeout: Seconds until it must have answered, None: for ever.
+
+    Raises:
+        InvalidAddressError: If the address is none that can be connected to.
+        EndpointUnreachableError: If nobody answers in time.
+        ProtocolError: If what answers does not speak RLMesh.
+    """
+    parsed = _dialable(address)
+    with _channel(parsed) as channel:
+        stub = env_service_pb2_grpc.EnvServiceStub(channel)
+        try:
+            response = stub.GetContract(env_service_pb2.GetContractRequest(), timeout=timeout)
+        except grpc.RpcError as error:
+            raise _unanswered(error, parsed, timeout) from error
+    try:
+        return EnvContract.from_proto(response.contract), response.server
+    except ValueError as error:
+        raise ProtocolError(
+            f"the contract of {parsed} cannot be read: {error}. The server is RLMesh "
+            f"{response.server.version}; upgrade the older of the two"
+        ) from error
+
+
+def fetch_status(address: str, timeout: float | None) -> EndpointStatus:
+    """What the server at an address is doing.
+
+    Arguments and errors are those of `fetch_contract`.
+    """
+    parsed = _dialable(address)
+    with _channel(parsed) as channel:
+        stub = env_service_pb2_grpc.EnvServiceStub(channel)
+        try:
+            response = stub.GetStatus(env_service_pb2.GetStatusRequest(), timeout=timeout)
+        except grpc.RpcError as error:
+            raise _unanswered(error, parsed, timeout) from error
+    held = response.HasField("holder")
+    return EndpointStatus(
+        state=_state_name(response.state),
+        call=response.call,
+        sequence=response.sequence,
+        busy_seconds=response.busy_seconds,
+        stack=response.stack,
+        holder=response.holder.peer if held else None,
+        held_seconds=response.holder.seconds if held else 0.0,
+    )
+
+
+def _dialable(address: str) -> Address:
+    parsed = parse_address(address)
+    if isinstance(parsed, TcpAddress) and parsed.port == 0:
+        raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
+    return parsed
+
+
+def _channel(address: Address) -> grpc.Channel:
+    return grpc.insecure_channel(address.dial_target, options=channel_options(address))
+
+
+def _unanswered(error: grpc.RpcError, address: Address, timeout: float | None) -> RlmeshError:
+    code, details = _code_and_details(error)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return EndpointUnreachableError(
+            f"nobody answers at {address} ({details}); is the server running, and is that its "
+            f"address?"
+        )
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return EndpointUnreachableError(
+            f"nobody answers at {address} within {timeout} s; is the server running, and is that "
+            f"its address?"
+        )
+    return error_from_rpc(error, str(address), doing="asking", timeout=timeout)
+
+
+def _code_and_details(error: grpc.RpcError) -> tuple[grpc.StatusCode | None, str]:
+    # grpc raises objects that are both the call and the error; the base class has no `code`.
+    if isinstance(error, grpc.Call):
+        return error.code(), error.details() or str(error.code())
+    return None, str(error)
+
+
+def _state_name(state: int) -> str:
+    if state in env_service_pb2.ServerState.values():
+        name = env_service_pb2.ServerState.Name(env_service_pb2.ServerState.ValueType(state))
+        return name.removeprefix("SERVER_STATE_").lower()
+    return "unknown"

@@ -1,0 +1,238 @@
+"""`RemoteVectorEnv`: a `gymnasium.vector.VectorEnv` whose original lives behind an address."""
+
+from __future__ import annotations
+
+import enum
+import weakref
+from typing import Any, Generic
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import VectorEnv
+
+from rlmesh.client.driver import Driver
+from rlmesh.client.env import ActType, ObsType
+from rlmesh.client.stand_in import local_metadata, local_spec
+from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.errors import InvalidArgumentError, WrongEndpointKindError
+from rlmesh.spaces import to_gymnasium_space
+from rlmesh.spaces.batching import batched_gymnasium_space
+
+
+class RemoteVectorEnv(
+    VectorEnv[ObsType, ActType, npt.NDArray[Any]],
+    Generic[ObsType, ActType],
+):
+    """Drives a served vector environment as if it were local.
+
+    Observations, rewards (float64), terminations and truncations (bool) are NumPy's, lane axis
+    first, and the caller's to keep and to write on. Lanes reset themselves as the environment's
+    own do; `metadata["autoreset_mode"]` says when.
+
+    Example:
+        >>> envs = rlmesh.RemoteVectorEnv("tcp://127.0.0.1:5555")
+        >>> observations, infos = envs.reset(seed=0)
+        >>> observations, rewards, terminations, truncations, infos = envs.step(
+        ...     envs.action_space.sample()
+        ... )
+        >>> envs.close()
+
+    Args:
+        address: The server's address, `tcp://HOST:PORT` or `unix:///PATH`.
+        connect_timeout_seconds: Until when the server must have answered; one that is not up yet is
+            tried again until then. None: for ever.
+        request_timeout_seconds: Until when each call must have been answered. None: for ever.
+        autoreset: When lanes shall reset themselves, `next_step`, `same_step` or `disabled`, where
+            that is not the environment's own mode. None: as the environment does.
+
+    Raises:
+        InvalidAddressError: If the address is none that can be connected to.
+        EndpointUnreachableError: If nobody answers in time.
+        EndpointBusyError: If another client holds the environment.
+        WrongEndpointKindError: If the endpoint is a single environment.
+        InvalidArgumentError: If `autoreset` is no mode, or one that cannot be had here.
+        ProtocolError: If what answers does not speak RLMesh.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        connect_timeout_seconds: float | None = 10.0,
+        request_timeout_seconds: float | None = None,
+        autoreset: str | gymnasium.vector.AutoresetMode | None = None,
+    ) -> None:
+        mode = None if autoreset is None else _mode(autoreset)
+        self._driver = Driver(
+            address,
+            connect_timeout=connect_timeout_seconds,
+            request_timeout=request_timeout_seconds,
+            accept=_accept_vector,
+            autoreset=mode,
+        )
+        # An environment that is dropped without close() must not hold its endpoint for ever.
+        self._finalizer = weakref.finalize(self, self._driver.close)
+        contract = self._driver.contract
+        self.env_contract: EnvContract = contract
+        self.num_envs = contract.num_envs
+        self.single_observation_space = to_gymnasium_space(contract.observation_space)
+        self.single_action_space = to_gymnasium_space(contract.action_space)
+        self.observation_space = (
+            to_gymnasium_space(contract.batched_observation_space)
+            if contract.batched_observation_space is not None
+            else batched_gymnasium_space(contract.observation_space, self.num_envs)
+        )
+        self.action_space = (
+            to_gymnasium_space(contract.batched_action_space)
+            if contract.batched_action_space is not None
+            else batched_gymnasium_space(contract.action_space, self.num_envs)
+        )
+        self.metadata = local_metadata(contract, mode)
+        self.render_mode = contract.render_mode
+        self.spec = local_spec(contract)
+
+    @property
+    def lane(self) -> str:
+        """The lane in use: `grpc`."""
+        return self._driver.lane
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Resets the lanes.
+
+        Args:
+            seed: An integer from 0, or one of them or None for each lane, or None.
+            options: Options for the environment; they travel as infos do. With autoreset disabled,
+                `reset_mask`, a bool array of shape `(num_envs,)`, says which lanes to reset.
+
+        Returns:
+            The observations and the infos.
+
+        Raises:
+            ArgumentTypeError: If seed or options have the wrong type.
+            InvalidArgumentError: If a seed is negative, or seeds are not as many as lanes.
+            InvalidObservationError: If the environment returned what its space excludes.
+            RemoteEnvError: If the environment raised.
+            CallTimeoutError: If the answer did not come in time.
+            ConnectionLostError: If the connection broke.
+        """
+        returned = self._driver.reset(seed, options)
+        if isinstance(seed, (int, np.integer)):
+            # What `np_random` gives here follows from the same seed as the environment's own.
+            super().reset(seed=int(seed))
+        return returned
+
+    def step(
+        self, actions: ActType
+    ) -> tuple[
+        ObsType,
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Steps every lane.
+
+        Args:
+            actions: A member of `action_space`, or what can be read as one exactly.
+
+        Returns:
+            Observations, rewards (float64, shape `(num_envs,)`), terminations and truncations
+            (bool, shape `(num_envs,)`), and infos.
+
+        Raises:
+            InvalidActionError: If the action space does not hold the actions. The environment was
+                not called.
+            InvalidObservationError: If the environment returned what its space excludes.
+            RemoteEnvError: If the environment raised.
+            CallTimeoutError: If the answer did not come in time.
+            ConnectionLostError: If the connection broke.
+            StateError: If a call was given up before, and no reset came since.
+        """
+        observations, result, infos = self._driver.step(actions)
+        return (
+            observations,
+            np.array(result.rewards, np.float64),
+            np.array(result.terminations, np.bool_),
+            np.array(result.truncations, np.bool_),
+            infos,
+        )
+
+    def render(self) -> Any:
+        """Renders the environment.
+
+        Returns:
+            What the environment's `render` returns, mostly a tuple with a frame for each lane.
+
+        Raises:
+            RemoteEnvError: If the environment raised, or has no `render`.
+            CallTimeoutError: If the answer did not come in time.
+            ConnectionLostError: If the connection broke.
+        """
+        return self._driver.render()
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Calls a method of every lane, or reads an attribute of it, if the server exposes it.
+
+        Args:
+            name: The method's name.
+            *args: Positional arguments; they travel as infos do.
+            **kwargs: Keyword arguments; they travel as infos do.
+
+        Returns:
+            What each lane returned.
+
+        Raises:
+            InvalidArgumentError: If the server does not expose the name.
+            RemoteEnvError: If the method raised.
+        """
+        return tuple(self._driver.call_method(name, args, kwargs))
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """Reads an attribute of every lane, if the server exposes it.
+
+        Raises:
+            InvalidArgumentError: If the server does not expose the name.
+            RemoteEnvError: If a lane has no such attribute.
+        """
+        return tuple(self._driver.get_attribute(name))
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Sets an attribute of every lane, if the server exposes it.
+
+        Args:
+            name: The attribute's name.
+            values: A list or tuple with a value for each lane, or one value for all.
+
+        Raises:
+            InvalidArgumentError: If the server does not expose the name.
+            RemoteEnvError: If there are not as many values as lanes.
+        """
+        self._driver.set_attribute(name, values)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Gives the environment back to its server, which lives on; `close` calls this."""
+        self._finalizer()
+
+
+def _mode(autoreset: str | gymnasium.vector.AutoresetMode) -> AutoresetMode:
+    word = autoreset.name.lower() if isinstance(autoreset, enum.Enum) else autoreset
+    try:
+        return AutoresetMode(word)
+    except ValueError:
+        raise InvalidArgumentError(
+            f"autoreset must be one of {', '.join(AutoresetMode)}, or None for the environment's "
+            f"own mode, got {autoreset!r}"
+        ) from None
+
+
+def _accept_vector(contract: EnvContract) -> None:
+    if not contract.vector:
+        raise WrongEndpointKindError(
+            f"{contract.id} is a single environment; connect with rlmesh.RemoteEnv"
+        )

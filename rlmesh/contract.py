@@ -1,0 +1,167 @@
+"""Reads an environment and writes its contract."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from rlmesh.errors import InvalidEnvError
+from rlmesh.spaces import Space, from_gymnasium_space
+from rlmesh.spaces.batching import batch_as_declared
+from rlmesh.values.packing import plain
+from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec
+
+__all__ = ["UNKNOWN_ID", "AutoresetMode", "EnvContract", "EnvSpec", "is_vector", "read_contract", "value_space"]
+
+UNKNOWN_ID = "UnknownEnv-v1"
+
+_METHODS = ("reset", "step", "close")
+_VECTOR_MARKS = ("num_envs", "single_observation_space", "single_action_space")
+
+
+def read_contract(env: object) -> EnvContract:
+    """Writes the contract of an environment, without calling any of its methods.
+
+    Args:
+        env: A `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or an object of that shape.
+
+    Raises:
+        InvalidEnvError: If it has not the shape of an environment.
+        UnsupportedSpaceError: If one of its spaces cannot be carried.
+    """
+    _check_shape(env)
+    vector = is_vector(env)
+    spec = _spec(env)
+    metadata = _metadata(env)
+    mode = _autoreset_mode(metadata.pop("autoreset_mode", None)) if vector else None
+    prefix = "single_" if vector else ""
+    observation_space = _space(env, f"{prefix}observation_space")
+    action_space = _space(env, f"{prefix}action_space")
+    num_envs = _num_envs(env) if vector else 1
+    render_mode = getattr(env, "render_mode", None)
+    return EnvContract(
+        id=spec.id if spec else UNKNOWN_ID,
+        vector=vector,
+        observation_space=observation_space,
+        action_space=action_space,
+        num_envs=num_envs,
+        autoreset_mode=mode,
+        render_mode=None if render_mode is None else str(render_mode),
+        metadata=plain(metadata),
+        spec=spec,
+        batched_observation_space=_batched(env, "observation_space", observation_space, num_envs)
+        if vector
+        else None,
+        batched_action_space=_batched(env, "action_space", action_space, num_envs)
+        if vector
+        else None,
+    )
+
+
+def is_vector(env: object) -> bool:
+    """Whether the object has the shape of a vector environment."""
+    return all(hasattr(env, mark) for mark in _VECTOR_MARKS)
+
+
+def value_space(contract: EnvContract, name: str) -> tuple[Space, int | None]:
+    """The space whose values cross, and how many lanes of it; None for a value by itself.
+
+    Args:
+        contract: The contract.
+        name: `observation_space` or `action_space`.
+    """
+    batched: Space | None = getattr(contract, f"batched_{name}")
+    if batched is not None:
+        return batched, None
+    space: Space = getattr(contract, name)
+    return space, contract.num_envs if contract.vector else None
+
+
+def _check_shape(env: object) -> None:
+    if inspect.isclass(env):
+        raise InvalidEnvError(
+            f"env must be an environment, got the class {env.__name__}; make an instance of it"
+        )
+    spaces = _VECTOR_MARKS if is_vector(env) else ("observation_space", "action_space")
+    missing = [name for name in spaces if not hasattr(env, name)]
+    missing += [f"{name}()" for name in _METHODS if not callable(getattr(env, name, None))]
+    if missing:
+        raise InvalidEnvError(
+            f"env must be a gymnasium.Env, a gymnasium.vector.VectorEnv or an object of that "
+            f"shape, got {type(env).__name__} without {', '.join(missing)}"
+        )
+
+
+def _space(env: object, name: str) -> Space:
+    space = getattr(env, name)
+    if space is None:
+        raise InvalidEnvError(f"env.{name} of {type(env).__name__} is None; set it to a space")
+    return from_gymnasium_space(space)
+
+
+def _batched(env: object, name: str, single: Space, num_envs: int) -> Space | None:
+    declared = getattr(env, name, None)
+    return None if declared is None else batch_as_declared(declared, single, num_envs, name)
+
+
+def _num_envs(env: object) -> int:
+    num_envs: Any = getattr(env, "num_envs", None)
+    try:
+        lanes = int(num_envs)
+    except (TypeError, ValueError):
+        lanes = 0
+    if lanes < 1 or lanes != num_envs:
+        raise InvalidEnvError(
+            f"env.num_envs of {type(env).__name__} must be a positive integer, got {num_envs!r}"
+        )
+    return lanes
+
+
+def _metadata(env: object) -> dict[str, Any]:
+    metadata = getattr(env, "metadata", None)
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidEnvError(
+            f"env.metadata of {type(env).__name__} must be a dict, got {type(metadata).__name__}"
+        )
+    return dict(metadata)
+
+
+def _autoreset_mode(mode: Any) -> AutoresetMode | None:
+    # Gymnasium's enum is read by its name, so that it need not be imported.
+    word = str(getattr(mode, "name", mode)).replace("_", "").lower()
+    for known in AutoresetMode:
+        if word == known.value.replace("_", ""):
+            return known
+    if mode is None:
+        return None
+    raise InvalidEnvError(
+        f'env.metadata["autoreset_mode"] must be one of '
+        f"{', '.join(known.value for known in AutoresetMode)}, got {mode!r}"
+    )
+
+
+def _spec(env: object) -> EnvSpec | None:
+    spec: Any = getattr(env, "spec", None)
+    name = getattr(spec, "id", None)
+    if not isinstance(name, str):
+        return None
+    threshold = getattr(spec, "reward_threshold", None)
+    kwargs = getattr(spec, "kwargs", None)
+    steps = getattr(spec, "max_episode_steps", None)
+    return EnvSpec(
+        id=name,
+        reward_threshold=float(threshold) if _is_real(threshold) else None,
+        nondeterministic=bool(getattr(spec, "nondeterministic", False)),
+        # -1 is Gymnasium's way to ask `make` for no limit.
+        max_episode_steps=int(steps) if _is_real(steps) and steps > 0 else None,
+        order_enforce=bool(getattr(spec, "order_enforce", True)),
+        disable_env_checker=bool(getattr(spec, "disable_env_checker", False)),
+        kwargs=plain(dict(kwargs)) if isinstance(kwargs, Mapping) else {},
+    )
+
+
+def _is_real(value: object) -> TypeGuard[float]:
+    return hasattr(value, "__float__") and not isinstance(value, (str, bytes))

@@ -1,0 +1,149 @@
+"""The one tree of errors that RLMesh raises.
+
+    RlmeshError
+    ├── InvalidAddressError       ValueError        an address, host, port or path
+    ├── InvalidArgumentError      ValueError        a seed, an option, a timeout, a setting
+    ├── ArgumentTypeError         TypeError         an argument of another type than allowed
+    ├── InvalidEnvError           TypeError         an object that is no environment
+    ├── UnsupportedSpaceError     TypeError         a space that RLMesh does not carry
+    ├── WrongEndpointKindError    TypeError         a single client on a vector endpoint, or back
+    ├── NonconformingValueError   ValueError        a value that its space does not hold
+    │   ├── InvalidActionError                      ... an action
+    │   └── InvalidObservationError                 ... an observation or another result
+    ├── RemoteEnvError            RuntimeError      an exception of the environment
+    ├── EndpointError             ConnectionError   the endpoint, not the environment
+    │   ├── EndpointUnreachableError                nobody answers at the address
+    │   ├── EndpointBusyError                       another client holds the environment
+    │   ├── EndpointDrainingError                   the server is shutting down
+    │   ├── ConnectionLostError                     the connection broke in the middle
+    │   ├── AddressInUseError                       somebody else serves at that address
+    │   └── ProtocolError                           the peer does not speak as it should
+    ├── CallTimeoutError          TimeoutError      a deadline passed without an answer
+    └── StateError                RuntimeError      the object is closed, or needs a reset first
+
+Every message names the thing, what was expected, what came, and the next step.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AddressInUseError",
+    "ArgumentTypeError",
+    "CallTimeoutError",
+    "ConnectionLostError",
+    "EndpointBusyError",
+    "EndpointDrainingError",
+    "EndpointError",
+    "EndpointUnreachableError",
+    "InvalidActionError",
+    "InvalidAddressError",
+    "InvalidArgumentError",
+    "InvalidEnvError",
+    "InvalidObservationError",
+    "NonconformingValueError",
+    "ProtocolError",
+    "RemoteEnvError",
+    "RlmeshError",
+    "StateError",
+    "UnsupportedSpaceError",
+    "WrongEndpointKindError",
+]
+
+
+class RlmeshError(Exception):
+    """The root: every error that RLMesh raises on purpose is one of these."""
+
+
+class InvalidAddressError(RlmeshError, ValueError):
+    """An address, host, port or path that names no endpoint."""
+
+
+class InvalidArgumentError(RlmeshError, ValueError):
+    """A seed, option, timeout or setting that is not allowed."""
+
+
+class ArgumentTypeError(RlmeshError, TypeError):
+    """An argument of another type than allowed."""
+
+
+class InvalidEnvError(RlmeshError, TypeError):
+    """An object that has not the shape of an environment."""
+
+
+class UnsupportedSpaceError(RlmeshError, TypeError):
+    """A space that RLMesh does not carry, with its place in the tree, `$.arm[1]`."""
+
+
+class WrongEndpointKindError(RlmeshError, TypeError):
+    """A single-environment client on a vector endpoint, or the other way round."""
+
+
+class NonconformingValueError(RlmeshError, ValueError):
+    """A value that its space does not hold, with the path of the offending part."""
+
+
+class InvalidActionError(NonconformingValueError):
+    """An action that the action space does not hold. The environment was not called."""
+
+
+class InvalidObservationError(NonconformingValueError):
+    """What the environment returned is not what its contract says."""
+
+
+class RemoteEnvError(RlmeshError, RuntimeError):
+    """The environment raised an exception; the session lives on and a reset starts again.
+
+    Attributes:
+        exception_type: The name of the exception's type, with its module unless it is built in.
+        exception_message: The exception's own message.
+        remote_traceback: The traceback of the serving process, as text.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exception_type: str = "",
+        exception_message: str = "",
+        remote_traceback: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.exception_type = exception_type
+        self.exception_message = exception_message
+        self.remote_traceback = remote_traceback
+
+
+class EndpointError(RlmeshError, ConnectionError):
+    """Something is wrong with the endpoint or the way to it, not with the environment."""
+
+
+class EndpointUnreachableError(EndpointError):
+    """Nobody answers at the address."""
+
+
+class EndpointBusyError(EndpointError):
+    """Another client holds the environment; the message says who, and since when."""
+
+
+class EndpointDrainingError(EndpointError):
+    """The server is shutting down and takes no new session or call."""
+
+
+class ConnectionLostError(EndpointError):
+    """The connection broke before the answer came."""
+
+
+class AddressInUseError(EndpointError):
+    """Somebody else serves at the address."""
+
+
+class ProtocolError(EndpointError):
+    """The peer does not speak as RLMesh does, or a version of it that this one cannot."""
+
+
+class CallTimeoutError(RlmeshError, TimeoutError):
+    """A deadline passed without an answer; the next call must be a reset."""
+
+
+class StateError(RlmeshError, RuntimeError):
+    """The object is closed, was never started, or needs a reset first."""

@@ -1,0 +1,1 @@
+"""How a request and its answer cross. Lanes know messages and no environments."""

@@ -1,0 +1,1 @@
+"""The serving side: one environment behind an address."""

@@ -1,0 +1,41 @@
+"""How a server behaves at the edges of its life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from rlmesh.errors import ArgumentTypeError
+from rlmesh.seconds import check_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """How a server behaves at the edges of its life.
+
+    Attributes:
+        allow_remote_shutdown: Whether a client may end the server.
+        idle_timeout_seconds: After how many seconds without a request the server ends by itself;
+            None: never.
+        drain_timeout_seconds: For how many seconds a shutdown waits for the call in flight; None:
+            until it returns.
+        close_timeout_seconds: For how many seconds a shutdown waits for the environment's `close`;
+            None: until it returns.
+
+    Raises:
+        ArgumentTypeError: If a value has the wrong type.
+        InvalidArgumentError: If a number of seconds is negative or not finite.
+    """
+
+    allow_remote_shutdown: bool = False
+    idle_timeout_seconds: float | None = None
+    drain_timeout_seconds: float | None = None
+    close_timeout_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.allow_remote_shutdown, bool):
+            raise ArgumentTypeError(
+                f"allow_remote_shutdown must be a bool, got {self.allow_remote_shutdown!r}"
+            )
+        for field in fields(self):
+            if field.name.endswith("_seconds"):
+                check_seconds(field.name, getattr(self, field.name))

@@ -1,0 +1,135 @@
+"""The gRPC service of an endpoint: messages in, messages out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import grpc
+
+from rlmesh.contract import EnvContract
+from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
+from rlmesh.server.host import Host
+from rlmesh.server.served_env import CallFailedError
+from rlmesh.server.session import Desk
+from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+
+
+class EnvService(env_service_pb2_grpc.EnvServiceServicer):
+    """Answers contract, status and session calls of one endpoint.
+
+    Args:
+        contract: What the environment is.
+        desk: Who gives it to clients.
+        host: Where it lives.
+        shutdown: Begins to end the server and returns; None where clients may not.
+    """
+
+    def __init__(
+        self,
+        contract: EnvContract,
+        desk: Desk,
+        host: Host,
+        shutdown: Callable[[], None] | None,
+    ) -> None:
+        self._contract = env_service_pb2.GetContractResponse(
+            contract=contract.to_proto(),
+            server=this_peer(),
+            protocol_generation=PROTOCOL_GENERATION,
+        )
+        self._desk = desk
+        self._host = host
+        self._shutdown = shutdown
+
+    def GetContract(  # noqa: N802 - gRPC's name
+        self, request: env_service_pb2.GetContractRequest, context: grpc.ServicerContext
+    ) -> env_service_pb2.GetContractResponse:
+        """Tells what the environment is."""
+        return self._contract
+
+    def GetStatus(  # noqa: N802 - gRPC's name
+        self, request: env_service_pb2.GetStatusRequest, context: grpc.ServicerContext
+    ) -> env_service_pb2.GetStatusResponse:
+        """Tells what the server is doing."""
+        status = env_service_pb2.GetStatusResponse(state=env_service_pb2.SERVER_STATE_READY)
+        running = self._host.running
+        if running is not None:
+            status.state = env_service_pb2.SERVER_STATE_BUSY
+            status.call = running.name
+            status.sequence = running.sequence
+            status.busy_seconds = running.seconds
+            status.stack = self._host.stack()
+        if self._desk.draining:
+            status.state = env_service_pb2.SERVER_STATE_DRAINING
+        holder = self._desk.holder()
+        if holder is not None:
+            status.holder.CopyFrom(holder)
+        return status
+
+    def Session(  # noqa: N802 - gRPC's name
+        self,
+        request_iterator: Iterator[session_pb2.SessionRequest],
+        context: grpc.ServicerContext,
+    ) -> Iterator[session_pb2.SessionResponse]:
+        """Serves one client from `open` to `close` or to the end of its stream."""
+        requests = _until_gone(request_iterator)
+        first = next(requests, None)
+        if first is None:
+            return
+        opened = session_pb2.SessionResponse(sequence=first.sequence)
+        if first.WhichOneof("call") != "open":
+            opened.failure.code = session_pb2.ERROR_CODE_PROTOCOL
+            opened.failure.message = "the first call of a session must be open"
+            yield opened
+            return
+        try:
+            session = self._desk.open(first.open, context)
+        except CallFailedError as error:
+            opened.failure.CopyFrom(error.failure)
+            yield opened
+            return
+        try:
+            opened.open.session_id = session.id
+            opened.open.protocol_generation = PROTOCOL_GENERATION
+            yield opened
+            for request in requests:
+                answer = self._desk.answer(session, request)
+                if answer.WhichOneof("answer") == "close":
+                    # The next client may come as soon as this one knows that it has closed.
+                    self._desk.close(session)
+                yield answer
+                if _ends(answer) or self._desk.draining:
+                    return
+        finally:
+            self._desk.close(session)
+
+
+    def Shutdown(  # noqa: N802 - gRPC's name
+        self, request: env_service_pb2.ShutdownRequest, context: grpc.ServicerContext
+    ) -> env_service_pb2.ShutdownResponse:
+        """Ends the server, if clients may."""
+        if self._shutdown is None:
+            context.abort(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "this server is not ended by clients; it would be with "
+                "ServeOptions(allow_remote_shutdown=True)",
+            )
+        self._shutdown()
+        return env_service_pb2.ShutdownResponse()
+
+
+def _ends(answer: session_pb2.SessionResponse) -> bool:
+    return answer.WhichOneof("answer") == "close" or answer.failure.code in (
+        session_pb2.ERROR_CODE_PROTOCOL,
+        session_pb2.ERROR_CODE_INTERNAL,
+    )
+
+
+def _until_gone(
+    requests: Iterator[session_pb2.SessionRequest],
+) -> Iterator[session_pb2.SessionRequest]:
+    """The requests until the client ends its stream or vanishes."""
+    try:
+        yield from requests
+    except grpc.RpcError:
+        # How grpc says that the stream was cancelled, by the client's end or by ours.
+        return

@@ -1,0 +1,189 @@
+"""Sessions: who holds the environment, and what each of its calls is answered."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+
+import grpc
+
+from rlmesh.contract import AutoresetMode
+from rlmesh.lanes.peer import PROTOCOL_GENERATION
+from rlmesh.server.host import Host, HostStoppedError
+from rlmesh.server.served_env import CallFailedError, ServedEnv, failed
+from rlmesh_api.v1 import session_pb2
+
+_log = logging.getLogger("rlmesh.server")
+
+
+@dataclass(slots=True)
+class Session:
+    """One client's hold on the environment.
+
+    Attributes:
+        peer: The client.
+        context: Its stream.
+        id: The session's name in logs and status pages.
+        since: When it began, on the monotonic clock, in seconds.
+        in_call: Whether a call of it is being executed.
+    """
+
+    peer: session_pb2.Peer
+    context: grpc.ServicerContext
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+    since: float = field(default_factory=time.monotonic)
+    in_call: bool = False
+
+    def holder(self) -> session_pb2.Holder:
+        """The session as it is told to others."""
+        return session_pb2.Holder(peer=self.peer, seconds=time.monotonic() - self.since)
+
+
+class Desk:
+    """Gives the environment to one session at a time and answers its calls."""
+
+    def __init__(self, env: ServedEnv, host: Host) -> None:
+        self._env = env
+        self._host = host
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new session and no new call is taken."""
+        return self._draining
+
+    def holder(self) -> session_pb2.Holder | None:
+        """Who holds the environment, if anybody does."""
+        session = self._session
+        return session.holder() if session else None
+
+    def open(self, call: session_pb2.OpenCall, context: grpc.ServicerContext) -> Session:
+        """Gives the environment to a client.
+
+        Raises:
+            CallFailedError: If somebody else holds it, the server is draining, the client speaks
+                no generation that this server knows, or asks for an autoreset mode that cannot be
+                had.
+        """
+        if call.protocol_generation < 1:
+            raise failed(
+                session_pb2.ERROR_CODE_INCOMPATIBLE,
+                f"the client speaks protocol generation {call.protocol_generation}, this server "
+                f"1 to {PROTOCOL_GENERATION}; upgrade the older of the two",
+            )
+        with self._lock:
+            if self._draining:
+                raise _draining()
+            if self._session is not None:
+                raise CallFailedError(
+                    session_pb2.Failure(
+                        code=session_pb2.ERROR_CODE_BUSY,
+                        message="another client holds the environment",
+                        holder=self._session.holder(),
+                    )
+                )
+            self._env.begin_session(_mode(call))
+            session = self._session = Session(call.peer, context)
+        _log.info("session %s of %s begins", session.id, call.peer.name)
+        return session
+
+    def close(self, session: Session) -> None:
+        """Takes the environment back."""
+        with self._lock:
+            if self._session is not session:
+                return
+            self._session = None
+        _log.info("session %s ends", session.id)
+
+    def answer(
+        self, session: Session, request: session_pb2.SessionRequest
+    ) -> session_pb2.SessionResponse:
+        """Executes a call and gives its answer; what goes wrong is an answer too."""
+        response = session_pb2.SessionResponse(sequence=request.sequence)
+        with self._lock:
+            if self._draining:
+                response.failure.CopyFrom(_draining().failure)
+                return response
+            session.in_call = True
+        try:
+            self._execute(request, response)
+        except CallFailedError as error:
+            _log_failure(session, request, error.failure)
+            response.failure.CopyFrom(error.failure)
+        except HostStoppedError:
+            response.failure.CopyFrom(_draining().failure)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
+            _log.exception("session %s, call %d: a defect of RLMesh", session.id, request.sequence)
+            response.failure.code = session_pb2.ERROR_CODE_INTERNAL
+            response.failure.message = f"{type(error).__name__}: {error}; see the server's log"
+        finally:
+            session.in_call = False
+        return response
+
+    def drain(self) -> None:
+        """Takes no more calls, and ends the stream of a session that is not in one."""
+        with self._lock:
+            self._draining = True
+            session = self._session
+            idle = session is not None and not session.in_call
+        if session is not None and idle:
+            session.context.cancel()
+
+    def _execute(
+        self, request: session_pb2.SessionRequest, response: session_pb2.SessionResponse
+    ) -> None:
+        name = request.WhichOneof("call")
+        env, call, sequence = self._env, self._host.call, request.sequence
+        if name == "step":
+            result = call(lambda: env.step(request.step), name=name, sequence=sequence)
+            response.step.CopyFrom(result)
+        elif name == "reset":
+            result = call(lambda: env.reset(request.reset), name=name, sequence=sequence)
+            response.reset.CopyFrom(result)
+        elif name == "render":
+            response.render.CopyFrom(call(env.render, name=name, sequence=sequence))
+        elif name == "attribute":
+            result = call(lambda: env.attribute(request.attribute), name=name, sequence=sequence)
+            response.attribute.CopyFrom(result)
+        elif name == "close":
+            response.close.SetInParent()
+        else:
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL,
+                f"the session is open and this server knows no call {name!r}; allowed are reset, "
+                f"step, render, attribute and close",
+            )
+
+
+def _mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
+    if not call.HasField("autoreset_mode"):
+        return None
+    try:
+        return AutoresetMode.from_proto(call.autoreset_mode)
+    except ValueError as error:
+        raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
+
+
+def _log_failure(
+    session: Session, request: session_pb2.SessionRequest, failure: session_pb2.Failure
+) -> None:
+    _log.warning(
+        "session %s, call %d (%s): %s%s",
+        session.id,
+        request.sequence,
+        request.WhichOneof("call"),
+        failure.message,
+        f"\n{failure.traceback}" if failure.traceback else "",
+    )
+
+
+def _draining() -> CallFailedError:
+    return failed(
+        session_pb2.ERROR_CODE_DRAINING,
+        "the server is shutting down and takes no more calls; connect anew once it serves again",
+    )

@@ -1,0 +1,102 @@
+"""Clients whose observations are PyTorch tensors. Importing this module imports torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from rlmesh.client import env as numpy_env
+from rlmesh.client import vector_env as numpy_vector_env
+
+__all__ = ["RemoteEnv", "RemoteVectorEnv"]
+
+
+class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
+    """`rlmesh.RemoteEnv` with PyTorch tensors.
+
+    Every array and number of an observation is a tensor of the same shape and dtype; actions may
+    be tensors of any device. Texts, rewards, flags and infos are as in `rlmesh.RemoteEnv`, and so
+    are arguments and errors.
+
+    Args:
+        address: The server's address.
+        device: Where the tensors live; None: on the CPU, where they share the memory received.
+        **timeouts: `connect_timeout_seconds` and `request_timeout_seconds`.
+    """
+
+    def __init__(
+        self, address: str, *, device: torch.device | str | None = None, **timeouts: float | None
+    ) -> None:
+        super().__init__(address, **timeouts)
+        self._device = device
+        self.metadata["torch"] = True
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """As `rlmesh.RemoteEnv.reset`."""
+        observation, info = super().reset(seed=seed, options=options)
+        return _tensors(observation, self._device), info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """As `rlmesh.RemoteEnv.step`."""
+        observation, *rest = super().step(_arrays(action))
+        return (_tensors(observation, self._device), *rest)  # type: ignore[return-value] # a list forgets how long it is
+
+
+class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
+    """`rlmesh.RemoteVectorEnv` with PyTorch tensors.
+
+    Every array of the observations, and rewards, terminations and truncations, are tensors of the
+    same shape and dtype; actions may be tensors of any device. Texts and infos are as in
+    `rlmesh.RemoteVectorEnv`, and so are arguments and errors.
+
+    Args:
+        address: The server's address.
+        device: Where the tensors live; None: on the CPU, where they share the memory received.
+        **options: `connect_timeout_seconds`, `request_timeout_seconds` and `autoreset`.
+    """
+
+    def __init__(
+        self, address: str, *, device: torch.device | str | None = None, **options: Any
+    ) -> None:
+        super().__init__(address, **options)
+        self._device = device
+        self.metadata["torch"] = True
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """As `rlmesh.RemoteVectorEnv.reset`."""
+        observations, infos = super().reset(seed=seed, options=options)
+        return _tensors(observations, self._device), infos
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """As `rlmesh.RemoteVectorEnv.step`."""
+        *arrays, infos = super().step(_arrays(actions))
+        observations, rewards, terminations, truncations = (
+            _tensors(part, self._device) for part in arrays
+        )
+        return observations, rewards, terminations, truncations, infos
+
+
+def _tensors(value: Any, device: torch.device | str | None) -> Any:
+    if isinstance(value, dict):
+        return {key: _tensors(part, device) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_tensors(part, device) for part in value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return torch.from_numpy(np.asarray(value)).to(device)
+    return value
+
+
+def _arrays(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _arrays(part) for key, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(_arrays(part) for part in value)
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy()
+    return value

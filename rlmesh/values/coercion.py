@@ -1,0 +1,212 @@
+"""Makes of whatever a user gives for a numeric leaf an array of its dtype, if that is exact.
+
+A float may round to a narrower float as NumPy rounds it, and one that overflows is noted as a
+deviation. An integer dtype takes only what it can hold exactly, a bool dtype only 0 and 1. A shape
+must be right as it is. This is the slow way: a value that needs no coercion does not come here.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from rlmesh.values.faults import element, faults
+from rlmesh.values.functions import Notes
+from rlmesh.values.leaves import Leaf
+from rlmesh.values.misfit import Deviation, Misfit, MisfitKind, typename
+
+__all__ = ["Coercion"]
+
+_Array: TypeAlias = npt.NDArray[Any]
+_Index: TypeAlias = tuple[int, ...]
+
+
+class Coercion:
+    """Coerces the values of one numeric leaf.
+
+    Args:
+        leaf: The leaf.
+        lane: The lane that every value is of, where it is that of a single one of many.
+    """
+
+    def __init__(self, leaf: Leaf, lane: int | None = None) -> None:
+        self._leaf = leaf
+        self._lane = lane
+        self._vector = leaf.lanes is not None and lane is None
+        self._dtype = leaf.dtype
+        self._shape = leaf.shape if lane is None else leaf.shape[1:]
+
+    def __call__(self, value: Any, notes: Notes) -> _Array:
+        """The array: of the leaf's dtype and shape, of any strides.
+
+        Args:
+            value: What a user gave.
+            notes: Takes what overflowed.
+
+        Raises:
+            Misfit: If it is no array of that shape, or not exactly of that dtype.
+        """
+        array = self._read(value)
+        if array.dtype.kind == "O":
+            array = self._from_objects(array, notes)
+        elif array.dtype.kind == "c":
+            array = self._from_complex(array)
+        if array.dtype == self._dtype:
+            return array
+        with np.errstate(all="ignore"):
+            if self._dtype.kind == "f":
+                return self._to_float(array, notes)
+            return self._to_bool(array) if self._dtype.kind == "b" else self._to_integer(array)
+
+    def _read(self, value: Any) -> _Array:
+        """An array of the right shape, of numbers or of objects."""
+        try:
+            array = np.asarray(value)
+            if array.dtype.kind == "f" and self._dtype.kind in "iu" and _is_sequence(value):
+                # NumPy reads ints on both sides of 2**63 as float64, which loses their digits.
+                array = np.array(value, dtype=object)
+        except Exception as error:
+            self._blame_lane(value)
+            got = f"{typename(value)} that NumPy cannot read as an array: {error}"
+            raise self._misfit("type", got) from error
+        strange = array.dtype.kind not in "biufcO"
+        if strange or (array.shape == () and _number(array[()]) is None):
+            self._blame_lane(value)
+            raise self._misfit("type", _outline(value, array))
+        if array.shape != self._shape:
+            self._blame_lane(value)
+            raise self._misfit("shape", f"shape {array.shape}")
+        return array
+
+    def _from_objects(self, array: _Array, notes: Notes) -> _Array:
+        """Numbers of any type, one by one: of the leaf's dtype, or float64 for a float leaf."""
+        to_real = self._dtype.kind == "f"
+        items: list[int | float] = []
+        for index, item in np.ndenumerate(array):
+            number = _number(item)
+            if number is None:
+                lane, within = self._place(index)
+                at = f" at {list(within)}" if within else ""
+                raise self._misfit("type", f"{typename(item)}{at}", lane)
+            items.append(self._real(number, index, notes) if to_real else self._exact(number, index))
+        dtype = np.dtype(np.float64) if to_real else self._dtype
+        return np.array(items, dtype=dtype).reshape(array.shape)
+
+    def _real(self, number: Any, index: _Index, notes: Notes) -> float:
+        try:
+            return float(number)
+        except OverflowError:
+            self._note(number, index, notes)
+            return math.inf if number > 0 else -math.inf
+        except (TypeError, ValueError):
+            raise self._misfit_at("type", number, index, "which is no real number") from None
+
+    def _exact(self, number: Any, index: _Index) -> int:
+        try:
+            whole = int(number)
+        except (OverflowError, TypeError, ValueError):  # an infinity, NaN, no real number
+            raise self._misfit_at("inexact", number, index, "which is no integer") from None
+        if whole != number:
+            raise self._misfit_at("inexact", number, index, "which is no integer")
+        low, high = _limits(self._dtype)
+        if not low <= whole <= high:
+            raise self._misfit_at("range", number, index, f"outside of {low} to {high}")
+        return whole
+
+    def _from_complex(self, array: _Array) -> _Array:
+        self._refuse_any(array.imag != 0, "type", array, "which is no real number")
+        return array.real
+
+    def _to_float(self, array: _Array, notes: Notes) -> _Array:
+        rounded = array.astype(self._dtype)
+        if notes is not None:
+            infinite = np.isinf(rounded)
+            if infinite.any():
+                for fault in faults(infinite & np.isfinite(array), vector=self._vector):
+                    self._note(array[fault.index], fault.index, notes, fault.more)
+        return rounded
+
+    def _to_integer(self, array: _Array) -> _Array:
+        low, high = _limits(self._dtype)
+        rule = f"outside of {low} to {high}"
+        if array.dtype.kind == "f":
+            wide = array.astype(np.promote_types(array.dtype, np.float64))
+            self._refuse_any(np.trunc(wide) != wide, "inexact", array, "which is no integer")
+            # 2**63 is a float64, 2**63 - 1 is none.
+            self._refuse_any((wide < low) | (wide >= float(high + 1)), "range", array, rule)
+        elif array.dtype.kind in "iu" and array.size:
+            # Python's integers compare exactly across dtypes, and in every release of NumPy.
+            if int(array.min()) < low or int(array.max()) > high:
+                outside = [not low <= item <= high for item in array.reshape(-1).tolist()]
+                self._refuse_any(np.array(outside).reshape(array.shape), "range", array, rule)
+        return array.astype(self._dtype)
+
+    def _to_bool(self, array: _Array) -> _Array:
+        self._refuse_any((array != 0) & (array != 1), "inexact", array, "which is neither 0 nor 1")
+        return array.astype(np.bool_)
+
+    def _refuse_any(
+        self, mask: npt.NDArray[np.bool_], kind: MisfitKind, array: _Array, rule: str
+    ) -> None:
+        for fault in faults(mask, vector=self._vector):
+            raise self._misfit_at(kind, array[fault.index], fault.index, rule)
+
+    def _blame_lane(self, value: Any) -> None:
+        """Refuses the value for the lane that is at fault, where it is a list of lanes."""
+        if self._vector and _is_sequence(value):
+            lanes = cast("list[Any] | tuple[Any, ...]", value)
+            if len(lanes) != self._shape[0]:
+                raise self._misfit("shape", f"{len(lanes)} lanes")
+            for lane, item in enumerate(lanes):
+                Coercion(self._leaf, lane)(item, None)
+
+    def _note(self, number: Any, index: _Index, notes: Notes, more: str = "") -> None:
+        if notes is not None:
+            lane, within = self._place(index)
+            detail = f"{element(number, within)} is beyond {self._dtype.name}: it became infinite"
+            notes.append(Deviation("overflow", self._leaf.path, lane, detail + more))
+
+    def _misfit_at(self, kind: MisfitKind, number: Any, index: _Index, rule: str) -> Misfit:
+        lane, within = self._place(index)
+        return self._misfit(kind, f"{element(number, within)}, {rule}", lane)
+
+    def _misfit(self, kind: MisfitKind, got: str, lane: int | None = None) -> Misfit:
+        lane = self._lane if lane is None else lane
+        expected = f"expected {self._dtype.name} of shape {self._shape}"
+        return Misfit(kind, self._leaf.path, lane, f"{expected}, got {got}")
+
+    def _place(self, index: _Index) -> tuple[int | None, _Index]:
+        """The lane of an element, and where it stands in it."""
+        return (index[0], index[1:]) if self._vector else (self._lane, index)
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _outline(value: Any, array: _Array) -> str:
+    """What a value that is no array of numbers is."""
+    if isinstance(value, np.ndarray):
+        return f"an array of dtype {array.dtype}"
+    return typename(value)
+
+
+def _number(item: Any) -> Any:
+    """What of an object is a real number, None if it is none."""
+    if isinstance(item, np.ndarray) and item.shape == ():
+        item = item[()]
+    if isinstance(item, complex | np.complexfloating):
+        return item.real if item.imag == 0 else None
+    return item if isinstance(item, numbers.Number | np.bool_) else None
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The smallest and the largest integer that an integer or bool dtype holds."""
+    if dtype.kind == "b":
+        return 0, 1
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)

@@ -1,0 +1,261 @@
+"""Any Python object as a tree that MessagePack can write; what has no form there becomes a text.
+
+One walk. A container of plain values is recognised at the speed of C and left as it is. No method
+of a foreign object is called but for its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, ClassVar, Final, TypeAlias
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+from msgpack import ExtType
+
+from rlmesh.values.bounded_text import text_of
+from rlmesh.values.keys import BASES, LEAVES, SCALARS, TEXTS, Unsent, sent_keys
+from rlmesh.values.losses import Losses, PackingLimits, Path, Position, Reason
+from rlmesh.values.packed_arrays import UnsupportedDtypeError, pack_array, pack_scalar
+from rlmesh_api.v1 import value_pb2
+
+__all__ = ["Degrader", "TooLargeError"]
+
+_TUPLE: Final = ExtType(value_pb2.PACKED_EXTENSION_TUPLE, b"")
+_DICT: Final = ExtType(value_pb2.PACKED_EXTENSION_DICT, b"")
+# What an element costs at least where sizes are counted: its header, a number, or an ellipsis.
+_ELEMENT_BYTES: Final = 16
+_ELLIPSIS: Final = "..."
+
+
+class TooLargeError(ValueError):
+    """The value as it is goes beyond the limit of size."""
+
+
+class Degrader:
+    """Walks one value.
+
+    Args:
+        limits: What the value may be at most.
+        fitting: Count the size of everything, and make texts of what does not fit. Otherwise only
+            what may be large without memory behind it is counted (containers and arrays, because
+            they may be shared), and a value that goes beyond raises `TooLargeError`.
+
+    Attributes:
+        losses: What was lost, in the order of the walk.
+    """
+
+    def __init__(self, limits: PackingLimits, *, fitting: bool) -> None:
+        self.losses = Losses()
+        self._limits = limits
+        self._fitting = fitting
+        self._left = limits.max_bytes
+        # The containers around the present value, by identity: these objects are alive.
+        self._around: set[int] = set()
+
+    def tree(self, value: object) -> object:
+        """The tree of a value.
+
+        Raises:
+            TooLargeError: If the value is too large, and was not to be made fitting.
+        """
+        return self._value(value, 1, None)
+
+    def _value(self, value: Any, depth: int, path: Path) -> object:
+        kind = type(value)
+        if kind in LEAVES:
+            if self._fitting and not self._take(_leaf_bytes(value)):
+                return self._lose(value, path, "too large")
+            return value
+        walk = self._WALKS.get(kind)
+        return walk(self, value, depth, path) if walk else self._other(value, depth, path)
+
+    def _take(self, size: int) -> bool:
+        """Takes bytes from what is left."""
+        if size > self._left:
+            if not self._fitting:
+                raise TooLargeError
+            return False
+        self._left -= size
+        return True
+
+    def _lose(self, value: object, path: Path, reason: Reason) -> str:
+        """Lists a value that cannot travel, and gives the text that travels instead."""
+        self.losses.add(value, path, reason, self._limits.max_listed)
+        text = text_of(value, self._limits.max_text)
+        return text if self._take(4 * len(text)) else _ELLIPSIS
+
+    def _enter(self, value: object, length: int, depth: int) -> Reason | None:
+        """Begins a container, or says why it cannot be entered."""
+        if id(value) in self._around:
+            return "cycle"
+        if depth > self._limits.max_depth:
+            return "too deep"
+        if not self._take((length + 4) * _ELEMENT_BYTES if self._fitting else length + 1):
+            return "too large"
+        self._around.add(id(value))
+        return None
+
+    def _leave(self, value: object) -> None:
+        self._around.discard(id(value))
+
+    def _dict(self, value: dict[Any, Any], depth: int, path: Path) -> object:
+        if reason := self._enter(value, len(value), depth):
+            return self._lose(value, path, reason)
+        tree = self._entries(value, depth, path)
+        self._leave(value)
+        return tree
+
+    def _entries(self, value: dict[Any, Any], depth: int, path: Path) -> object:
+        if self._fitting and not self._take(sum(map(_leaf_bytes, value))):
+            return self._lose(value, path, "too large")
+        if not TEXTS.issuperset(map(type, value)):
+            return self._keyed(list(value.items()), depth, path)
+        if not self._fitting and LEAVES.issuperset(map(type, value.values())):
+            return value
+        copy = value.copy()
+        for key, item in copy.items():
+            if self._fitting or type(item) not in LEAVES:
+                copy[key] = self._value(item, depth + 1, (path, key))
+        return copy
+
+    def _keyed(self, pairs: list[tuple[Any, Any]], depth: int, path: Path) -> object:
+        """A dict with other keys than str and bytes."""
+
+        def lose(key: object, reason: Unsent) -> str:
+            return self._lose(key, (path, key), reason)
+
+        keys = sent_keys([key for key, _ in pairs], self._limits.max_depth - depth, lose)
+        items = [self._value(item, depth + 1, (path, key)) for key, item in pairs]
+        if TEXTS.issuperset(map(type, keys)):
+            return dict(zip(keys, items, strict=True))
+        tree: list[object] = [_DICT]
+        for key, item in zip(keys, items, strict=True):
+            tree += (_key_tree(key), item)
+        return tree
+
+    def _list(self, value: list[Any], depth: int, path: Path) -> object:
+        if reason := self._enter(value, len(value), depth):
+            return self._lose(value, path, reason)
+        tree = self._items(value.copy(), depth, path, None)
+        self._leave(value)
+        return tree
+
+    def _tuple(self, value: tuple[Any, ...], depth: int, path: Path) -> object:
+        if reason := self._enter(value, len(value), depth):
+            return self._lose(value, path, reason)
+        tree = self._items(list(value), depth, path, None)
+        tree.insert(0, _TUPLE)
+        self._leave(value)
+        return tree
+
+    def _object_array(self, value: npt.NDArray[Any], depth: int, path: Path) -> object:
+        if reason := self._enter(value, value.size, depth):
+            return self._lose(value, path, reason)
+        tree = self._items(value.ravel().tolist(), depth, path, value.shape)
+        axes = msgpack.packb(list(value.shape))
+        tree.insert(0, _extension(value_pb2.PACKED_EXTENSION_OBJECT_ARRAY, axes))
+        self._leave(value)
+        return tree
+
+    def _items(
+        self, items: list[Any], depth: int, path: Path, shape: tuple[int, ...] | None
+    ) -> list[Any]:
+        """Replaces the items of a list that need it. The shape is that of an array."""
+        if self._fitting or not LEAVES.issuperset(map(type, items)):
+            for index, item in enumerate(items):
+                if self._fitting or type(item) not in LEAVES:
+                    step = index if shape is None else Position(index, shape)
+                    items[index] = self._value(item, depth + 1, (path, step))
+        return items
+
+    def _array(self, value: npt.NDArray[Any], depth: int, path: Path) -> object:
+        if value.dtype.kind == "O":
+            return self._object_array(value, depth, path)
+        if not self._take(value.nbytes):
+            return self._lose(value, path, "too large")
+        try:
+            payload = pack_array(value)
+        except UnsupportedDtypeError:
+            return self._lose(value, path, "unsupported dtype")
+        return _extension(value_pb2.PACKED_EXTENSION_ARRAY, payload)
+
+    def _scalar(self, value: np.generic[Any], depth: int, path: Path) -> object:
+        if self._fitting and not self._take(value.nbytes):
+            return self._lose(value, path, "too large")
+        try:
+            payload = pack_scalar(value)
+        except UnsupportedDtypeError:
+            return self._lose(value, path, "unsupported dtype")
+        return _extension(value_pb2.PACKED_EXTENSION_SCALAR, payload)
+
+    def _buffer(self, value: memoryview, depth: int, path: Path) -> object:
+        try:
+            data = bytes(value)
+        except ValueError:  # a released view
+            return self._lose(value, path, "unsupported type")
+        if data != value:  # of several axes, or of other items than bytes
+            return self._lose(value, path, "unsupported type")
+        return self._value(data, depth, path)
+
+    def _other(self, value: Any, depth: int, path: Path) -> object:
+        """A value of a type that has no walk of its own: of a subclass, or foreign."""
+        kind = type(value)
+        if issubclass(kind, (Enum, np.ma.MaskedArray)):
+            return self._lose(value, path, "unsupported type")
+        if issubclass(kind, np.generic):
+            return self._scalar(value, depth, path)
+        for base, plain in BASES:
+            if issubclass(kind, base):
+                return self._as_base(value, plain, depth, path)
+        return self._lose(value, path, "unsupported type")
+
+    def _as_base(
+        self, value: object, plain: Callable[[Any], Any], depth: int, path: Path
+    ) -> object:
+        """A value of a subclass, as what it is a subclass of."""
+        if id(value) in self._around:
+            return self._lose(value, path, "cycle")
+        self._around.add(id(value))
+        tree = self._value(plain(value), depth, path)
+        self._leave(value)
+        return tree
+
+    _WALKS: ClassVar[dict[type, _Walk]] = {
+        dict: _dict,
+        list: _list,
+        tuple: _tuple,
+        np.ndarray: _array,
+        memoryview: _buffer,
+        **dict.fromkeys(SCALARS, _scalar),
+    }
+
+
+_Walk: TypeAlias = Callable[[Degrader, Any, int, Path], object]
+
+
+def _key_tree(key: Any) -> object:
+    """A key of those that `sent_keys` gives."""
+    kind = type(key)
+    if kind in LEAVES:
+        return key
+    if kind is tuple:
+        return [_TUPLE, *map(_key_tree, key)]
+    return _extension(value_pb2.PACKED_EXTENSION_SCALAR, pack_scalar(key))
+
+
+def _extension(code: int, payload: bytes) -> ExtType:
+    # The checks of the constructor cost more than all the rest.
+    return tuple.__new__(ExtType, (code, payload))
+
+
+def _leaf_bytes(value: Any) -> int:
+    """The bytes of a plain value beyond those that every element costs."""
+    kind = type(value)
+    if kind is str:
+        return len(value) if value.isascii() else 4 * len(value)
+    if kind is bytes:
+        return len(value)
+    return int(value.bit_length()) // 8 if kind is int else 0

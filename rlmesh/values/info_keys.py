@@ -1,0 +1,13 @@
+"""The keys that RLMesh adds to an info when it has something to say."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["CONFORMANCE_WARNING", "INFO_DEGRADED"]
+
+CONFORMANCE_WARNING: Final = "rlmesh.conformance.warning"
+"""A list of dicts: what deviates from its space and was delivered all the same."""
+
+INFO_DEGRADED: Final = "rlmesh.info.degraded"
+"""A list of dicts with `path`, `type` and `reason`: what could not travel and became its text."""

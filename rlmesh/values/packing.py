@@ -1,0 +1,159 @@
+"""Infos, options, seeds and frames as bytes, and back: MessagePack with extensions for the rest.
+
+`PackedExtension` in value.proto is the normative description of the bytes. Nothing is ever
+pickled, and reading executes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any, Final, TypeAlias
+
+import msgpack
+from msgpack import ExtType
+
+from rlmesh.spaces.paths import ROOT
+from rlmesh.values.bounded_text import guarded, text_of, type_name
+from rlmesh.values.degrading import Degrader, TooLargeError
+from rlmesh.values.info_keys import INFO_DEGRADED
+from rlmesh.values.losses import Degraded, Losses, PackingLimits, Reason
+from rlmesh.values.plain import plain
+from rlmesh.values.unpacking import PackingError, unpack, unpack_info
+from rlmesh_api.v1 import value_pb2
+
+__all__ = [
+    "Degraded",
+    "PackingError",
+    "PackingLimits",
+    "pack",
+    "pack_info",
+    "pack_listing",
+    "plain",
+    "unpack",
+    "unpack_info",
+]
+
+_DEFAULT: Final = PackingLimits()
+# A mapping that is no dict may have no end.
+_MOST_KEYS_OF_A_MAPPING: Final = 2**20
+
+
+def pack(value: object, *, limits: PackingLimits = _DEFAULT) -> bytes:
+    """Packs any object; what cannot travel becomes its text.
+
+    Args:
+        value: Anything.
+        limits: What it may be at most.
+    """
+    return pack_listing(value, limits=limits)[0]
+
+
+def pack_listing(
+    value: object, *, limits: PackingLimits = _DEFAULT
+) -> tuple[bytes, list[Degraded]]:
+    """Packs any object, and lists what became a text.
+
+    Args:
+        value: Anything.
+        limits: What it may be at most.
+    """
+    return _packed(value, limits, _as_it_is)
+
+
+def pack_info(
+    info: Mapping[Any, Any] | None, *, limits: PackingLimits = _DEFAULT
+) -> tuple[bytes, list[Degraded]]:
+    """Packs an info; what became a text is listed in it under `rlmesh.info.degraded`.
+
+    Args:
+        info: What the environment returned.
+        limits: What it may be at most.
+
+    Returns:
+        The bytes, none for an empty info or None; and what became a text, for a warning.
+    """
+    if info is None or (type(info) is dict and not info):
+        return b"", []
+    kind: type = type(info)
+    contents = info if issubclass(kind, dict) else _contents(info)
+    if contents is None:
+        return _lost_whole(info, "unsupported type", limits, _with_listing)
+    return _packed(contents, limits, _with_listing)
+
+
+_Finish: TypeAlias = Callable[[Any, Losses], object]
+
+
+def _packed(value: object, limits: PackingLimits, finish: _Finish) -> tuple[bytes, list[Degraded]]:
+    """Packs a value as it is; if that is too large, what fits of it."""
+    try:
+        for fitting in (False, True):
+            degrader = Degrader(limits, fitting=fitting)
+            try:
+                data = _written(finish(degrader.tree(value), degrader.losses))
+            except TooLargeError:
+                continue
+            if fitting or len(data) <= limits.max_bytes:
+                return data, degrader.losses.listed
+    except Exception:  # noqa: BLE001 - an info never fails a step; what happened is in the list
+        return _lost_whole(value, "failed", limits, finish)
+    raise AssertionError("what was made to fit is never too large")
+
+
+def _lost_whole(
+    value: object, reason: Reason, limits: PackingLimits, finish: _Finish
+) -> tuple[bytes, list[Degraded]]:
+    losses = Losses([Degraded(ROOT, type_name(value), reason)])
+    return _written(finish(text_of(value, limits.max_text), losses)), losses.listed
+
+
+def _as_it_is(tree: object, losses: Losses) -> object:
+    return tree
+
+
+def _with_listing(tree: Any, losses: Losses) -> object:
+    """An info with a list of its losses. Those that an environment behind it listed stay."""
+    if not losses.listed:
+        return tree
+    listing: list[object] = [
+        {"path": lost.path, "type": lost.type, "reason": lost.reason} for lost in losses.listed
+    ]
+    if losses.unlisted:
+        listing.append({"path": ROOT, "type": "", "reason": f"{losses.unlisted} more"})
+    kind: type = type(tree)
+    if kind is dict:
+        if isinstance(earlier := tree.get(INFO_DEGRADED), list):
+            listing = earlier + listing
+        return {**tree, INFO_DEGRADED: listing}
+    if kind is list:
+        # A dict with other keys than texts, behind its marker; of two equal keys the last counts.
+        return [*tree, INFO_DEGRADED, listing]
+    return {INFO_DEGRADED: listing}
+
+
+def _contents(info: Any) -> dict[Any, Any] | None:
+    """The contents of a mapping that is no dict; None if it is no mapping or cannot be read."""
+
+    def read() -> dict[Any, Any] | None:
+        if not isinstance(info, Mapping):
+            return None
+        contents = {key: info[key] for key in islice(info, _MOST_KEYS_OF_A_MAPPING)}
+        return contents if len(contents) < _MOST_KEYS_OF_A_MAPPING else None
+
+    return guarded(read, None)
+
+
+def _written(tree: object) -> bytes:
+    try:
+        return msgpack.packb(tree, strict_types=True)
+    except (OverflowError, UnicodeEncodeError):
+        # Rare enough to find out by trying: it costs the others nothing.
+        return msgpack.packb(
+            tree, strict_types=True, unicode_errors="surrogatepass", default=_big_integer
+        )
+
+
+def _big_integer(value: int) -> ExtType:
+    payload = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return ExtType(value_pb2.PACKED_EXTENSION_BIG_INTEGER, payload)

@@ -1,0 +1,107 @@
+"""The layout of a space that is one numeric leaf: what stands on the path of most steps.
+
+The functions do in one frame what those for containers do in several.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from numpy import empty
+
+from rlmesh.values.arrays import (
+    SMALL,
+    compile_pack,
+    compile_put,
+    compile_read,
+    compile_view,
+    is_scalar,
+    known_scalars,
+)
+from rlmesh.values.functions import Decode, Encode, EncodeInto, Notes, Readable, Writable
+from rlmesh.values.leaves import Leaf
+from rlmesh.values.misfit import BufferTooSmallError, wrong_length
+
+__all__ = ["compile_single_decode", "compile_single_encode", "compile_single_encode_into"]
+
+# A numeric leaf leaves the tail alone.
+_NO_TAIL: Any = ()
+
+
+def compile_single_encode(leaf: Leaf) -> Encode:
+    """Compiles what writes a value into a slab of its own."""
+    return compile_pack(leaf)
+
+
+def compile_single_encode_into(leaf: Leaf) -> EncodeInto:
+    """Compiles what writes a value into a buffer."""
+    size = leaf.nbytes
+    if size <= SMALL:
+        pack = compile_pack(leaf)
+
+        def encode_small_into(
+            value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /
+        ) -> int:
+            if len(buffer) - offset < size:
+                raise BufferTooSmallError(size, len(buffer) - offset)
+            buffer[offset : offset + size] = pack(value, notes)
+            return size
+
+        return encode_small_into
+
+    put = compile_put(leaf)
+
+    def encode_into(
+        value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /
+    ) -> int:
+        if len(buffer) - offset < size:
+            raise BufferTooSmallError(size, len(buffer) - offset)
+        put(value, buffer, offset, notes, _NO_TAIL)
+        return size
+
+    return encode_into
+
+
+def compile_single_decode(leaf: Leaf) -> Decode:
+    """Compiles what reads a value from a slab."""
+    read, view, size = compile_read(leaf), compile_view(leaf), leaf.nbytes
+
+    def decode(
+        buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True
+    ) -> Any:
+        room = len(buffer) - offset
+        if not (room if nbytes is None else nbytes) == size <= room:
+            raise wrong_length(size, room if nbytes is None else min(nbytes, room))
+        return read(buffer, offset, _NO_TAIL) if copy else view(buffer, offset, _NO_TAIL)
+
+    if is_scalar(leaf):
+        unpack_from, known = struct.Struct(f"<{leaf.code}").unpack_from, known_scalars(leaf)
+
+        def decode_scalar(
+            buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True
+        ) -> Any:
+            room = len(buffer) - offset
+            if (room if nbytes is None else nbytes) == size <= room:
+                found = known.get(unpack_from(buffer, offset))
+                if found is not None:
+                    return found
+            return decode(buffer, offset, nbytes, copy=copy)
+
+        return decode_scalar
+    if leaf.dtype.kind == "b" or not leaf.dtype.isnative or size > SMALL:
+        return decode
+    shape, dtype, whole = leaf.shape, leaf.dtype, struct.Struct(f"{size}s")
+    fill, take = whole.pack_into, whole.unpack_from
+
+    def decode_small(
+        buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True
+    ) -> Any:
+        room = len(buffer) - offset
+        if copy and (room if nbytes is None else nbytes) == size <= room:
+            array = empty(shape, dtype)
+            fill(array, 0, take(buffer, offset)[0])
+            return array
+        return decode(buffer, offset, nbytes, copy=copy)
+
+    return decode_small

@@ -1,0 +1,95 @@
+"""Texts in a slab: their lengths in the fixed part, their UTF-8 in the tail.
+
+Lone surrogates, which a Python text may hold, travel as "surrogatepass" writes them.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, cast
+
+import numpy as np
+
+from rlmesh.values.functions import Notes, Part, Put, Read, Readable, Writable
+from rlmesh.values.leaves import Leaf
+from rlmesh.values.misfit import CorruptSlabError, Misfit, typename
+
+__all__ = ["compile_text_part", "compile_text_put", "compile_text_read"]
+
+_LONGEST = 2**32 - 1
+
+
+def compile_text_part(leaf: Leaf) -> Part:
+    """Compiles what gives the lengths of a leaf's texts, and adds the texts to the tail."""
+    pack = struct.Struct(f"<{leaf.count}I").pack
+
+    def part(value: Any, _notes: Notes, tail: list[bytes], /) -> bytes:
+        data = _encode(value, leaf, None)
+        tail.append(data)
+        return pack(len(data))
+
+    def part_of_lanes(value: Any, _notes: Notes, tail: list[bytes], /) -> bytes:
+        data = [_encode(text, leaf, lane) for lane, text in enumerate(_lanes_of(value, leaf))]
+        tail += data
+        return pack(*map(len, data))
+
+    return part if leaf.lanes is None else part_of_lanes
+
+
+def compile_text_put(leaf: Leaf) -> Put:
+    """Compiles what writes the lengths of a leaf's texts, and adds the texts to the tail."""
+    part, offset, end = compile_text_part(leaf), leaf.offset, leaf.end
+
+    def put(value: Any, buffer: Writable, base: int, notes: Notes, tail: list[bytes], /) -> None:
+        buffer[base + offset : base + end] = part(value, notes, tail)
+
+    return put
+
+
+def compile_text_read(leaf: Leaf) -> Read:
+    """Compiles what reads the texts of a leaf: a str, or a tuple of one for each lane."""
+    path, offset = leaf.path, leaf.offset
+    unpack_from = struct.Struct(f"<{leaf.count}I").unpack_from
+
+    def read(buffer: Readable, base: int, tail: list[int], /) -> str:
+        return _decode(buffer, unpack_from(buffer, base + offset)[0], tail, path)
+
+    def read_lanes(buffer: Readable, base: int, tail: list[int], /) -> tuple[str, ...]:
+        lengths = unpack_from(buffer, base + offset)
+        return tuple([_decode(buffer, length, tail, path) for length in lengths])
+
+    return read if leaf.lanes is None else read_lanes
+
+
+def _encode(text: Any, leaf: Leaf, lane: int | None) -> bytes:
+    if not isinstance(text, str):
+        raise Misfit("type", leaf.path, lane, f"expected a str, got {typename(text)}")
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) > _LONGEST:
+        detail = f"expected a text of up to {_LONGEST} bytes of UTF-8, got {len(data)}"
+        raise Misfit("length", leaf.path, lane, detail)
+    return data
+
+
+def _decode(buffer: Readable, length: int, tail: list[int], path: str) -> str:
+    start, end = tail
+    stop = start + length
+    if stop > end:
+        raise CorruptSlabError(f"{path}: expected a text of {length} bytes, got {end - start}")
+    tail[0] = stop
+    try:
+        return str(buffer[start:stop], "utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise CorruptSlabError(f"{path}: expected a text in UTF-8, got {error}") from error
+
+
+def _lanes_of(value: Any, leaf: Leaf) -> list[Any] | tuple[Any, ...]:
+    expected = f"expected a tuple of {leaf.lanes} texts, one for each lane"
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = value.tolist()
+    if not isinstance(value, list | tuple):
+        raise Misfit("structure", leaf.path, None, f"{expected}, got {typename(value)}")
+    texts = cast("list[Any] | tuple[Any, ...]", value)
+    if len(texts) != leaf.lanes:
+        raise Misfit("structure", leaf.path, None, f"{expected}, got {len(texts)}")
+    return texts

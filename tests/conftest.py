@@ -1,0 +1,30 @@
+"""What holds for every test: reproducible examples, and nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+
+import pytest
+from hypothesis import settings
+
+from support.process import child_processes
+
+# A busy machine is no failure. Under CI, Hypothesis derives its examples from the test alone.
+settings.register_profile("rlmesh", parent=settings(), deadline=None)
+settings.load_profile("rlmesh")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Generator[None]:
+    """Fails a test that leaves a thread or a child process running."""
+    threads = set(threading.enumerate())
+    children = child_processes()
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in threads]
+    for thread in left:
+        thread.join(timeout=0 if thread.daemon else 5)
+    alive = [thread.name for thread in left if thread.is_alive() and not thread.daemon]
+    assert not alive, f"threads still running: {alive}"
+    orphans = child_processes().keys() - children.keys()
+    assert not orphans, f"child processes left: {[child_processes().get(pid) for pid in orphans]}"

@@ -1,0 +1,155 @@
+"""The wheel: built, installed alone into a clean environment, and used there.
+
+Once with the oldest release of everything that pyproject.toml allows, once with the newest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support.repository import ROOT, dependencies
+
+HERE = Path(__file__).parent / "wheel"
+
+pytestmark = [pytest.mark.wheel, pytest.mark.timeout(900)]
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Runs a command in an environment that knows nothing of this repository."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+def build(source: Path, target: str, into: Path) -> Path:
+    """Builds `wheel` or `sdist` with the build tool of this environment; returns the file."""
+    run(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", into, cwd=source)
+    [built] = into.iterdir()
+    return built
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment with the wheel in it.
+
+    Attributes:
+        python: Its interpreter.
+        folder: An empty folder to work in.
+        wheel: The wheel that was installed.
+        constraints: pip's options that hold versions back.
+    """
+
+    python: Path
+    folder: Path
+    wheel: Path
+    constraints: tuple[str, ...]
+
+    def install(self, requirement: str) -> None:
+        pip = (sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet")
+        run(*pip, "--only-binary=:all:", *self.constraints, requirement, cwd=self.folder)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(ROOT, "wheel", tmp_path_factory.mktemp("built"))
+
+
+def oldest() -> str:
+    """A constraints file with every lower bound of pyproject.toml."""
+    bounds = [
+        f"{each.name}=={specifier.version}\n"
+        for each in dependencies()
+        for specifier in each.specifier
+        if specifier.operator == ">="
+    ]
+    assert len(bounds) == len(dependencies()), "every dependency needs a lower bound"
+    return "".join(bounds)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(
+            "oldest",
+            marks=[
+                pytest.mark.xdist_group("oldest"),
+                pytest.mark.skipif(
+                    sys.version_info >= (3, 12),
+                    reason="the oldest releases have wheels for the oldest Python only",
+                ),
+            ],
+        ),
+        pytest.param("newest", marks=pytest.mark.xdist_group("newest")),
+    ],
+)
+def environment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wheel: Path
+) -> Environment:
+    folder = tmp_path_factory.mktemp(request.param)
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
+    constraints: tuple[str, ...] = ()
+    if request.param == "oldest":
+        (folder / "oldest.txt").write_text(oldest())
+        constraints = ("-c", str(folder / "oldest.txt"))
+    (folder / "work").mkdir()
+    made = Environment(folder / "venv/bin/python", folder / "work", wheel, constraints)
+    made.install(str(wheel))
+    return made
+
+
+def test_both_packages_are_in_the_wheel_with_their_types_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"rlmesh/py.typed", "rlmesh_api/py.typed"} <= set(names)
+    tops = {name.partition("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"rlmesh", "rlmesh_api"}
+
+
+def test_the_source_distribution_gives_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    archive = build(ROOT, "sdist", tmp_path / "sdist")
+    shutil.unpack_archive(archive, tmp_path, filter="data")
+    unpacked = tmp_path / archive.name.removesuffix(".tar.gz")
+    again = build(unpacked, "wheel", tmp_path / "wheel")
+    assert zipfile.ZipFile(again).namelist() == zipfile.ZipFile(wheel).namelist()
+
+
+def test_the_wheel_alone_serves_and_drives(environment: Environment) -> None:
+    run(environment.python, "-W", "error", HERE / "drive.py", cwd=environment.folder)
+
+
+def test_the_command_line_is_installed(environment: Environment) -> None:
+    run(environment.python.with_name("rlmesh"), "--help", cwd=environment.folder)
+
+
+@pytest.mark.parametrize(
+    "checker", [["mypy", "--strict", "--python-executable"], ["pyright", "--pythonpath"]]
+)
+def test_a_type_checker_sees_the_types(environment: Environment, checker: list[str]) -> None:
+    shutil.copy(HERE / "types_of_a_user.py", environment.folder)
+    python = str(environment.python)
+    run(sys.executable, "-P", "-m", *checker, python, "types_of_a_user.py", cwd=environment.folder)
+
+
+def test_the_tests_pass_on_the_wheel(environment: Environment, tmp_path: Path) -> None:
+    """Also shows that the package imports nothing of this repository that is not in the wheel."""
+    environment.install(f"{environment.wheel}[test]")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "tests", tmp_path / "tests")
+    skipped = [f"--ignore=tests/{name}" for name in ("codegen", "repository")]
+    run(environment.python, "-P", "-m", "pytest", "-q", *skipped, cwd=tmp_path)

@@ -1,0 +1,111 @@
+"""Child processes of tests: started, watched, and always ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+
+
+def child_processes() -> dict[int, str]:
+    """The children of this process and their command lines; empty where there is no /proc."""
+    found: dict[int, str] = {}
+    for children in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError):  # a thread that ended meanwhile
+            for pid in children.read_text().split():
+                found[int(pid)] = _command_line(pid)
+    # multiprocessing starts its helper once, for the rest of the process's life.
+    return {
+        pid: line for pid, line in found.items() if "multiprocessing.resource_tracker" not in line
+    }
+
+
+def _command_line(pid: str) -> str:
+    try:
+        return (
+            Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip() or f"zombie {pid}"
+        )
+    except FileNotFoundError:
+        return f"{pid}, ended meanwhile"
+
+
+def run_python(
+    *arguments: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    """Runs this interpreter to its end, whatever its exit code; warnings are errors in it.
+
+    Args:
+        *arguments: What follows `python`, `-c` and a program for instance.
+        cwd: The working directory.
+        env: Variables set on top of this process's own.
+        timeout: Seconds until the process is killed and `subprocess.TimeoutExpired` raised.
+    """
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+class Background:
+    """A process that runs beside the test, with its output in a file."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    def output(self) -> str:
+        """What it has written so far, both streams."""
+        return self._log.read_text(errors="replace")
+
+    def stop(self, timeout: float = 10) -> int:
+        """Sends SIGTERM to its process group, waits, and returns the exit code."""
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(self.process.pid, signal.SIGTERM)
+        return self.process.wait(timeout)
+
+
+@contextlib.contextmanager
+def background(
+    command: Sequence[str],
+    log: Path,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Generator[Background]:
+    """Runs a command beside the test; whatever still runs of it at the end is killed.
+
+    Args:
+        command: The program and its arguments.
+        log: The file that takes its output.
+        cwd: The working directory.
+        env: Variables set on top of this process's own.
+    """
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield Background(process, log)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,111 @@
+"""Commands of the command line as processes: started, asked, signalled, and always ended."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from support.serving import START_SECONDS, start_python
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended.
+
+    Attributes:
+        code: Its exit code, negative for a signal that killed it.
+        out: What it wrote on standard output.
+        err: What it wrote on standard error.
+    """
+
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """A command that runs beside the test."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def line(self) -> str:
+        """The next line of its standard output; empty when it has ended."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to it alone."""
+        self.process.send_signal(number)
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Sends a signal to it and to the processes that it has made, as a terminal does."""
+        os.killpg(self.process.pid, number)
+
+    def end(self, timeout: float = START_SECONDS) -> Ended:
+        """Waits for its end."""
+        out, err = self.process.communicate(timeout=timeout)
+        return Ended(self.process.returncode, out, err)
+
+
+@contextlib.contextmanager
+def command(
+    *arguments: str, module: str = "rlmesh", pass_fds: Sequence[int] = ()
+) -> Generator[Command]:
+    """Runs `python -m MODULE ARGUMENTS`; whatever is left of it at the end is killed.
+
+    Args:
+        *arguments: What follows the module.
+        module: The module.
+        pass_fds: The descriptors that it gets.
+    """
+    process = start_python(
+        ["-m", module, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=pass_fds,
+        # A group of its own, so that its end takes the workers of its environment along.
+        process_group=0,
+    )
+    with process:
+        try:
+            yield Command(process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def run(*arguments: str, module: str = "rlmesh", pass_fds: Sequence[int] = ()) -> Ended:
+    """Runs a command to its end."""
+    with command(*arguments, module=module, pass_fds=pass_fds) as started:
+        return started.end()
+
+
+@contextlib.contextmanager
+def served(*arguments: str, module: str = "rlmesh._cli.serve_env") -> Generator[tuple[Command, str]]:
+    """Runs a serving command with `--ready-fd`; gives it and its address once it serves."""
+    with pipe() as (reader, writer):
+        fd = writer.fileno()
+        with command(*arguments, f"--ready-fd={fd}", module=module, pass_fds=[fd]) as started:
+            writer.close()
+            address = reader.read().decode().strip()
+            assert address, f"no server: {started.end()}"
+            yield started, address
+
+
+@contextlib.contextmanager
+def pipe() -> Generator[tuple[io.FileIO, io.FileIO]]:
+    """The two ends of a pipe, unbuffered; closed at the end unless they are already."""
+    reader, writer = os.pipe()
+    with io.FileIO(reader, "r") as read_end, io.FileIO(writer, "w") as write_end:
+        yield read_end, write_end

@@ -1,0 +1,22 @@
+"""Where things stand in the repository, and what pyproject.toml says."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def project() -> dict[str, Any]:
+    """The `[project]` table of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return table
+
+
+def dependencies() -> list[Requirement]:
+    """What the installed package needs at run time."""
+    return [Requirement(text) for text in project()["dependencies"]]

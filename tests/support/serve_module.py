@@ -1,0 +1,52 @@
+"""A program that serves one environment: `python -m support.serve_module NAME [options]`.
+
+It prints its address when it is bound, and ends by a signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+
+def main() -> None:
+    """Reads the command line and serves."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what")
+    parser.add_argument("--num-envs", type=int)
+    parser.add_argument("--mode", default="NEXT_STEP")
+    parser.add_argument("--address", default="tcp://127.0.0.1:0")
+    parser.add_argument("--start", action="store_true", help="start() and wait(), not serve()")
+    parser.add_argument("--without-gymnasium", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.without_gymnasium:
+        # Importing it raises from now on.
+        sys.modules["gymnasium"] = None  # type: ignore[assignment] # how Python spells it
+    import rlmesh
+
+    server = rlmesh.EnvServer(_make(arguments), arguments.address)
+    print(server.address, flush=True)  # noqa: T201 - the line that the test waits for
+    if arguments.start:
+        server.start()
+        server.wait()
+    else:
+        server.serve()
+
+
+def _make(arguments: argparse.Namespace) -> Any:
+    if arguments.without_gymnasium:
+        from support import plain_envs
+
+        return {"plain": plain_envs.PlainCounter, "plain-vector": plain_envs.PlainVector}[
+            arguments.what
+        ]()
+    from gymnasium.vector import AutoresetMode
+
+    from support import sample_envs
+
+    return sample_envs.make(arguments.what, arguments.num_envs, AutoresetMode[arguments.mode])
+
+
+if __name__ == "__main__":
+    main()
