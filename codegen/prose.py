@@ -1,4 +1,4 @@
-"""Comments as text: paragraphs, docstrings, table cells."""
+"""Comments as text: paragraphs and docstrings."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def docstring(comment: str, indent: str, sections: list[str] | None = None) -> s
     lines = wrapped(f'"""{_summary_first(escaped(comment), WIDTH - len(indent) - 6)}', indent)
     if sections:
         lines += ["", *sections]
-    if len(lines) == 1 and len(lines[0]) + 3 <= WIDTH:
+    if len(lines) == 1 and len(lines[0]) + 3 <= WIDTH and not lines[0].endswith('"'):
         return f'{lines[0]}"""'
     return "\n".join([*lines, f'{indent}"""'])
 
@@ -86,8 +86,3 @@ def _summary_first(comment: str, room: int) -> str:
     if others or len(first) <= room or not (end := re.search(r"\.\s", first)):
         return comment
     return f"{first[: end.start() + 1]}\n\n{first[end.end() :]}"
-
-
-def cell(comment: str) -> str:
-    """A comment as a cell of a Markdown table."""
-    return "<br>".join(blocks(comment)).replace("|", "\\|")

@@ -18,7 +18,7 @@ def run_protoc(schema_root: Path, out: Path) -> descriptor_pb2.FileDescriptorSet
 
     Args:
         schema_root: The folder that import paths start from.
-        out: The folder that the stubs are written to, in folders of their own.
+        out: The absolute path of the folder that the stubs are written to, in folders of their own.
 
     Returns:
         The descriptors, with comments.
@@ -58,9 +58,14 @@ def _protoc(schema_root: Path, options: Sequence[str], protos: Iterable[str]) ->
         f"--plugin={name}={scripts / name}"
         for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
     ]
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={schema_root}"]
+    command = [sys.executable, "-P", "-m", "grpc_tools.protoc", "--proto_path=."]
     done = subprocess.run(
-        [*command, *plugins, *options, *protos], capture_output=True, text=True, check=False
+        [*command, *plugins, *options, *protos],
+        cwd=schema_root,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
-        raise SourceError(f"protoc: {line}" for line in done.stderr.splitlines() if line.strip())
+        # The first line is the cause; what follows are its consequences in other files.
+        raise SourceError([f"protoc: {done.stderr.strip().partition(chr(10))[0]}"])

@@ -84,12 +84,12 @@ class UnixAddress:
     @property
     def bind_target(self) -> str:
         """What a gRPC server binds to."""
-        return f"unix:{quote(self.path)}"
+        return f"unix:{quote(os.fsencode(self.path))}"
 
     @property
     def dial_target(self) -> str:
         """What a gRPC channel connects to."""
-        return f"unix:{quote(self.path)}"
+        return f"unix:{quote(os.fsencode(self.path))}"
 
     @property
     def is_loopback(self) -> bool:
@@ -153,6 +153,8 @@ def address_from(
             raise ArgumentTypeError(
                 f"path must be a str or a path object, got {type(path).__name__} {path!r}"
             )
+        if not os.fspath(path):
+            raise InvalidAddressError("path must name a socket file, got ''")
         absolute = os.path.abspath(os.fspath(path))
         return _unix(f"unix://{absolute}", absolute)
     if host is not None and not isinstance(host, str):
@@ -199,8 +201,9 @@ def _host(text: str, host: str) -> str:
 
 
 def _port(text: str, port: str) -> int:
-    if not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        _refuse(text, f"the port must be 0 to 65535, got {port!r}")
+    # The length first: Python reads no integer of thousands of digits.
+    if not (port.isascii() and port.isdecimal() and len(port) <= 5) or int(port) > 65535:
+        _refuse(text, f"the port must be 0 to 65535, got {port!r:.80}")
     return int(port)
 
 
@@ -209,11 +212,15 @@ def _unix(text: str, path: str) -> UnixAddress:
         _refuse(text, "the path of a Unix address is absolute, unix:///tmp/env.sock")
     if "\0" in path:
         _refuse(text, "a path holds no NUL")
-    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+    try:
+        size = len(os.fsencode(path))
+    except UnicodeEncodeError:
+        _refuse(text, "the path holds characters that no file name has")
+    if size > MAX_PATH_BYTES:
         _refuse(
             text,
-            f"the path has {len(os.fsencode(path))} bytes and a socket's may have "
-            f"{MAX_PATH_BYTES}; choose a shorter one",
+            f"the path has {size} bytes and a socket's may have {MAX_PATH_BYTES}; choose a "
+            f"shorter one",
         )
     if path.endswith("/"):
         _refuse(text, "the path names a folder, not a socket")

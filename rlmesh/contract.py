@@ -109,7 +109,7 @@ def _num_envs(env: object) -> int:
     num_envs: Any = getattr(env, "num_envs", None)
     try:
         lanes = int(num_envs)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         lanes = 0
     if lanes < 1 or lanes != num_envs:
         raise InvalidEnvError(

@@ -66,13 +66,10 @@ def _integer(low: int, high: int) -> Codec:
     return Codec(check, check, check, _same)
 
 
-def _exactly(kind: type[Any], expected: str) -> Codec:
-    def check(value: Any) -> Any:
-        if not isinstance(value, kind):
-            raise WrongType(expected, describe(value))
-        return value
-
-    return Codec(check, check, check, _same)
+def _check_bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise WrongType("a bool", describe(value))
+    return value
 
 
 def _check_string(value: Any) -> str:
@@ -150,7 +147,7 @@ def _number_from_wire(message: space_pb2.Number) -> int | float:
     return 0 if kind is None else _check_number(getattr(message, kind))
 
 
-BOOL = _exactly(bool, "a bool")
+BOOL = Codec(_check_bool, _check_bool, _check_bool, _same)
 INT32 = _integer(-(2**31), 2**31 - 1)
 INT64 = _integer(-(2**63), 2**63 - 1)
 UINT32 = _integer(0, 2**32 - 1)
@@ -218,7 +215,7 @@ def member(cls: type[E]) -> Codec:
 
     def check(value: Any) -> E:
         if not isinstance(value, cls):
-            raise WrongType(f"a {cls.__name__}", describe(value))
+            raise WrongType(f"a member of {cls.__name__}", describe(value))
         return value
 
     def from_json(data: Any) -> E:

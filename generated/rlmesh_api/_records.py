@@ -152,7 +152,7 @@ class Record(Generic[M]):
     def _as_field(cls) -> Codec:
         def check(value: object) -> Any:
             if not isinstance(value, cls):
-                raise WrongType(f"a {cls.__name__}", describe(value))
+                raise WrongType(f"an object of {cls.__name__}", describe(value))
             return value
 
         return Codec(

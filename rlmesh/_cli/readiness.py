@@ -78,14 +78,14 @@ class ReadyFd:
 
 
 def _check(fd: int) -> None:
-    if fd <= 2:
+    if 0 <= fd <= 2:
         raise UnusableFdError(
             f"{fd} is a standard stream, which the server needs itself; open another one, as in "
             f"3>ready.txt, and give its number"
         )
     try:
         mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise UnusableFdError(
             f"{fd} is not open in this process; whoever starts the server opens it and hands it "
             f"on, as in 3>ready.txt in a shell or pass_fds= in Python"

@@ -17,7 +17,7 @@ from rlmesh._cli.serving import ServeRequest
 from rlmesh._cli.serving import serve as serve_until_ended
 from rlmesh.address import Address
 from rlmesh.server.options import ServeOptions
-from rlmesh.values.conformance import Policy
+from rlmesh.values.policy import POLICY_VARIABLE, Policy
 
 ENV_HELP = """\
 an id that Gymnasium knows (CartPole-v1), a package that registers one and the id \
@@ -101,7 +101,7 @@ SERVING_OPTIONS = (
     click.option(
         "--validation",
         type=click.Choice([policy.value for policy in Policy]),
-        envvar="RLMESH_VALIDATION_POLICY",
+        envvar=POLICY_VARIABLE,
         show_envvar=True,
         help="What to do about a value outside of its bounds: deliver it and say so in the info, "
         "reject it, or not look. Default: warn.",

@@ -13,7 +13,6 @@ from rlmesh.spaces.arrays import (
     check_count,
     check_shape,
     collapse,
-    expand,
     is_array,
     read_dtype,
     read_numbers,
@@ -118,11 +117,6 @@ class Box(BoxSpace):
         object.__setattr__(self, "high", _values(high))
         object.__setattr__(self, "bounded_below", below)
         object.__setattr__(self, "bounded_above", above)
-
-    def arrays(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """The lower and upper bounds as arrays of the box's shape and dtype."""
-        dtype = self.dtype.value
-        return expand(self.low, self.shape, dtype), expand(self.high, self.shape, dtype)
 
     def __repr__(self) -> str:
         low, high = (_short(bounds, self.dtype) for bounds in (self.low, self.high))

@@ -113,6 +113,9 @@ class Dict(DictSpace):
     def __getitem__(self, key: str) -> Space:
         return self.spaces[key]
 
+    def __iter__(self) -> Iterator[str]:
+        return (entry.key for entry in self.entries)
+
     def __repr__(self) -> str:
         inside = ", ".join(f"{entry.key!r}: {entry.space!r}" for entry in self.entries)
         return f"Dict({inside})"

@@ -14,7 +14,6 @@ from rlmesh.spaces.arrays import (
     check_count,
     check_shape,
     collapse,
-    expand,
     read_dtype,
     read_integer,
     read_numbers,
@@ -105,11 +104,6 @@ class MultiDiscrete(MultiDiscreteSpace):
         # One form for all that mean the same, so that equal spaces are equal, whoever wrote them.
         object.__setattr__(self, "nvec", _one_if_uniform(self.nvec))
         object.__setattr__(self, "start", _one_if_uniform(self.start))
-
-    def arrays(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """`nvec` and `start` as arrays of the space's shape and dtype."""
-        dtype = self.dtype.value
-        return expand(self.nvec, self.shape, dtype), expand(self.start, self.shape, dtype)
 
     def __repr__(self) -> str:
         start = f", start={short(self.start)}" if any(self.start) else ""

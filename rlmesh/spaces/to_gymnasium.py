@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlmesh.errors import UnsupportedSpaceError
 from rlmesh.spaces.arrays import expand
 from rlmesh_api.contract import (
     BoxSpace,
@@ -28,7 +29,7 @@ def to_gymnasium_space(space: Space) -> gymnasium.Space[Any]:
     """The Gymnasium space that holds, samples and derives exactly as an RLMesh space says.
 
     Raises:
-        TypeError: If it is no RLMesh space.
+        UnsupportedSpaceError: If it is no RLMesh space.
     """
     from gymnasium import spaces  # RLMesh's own spaces do without Gymnasium
 
@@ -52,7 +53,10 @@ def to_gymnasium_space(space: Space) -> gymnasium.Space[Any]:
         case DictSpace():
             return _dict(space)
         case _:
-            raise TypeError(f"expected an RLMesh space, got {type(space).__name__}")
+            raise UnsupportedSpaceError(
+                f"expected an RLMesh space, got an object of type {type(space).__name__}; "
+                f"from_gymnasium_space makes one of a Gymnasium space"
+            )
 
 
 def _box(space: BoxSpace) -> gymnasium.Space[Any]:

@@ -8,6 +8,7 @@ there is: less than half of what a view of the buffer and a copy of it cost.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -132,7 +133,8 @@ def compile_read(leaf: Leaf) -> Read:
     dtype, shape, offset = leaf.dtype, leaf.shape, leaf.offset
     native = dtype.newbyteorder("=")
     whole = struct.Struct(f"{leaf.nbytes if leaf.nbytes <= SMALL else 0}s")
-    fill, take = whole.pack_into, whole.unpack_from
+    fill: Callable[[Any, int, bytes], None] = whole.pack_into
+    take = whole.unpack_from
 
     def read_small(buffer: Readable, base: int, _tail: object, /) -> npt.NDArray[Any]:
         array = empty(shape, dtype)

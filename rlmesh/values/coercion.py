@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from rlmesh.values.faults import element, faults
 from rlmesh.values.functions import Notes
+from rlmesh.values.guards import is_array, is_row
 from rlmesh.values.leaves import Leaf
 from rlmesh.values.misfit import Deviation, Misfit, MisfitKind, typename
 
@@ -66,7 +67,7 @@ class Coercion:
         """An array of the right shape, of numbers or of objects."""
         try:
             array = np.asarray(value)
-            if array.dtype.kind == "f" and self._dtype.kind in "iu" and _is_sequence(value):
+            if array.dtype.kind == "f" and self._dtype.kind in "iu" and is_row(value):
                 # NumPy reads ints on both sides of 2**63 as float64, which loses their digits.
                 array = np.array(value, dtype=object)
         except Exception as error:
@@ -92,7 +93,9 @@ class Coercion:
                 lane, within = self._place(index)
                 at = f" at {list(within)}" if within else ""
                 raise self._misfit("type", f"{typename(item)}{at}", lane)
-            items.append(self._real(number, index, notes) if to_real else self._exact(number, index))
+            items.append(
+                self._real(number, index, notes) if to_real else self._exact(number, index)
+            )
         dtype = np.dtype(np.float64) if to_real else self._dtype
         return np.array(items, dtype=dtype).reshape(array.shape)
 
@@ -138,11 +141,10 @@ class Coercion:
             self._refuse_any(np.trunc(wide) != wide, "inexact", array, "which is no integer")
             # 2**63 is a float64, 2**63 - 1 is none.
             self._refuse_any((wide < low) | (wide >= float(high + 1)), "range", array, rule)
-        elif array.dtype.kind in "iu" and array.size:
-            # Python's integers compare exactly across dtypes, and in every release of NumPy.
-            if int(array.min()) < low or int(array.max()) > high:
-                outside = [not low <= item <= high for item in array.reshape(-1).tolist()]
-                self._refuse_any(np.array(outside).reshape(array.shape), "range", array, rule)
+        # Python's integers compare exactly across dtypes, with every release of NumPy.
+        elif array.size and not low <= int(array.min()) <= int(array.max()) <= high:
+            outside = [not low <= item <= high for item in array.reshape(-1).tolist()]
+            self._refuse_any(np.array(outside).reshape(array.shape), "range", array, rule)
         return array.astype(self._dtype)
 
     def _to_bool(self, array: _Array) -> _Array:
@@ -157,11 +159,10 @@ class Coercion:
 
     def _blame_lane(self, value: Any) -> None:
         """Refuses the value for the lane that is at fault, where it is a list of lanes."""
-        if self._vector and _is_sequence(value):
-            lanes = cast("list[Any] | tuple[Any, ...]", value)
-            if len(lanes) != self._shape[0]:
-                raise self._misfit("shape", f"{len(lanes)} lanes")
-            for lane, item in enumerate(lanes):
+        if self._vector and is_row(value):
+            if len(value) != self._shape[0]:
+                raise self._misfit("shape", f"{len(value)} lanes")
+            for lane, item in enumerate(value):
                 Coercion(self._leaf, lane)(item, None)
 
     def _note(self, number: Any, index: _Index, notes: Notes, more: str = "") -> None:
@@ -184,20 +185,16 @@ class Coercion:
         return (index[0], index[1:]) if self._vector else (self._lane, index)
 
 
-def _is_sequence(value: object) -> bool:
-    return isinstance(value, list | tuple)
-
-
 def _outline(value: Any, array: _Array) -> str:
     """What a value that is no array of numbers is."""
-    if isinstance(value, np.ndarray):
+    if is_array(value):
         return f"an array of dtype {array.dtype}"
     return typename(value)
 
 
 def _number(item: Any) -> Any:
     """What of an object is a real number, None if it is none."""
-    if isinstance(item, np.ndarray) and item.shape == ():
+    if is_array(item) and item.shape == ():
         item = item[()]
     if isinstance(item, complex | np.complexfloating):
         return item.real if item.imag == 0 else None

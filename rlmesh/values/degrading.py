@@ -6,28 +6,31 @@ of a foreign object is called but for its text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, ClassVar, Final, TypeAlias
 
 import msgpack
 import numpy as np
 import numpy.typing as npt
-from msgpack import ExtType
 
 from rlmesh.values.bounded_text import text_of
-from rlmesh.values.keys import BASES, LEAVES, SCALARS, TEXTS, Unsent, sent_keys
+from rlmesh.values.keys import Unsent, sent_keys
+from rlmesh.values.kinds import BASES, LEAVES, SCALARS, TEXTS, kind_of
 from rlmesh.values.losses import Losses, PackingLimits, Path, Position, Reason
-from rlmesh.values.packed_arrays import UnsupportedDtypeError, pack_array, pack_scalar
+from rlmesh.values.packed_arrays import UnsupportedDtypeError, array_parts, pack_scalar
+from rlmesh.values.writing import Segment, extension
 from rlmesh_api.v1 import value_pb2
 
 __all__ = ["Degrader", "TooLargeError"]
 
-_TUPLE: Final = ExtType(value_pb2.PACKED_EXTENSION_TUPLE, b"")
-_DICT: Final = ExtType(value_pb2.PACKED_EXTENSION_DICT, b"")
+_TUPLE: Final = extension(value_pb2.PACKED_EXTENSION_TUPLE, b"")
+_DICT: Final = extension(value_pb2.PACKED_EXTENSION_DICT, b"")
 # What an element costs at least where sizes are counted: its header, a number, or an ellipsis.
 _ELEMENT_BYTES: Final = 16
 _ELLIPSIS: Final = "..."
+# From here on a copy costs more than what saves it.
+_SEGMENT_BYTES: Final = 16 * 1024
 
 
 class TooLargeError(ValueError):
@@ -45,10 +48,14 @@ class Degrader:
 
     Attributes:
         losses: What was lost, in the order of the walk.
+        segmented: Whether there are segments in the tree.
     """
+
+    __slots__ = ("_around", "_fitting", "_left", "_limits", "losses", "segmented")
 
     def __init__(self, limits: PackingLimits, *, fitting: bool) -> None:
         self.losses = Losses()
+        self.segmented = False
         self._limits = limits
         self._fitting = fitting
         self._left = limits.max_bytes
@@ -63,8 +70,8 @@ class Degrader:
         """
         return self._value(value, 1, None)
 
-    def _value(self, value: Any, depth: int, path: Path) -> object:
-        kind = type(value)
+    def _value(self, value: object, depth: int, path: Path) -> object:
+        kind = kind_of(value)
         if kind in LEAVES:
             if self._fitting and not self._take(_leaf_bytes(value)):
                 return self._lose(value, path, "too large")
@@ -87,48 +94,44 @@ class Degrader:
         text = text_of(value, self._limits.max_text)
         return text if self._take(4 * len(text)) else _ELLIPSIS
 
-    def _enter(self, value: object, length: int, depth: int) -> Reason | None:
-        """Begins a container, or says why it cannot be entered."""
-        if id(value) in self._around:
-            return "cycle"
+    def _refusal(self, value: object, length: int, depth: int) -> Reason | None:
+        """Why a container cannot be entered."""
         if depth > self._limits.max_depth:
             return "too deep"
+        if id(value) in self._around:
+            return "cycle"
         if not self._take((length + 4) * _ELEMENT_BYTES if self._fitting else length + 1):
             return "too large"
-        self._around.add(id(value))
         return None
 
-    def _leave(self, value: object) -> None:
-        self._around.discard(id(value))
-
     def _dict(self, value: dict[Any, Any], depth: int, path: Path) -> object:
-        if reason := self._enter(value, len(value), depth):
+        if reason := self._refusal(value, len(value), depth):
             return self._lose(value, path, reason)
-        tree = self._entries(value, depth, path)
-        self._leave(value)
-        return tree
-
-    def _entries(self, value: dict[Any, Any], depth: int, path: Path) -> object:
         if self._fitting and not self._take(sum(map(_leaf_bytes, value))):
             return self._lose(value, path, "too large")
         if not TEXTS.issuperset(map(type, value)):
-            return self._keyed(list(value.items()), depth, path)
+            return self._keyed(value, depth, path)
         if not self._fitting and LEAVES.issuperset(map(type, value.values())):
             return value
-        copy = value.copy()
-        for key, item in copy.items():
+        self._around.add(id(value))
+        tree = value.copy()
+        for key, item in tree.items():
             if self._fitting or type(item) not in LEAVES:
-                copy[key] = self._value(item, depth + 1, (path, key))
-        return copy
+                tree[key] = self._value(item, depth + 1, (path, key))
+        self._around.discard(id(value))
+        return tree
 
-    def _keyed(self, pairs: list[tuple[Any, Any]], depth: int, path: Path) -> object:
+    def _keyed(self, value: dict[Any, Any], depth: int, path: Path) -> object:
         """A dict with other keys than str and bytes."""
 
         def lose(key: object, reason: Unsent) -> str:
             return self._lose(key, (path, key), reason)
 
+        self._around.add(id(value))
+        pairs = list(value.items())
         keys = sent_keys([key for key, _ in pairs], self._limits.max_depth - depth, lose)
         items = [self._value(item, depth + 1, (path, key)) for key, item in pairs]
+        self._around.discard(id(value))
         if TEXTS.issuperset(map(type, keys)):
             return dict(zip(keys, items, strict=True))
         tree: list[object] = [_DICT]
@@ -137,39 +140,41 @@ class Degrader:
         return tree
 
     def _list(self, value: list[Any], depth: int, path: Path) -> object:
-        if reason := self._enter(value, len(value), depth):
+        if reason := self._refusal(value, len(value), depth):
             return self._lose(value, path, reason)
-        tree = self._items(value.copy(), depth, path, None)
-        self._leave(value)
-        return tree
+        return self._items(value, value, depth, path)
 
     def _tuple(self, value: tuple[Any, ...], depth: int, path: Path) -> object:
-        if reason := self._enter(value, len(value), depth):
+        if reason := self._refusal(value, len(value), depth):
             return self._lose(value, path, reason)
-        tree = self._items(list(value), depth, path, None)
-        tree.insert(0, _TUPLE)
-        self._leave(value)
-        return tree
+        return [_TUPLE, *self._items(value, value, depth, path)]
 
     def _object_array(self, value: npt.NDArray[Any], depth: int, path: Path) -> object:
-        if reason := self._enter(value, value.size, depth):
+        if reason := self._refusal(value, value.size, depth):
             return self._lose(value, path, reason)
-        tree = self._items(value.ravel().tolist(), depth, path, value.shape)
         axes = msgpack.packb(list(value.shape))
-        tree.insert(0, _extension(value_pb2.PACKED_EXTENSION_OBJECT_ARRAY, axes))
-        self._leave(value)
-        return tree
+        marker = extension(value_pb2.PACKED_EXTENSION_OBJECT_ARRAY, axes)
+        return [marker, *self._items(value, value.ravel().tolist(), depth, path, value.shape)]
 
     def _items(
-        self, items: list[Any], depth: int, path: Path, shape: tuple[int, ...] | None
-    ) -> list[Any]:
-        """Replaces the items of a list that need it. The shape is that of an array."""
-        if self._fitting or not LEAVES.issuperset(map(type, items)):
-            for index, item in enumerate(items):
-                if self._fitting or type(item) not in LEAVES:
-                    step = index if shape is None else Position(index, shape)
-                    items[index] = self._value(item, depth + 1, (path, step))
-        return items
+        self,
+        container: object,
+        items: Sequence[Any],
+        depth: int,
+        path: Path,
+        shape: tuple[int, ...] | None = None,
+    ) -> Sequence[Any]:
+        """The trees of a container's items. The shape is that of an array."""
+        if not self._fitting and LEAVES.issuperset(map(type, items)):
+            return items
+        self._around.add(id(container))
+        trees = list(items)
+        for index, item in enumerate(trees):
+            if self._fitting or type(item) not in LEAVES:
+                step = index if shape is None else Position(index, shape)
+                trees[index] = self._value(item, depth + 1, (path, step))
+        self._around.discard(id(container))
+        return trees
 
     def _array(self, value: npt.NDArray[Any], depth: int, path: Path) -> object:
         if value.dtype.kind == "O":
@@ -177,10 +182,14 @@ class Degrader:
         if not self._take(value.nbytes):
             return self._lose(value, path, "too large")
         try:
-            payload = pack_array(value)
+            header, elements = array_parts(value)
         except UnsupportedDtypeError:
             return self._lose(value, path, "unsupported dtype")
-        return _extension(value_pb2.PACKED_EXTENSION_ARRAY, payload)
+        code = value_pb2.PACKED_EXTENSION_ARRAY
+        if depth <= 2 and value.nbytes >= _SEGMENT_BYTES:
+            self.segmented = True
+            return Segment(code, len(header) + value.nbytes, header, elements)
+        return extension(code, b"".join((header, elements)))
 
     def _scalar(self, value: np.generic[Any], depth: int, path: Path) -> object:
         if self._fitting and not self._take(value.nbytes):
@@ -189,20 +198,20 @@ class Degrader:
             payload = pack_scalar(value)
         except UnsupportedDtypeError:
             return self._lose(value, path, "unsupported dtype")
-        return _extension(value_pb2.PACKED_EXTENSION_SCALAR, payload)
+        return extension(value_pb2.PACKED_EXTENSION_SCALAR, payload)
 
     def _buffer(self, value: memoryview, depth: int, path: Path) -> object:
         try:
-            data = bytes(value)
+            flat = value.ndim == 1 and value.itemsize == 1
         except ValueError:  # a released view
+            flat = False
+        if not flat:
             return self._lose(value, path, "unsupported type")
-        if data != value:  # of several axes, or of other items than bytes
-            return self._lose(value, path, "unsupported type")
-        return self._value(data, depth, path)
+        return self._value(bytes(value), depth, path)
 
     def _other(self, value: Any, depth: int, path: Path) -> object:
         """A value of a type that has no walk of its own: of a subclass, or foreign."""
-        kind = type(value)
+        kind = kind_of(value)
         if issubclass(kind, (Enum, np.ma.MaskedArray)):
             return self._lose(value, path, "unsupported type")
         if issubclass(kind, np.generic):
@@ -220,7 +229,7 @@ class Degrader:
             return self._lose(value, path, "cycle")
         self._around.add(id(value))
         tree = self._value(plain(value), depth, path)
-        self._leave(value)
+        self._around.discard(id(value))
         return tree
 
     _WALKS: ClassVar[dict[type, _Walk]] = {
@@ -238,22 +247,17 @@ _Walk: TypeAlias = Callable[[Degrader, Any, int, Path], object]
 
 def _key_tree(key: Any) -> object:
     """A key of those that `sent_keys` gives."""
-    kind = type(key)
+    kind = kind_of(key)
     if kind in LEAVES:
         return key
     if kind is tuple:
         return [_TUPLE, *map(_key_tree, key)]
-    return _extension(value_pb2.PACKED_EXTENSION_SCALAR, pack_scalar(key))
-
-
-def _extension(code: int, payload: bytes) -> ExtType:
-    # The checks of the constructor cost more than all the rest.
-    return tuple.__new__(ExtType, (code, payload))
+    return extension(value_pb2.PACKED_EXTENSION_SCALAR, pack_scalar(key))
 
 
 def _leaf_bytes(value: Any) -> int:
     """The bytes of a plain value beyond those that every element costs."""
-    kind = type(value)
+    kind = kind_of(value)
     if kind is str:
         return len(value) if value.isascii() else 4 * len(value)
     if kind is bytes:

@@ -43,14 +43,22 @@ def faults(mask: npt.NDArray[np.bool_], *, vector: bool) -> Iterator[Fault]:
         mask: Where a rule does not hold.
         vector: Whether the first axis is that of the lanes.
     """
-    if vector:
-        for lane in np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1)).tolist():
-            for fault in faults(np.asarray(mask[lane]), vector=False):
-                yield Fault(lane, (lane, *fault.within), fault.within, fault.others)
-    elif mask.any():
-        indices = np.argwhere(mask)
-        index = tuple(indices[0].tolist())
-        yield Fault(None, index, index, len(indices) - 1)
+    if not mask.any():
+        return
+    rows = mask.reshape(len(mask) if vector else 1, -1)
+    firsts, counts = rows.argmax(axis=1).tolist(), np.count_nonzero(rows, axis=1).tolist()
+    for row in np.flatnonzero(counts).tolist():
+        within = _unravel(firsts[row], mask.shape[1:] if vector else mask.shape)
+        index = (row, *within) if vector else within
+        yield Fault(row if vector else None, index, within, counts[row] - 1)
+
+
+def _unravel(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    index: list[int] = []
+    for length in reversed(shape):
+        position, along = divmod(position, length)
+        index.append(along)
+    return tuple(reversed(index))
 
 
 def element(value: Any, within: tuple[int, ...]) -> str:

@@ -36,9 +36,7 @@ Notes: TypeAlias = list[Deviation] | None
 class Part(Protocol):
     """Gives a leaf's bytes, or a contiguous array of them."""
 
-    def __call__(
-        self, value: Any, notes: Notes, tail: list[bytes], /
-    ) -> bytes | npt.NDArray[Any]:
+    def __call__(self, value: Any, notes: Notes, tail: list[bytes], /) -> bytes | npt.NDArray[Any]:
         """The bytes of a value.
 
         Args:

@@ -1,4 +1,4 @@
-"""Keys of dicts as they arrive, and the types that decide about them."""
+"""Keys of dicts as they arrive."""
 
 from __future__ import annotations
 
@@ -10,42 +10,14 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from rlmesh.values.hashes import MOST_KEYS_OF_ONE_HASH, busiest_hash
+from rlmesh.values.kinds import HASHABLE_BASES, LEAVES, SCALARS, TEXTS, kind_of
 
-__all__ = ["BASES", "LEAVES", "SCALARS", "TEXTS", "Unsent", "sent_keys"]
+__all__ = ["Unsent", "sent_keys"]
 
 Unsent: TypeAlias = Literal["unsupported key", "colliding key"]
 """Why a key does not arrive as it was."""
 
-LEAVES: Final = frozenset([type(None), bool, int, float, str, bytes])
-"""The types whose values MessagePack writes as they are."""
-
-TEXTS: Final = frozenset([str, bytes])
-"""The types that keys of MessagePack's own dicts have."""
-
-SCALARS: Final = frozenset(np.dtype(code).type for code in "?bBhHiIlLqQefdFDSUmM")
-"""The types of NumPy's scalars that travel from and to every machine."""
-
-_Plain: TypeAlias = Callable[[Any], Any]
-
-_HASHABLE_BASES: Final[tuple[tuple[type, _Plain], ...]] = (
-    (tuple, lambda value: tuple.__getitem__(value, slice(None))),
-    (str, str.__str__),
-    (int, int.__int__),
-    (float, float.__float__),
-    (bytes, lambda value: bytes.__getitem__(value, slice(None))),
-)
-
-BASES: Final[tuple[tuple[type, _Plain], ...]] = (
-    *_HASHABLE_BASES,
-    (dict, dict.copy),
-    (list, list.copy),
-    (bytearray, lambda value: bytes(memoryview(value))),
-    (np.ndarray, np.asarray),
-)
-"""Types that are carried for their subclasses too, and what gives the contents of a subclass,
-past any method that it overrides."""
-
-_LOST: Final = object()
+_LOST: Final[Hashable] = object()
 
 
 def sent_keys(
@@ -85,13 +57,13 @@ def _unlike(text: str, taken: set[Hashable], copies: Counter[str]) -> str:
 
 def _sent(key: Any, max_depth: int) -> Hashable:
     """A key as it arrives, the same object where it does not change; or `_LOST`."""
-    kind = type(key)
+    kind = kind_of(key)
     if kind in LEAVES or kind in SCALARS:
         return key  # type: ignore[no-any-return] # these types can be hashed
     if kind is tuple:
         return _sent_tuple(key, max_depth)
     if not issubclass(kind, (Enum, np.generic)):
-        for base, plain in _HASHABLE_BASES:
+        for base, plain in HASHABLE_BASES:
             if issubclass(kind, base):
                 return _sent(plain(key), max_depth)
     return _LOST

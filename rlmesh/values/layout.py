@@ -1,9 +1,9 @@
 """The layout of a space: how its values stand in a slab, compiled once from the contract.
 
 A slab is a fixed part and a tail. The leaves of the space stand in the fixed part, in declared
-order, little-endian, each at the next multiple of 8, with the lane axis first on a vector endpoint;
-a text leaf stands there as the lengths of its texts, and their UTF-8 follows in the tail, leaf after
-leaf, lane after lane. What stands between leaves means nothing.
+order, little-endian, each at the next multiple of 8, with the lane axis first on a vector
+endpoint; a text leaf stands there as the lengths of its texts, and their UTF-8 follows in the tail,
+leaf after leaf, lane after lane. What stands between leaves means nothing.
 """
 
 from __future__ import annotations
@@ -125,9 +125,7 @@ def _compile_encode(leaves: tuple[Leaf, ...], flatten: Flatten) -> Encode:
 def _compile_encode_into(leaves: tuple[Leaf, ...], size: int, flatten: Flatten) -> EncodeInto:
     puts = [_put(leaf) for leaf in leaves]
 
-    def encode_into(
-        value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /
-    ) -> int:
+    def encode_into(value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /) -> int:
         room = len(buffer) - offset
         if room < size:
             raise BufferTooSmallError(size, room)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -70,7 +70,6 @@ Path: TypeAlias = "tuple[Path, object] | None"
 """A place in a value, innermost step first: a key, an index or a `Position`. None: the whole."""
 
 
-@dataclass(slots=True)
 class Losses:
     """What did not arrive as it was.
 
@@ -79,10 +78,13 @@ class Losses:
         unlisted: How many more there are.
     """
 
-    listed: list[Degraded] = field(default_factory=list[Degraded])
-    unlisted: int = 0
+    __slots__ = ("listed", "unlisted")
 
-    def add(self, value: object, path: Path, reason: Reason, most: int) -> None:
+    def __init__(self) -> None:
+        self.listed: list[Degraded] = []
+        self.unlisted = 0
+
+    def add(self, value: object, path: Path, reason: Reason, most: int = 1) -> None:
         """Lists a value, or counts it when there are enough in the list."""
         if len(self.listed) < most:
             self.listed.append(Degraded(_spelled(path), type_name(value), reason))

@@ -93,17 +93,20 @@ def wrong_length(expected: int, got: int) -> CorruptSlabError:
 def typename(value: object) -> str:
     """The name of a value's type, with its module unless it is built in."""
     kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
 
 
 def shown(value: Any) -> str:
     """A number or a text as a message shows it, cut where it is long. Calls no foreign code."""
-    if isinstance(value, np.generic) and value.dtype.kind in "biufc":
+    kind = type(value)
+    if issubclass(kind, np.number | np.bool_):
         text = str(value)
-    elif type(value) in (bool, int, float, complex):
-        bits = value.bit_length() if type(value) is int else 0
-        text = f"an integer of {bits} bits" if bits > 4 * _WIDEST else repr(value)
-    elif type(value) is str:
+    elif kind is int and value.bit_length() > 4 * _WIDEST:
+        text = f"an integer of {value.bit_length()} bits"
+    elif kind in (bool, int, float, complex):
+        text = repr(value)
+    elif kind is str:
         text = repr(value[: _WIDEST + 1])
     else:
         return f"a value of type {typename(value)}"

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from rlmesh.values.packed_dtypes import DType, UnsupportedDtypeError, header_of, parsed, written
+from rlmesh.values.packed_dtypes import UnsupportedDtypeError, header_of, parsed, written
 
-__all__ = ["UnsupportedDtypeError", "pack_array", "pack_scalar", "read_array", "read_scalar"]
+__all__ = [
+    "SCALAR_WRITERS",
+    "UnsupportedDtypeError",
+    "array_parts",
+    "pack_scalar",
+    "read_array",
+    "read_scalar",
+]
 
 _LAST_CODE_POINT: Final = 0x10FFFF
-# The common scalars, which go faster past arrays.
+# The common scalars, which go faster past arrays, with their codes in `struct`.
 _STRUCTS: Final = {
-    "|i1": struct.Struct("<b"),
-    "|u1": struct.Struct("<B"),
-    "<i2": struct.Struct("<h"),
-    "<u2": struct.Struct("<H"),
-    "<i4": struct.Struct("<i"),
-    "<u4": struct.Struct("<I"),
-    "<i8": struct.Struct("<q"),
-    "<u8": struct.Struct("<Q"),
-    "<f4": struct.Struct("<f"),
-    "<f8": struct.Struct("<d"),
+    "|i1": "b",
+    "|u1": "B",
+    "<i2": "h",
+    "<u2": "H",
+    "<i4": "i",
+    "<u4": "I",
+    "<i8": "q",
+    "<u8": "Q",
+    "<f4": "f",
+    "<f8": "d",
 }
 
-_Read: TypeAlias = Callable[[bytes, int], Any]
+_Read: TypeAlias = Callable[[bytes], Any]
 
 
-def pack_array(array: npt.NDArray[Any]) -> bytes:
-    """The payload of an array.
+def array_parts(array: npt.NDArray[Any]) -> tuple[bytes, bytes | memoryview]:
+    """The payload of an array: its header, and its elements, which may be a view of it.
 
     Args:
         array: Any shape, strides and byte order; no subclass.
@@ -47,11 +54,11 @@ def pack_array(array: npt.NDArray[Any]) -> bytes:
     if convert is not None:
         array = array.astype(convert)
     if padding is not None:
-        return header + _without_padding(array.tobytes(), padding)
+        return header, _without_padding(array.tobytes(), padding)
     if array.flags.c_contiguous and array.dtype.kind in "biufcSU":
-        # One copy instead of two. NumPy exports no buffer of times.
-        return b"".join((header, array.data))
-    return header + array.tobytes()
+        return header, array.data
+    # NumPy exports no buffer of times.
+    return header, array.tobytes()
 
 
 def pack_scalar(scalar: np.generic[Any]) -> bytes:
@@ -60,7 +67,7 @@ def pack_scalar(scalar: np.generic[Any]) -> bytes:
     Raises:
         UnsupportedDtypeError: If it has no form on the wire.
     """
-    write = _SCALAR_WRITERS.get(type(scalar))
+    write = SCALAR_WRITERS.get(type(scalar))
     if write is not None:
         return write(scalar)
     # The dtypes and bytes of these two, as NumPy gives them, lose NULs at the end.
@@ -68,7 +75,7 @@ def pack_scalar(scalar: np.generic[Any]) -> bytes:
         return written(f"<U{len(scalar)}", ()) + scalar.encode("utf-32-le", "surrogatepass")
     if isinstance(scalar, np.bytes_):
         return written(f"|S{len(scalar)}", ()) + bytes(scalar)
-    return pack_array(np.asarray(scalar))
+    return b"".join(array_parts(np.asarray(scalar)))
 
 
 def read_array(payload: bytes) -> npt.NDArray[Any]:
@@ -96,39 +103,29 @@ def read_scalar(payload: bytes) -> np.generic[Any]:
         ValueError: If the payload is damaged. Or another error of `parsed`.
     """
     start = 2 + (payload[0] | payload[1] << 8)
-    read, size = _scalar_reader(payload[2:start])
-    if len(payload) - start != size:
-        raise ValueError(f"{len(payload) - start} bytes are no scalar of {size}")
-    scalar: np.generic[Any] = read(payload, start)
+    scalar: np.generic[Any] = _scalar_reader(payload[2:start])(payload)
     return scalar
 
 
 @lru_cache(maxsize=256)
-def _scalar_reader(header: bytes) -> tuple[_Read, int]:
-    """What reads the scalars of a header, and their bytes."""
+def _scalar_reader(header: bytes) -> _Read:
+    """What reads the scalars of a header from their payloads."""
     dtype, shape, size = parsed(header)
+    start = 2 + len(header)
     if shape:
         raise ValueError(f"a scalar has no axes, this one has {shape}")
-    if dtype.kind == "U":
-        return lambda data, start: np.str_(data[start:].decode("utf-32-le", "surrogatepass")), size
-    if dtype.kind == "S":
-        return lambda data, start: np.bytes_(data[start:]), size
-    if not size:
-        raise ValueError(f"a scalar of {dtype} has no bytes")
-    return _number_reader(dtype) or _element_reader(dtype), size
+    if dtype.str in _STRUCTS:
+        unpack, kind = struct.Struct(f"<{start}x{_STRUCTS[dtype.str]}").unpack, dtype.type
+        return lambda payload: kind(unpack(payload)[0])
 
-
-def _number_reader(dtype: DType) -> _Read | None:
-    form = _STRUCTS.get(dtype.str)
-    if form is None:
-        return None
-    unpack, kind = form.unpack_from, dtype.type
-    return lambda data, start: kind(unpack(data, start)[0])
-
-
-def _element_reader(dtype: DType) -> _Read:
-    def read(data: bytes, start: int) -> Any:
-        array: npt.NDArray[Any] = np.ndarray((), dtype, data, start).copy()
+    def read(payload: bytes) -> Any:
+        if len(payload) - start != size:
+            raise ValueError(f"{len(payload) - start} bytes are no scalar of {dtype}")
+        if dtype.kind == "U":
+            return np.str_(payload[start:].decode("utf-32-le", "surrogatepass"))
+        if dtype.kind == "S":
+            return np.bytes_(payload[start:])
+        array: npt.NDArray[Any] = np.ndarray((), dtype, payload, start).copy()
         if dtype.kind in "bV":
             _check_elements(array)
         return array[()]
@@ -136,15 +133,15 @@ def _element_reader(dtype: DType) -> _Read:
     return read
 
 
-def _scalar_writers() -> dict[type, Callable[[Any], bytes]]:
-    def writer(name: str, form: struct.Struct) -> Callable[[Any], bytes]:
-        header, pack = written(name, ()), form.pack
-        return lambda scalar: header + pack(scalar)
-
-    return {np.dtype(name).type: writer(name, form) for name, form in _STRUCTS.items()}
+def _scalar_writer(name: str, code: str) -> Callable[[Any], bytes]:
+    header = written(name, ())
+    return partial(struct.Struct(f"<{len(header)}s{code}").pack, header)
 
 
-_SCALAR_WRITERS: Final = _scalar_writers()
+SCALAR_WRITERS: Final[Mapping[type[object], Callable[[Any], bytes]]] = {
+    np.dtype(name).type: _scalar_writer(name, code) for name, code in _STRUCTS.items()
+}
+"""What gives the payloads of the common scalars."""
 
 
 def _without_padding(raw: bytes, padding: npt.NDArray[np.bool_]) -> bytes:

@@ -14,6 +14,8 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
+from rlmesh.values.kinds import kind_of
+
 __all__ = [
     "DType",
     "Header",
@@ -136,7 +138,7 @@ def _described(dtype: DType, depth: int = 0) -> Any:
 
 def _dtype(described: Any, depth: int = 0) -> DType:
     """The dtype that a header holds."""
-    kind: type = type(described)
+    kind = kind_of(described)
     if kind is dict and depth <= _DEEPEST:
         fields: list[Any] = described["fields"]
         return np.dtype(

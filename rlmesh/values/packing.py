@@ -10,17 +10,15 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-import msgpack
-from msgpack import ExtType
-
 from rlmesh.spaces.paths import ROOT
-from rlmesh.values.bounded_text import guarded, text_of, type_name
+from rlmesh.values.bounded_text import guarded, text_of
 from rlmesh.values.degrading import Degrader, TooLargeError
 from rlmesh.values.info_keys import INFO_DEGRADED
+from rlmesh.values.kinds import kind_of
 from rlmesh.values.losses import Degraded, Losses, PackingLimits, Reason
 from rlmesh.values.plain import plain
 from rlmesh.values.unpacking import PackingError, unpack, unpack_info
-from rlmesh_api.v1 import value_pb2
+from rlmesh.values.writing import written
 
 __all__ = [
     "Degraded",
@@ -73,10 +71,10 @@ def pack_info(
     Returns:
         The bytes, none for an empty info or None; and what became a text, for a warning.
     """
-    if info is None or (type(info) is dict and not info):
+    kind = kind_of(info)
+    if info is None or (kind is dict and not info):
         return b"", []
-    kind: type = type(info)
-    contents = info if issubclass(kind, dict) else _contents(info)
+    contents: Any = info if issubclass(kind, dict) else _contents(info)
     if contents is None:
         return _lost_whole(info, "unsupported type", limits, _with_listing)
     return _packed(contents, limits, _with_listing)
@@ -91,7 +89,9 @@ def _packed(value: object, limits: PackingLimits, finish: _Finish) -> tuple[byte
         for fitting in (False, True):
             degrader = Degrader(limits, fitting=fitting)
             try:
-                data = _written(finish(degrader.tree(value), degrader.losses))
+                data = written(
+                    finish(degrader.tree(value), degrader.losses), segmented=degrader.segmented
+                )
             except TooLargeError:
                 continue
             if fitting or len(data) <= limits.max_bytes:
@@ -104,8 +104,9 @@ def _packed(value: object, limits: PackingLimits, finish: _Finish) -> tuple[byte
 def _lost_whole(
     value: object, reason: Reason, limits: PackingLimits, finish: _Finish
 ) -> tuple[bytes, list[Degraded]]:
-    losses = Losses([Degraded(ROOT, type_name(value), reason)])
-    return _written(finish(text_of(value, limits.max_text), losses)), losses.listed
+    losses = Losses()
+    losses.add(value, None, reason)
+    return written(finish(text_of(value, limits.max_text), losses)), losses.listed
 
 
 def _as_it_is(tree: object, losses: Losses) -> object:
@@ -121,10 +122,11 @@ def _with_listing(tree: Any, losses: Losses) -> object:
     ]
     if losses.unlisted:
         listing.append({"path": ROOT, "type": "", "reason": f"{losses.unlisted} more"})
-    kind: type = type(tree)
+    kind = kind_of(tree)
     if kind is dict:
-        if isinstance(earlier := tree.get(INFO_DEGRADED), list):
-            listing = earlier + listing
+        earlier: Any = tree.get(INFO_DEGRADED)
+        if kind_of(earlier) is list:
+            listing = [*earlier, *listing]
         return {**tree, INFO_DEGRADED: listing}
     if kind is list:
         # A dict with other keys than texts, behind its marker; of two equal keys the last counts.
@@ -136,24 +138,9 @@ def _contents(info: Any) -> dict[Any, Any] | None:
     """The contents of a mapping that is no dict; None if it is no mapping or cannot be read."""
 
     def read() -> dict[Any, Any] | None:
-        if not isinstance(info, Mapping):
+        if not issubclass(type(info), Mapping):
             return None
         contents = {key: info[key] for key in islice(info, _MOST_KEYS_OF_A_MAPPING)}
         return contents if len(contents) < _MOST_KEYS_OF_A_MAPPING else None
 
     return guarded(read, None)
-
-
-def _written(tree: object) -> bytes:
-    try:
-        return msgpack.packb(tree, strict_types=True)
-    except (OverflowError, UnicodeEncodeError):
-        # Rare enough to find out by trying: it costs the others nothing.
-        return msgpack.packb(
-            tree, strict_types=True, unicode_errors="surrogatepass", default=_big_integer
-        )
-
-
-def _big_integer(value: int) -> ExtType:
-    payload = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
-    return ExtType(value_pb2.PACKED_EXTENSION_BIG_INTEGER, payload)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from itertools import count
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from rlmesh.values.bounded_text import guarded, text_of
+from rlmesh.values.kinds import BASES, kind_of
 
 __all__ = ["plain"]
 
@@ -17,11 +18,6 @@ _DEEPEST: Final = 64
 _LONGEST_TEXT: Final = 1000
 # Python writes 4300 decimal digits, and no more unless it is told to.
 _MOST_BITS: Final = 14_000
-_BASES: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
-    (int, int.__int__),
-    (float, float.__float__),
-    (bytes, bytes.__bytes__),
-)
 _FAILED: Final = object()
 
 
@@ -38,7 +34,7 @@ def plain(value: object) -> Any:
 
 
 def _plain(value: Any, around: tuple[int, ...]) -> Any:
-    kind: type = type(value)
+    kind = kind_of(value)
     if value is None or kind in (bool, float, bytes):
         return value
     if kind is str:
@@ -52,22 +48,21 @@ def _plain(value: Any, around: tuple[int, ...]) -> Any:
 
 
 def _reduced(value: Any, around: tuple[int, ...]) -> Any:
-    if isinstance(value, Enum):
+    kind = kind_of(value)
+    if issubclass(kind, Enum):
         return _text(value)
-    if isinstance(value, np.generic):
+    if issubclass(kind, np.generic):
         # The longest floats have no Python float behind them: their item is no other than they.
-        item = float(value) if isinstance(value, np.floating) else value.item()
-        return _plain(item, around)
-    if isinstance(value, np.ndarray):
+        return _plain(float(value) if issubclass(kind, np.floating) else value.item(), around)
+    if issubclass(kind, np.ndarray):
         return _plain(value.tolist(), around)
-    if isinstance(value, Mapping):
+    if issubclass(kind, Mapping):
         return _with_text_keys(value, around)
-    if isinstance(value, tuple):
-        return tuple(_plain(item, around) for item in value)
-    if isinstance(value, list):
-        return [_plain(item, around) for item in value]
-    for base, contents in _BASES:
-        if issubclass(type(value), base) and type(value) is not base:
+    if issubclass(kind, (list, tuple)):
+        items = [_plain(item, around) for item in value]
+        return items if issubclass(kind, list) else tuple(items)
+    for base, contents in BASES:
+        if issubclass(kind, base) and kind is not base:
             return _plain(contents(value), around)
     return _text(value)
 

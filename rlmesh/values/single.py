@@ -6,6 +6,7 @@ The functions do in one frame what those for containers do in several.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from numpy import empty
@@ -52,9 +53,7 @@ def compile_single_encode_into(leaf: Leaf) -> EncodeInto:
 
     put = compile_put(leaf)
 
-    def encode_into(
-        value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /
-    ) -> int:
+    def encode_into(value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /) -> int:
         if len(buffer) - offset < size:
             raise BufferTooSmallError(size, len(buffer) - offset)
         put(value, buffer, offset, notes, _NO_TAIL)
@@ -92,7 +91,8 @@ def compile_single_decode(leaf: Leaf) -> Decode:
     if leaf.dtype.kind == "b" or not leaf.dtype.isnative or size > SMALL:
         return decode
     shape, dtype, whole = leaf.shape, leaf.dtype, struct.Struct(f"{size}s")
-    fill, take = whole.pack_into, whole.unpack_from
+    fill: Callable[[Any, int, bytes], None] = whole.pack_into
+    take = whole.unpack_from
 
     def decode_small(
         buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias, cast
 
-import numpy as np
-
 from rlmesh.spaces.paths import ROOT
+from rlmesh.values.guards import is_array, is_dict, is_mapping, is_row
 from rlmesh.values.leaves import LeafSpace, children
 from rlmesh.values.misfit import Misfit, shown, typename
 from rlmesh_api.contract import DictSpace, Space, TupleSpace
@@ -63,7 +62,7 @@ def _is_flat(space: Space) -> bool:
 
 def _compile_spread(space: Space, path: str) -> _Spread:
     if not isinstance(space, TupleSpace | DictSpace):
-        return list.append
+        return list[Any].append
     opened = _compile_open(space, path)
     spreads = [_compile_spread(child, place) for place, child in children(space, path)]
 
@@ -96,24 +95,23 @@ def _compile_open_dict(keys: tuple[str, ...], path: str) -> Flatten:
     expected = f"expected a dict with the keys {_listed(keys)}"
 
     def open_mapping(value: Any) -> list[Any]:
-        if not isinstance(value, Mapping):
+        if not is_mapping(value):
             raise Misfit("structure", path, None, f"{expected}, got {typename(value)}")
-        mapping = cast("Mapping[Any, Any]", value)
         # Asked for with `in`, as a defaultdict would make what it lacks.
-        missing = [key for key in keys if key not in mapping]
-        unexpected = [key for key in mapping if key not in keys]
+        missing = [key for key in keys if key not in value]
+        unexpected = [key for key in value if key not in keys]
         if missing or unexpected:
             found = [f"without {_listed(missing)}"] if missing else []
             found += [f"with {_listed(unexpected)} besides"] if unexpected else []
             raise Misfit("structure", path, None, f"{expected}, got one {' and '.join(found)}")
-        return [mapping[key] for key in keys]
+        return [value[key] for key in keys]
 
     if count < 2:  # itemgetter gives no tuple then
         return open_mapping
-    get = itemgetter(*keys)
+    get = cast('Callable[[Any], tuple[Any, ...]]', itemgetter(*keys))
 
     def open_dict(value: Any) -> Sequence[Any]:
-        if type(value) is dict and len(value) == count:
+        if is_dict(value) and len(value) == count:
             try:
                 return get(value)
             except KeyError:
@@ -127,15 +125,13 @@ def _compile_open_tuple(count: int, path: str) -> Flatten:
     expected = f"expected a tuple of {count}"
 
     def open_tuple(value: Any) -> Sequence[Any]:
-        if isinstance(value, tuple | list):
-            parts = cast("Sequence[Any]", value)
-        elif isinstance(value, np.ndarray) and value.ndim:
-            parts = list(value)
-        else:
+        if is_array(value) and value.ndim:
+            value = list(value)
+        if not is_row(value):
             raise Misfit("structure", path, None, f"{expected}, got {typename(value)}")
-        if len(parts) != count:
-            raise Misfit("structure", path, None, f"{expected}, got one of {len(parts)}")
-        return parts
+        if len(value) != count:
+            raise Misfit("structure", path, None, f"{expected}, got one of {len(value)}")
+        return value
 
     return open_tuple
 

@@ -6,11 +6,11 @@ Lone surrogates, which a Python text may hold, travel as "surrogatepass" writes 
 from __future__ import annotations
 
 import struct
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-
-from rlmesh.values.functions import Notes, Part, Put, Read, Readable, Writable
+from rlmesh.values.functions import Notes, Put, Read, Readable, Writable
+from rlmesh.values.guards import is_array, is_row
 from rlmesh.values.leaves import Leaf
 from rlmesh.values.misfit import CorruptSlabError, Misfit, typename
 
@@ -19,7 +19,7 @@ __all__ = ["compile_text_part", "compile_text_put", "compile_text_read"]
 _LONGEST = 2**32 - 1
 
 
-def compile_text_part(leaf: Leaf) -> Part:
+def compile_text_part(leaf: Leaf) -> Callable[[Any, Notes, list[bytes]], bytes]:
     """Compiles what gives the lengths of a leaf's texts, and adds the texts to the tail."""
     pack = struct.Struct(f"<{leaf.count}I").pack
 
@@ -85,11 +85,10 @@ def _decode(buffer: Readable, length: int, tail: list[int], path: str) -> str:
 
 def _lanes_of(value: Any, leaf: Leaf) -> list[Any] | tuple[Any, ...]:
     expected = f"expected a tuple of {leaf.lanes} texts, one for each lane"
-    if isinstance(value, np.ndarray) and value.ndim == 1:
+    if is_array(value) and value.ndim == 1:
         value = value.tolist()
-    if not isinstance(value, list | tuple):
+    if not is_row(value):
         raise Misfit("structure", leaf.path, None, f"{expected}, got {typename(value)}")
-    texts = cast("list[Any] | tuple[Any, ...]", value)
-    if len(texts) != leaf.lanes:
-        raise Misfit("structure", leaf.path, None, f"{expected}, got {len(texts)}")
-    return texts
+    if len(value) != leaf.lanes:
+        raise Misfit("structure", leaf.path, None, f"{expected}, got {len(value)}")
+    return value

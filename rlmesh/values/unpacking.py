@@ -7,6 +7,7 @@ MessagePack lacks are arrays whose first element is a marker, so nothing here is
 from __future__ import annotations
 
 import math
+import struct
 from typing import Any, Final
 
 import msgpack
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlmesh.values.hashes import MOST_KEYS_OF_ONE_HASH, busiest_hash
+from rlmesh.values.kinds import kind_of
 from rlmesh.values.packed_arrays import read_array, read_scalar
 from rlmesh.values.packed_dtypes import lengths
 from rlmesh_api.v1 import value_pb2
@@ -30,6 +32,18 @@ _DICT: Final = int(value_pb2.PACKED_EXTENSION_DICT)
 
 # The timestamps that MessagePack itself defines, and that no RLMesh sends, are read as integers.
 _TIMESTAMP_AS_INT: Final = 2
+
+
+# What msgpack and struct raise, and NumPy for an impossible dtype or shape.
+_DAMAGE: Final = (
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 class PackingError(ValueError):
@@ -54,8 +68,7 @@ def unpack(data: bytes | memoryview) -> Any:
             unicode_errors="surrogatepass",
             timestamp=_TIMESTAMP_AS_INT,
         )
-    # What msgpack raises is a ValueError; NumPy raises any of these for an impossible dtype.
-    except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as e:
+    except _DAMAGE as e:
         raise PackingError(f"{len(data)} bytes are no packed value: {e}") from e
     if reader.markers:
         raise PackingError(f"{len(data)} bytes are no packed value: a marker stands by itself")
@@ -74,7 +87,7 @@ def unpack_info(data: bytes | memoryview) -> dict[str, Any]:
     if not data:
         return {}
     info = unpack(data)
-    kind: type = type(info)
+    kind = kind_of(info)
     if kind is not dict:
         raise PackingError(f"an info is a dict, got a value of type {kind.__name__}")
     result: dict[str, Any] = info

@@ -33,7 +33,9 @@ WRONG_SEEDS: list[tuple[Any, type[RlmeshError], type[Exception]]] = [
 ]
 
 
-@pytest.mark.parametrize(("seed", "kind", "builtin"), [*WRONG_SEEDS, ([1], ArgumentTypeError, TypeError)])
+@pytest.mark.parametrize(
+    ("seed", "kind", "builtin"), [*WRONG_SEEDS, ([1], ArgumentTypeError, TypeError)], ids=repr
+)
 def test_a_wrong_seed_is_refused_and_the_session_goes_on(
     seed: Any, kind: type[RlmeshError], builtin: type[Exception]
 ) -> None:
@@ -61,7 +63,7 @@ def test_a_wrong_seed_is_refused_and_the_session_goes_on(
         (np.array([0.0, 1.0]), ArgumentTypeError, TypeError),
         (np.array([[0, 1]]), InvalidArgumentError, ValueError),
     ],
-    ids=str,
+    ids=repr,
 )
 def test_wrong_seeds_of_lanes_are_refused_and_the_session_goes_on(
     seed: Any, kind: type[RlmeshError], builtin: type[Exception]

@@ -453,12 +453,12 @@ class Odd:
         (
             a_contract(observation_space=EnvSpec(id="E")),
             TypeError,
-            r"\$\.observation_space: expected a Space, got an object of type .*\.EnvSpec",
+            r"\$\.observation_space: expected an object of Space, got .*EnvSpec",
         ),
         (
             a_contract(autoreset_mode="disabled"),
             TypeError,
-            r"\$\.autoreset_mode: expected a AutoresetMode, got 'disabled'",
+            r"\$\.autoreset_mode: expected a member of AutoresetMode, got 'disabled'",
         ),
         (
             a_contract(num_envs=-1),

@@ -39,3 +39,10 @@ def test_a_docstring_means_the_text_that_it_was_made_of() -> None:
     namespace: dict[str, str] = {}
     exec(f"text = {prose.docstring(comment, '')}", namespace)  # noqa: S102 - that is the test
     assert namespace["text"] == comment
+
+
+def test_a_docstring_may_end_with_a_quote() -> None:
+    namespace: dict[str, str] = {}
+    docstring = prose.docstring('It is "so"', "")
+    exec(f"text = {docstring}", namespace)  # noqa: S102 - that is the test
+    assert namespace["text"].strip() == 'It is "so"'

@@ -299,7 +299,10 @@ def test_a_dict_takes_texts_that_are_more_than_texts_for_keys() -> None:
 
 def test_containers_give_their_children() -> None:
     assert Tuple([Discrete(2), Text(3)])[1] == Text(3)
-    assert Dict({"a": Discrete(2)})["a"] == Discrete(2)
+    space = Dict({"b": Discrete(2), "a": Text(3)})
+    assert {key: space[key] for key in space} == space.spaces
+    assert "a" in space
+    assert "c" not in space
 
 
 def test_spaces_may_stand_in_each_other_32_deep() -> None:

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Text, Tuple
 
 from rlmesh import spaces
 from rlmesh.errors import UnsupportedSpaceError
-from rlmesh.spaces import from_gymnasium_space
+from rlmesh.spaces import from_gymnasium_space, to_gymnasium_space
 from rlmesh_api.stability import SPACES, Stability
 from support.sample_spaces import SAMPLE_SPACES, UNSUPPORTED_SPACES, nested
 
@@ -103,6 +103,12 @@ def test_a_subclass_with_another_constructor_is_read_as_its_base() -> None:
     assert from_gymnasium_space(Named("speed")) == spaces.Box(-1.0, 1.0)
     keyed = Keyed({"a": Discrete(2)})
     assert from_gymnasium_space(keyed) == spaces.Dict({"a": spaces.Discrete(2)})
+
+
+@pytest.mark.parametrize("thing", [None, Discrete(2)], ids=repr)
+def test_only_an_rlmesh_space_becomes_a_gymnasium_space(thing: Any) -> None:
+    with pytest.raises(UnsupportedSpaceError, match="expected an RLMesh space, got"):
+        to_gymnasium_space(thing)
 
 
 def test_an_rlmesh_space_is_returned_as_it_is() -> None:

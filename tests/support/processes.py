@@ -7,10 +7,18 @@ import io
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from support.serving import START_SECONDS, start_python
+
+# What follows the interpreter.
+Program = tuple[str, ...]
+RLMESH: Program = ("-m", "rlmesh")
+SERVE_ENV: Program = ("-m", "rlmesh._cli.serve_env")
+CONSOLE_SCRIPT: Program = (str(Path(sys.executable).with_name("rlmesh")),)
 
 
 @dataclass(frozen=True)
@@ -60,17 +68,17 @@ class Command:
 
 @contextlib.contextmanager
 def command(
-    *arguments: str, module: str = "rlmesh", pass_fds: Sequence[int] = ()
+    *arguments: str, program: Program = RLMESH, pass_fds: Sequence[int] = ()
 ) -> Generator[Command]:
-    """Runs `python -m MODULE ARGUMENTS`; whatever is left of it at the end is killed.
+    """Runs a program of this interpreter; whatever is left of it at the end is killed.
 
     Args:
-        *arguments: What follows the module.
-        module: The module.
+        *arguments: What follows the program.
+        program: What follows the interpreter.
         pass_fds: The descriptors that it gets.
     """
     process = start_python(
-        ["-m", module, *arguments],
+        [*program, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=pass_fds,
@@ -85,18 +93,18 @@ def command(
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def run(*arguments: str, module: str = "rlmesh", pass_fds: Sequence[int] = ()) -> Ended:
+def run(*arguments: str, program: Program = RLMESH, pass_fds: Sequence[int] = ()) -> Ended:
     """Runs a command to its end."""
-    with command(*arguments, module=module, pass_fds=pass_fds) as started:
+    with command(*arguments, program=program, pass_fds=pass_fds) as started:
         return started.end()
 
 
 @contextlib.contextmanager
-def served(*arguments: str, module: str = "rlmesh._cli.serve_env") -> Generator[tuple[Command, str]]:
+def served(*arguments: str, program: Program = SERVE_ENV) -> Generator[tuple[Command, str]]:
     """Runs a serving command with `--ready-fd`; gives it and its address once it serves."""
     with pipe() as (reader, writer):
         fd = writer.fileno()
-        with command(*arguments, f"--ready-fd={fd}", module=module, pass_fds=[fd]) as started:
+        with command(*arguments, f"--ready-fd={fd}", program=program, pass_fds=[fd]) as started:
             writer.close()
             address = reader.read().decode().strip()
             assert address, f"no server: {started.end()}"

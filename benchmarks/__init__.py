@@ -1,0 +1,1 @@
+"""Measures RLMesh beside what users would otherwise take: `python -m benchmarks`."""

@@ -1,0 +1,149 @@
+"""The bell: how two processes that share memory tell each other that it is the other's turn.
+
+Each side owns a line of words in the shared segment: how many frames it has posted, and whether it
+sleeps. A side that waits looks at the other's count: for a short time in a loop, because a wake-up by
+the kernel costs tens of microseconds, then asleep in `poll` on the Unix socket that both hold.
+
+No wake-up is lost. The sleeper raises its flag and then looks at the count once more; the poster
+raises its count and then looks at the flag. An x86 processor may let a load pass an earlier store to
+another word, so each side takes a lock between the two, whose atomic instruction orders them: at
+least one side sees what the other wrote. Where the processor orders memory less strictly than x86
+that is no argument, so nobody spins there and every post rings.
+
+The socket is the end-of-life signal too: when the other process dies, however it dies, the kernel
+closes its end, and `poll` returns at once.
+"""
+
+from __future__ import annotations
+
+import enum
+import platform
+import select
+import socket
+import threading
+import time
+
+LINE_WORDS = 8
+"""Words of one side: a cache line of its own, so that the two do not slow each other down."""
+
+_ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
+# One look takes some 50 ns: a whole spin takes about as long as the wake-up that it saves.
+_SPIN_LOOKS = 1200 if _ORDERED else 0
+# So many waits in a row that had to sleep after all stop the spinning for a while.
+_PATIENCE = 3
+_LONGEST_REST = 512
+_POSTED, _ASLEEP = 0, 1
+
+
+class Woken(enum.Enum):
+    """Why a wait ended."""
+
+    POSTED = "the other side has posted"
+    GONE = "the other side has gone"
+    LATE = "the deadline has passed"
+    CALLED = "the second descriptor is readable"
+
+
+class Bell:
+    """One side's end of a bell.
+
+    Args:
+        words: The segment's control lines, as unsigned 64-bit words.
+        sock: This side's end of the Unix socket.
+        first: Whether this side owns the first line; the other side then owns the second.
+        also: A descriptor whose readability ends a wait as well; None where there is none.
+    """
+
+    def __init__(
+        self, words: memoryview, sock: socket.socket, *, first: bool, also: int | None = None
+    ) -> None:
+        self._words = words
+        self._sock = sock
+        self._mine = 0 if first else LINE_WORDS
+        self._theirs = LINE_WORDS if first else 0
+        self._also = also
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        if also is not None:
+            self._poll.register(also, select.POLLIN)
+        self._fence = threading.Lock()
+        self._misses = 0
+        self._rest = 0
+        self._rested = 0
+
+    def post(self, count: int) -> None:
+        """Tells the other side that this side has posted its frame number `count`."""
+        words = self._words
+        words[self._mine + _POSTED] = count
+        with self._fence:
+            asleep = words[self._theirs + _ASLEEP]
+        if asleep or not _ORDERED:
+            self._ring()
+
+    def wait(self, count: int, deadline: float | None = None) -> Woken:
+        """Waits until the other side has posted its frame number `count`.
+
+        Args:
+            count: The number.
+            deadline: On the monotonic clock, in seconds; None: for ever.
+        """
+        words, place = self._words, self._theirs + _POSTED
+        if self._rested < self._rest:
+            self._rested += 1
+        else:
+            for _ in range(_SPIN_LOOKS):
+                if words[place] == count:
+                    self._misses = self._rest = 0
+                    return Woken.POSTED
+            self._tire()
+        return self._sleep(count, deadline)
+
+    def _tire(self) -> None:
+        """Spinning was in vain: the other side is slow, or has no processor to run on."""
+        self._misses += 1
+        if self._misses >= _PATIENCE:
+            self._rest = min(max(8, 2 * self._rest), _LONGEST_REST)
+        self._rested = 0
+
+    def _sleep(self, count: int, deadline: float | None) -> Woken:
+        words, place = self._words, self._theirs + _POSTED
+        words[self._mine + _ASLEEP] = 1
+        try:
+            with self._fence:
+                pass
+            while words[place] != count:
+                pause = None
+                if deadline is not None:
+                    pause = max(0.0, (deadline - time.monotonic()) * 1000)
+                events = self._poll.poll(pause)
+                if not events:
+                    if words[place] == count:
+                        break
+                    return Woken.LATE
+                for descriptor, _ in events:
+                    if descriptor == self._also:
+                        return Woken.CALLED
+                    # Its last post may have come before its end.
+                    if not self._answer_ring() and words[place] != count:
+                        return Woken.GONE
+        finally:
+            words[self._mine + _ASLEEP] = 0
+        return Woken.POSTED
+
+    def _ring(self) -> None:
+        try:
+            self._sock.send(b"\0", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            # Rings that the other side has not heard yet fill the socket: it will wake.
+            return
+        except OSError:
+            # The other side has gone; the next wait tells.
+            return
+
+    def _answer_ring(self) -> bool:
+        try:
+            return bool(self._sock.recv(256, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False

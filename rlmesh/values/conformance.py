@@ -1,0 +1,126 @@
+"""Checks a slab against its space, on the serving side, for observations and actions alike.
+
+Always rejected are NaN, and an element of a Discrete, MultiDiscrete or MultiBinary outside of its
+domain; structure, shape and exactness were the encoder's to reject. Out of a Box's bounds, or out
+of a Text's charset or length, is a deviation, which a policy decides about. A slab with nothing to
+say about it costs the call of a compiled predicate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, Protocol
+
+from rlmesh.values.domains import NumericDomain, TextDomain, find_domains
+from rlmesh.values.functions import Notes, Readable
+from rlmesh.values.inspection import compile_inspect
+from rlmesh.values.layout import Layout
+from rlmesh.values.misfit import Deviation, Misfit
+from rlmesh.values.policy import POLICY_VARIABLE, Policy, policy_from
+from rlmesh.values.predicate import compile_predicate, compile_text_predicate
+from rlmesh_api.contract import Space
+
+__all__ = [
+    "POLICY_VARIABLE",
+    "Check",
+    "Deviation",
+    "Policy",
+    "Reporter",
+    "compile_check",
+    "policy_from",
+]
+
+
+class Check(Protocol):
+    """Checks a slab that the layout encoded, or has decoded without complaint."""
+
+    def __call__(
+        self,
+        slab: Readable,
+        offset: int = 0,
+        policy: Policy = Policy.WARN,
+        notes: Notes = None,
+        /,
+    ) -> list[Deviation]:
+        """The deviations of the value, of every leaf and lane, in declared order.
+
+        Args:
+            slab: Where the slab stands.
+            offset: Where in it the slab begins.
+            policy: What to do about deviations.
+            notes: What the encoder noted of the same value; goes first.
+
+        Returns:
+            Nothing but under policy `warn`.
+
+        Raises:
+            Misfit: If an element is NaN or outside of its domain; under policy `strict` for the
+                first deviation too.
+        """
+        ...
+
+
+def compile_check(
+    space: Space, lanes: int | None, layout: Layout, batched: Space | None = None
+) -> Check:
+    """Compiles the check of a space.
+
+    Args:
+        space: The space of one lane.
+        lanes: The number of lanes, None for a single endpoint.
+        layout: The layout that was compiled from them.
+        batched: The space of all lanes, where they differ in their bounds.
+    """
+    domains = find_domains(layout.leaves, space, batched)
+    numeric = [domain for domain in domains if isinstance(domain, NumericDomain)]
+    texts = [domain for domain in domains if isinstance(domain, TextDomain)]
+    holds = compile_predicate(numeric, compile_text_predicate(texts, layout.size))
+    holds_at_least = compile_predicate([_demand(domain) for domain in numeric])
+    inspect = compile_inspect(domains, layout.size)
+
+    def check(
+        slab: Readable,
+        offset: int = 0,
+        policy: Policy = Policy.WARN,
+        notes: Notes = None,
+        /,
+    ) -> list[Deviation]:
+        if policy is Policy.OFF:
+            if not holds_at_least(slab, offset):
+                inspect(slab, offset)
+            return []
+        if not notes and holds(slab, offset):
+            return []
+        found = [*(notes or ()), *inspect(slab, offset)]
+        if policy is Policy.STRICT:
+            for first in found:
+                raise Misfit(first.kind, first.path, first.lane, first.detail)
+        return found
+
+    return check
+
+
+class Reporter:
+    """Remembers in a session which deviations were told, so that each is told once."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str]] = set()
+
+    def filter(self, deviations: Sequence[Deviation]) -> list[dict[str, Any]]:
+        """What an info is to tell: of each kind and path the first time, with all its lanes then.
+
+        Args:
+            deviations: The deviations of one reset or step.
+
+        Returns:
+            Dicts with the keys `kind`, `path`, `lane` and `detail`.
+        """
+        news = [item for item in deviations if (item.kind, item.path) not in self._told]
+        self._told.update((item.kind, item.path) for item in news)
+        return [asdict(item) for item in news]
+
+
+def _demand(domain: NumericDomain) -> NumericDomain:
+    """What is left to demand where no policy asks for bounds."""
+    return domain if domain.required else replace(domain, low=None, high=None)

@@ -1,0 +1,26 @@
+"""Tells what a value is, in words that both type checkers follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["is_array", "is_mapping", "is_row"]
+
+
+def is_array(value: object) -> TypeGuard[npt.NDArray[Any]]:
+    """Whether it is an array of NumPy."""
+    return isinstance(value, np.ndarray)
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether it is a mapping."""
+    return isinstance(value, Mapping)
+
+
+def is_row(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether it is a list or a tuple."""
+    return isinstance(value, list | tuple)

@@ -1,0 +1,93 @@
+"""A tree of what MessagePack knows, as bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypedDict
+
+import msgpack
+from msgpack import ExtType
+
+from rlmesh.values.kinds import kind_of
+from rlmesh_api.v1 import value_pb2
+
+__all__ = ["Segment", "extension", "written"]
+
+# Makes an extension past its constructor, whose checks cost more than all the rest.
+_new_tuple: Final = tuple[int | bytes, ...].__new__
+_EXT_32: Final = struct.Struct(">BIb")
+
+
+class Segment(NamedTuple):
+    """An extension whose payload is copied once only, into the message.
+
+    It stands at the top of a tree, or in the list or dict that does.
+    """
+
+    code: int
+    size: int
+    header: bytes
+    elements: bytes | memoryview
+
+
+class _Options(TypedDict, total=False):
+    unicode_errors: str
+    default: Callable[[Any], Any]
+
+
+def extension(code: int, payload: bytes) -> ExtType:
+    """An extension."""
+    return _new_tuple(ExtType, (code, payload))
+
+
+def written(tree: object, *, segmented: bool = False) -> bytes:
+    """The bytes of a tree.
+
+    Args:
+        tree: Values of exactly the types that MessagePack writes, extensions, and segments.
+        segmented: Whether there are segments.
+    """
+    write = _joined if segmented else _packed
+    try:
+        return write(tree, {})
+    except (OverflowError, UnicodeEncodeError):
+        # Large integers and lone surrogates are rare: looking for them costs more than trying.
+        return write(tree, {"unicode_errors": "surrogatepass", "default": _big_integer})
+
+
+def _packed(tree: object, options: _Options) -> bytes:
+    return msgpack.packb(tree, strict_types=True, **options)
+
+
+def _joined(tree: Any, options: _Options) -> bytes:
+    packer = msgpack.Packer(strict_types=True, autoreset=False, **options)
+    parts: list[bytes | memoryview] = []
+
+    def put(item: Any) -> None:
+        if kind_of(item) is Segment:
+            parts.append(packer.bytes())
+            packer.reset()
+            parts.extend((_EXT_32.pack(0xC9, item.size, item.code), item.header, item.elements))
+        else:
+            packer.pack(item)
+
+    kind = kind_of(tree)
+    if kind is Segment:
+        put(tree)
+    elif kind is dict:
+        packer.pack_map_header(len(tree))
+        for key, item in tree.items():
+            packer.pack(key)
+            put(item)
+    else:
+        packer.pack_array_header(len(tree))
+        for item in tree:
+            put(item)
+    parts.append(packer.bytes())
+    return b"".join(parts)
+
+
+def _big_integer(value: int) -> ExtType:
+    payload = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return ExtType(value_pb2.PACKED_EXTENSION_BIG_INTEGER, payload)
