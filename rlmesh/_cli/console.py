@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 from rich.console import Console
 
-# Where nobody sees lines being wrapped, a table may be as wide as it needs.
-_WIDTH_WITHOUT_TERMINAL = 120
+# Programs that read lines want them whole; a table takes no more than it needs.
+_WIDTH_WITHOUT_TERMINAL = 1000
 
 
 def make_console() -> Console:
-    """A console on standard output; it honours NO_COLOR, FORCE_COLOR and COLUMNS."""
-    wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(highlight=False, markup=False, width=_WIDTH_WITHOUT_TERMINAL if wide else None)
+    """A console on standard output; it honours NO_COLOR and FORCE_COLOR."""
+    _write_what_can_be_written()
+    width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
+    return Console(highlight=False, markup=False, width=width)
+
+
+def is_live(console: Console) -> bool:
+    """Whether what was printed can be changed again: on a terminal that can do so.
+
+    FORCE_COLOR makes a pipe coloured, and no terminal of it.
+    """
+    return sys.stdout.isatty() and not console.is_dumb_terminal
 
 
 def plain(text: str) -> str:
@@ -24,8 +34,15 @@ def plain(text: str) -> str:
 
 def print_line(text: str) -> None:
     """Prints a line at once; nobody may be there to read it."""
+    _write_what_can_be_written()
     try:
         print(text, flush=True)
     except BrokenPipeError:
         # The reader has gone, and Python must not stumble over it once more when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_what_can_be_written() -> None:
+    """Has letters that standard output's encoding lacks be spelled out, not stumbled over."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

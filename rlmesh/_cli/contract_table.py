@@ -25,8 +25,9 @@ from rlmesh_api.contract import (
     TupleSpace,
 )
 
-# How many numbers of an array are shown before it is cut.
+# How many numbers of an array, and characters of a set, are shown before it is cut.
 _SHOWN = 8
+_SHOWN_CHARACTERS = 40
 
 
 def contract_view(contract: EnvContract, facts: dict[str, str]) -> RenderableType:
@@ -109,14 +110,21 @@ def _cells(space: Space) -> tuple[str, str, str, str]:
             ends = [start + n - 1 for start, n in pairs]
             return "MultiDiscrete", str(space.shape), space.dtype.value, _range(space.start, ends)
         case TextSpace():
-            charset = "any characters" if space.charset is None else f"of {space.charset!r}"
-            return "Text", "", "", f"{space.min_length} to {space.max_length} {charset}"
+            length = f"{space.min_length} to {space.max_length} characters"
+            return "Text", "", "", length + _of(space.charset)
         case TupleSpace():
             return "Tuple", "", "", f"{len(space.spaces)} spaces"
         case DictSpace():
             return "Dict", "", "", f"{len(space.entries)} spaces"
         case _:
             return space.kind, "", "", ""
+
+
+def _of(charset: str | None) -> str:
+    if charset is None:
+        return ""
+    more = f" and {len(charset) - _SHOWN_CHARACTERS} more" * (len(charset) > _SHOWN_CHARACTERS)
+    return f" of {charset[:_SHOWN_CHARACTERS]!r}{more}"
 
 
 def _level(*columns: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -134,7 +142,7 @@ def _numbers(values: Sequence[int | float]) -> str:
     if len(set(values)) == 1:
         return shown[0]
     if len(values) > _SHOWN:
-        shown.append(f"… {len(values) - _SHOWN} more")
+        shown.append(f"... {len(values) - _SHOWN} more")
     return f"[{', '.join(shown)}]"
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rlmesh._cli.console import make_console, plain
+from rlmesh._cli.console import is_live, make_console, plain
 from rlmesh._cli.contract_table import contract_view
 from rlmesh._cli.episodes import Tally, drive
 from rlmesh._cli.server_process import ServerProcess
@@ -58,7 +58,8 @@ def demonstrate(request: DemoRequest) -> None:
     """
     console = make_console()
     tally = Tally()
-    with EndSignals(patient=True) as signals:
+    signals = EndSignals(patient=True)
+    with signals.taken():
         # What has been driven until a signal came is summed up.
         with ServerProcess(_server_options(request)) as server, contextlib.suppress(EndedBySignal):
             signals.unwinding(lambda: _drive(request, server, tally, console))
@@ -102,7 +103,7 @@ class _Display(Protocol):
 
 @contextlib.contextmanager
 def _display(console: Console, request: DemoRequest) -> Generator[_Display]:
-    if not console.is_terminal:
+    if not is_live(console):
         yield _Lines(console, request.episodes)
         return
     columns = (

@@ -29,7 +29,8 @@ Serve the environment ENV until SIGINT, SIGTERM or idleness ends the server.
 ENV is {ENV_HELP}.
 
 Exit codes: 0 when the server was ended and the environment closed, 1 when the environment could \
-not be made or served, 2 for wrong usage. A second signal ends the process at once.
+not be made or served, 2 for wrong usage. A second signal, a while after the first, ends \
+the process at once.
 """
 
 VERBOSE = click.option(

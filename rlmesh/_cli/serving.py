@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
 import sys
 import threading
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from typing import Any, Self
 from rlmesh._cli.console import print_line
 from rlmesh._cli.loading import EnvRequest, load
 from rlmesh._cli.readiness import ReadyFd
-from rlmesh._cli.signals import EndedBySignal, EndSignals, leave_signals_to_parent
+from rlmesh._cli.signals import EndedBySignal, EndSignals, exit_at_once, leave_signals_to_parent
 from rlmesh.address import Address
 from rlmesh.client.probing import HealthProbe
 from rlmesh.errors import StateError
@@ -57,7 +55,8 @@ def serve(request: ServeRequest) -> None:
         OSError: If the ready descriptor could not be written.
     """
     leave_signals_to_parent()
-    with EndSignals() as signals:
+    signals = EndSignals()
+    with signals.taken():
         try:
             env = signals.unwinding(lambda: load(request.env))
         except EndedBySignal:
@@ -67,7 +66,7 @@ def serve(request: ServeRequest) -> None:
         if signals.arrived:
             server.shutdown()
             return
-        with _Attendant(server, signals, request) as attendant:
+        with _Attendant(server, request) as attendant:
             try:
                 server.serve()
             except StateError:
@@ -105,10 +104,9 @@ class _Attendant:
         failure: Why the ready descriptor could not be written; None: it could.
     """
 
-    def __init__(self, server: EnvServer, signals: EndSignals, request: ServeRequest) -> None:
+    def __init__(self, server: EnvServer, request: ServeRequest) -> None:
         self.failure: OSError | None = None
         self._server = server
-        self._signals = signals
         self._request = request
         self._returned = threading.Event()
         # The same question that a supervisor asks, so that both hear the same.
@@ -137,8 +135,6 @@ class _Attendant:
         except StateError:
             # The server ended before it served.
             return
-        # From now on the server itself takes the first signal.
-        self._signals.ending = True
         try:
             self._announce()
         except OSError as error:
@@ -146,7 +142,10 @@ class _Attendant:
             self._server.shutdown()
         self._server.wait()
         if not self._returned.wait(_RETURN_SECONDS):
-            _exit_with_stuck_env()
+            # The environment's thread, the main one, is stuck in a call.
+            message = "Error: the environment did not return, and was not closed."
+            print(message, file=sys.stderr, flush=True)
+            exit_at_once(1)
 
     def _announce(self) -> None:
         address = self._server.address
@@ -159,11 +158,3 @@ class _Attendant:
                     f"its reader must stay until it has read the line"
                 ) from error
         print_line(f"{self._server.env_contract.id} is served at {address}; Ctrl-C ends it.")
-
-
-def _exit_with_stuck_env() -> None:
-    """Ends the process although the environment's thread, the main one, is stuck in a call."""
-    for worker in multiprocessing.active_children():
-        worker.terminate()
-    print("Error: the environment did not return, and was not closed.", file=sys.stderr, flush=True)
-    os._exit(1)

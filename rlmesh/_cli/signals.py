@@ -1,15 +1,22 @@
-"""SIGINT and SIGTERM, from before the environment is made until the server takes them over."""
+"""SIGINT and SIGTERM, from before the environment is made until the process ends."""
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
-from types import FrameType, TracebackType
-from typing import Any, Self
+import time
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import Any, NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from rlmesh.server.signals import REPEAT_SECONDS, signals_heard
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# How long what is being made may take to be unwound, until the process ends without it.
+_UNWIND_SECONDS = 1.0
 
 
 class EndedBySignal(BaseException):
@@ -17,30 +24,43 @@ class EndedBySignal(BaseException):
 
 
 class EndSignals:
-    """Ends the work inside of its `with` block cleanly when SIGINT or SIGTERM arrives.
+    """Ends the process cleanly when SIGINT or SIGTERM arrives.
 
-    `unwinding` interrupts what it runs; elsewhere a signal is remembered in `arrived`, and `end` is
-    called if that is set. The next signal kills the process, since what ends may hang.
+    `unwinding` interrupts what it runs. Elsewhere a signal is remembered, and `end` is called if
+    that is set. A second signal ends the process at once, since what ends may hang.
 
     Args:
-        patient: Whether further signals are ignored instead: what ends is known to end soon.
+        patient: Whether a second signal is ignored instead: what ends is known to end soon.
 
     Attributes:
         arrived: Whether a signal has come.
         end: What to call when one comes, on a thread of its own; None: nothing.
-        ending: Whether the first signal was dealt with, so that the next is a second one.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
         self._patient = patient
+        self._first: float | None = None
+        self._unwinding = False
+        self._unwound = threading.Event()
         self.arrived = False
         self.end: Callable[[], None] | None = None
-        self.ending = False
-        self._unwinding = False
-        self._before: dict[signal.Signals, Any] = {}
+
+    @contextlib.contextmanager
+    def taken(self) -> Generator[None]:
+        """Takes the signals inside of this; on the main thread."""
+        before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        try:
+            with signals_heard(self._hear):
+                yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def unwinding(self, work: Callable[[], Any]) -> Any:
         """Runs `work`; a signal interrupts it.
+
+        Work that does not let itself be interrupted, inside of C code for instance, is abandoned,
+        and the process with it, unless the signals are taken patiently.
 
         Raises:
             EndedBySignal: If a signal came.
@@ -52,45 +72,44 @@ class EndSignals:
             return work()
         finally:
             self._unwinding = False
-
-    def __enter__(self) -> Self:
-        """Takes the signals."""
-        self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Gives the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+            self._unwound.set()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.ending:
-            if not self._patient:
-                signal.signal(number, signal.SIG_DFL)
-                os.kill(os.getpid(), number)
-            return
+        """Runs on the main thread, when that is back in the interpreter."""
         self.arrived = True
         if self._unwinding:
-            self.ending = True
+            self._unwinding = False
             raise EndedBySignal
-        if self.end is not None:
-            threading.Thread(target=self.end, name="rlmesh-signal").start()
+
+    def _hear(self, number: int) -> None:
+        """Runs on a thread beside it, at once."""
+        if number not in _SIGNALS:
+            return
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
+            self.arrived = True
+            work = self.end or self._abandon
+            threading.Thread(target=work, name="rlmesh-signal", daemon=True).start()
+        elif now - self._first > REPEAT_SECONDS and not self._patient:
+            exit_at_once(128 + number)
+
+    def _abandon(self) -> None:
+        if self._unwinding and not self._patient and not self._unwound.wait(_UNWIND_SECONDS):
+            exit_at_once(0)
+
+
+def exit_at_once(code: int) -> NoReturn:
+    """Ends the process although the main thread is stuck, the environment's workers included."""
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    os._exit(code)
 
 
 def leave_signals_to_parent() -> None:
-    """Has processes that are forked from now on ignore Ctrl-C and end by SIGTERM as usual.
+    """Has processes that are forked from now on ignore Ctrl-C.
 
-    Ctrl-C in a terminal reaches a server and the workers of its environment alike; the workers must
+    In a terminal it reaches a server and the workers of its environment alike, and the workers must
     live until the environment closes them.
     """
-    os.register_at_fork(after_in_child=_be_a_worker)
-
-
-def _be_a_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))

@@ -26,10 +26,12 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
     where the environment is not registered in this process.
 
     Example:
-        >>> env = rlmesh.RemoteEnv("tcp://127.0.0.1:5555")
-        >>> observation, info = env.reset(seed=0)
-        >>> observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
-        >>> env.close()
+        >>> import gymnasium, rlmesh
+        >>> server = rlmesh.EnvServer(gymnasium.make("CartPole-v1"))
+        >>> with server, rlmesh.RemoteEnv(server.address) as env:
+        ...     observation, info = env.reset(seed=0)
+        ...     action = env.action_space.sample()
+        ...     observation, reward, terminated, truncated, info = env.step(action)
 
     Args:
         address: The server's address, `tcp://HOST:PORT` or `unix:///PATH`.

@@ -31,12 +31,13 @@ class RemoteVectorEnv(
     own do; `metadata["autoreset_mode"]` says when.
 
     Example:
-        >>> envs = rlmesh.RemoteVectorEnv("tcp://127.0.0.1:5555")
-        >>> observations, infos = envs.reset(seed=0)
-        >>> observations, rewards, terminations, truncations, infos = envs.step(
-        ...     envs.action_space.sample()
-        ... )
-        >>> envs.close()
+        >>> import gymnasium, rlmesh
+        >>> with rlmesh.EnvServer(gymnasium.make_vec("CartPole-v1", 3)) as server:
+        ...     envs = rlmesh.RemoteVectorEnv(server.address)
+        ...     observations, infos = envs.reset(seed=0)
+        ...     actions = envs.action_space.sample()
+        ...     observations, rewards, terminations, truncations, infos = envs.step(actions)
+        ...     envs.close()
 
     Args:
         address: The server's address, `tcp://HOST:PORT` or `unix:///PATH`.

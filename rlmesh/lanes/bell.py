@@ -67,6 +67,7 @@ class Bell:
         if also is not None:
             self._poll.register(also, select.POLLIN)
         self._fence = threading.Lock()
+        self._descriptors: list[int] = []
         self._misses = 0
         self._rest = 0
         self._rested = 0
@@ -140,10 +141,24 @@ class Bell:
             # The other side has gone; the next wait tells.
             return
 
+    def take_descriptor(self) -> int | None:
+        """The descriptor that came with the other side's rings; None if it has gone without one.
+
+        The caller has been told that one comes, and closes it.
+        """
+        while not self._descriptors:
+            self._poll.poll()
+            if not self._answer_ring() and not self._descriptors:
+                return None
+        return self._descriptors.pop(0)
+
     def _answer_ring(self) -> bool:
+        """Takes what the socket holds; whether the other side is still there."""
         try:
-            return bool(self._sock.recv(256, socket.MSG_DONTWAIT))
+            rings, descriptors, _, _ = socket.recv_fds(self._sock, 256, 4, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return True
         except OSError:
             return False
+        self._descriptors += descriptors
+        return bool(rings)

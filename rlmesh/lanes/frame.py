@@ -27,19 +27,26 @@ class Header(NamedTuple):
     Attributes:
         kind: MESSAGE, STEP or STEPPED.
         flags: TERMINATED and TRUNCATED of a single environment.
-        body: The bytes that follow.
+        elsewhere: 1 where the body did not fit and stands in a segment of its own.
         sequence: The call's number.
-        slab: Those bytes of the body that are the slab.
+        body: The bytes of the body.
+        slab: Those of the body that are the slab.
         reward: The reward of a single environment.
     """
 
     kind: int
     flags: int
-    body: int
+    elsewhere: int
     sequence: int
+    body: int
     slab: int
     reward: float
 
 
-HEADER = struct.Struct("<BB6xQQQd")
+HEADER = struct.Struct("<BBB5xQQQd")
 """A header's 40 bytes, little-endian."""
+
+
+def outcome_bytes(num_envs: int) -> int:
+    """How many bytes rewards and flags of a vector endpoint take in a STEPPED."""
+    return (num_envs * 10 + 7) // 8 * 8

@@ -7,12 +7,11 @@ import contextlib
 import enum
 import logging
 import os
-import signal
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import grpc
@@ -32,6 +31,7 @@ from rlmesh.server.options import ServeOptions
 from rlmesh.server.served_env import ServedEnv
 from rlmesh.server.service import EnvService
 from rlmesh.server.session import Desk
+from rlmesh.server.signals import end_by_signals
 from rlmesh.values.conformance import policy_from
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc
 
@@ -160,7 +160,7 @@ class EnvServer:
         """
         self._begin("serve")
         self._host_thread = threading.current_thread()
-        with self._signals_shut_down():
+        with end_by_signals(self.shutdown):
             self._answer()
             self._host.run()
         self._closed.wait()
@@ -199,7 +199,7 @@ class EnvServer:
         check_seconds("timeout", timeout)
         if self._state is _State.BOUND:
             raise StateError("wait: the server was not started; call start() first")
-        with self._signals_shut_down():
+        with end_by_signals(self.shutdown):
             return self._closed.wait(timeout)
 
     def shutdown(self) -> None:
@@ -322,27 +322,3 @@ class EnvServer:
     def _tell_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in _SERVICE_NAMES:
             self._health.set(name, status)
-
-    @contextlib.contextmanager
-    def _signals_shut_down(self) -> Iterator[None]:
-        """On the main thread, SIGINT and SIGTERM shut the server down inside of this."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def end(number: int, frame: FrameType | None) -> None:
-            # A second signal does what it would have done without us: the environment may hang.
-            _restore(before)
-            # shutdown() waits, and the thread that the signal interrupts may hold what it waits for.
-            self._begin_to_end()
-
-        before = {n: signal.signal(n, end) for n in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            _restore(before)
-
-
-def _restore(handlers: dict[signal.Signals, Any]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)

@@ -71,8 +71,9 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
         context: grpc.ServicerContext,
     ) -> Iterator[session_pb2.SessionResponse]:
         """Serves one client from `open` to `close` or to the end of its stream."""
-        requests = _until_gone(request_iterator)
-        first = next(requests, None)
+        # Where the stream breaks, grpc's own error must pass through: a handler that returns instead
+        # would send a second status, which grpc waits for in vain when the server stops.
+        first = next(request_iterator, None)
         if first is None:
             return
         opened = session_pb2.SessionResponse(sequence=first.sequence)
@@ -91,7 +92,7 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
             opened.open.session_id = session.id
             opened.open.protocol_generation = PROTOCOL_GENERATION
             yield opened
-            for request in requests:
+            for request in request_iterator:
                 answer = self._desk.answer(session, request)
                 if answer.WhichOneof("answer") == "close":
                     # The next client may come as soon as this one knows that it has closed.
@@ -101,7 +102,6 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
                     return
         finally:
             self._desk.close(session)
-
 
     def Shutdown(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.ShutdownRequest, context: grpc.ServicerContext
@@ -122,14 +122,3 @@ def _ends(answer: session_pb2.SessionResponse) -> bool:
         session_pb2.ERROR_CODE_PROTOCOL,
         session_pb2.ERROR_CODE_INTERNAL,
     )
-
-
-def _until_gone(
-    requests: Iterator[session_pb2.SessionRequest],
-) -> Iterator[session_pb2.SessionRequest]:
-    """The requests until the client ends its stream or vanishes."""
-    try:
-        yield from requests
-    except grpc.RpcError:
-        # How grpc says that the stream was cancelled, by the client's end or by ours.
-        return

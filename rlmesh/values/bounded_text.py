@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, Final, TypeVar
+
+from rlmesh.values.kinds import kind_of
 
 __all__ = ["guarded", "text_of", "type_name"]
 
 _T = TypeVar("_T")
 
-_LONGEST_NAME = 200
+_CONTAINERS: Final = frozenset([dict, list, tuple, set, frozenset])
+_LONGEST_NAME: Final = 200
 
 
 def text_of(value: object, limit: int) -> str:
@@ -45,10 +48,11 @@ def _shortener() -> reprlib.Repr:
 _SHORT = _shortener()
 
 
-def _text(value: object, limit: int) -> str:
-    if isinstance(value, (str, bytes)):
+def _text(value: Any, limit: int) -> str:
+    kind = kind_of(value)
+    if kind is str or kind is bytes:
         return str(value[: limit + 1])
-    if isinstance(value, (dict, list, tuple, set, frozenset)):
+    if kind in _CONTAINERS:
         return _SHORT.repr(value)
     # The text may be of a subclass, whose methods are as foreign as the value's.
     return str.__str__(str(value))

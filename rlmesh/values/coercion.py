@@ -121,8 +121,8 @@ class Coercion:
         return whole
 
     def _from_complex(self, array: _Array) -> _Array:
-        self._refuse_any(array.imag != 0, "type", array, "which is no real number")
-        return array.real
+        self._refuse_any(np.imag(array) != 0, "type", array, "which is no real number")
+        return np.real(array)
 
     def _to_float(self, array: _Array, notes: Notes) -> _Array:
         rounded = array.astype(self._dtype)
@@ -138,7 +138,8 @@ class Coercion:
         rule = f"outside of {low} to {high}"
         if array.dtype.kind == "f":
             wide = array.astype(np.promote_types(array.dtype, np.float64))
-            self._refuse_any(np.trunc(wide) != wide, "inexact", array, "which is no integer")
+            broken = ~np.isfinite(wide) | (np.trunc(wide) != wide)
+            self._refuse_any(broken, "inexact", array, "which is no integer")
             # 2**63 is a float64, 2**63 - 1 is none.
             self._refuse_any((wide < low) | (wide >= float(high + 1)), "range", array, rule)
         # Python's integers compare exactly across dtypes, with every release of NumPy.
@@ -194,11 +195,13 @@ def _outline(value: Any, array: _Array) -> str:
 
 def _number(item: Any) -> Any:
     """What of an object is a real number, None if it is none."""
-    if is_array(item) and item.shape == ():
-        item = item[()]
-    if isinstance(item, complex | np.complexfloating):
-        return item.real if item.imag == 0 else None
-    return item if isinstance(item, numbers.Number | np.bool_) else None
+    number: Any = item[()] if is_array(item) and item.shape == () else item
+    kind = cast("type[object]", type(number))
+    if not issubclass(kind, numbers.Number | np.bool_):
+        return None
+    if issubclass(kind, complex | np.complexfloating):
+        return number.real if number.imag == 0 else None
+    return number
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:

@@ -18,16 +18,26 @@ from rlmesh.values.bounded_text import text_of
 from rlmesh.values.keys import Unsent, sent_keys
 from rlmesh.values.kinds import BASES, LEAVES, SCALARS, TEXTS, kind_of
 from rlmesh.values.losses import Losses, PackingLimits, Path, Position, Reason
-from rlmesh.values.packed_arrays import UnsupportedDtypeError, array_parts, pack_scalar
+from rlmesh.values.packed_arrays import (
+    SCALAR_WRITERS,
+    UnsupportedDtypeError,
+    array_parts,
+    pack_scalar,
+)
 from rlmesh.values.writing import Segment, extension
 from rlmesh_api.v1 import value_pb2
 
 __all__ = ["Degrader", "TooLargeError"]
 
+_ARRAY: Final = int(value_pb2.PACKED_EXTENSION_ARRAY)
+_SCALAR: Final = int(value_pb2.PACKED_EXTENSION_SCALAR)
 _TUPLE: Final = extension(value_pb2.PACKED_EXTENSION_TUPLE, b"")
 _DICT: Final = extension(value_pb2.PACKED_EXTENSION_DICT, b"")
-# What an element costs at least where sizes are counted: its header, a number, or an ellipsis.
-_ELEMENT_BYTES: Final = 16
+# What an element costs at least where sizes are counted: a header, a number, an ellipsis.
+_ELEMENT_BYTES: Final = 24
+# What a container costs at least: more than its header, so that a graph which a walk unrolls into
+# a tree comes to an end in seconds.
+_CONTAINER_BYTES: Final = 32
 _ELLIPSIS: Final = "..."
 # From here on a copy costs more than what saves it.
 _SEGMENT_BYTES: Final = 16 * 1024
@@ -35,6 +45,13 @@ _SEGMENT_BYTES: Final = 16 * 1024
 
 class TooLargeError(ValueError):
     """The value as it is goes beyond the limit of size."""
+
+
+_Walk: TypeAlias = "Callable[[Degrader, Any, int, Path], object]"
+
+
+def _common_scalar(write: Callable[[Any], bytes]) -> _Walk:
+    return lambda degrader, value, depth, path: extension(_SCALAR, write(value))
 
 
 class Degrader:
@@ -100,7 +117,8 @@ class Degrader:
             return "too deep"
         if id(value) in self._around:
             return "cycle"
-        if not self._take((length + 4) * _ELEMENT_BYTES if self._fitting else length + 1):
+        cost = length * (_ELEMENT_BYTES if self._fitting else 1)
+        if not self._take(_CONTAINER_BYTES + cost):
             return "too large"
         return None
 
@@ -185,11 +203,10 @@ class Degrader:
             header, elements = array_parts(value)
         except UnsupportedDtypeError:
             return self._lose(value, path, "unsupported dtype")
-        code = value_pb2.PACKED_EXTENSION_ARRAY
         if depth <= 2 and value.nbytes >= _SEGMENT_BYTES:
             self.segmented = True
-            return Segment(code, len(header) + value.nbytes, header, elements)
-        return extension(code, b"".join((header, elements)))
+            return Segment(_ARRAY, len(header) + value.nbytes, header, elements)
+        return extension(_ARRAY, b"".join((header, elements)))
 
     def _scalar(self, value: np.generic[Any], depth: int, path: Path) -> object:
         if self._fitting and not self._take(value.nbytes):
@@ -198,7 +215,7 @@ class Degrader:
             payload = pack_scalar(value)
         except UnsupportedDtypeError:
             return self._lose(value, path, "unsupported dtype")
-        return extension(value_pb2.PACKED_EXTENSION_SCALAR, payload)
+        return extension(_SCALAR, payload)
 
     def _buffer(self, value: memoryview, depth: int, path: Path) -> object:
         try:
@@ -239,10 +256,8 @@ class Degrader:
         np.ndarray: _array,
         memoryview: _buffer,
         **dict.fromkeys(SCALARS, _scalar),
+        **{kind: _common_scalar(write) for kind, write in SCALAR_WRITERS.items()},
     }
-
-
-_Walk: TypeAlias = Callable[[Degrader, Any, int, Path], object]
 
 
 def _key_tree(key: Any) -> object:
@@ -252,7 +267,7 @@ def _key_tree(key: Any) -> object:
         return key
     if kind is tuple:
         return [_TUPLE, *map(_key_tree, key)]
-    return extension(value_pb2.PACKED_EXTENSION_SCALAR, pack_scalar(key))
+    return extension(_SCALAR, pack_scalar(key))
 
 
 def _leaf_bytes(value: Any) -> int:

@@ -121,11 +121,13 @@ def _domain(leaf: Leaf, space: Space, *, of_lane: bool) -> Domain:
     shape = leaf.shape[1:] if of_lane and leaf.lanes is not None else leaf.shape
 
     def bound(numbers: Sequence[float], vacuous: float) -> npt.NDArray[Any] | None:
-        array: npt.NDArray[Any] = np.array([min(max(number, least), most) for number in numbers], dtype=dtype)
+        array: npt.NDArray[Any] = np.array(
+            [min(max(number, least), most) for number in numbers], dtype=dtype
+        )
         if leaf.count == 0 or bool((array == vacuous).all()):
             return None
         if bool((array == array[0]).all()):
-            return array[0].reshape(())
+            return np.array(array[0])
         return np.broadcast_to(array.reshape(shape), leaf.shape)
 
     required = not isinstance(leaf.space, BoxSpace)

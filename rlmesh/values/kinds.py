@@ -32,7 +32,8 @@ HASHABLE_BASES: Final[tuple[tuple[type[object], Callable[[Any], Any]], ...]] = (
 
 BASES: Final[tuple[tuple[type[object], Callable[[Any], Any]], ...]] = (
     *HASHABLE_BASES,
-    (dict, dict[Any, Any].copy),
+    # Its own `copy` asks a subclass that has another `__iter__`.
+    (dict, lambda value: dict(dict[Any, Any].items(value))),
     (list, list[Any].copy),
     (bytearray, lambda value: bytes(memoryview(value))),
     (np.ndarray, np.asarray),

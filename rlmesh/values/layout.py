@@ -102,20 +102,21 @@ def compile_layout(space: Space, lanes: int | None = None) -> Layout:
 
 def _compile_encode(leaves: tuple[Leaf, ...], flatten: Flatten) -> Encode:
     template: list[Any] = []
-    slots: list[tuple[int, Part]] = []
+    steps: list[tuple[int, int, Part]] = []
     end = 0
-    for leaf in leaves:
+    for index, leaf in enumerate(leaves):
         if leaf.offset > end:
             template.append(bytes(leaf.offset - end))
-        slots.append((len(template), _part(leaf)))
+        steps.append((index, len(template), _part(leaf)))
         template.append(b"")
         end = leaf.end
 
     def encode(value: Any, notes: Notes = None, /) -> bytes:
         chunks = template.copy()
         tail: list[bytes] = []
-        for (index, part), item in zip(slots, flatten(value), strict=True):
-            chunks[index] = part(item, notes, tail)
+        items = flatten(value)
+        for index, chunk, part in steps:
+            chunks[chunk] = part(items[index], notes, tail)
         chunks += tail
         return b"".join(chunks)
 
@@ -123,15 +124,16 @@ def _compile_encode(leaves: tuple[Leaf, ...], flatten: Flatten) -> Encode:
 
 
 def _compile_encode_into(leaves: tuple[Leaf, ...], size: int, flatten: Flatten) -> EncodeInto:
-    puts = [_put(leaf) for leaf in leaves]
+    puts = list(enumerate([_put(leaf) for leaf in leaves]))
 
     def encode_into(value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /) -> int:
         room = len(buffer) - offset
         if room < size:
             raise BufferTooSmallError(size, room)
         tail: list[bytes] = []
-        for put, item in zip(puts, flatten(value), strict=True):
-            put(item, buffer, offset, notes, tail)
+        items = flatten(value)
+        for index, put in puts:
+            put(items[index], buffer, offset, notes, tail)
         if not tail:
             return size
         texts = b"".join(tail)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -99,7 +99,7 @@ def typename(value: object) -> str:
 
 def shown(value: Any) -> str:
     """A number or a text as a message shows it, cut where it is long. Calls no foreign code."""
-    kind = type(value)
+    kind = cast("type[object]", type(value))
     if issubclass(kind, np.number | np.bool_):
         text = str(value)
     elif kind is int and value.bit_length() > 4 * _WIDEST:

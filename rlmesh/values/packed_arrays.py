@@ -78,19 +78,23 @@ def pack_scalar(scalar: np.generic[Any]) -> bytes:
     return b"".join(array_parts(np.asarray(scalar)))
 
 
-def read_array(payload: bytes) -> npt.NDArray[Any]:
+def read_array(data: bytes | memoryview, at: int = 0) -> npt.NDArray[Any]:
     """The array of a payload: owned, writable, little-endian.
+
+    Args:
+        data: What ends with the payload.
+        at: Where the payload begins.
 
     Raises:
         ValueError: If the payload is damaged. Or another error of `parsed`.
     """
-    start = 2 + (payload[0] | payload[1] << 8)
-    dtype, shape, size = parsed(payload[2:start])
-    if not dtype.itemsize or len(payload) - start != size:
-        raise ValueError(f"{len(payload) - start} bytes are no array of shape {shape} and {dtype}")
+    start = at + 2 + (data[at] | data[at + 1] << 8)
+    dtype, shape, size = parsed(bytes(data[at + 2 : start]))
+    if not dtype.itemsize or len(data) - start != size:
+        raise ValueError(f"{len(data) - start} bytes are no array of shape {shape} and {dtype}")
     if not size:
         return np.empty(shape, dtype)
-    array: npt.NDArray[Any] = np.ndarray(shape, dtype, payload, start).copy()
+    array: npt.NDArray[Any] = np.ndarray(shape, dtype, data, start).copy()
     if dtype.kind in "bUV":
         _check_elements(array)
     return array

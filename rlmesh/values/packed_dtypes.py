@@ -65,7 +65,10 @@ def header_of(dtype: DType, shape: tuple[int, ...]) -> Header:
     Raises:
         UnsupportedDtypeError: If its elements have no form on the wire.
     """
-    little = dtype.newbyteorder("<")
+    try:
+        little = dtype.newbyteorder("<")
+    except TypeError as error:  # a dtype of NumPy's new kind, whose elements are no bytes
+        raise UnsupportedDtypeError(str(dtype)) from error
     padding = _padding(little)
     return Header(
         data=written(_described(little), shape),
@@ -141,7 +144,7 @@ def _dtype(described: Any, depth: int = 0) -> DType:
     kind = kind_of(described)
     if kind is dict and depth <= _DEEPEST:
         fields: list[Any] = described["fields"]
-        return np.dtype(
+        structured: DType = np.dtype(
             {
                 "names": [field[0] for field in fields],
                 "formats": [(_dtype(field[1], depth + 1), lengths(field[2])) for field in fields],
@@ -149,6 +152,7 @@ def _dtype(described: Any, depth: int = 0) -> DType:
                 "itemsize": described["itemsize"],
             }
         )
+        return structured
     if kind is not str or not _is_plain(described):
         raise ValueError(f"{described!r:.80} is no dtype that this machine takes from the wire")
     return np.dtype(described)

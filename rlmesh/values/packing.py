@@ -32,12 +32,14 @@ __all__ = [
     "unpack_info",
 ]
 
-_DEFAULT: Final = PackingLimits()
+_INFO_LIMITS: Final = PackingLimits()
+# Frames may fill a message.
+_VALUE_LIMITS: Final = PackingLimits(max_bytes=2**30 - 2**20)
 # A mapping that is no dict may have no end.
 _MOST_KEYS_OF_A_MAPPING: Final = 2**20
 
 
-def pack(value: object, *, limits: PackingLimits = _DEFAULT) -> bytes:
+def pack(value: object, *, limits: PackingLimits = _VALUE_LIMITS) -> bytes:
     """Packs any object; what cannot travel becomes its text.
 
     Args:
@@ -48,7 +50,7 @@ def pack(value: object, *, limits: PackingLimits = _DEFAULT) -> bytes:
 
 
 def pack_listing(
-    value: object, *, limits: PackingLimits = _DEFAULT
+    value: object, *, limits: PackingLimits = _VALUE_LIMITS
 ) -> tuple[bytes, list[Degraded]]:
     """Packs any object, and lists what became a text.
 
@@ -60,7 +62,7 @@ def pack_listing(
 
 
 def pack_info(
-    info: Mapping[Any, Any] | None, *, limits: PackingLimits = _DEFAULT
+    info: Mapping[Any, Any] | None, *, limits: PackingLimits = _INFO_LIMITS
 ) -> tuple[bytes, list[Degraded]]:
     """Packs an info; what became a text is listed in it under `rlmesh.info.degraded`.
 

@@ -7,6 +7,7 @@ operations. A comparison with NaN is false, so that a bound on either side finds
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Callable, Sequence
@@ -57,9 +58,15 @@ def compile_predicate(
         predicates.insert(0, _compile_comparison(small))
     if others is not None:
         predicates.append(others)
-    if len(predicates) == 1:
-        return predicates[0]
-    return lambda buffer, offset: all(holds(buffer, offset) for holds in predicates)
+    return functools.reduce(_both, predicates) if predicates else _holds_anyway
+
+
+def _both(first: Predicate, second: Predicate) -> Predicate:
+    return lambda buffer, offset: first(buffer, offset) and second(buffer, offset)
+
+
+def _holds_anyway(_buffer: Readable, _offset: int) -> bool:
+    return True
 
 
 def compile_text_predicate(domains: Sequence[TextDomain], size: int) -> Predicate | None:

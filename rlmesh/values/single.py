@@ -6,13 +6,13 @@ The functions do in one frame what those for containers do in several.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import Any
 
 from numpy import empty
 
 from rlmesh.values.arrays import (
     SMALL,
+    compile_copy,
     compile_pack,
     compile_put,
     compile_read,
@@ -90,9 +90,8 @@ def compile_single_decode(leaf: Leaf) -> Decode:
         return decode_scalar
     if leaf.dtype.kind == "b" or not leaf.dtype.isnative or size > SMALL:
         return decode
-    shape, dtype, whole = leaf.shape, leaf.dtype, struct.Struct(f"{size}s")
-    fill: Callable[[Any, int, bytes], None] = whole.pack_into
-    take = whole.unpack_from
+    shape, dtype = leaf.shape, leaf.dtype
+    fill, take = compile_copy(size)
 
     def decode_small(
         buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True

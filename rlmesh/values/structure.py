@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias, cast
 
 from rlmesh.spaces.paths import ROOT
-from rlmesh.values.guards import is_array, is_dict, is_mapping, is_row
+from rlmesh.values.guards import is_array, is_mapping, is_row
 from rlmesh.values.leaves import LeafSpace, children
 from rlmesh.values.misfit import Misfit, shown, typename
 from rlmesh_api.contract import DictSpace, Space, TupleSpace
@@ -47,7 +47,7 @@ def compile_assemble(space: Space) -> Assemble:
     if _is_flat(space):
         if isinstance(space, DictSpace):
             keys = tuple(entry.key for entry in space.entries)
-            return lambda parts: dict(zip(keys, parts, strict=True))
+            return lambda parts: dict(zip(keys, parts))  # noqa: B905 - as many; asking is slow
         if isinstance(space, TupleSpace):
             return tuple
     gather = _compile_gather(space)
@@ -108,10 +108,11 @@ def _compile_open_dict(keys: tuple[str, ...], path: str) -> Flatten:
 
     if count < 2:  # itemgetter gives no tuple then
         return open_mapping
-    get = cast('Callable[[Any], tuple[Any, ...]]', itemgetter(*keys))
+    get = cast("Callable[[Any], tuple[Any, ...]]", itemgetter(*keys))
+    plain: Any = dict  # a name that a type checker does not narrow by
 
     def open_dict(value: Any) -> Sequence[Any]:
-        if is_dict(value) and len(value) == count:
+        if type(value) is plain and len(value) == count:
             try:
                 return get(value)
             except KeyError:
@@ -123,8 +124,11 @@ def _compile_open_dict(keys: tuple[str, ...], path: str) -> Flatten:
 
 def _compile_open_tuple(count: int, path: str) -> Flatten:
     expected = f"expected a tuple of {count}"
+    plain: Any = tuple  # a name that a type checker does not narrow by
 
     def open_tuple(value: Any) -> Sequence[Any]:
+        if type(value) is plain and len(value) == count:
+            return value
         if is_array(value) and value.ndim:
             value = list(value)
         if not is_row(value):

@@ -30,6 +30,9 @@ _SCALAR: Final = int(value_pb2.PACKED_EXTENSION_SCALAR)
 _OBJECT_ARRAY: Final = int(value_pb2.PACKED_EXTENSION_OBJECT_ARRAY)
 _DICT: Final = int(value_pb2.PACKED_EXTENSION_DICT)
 
+# MessagePack's extension with four bytes of length, one of type, and the payload.
+_EXT_32: Final = 0xC9
+_EXT_32_BYTES: Final = 6
 # The timestamps that MessagePack itself defines, and that no RLMesh sends, are read as integers.
 _TIMESTAMP_AS_INT: Final = 2
 
@@ -61,6 +64,8 @@ def unpack(data: bytes | memoryview) -> Any:
     """
     reader = _Reader()
     try:
+        if _is_large_array(data):
+            return read_array(data, _EXT_32_BYTES)
         value = msgpack.unpackb(
             data,
             ext_hook=reader.extension,
@@ -92,6 +97,16 @@ def unpack_info(data: bytes | memoryview) -> dict[str, Any]:
         raise PackingError(f"an info is a dict, got a value of type {kind.__name__}")
     result: dict[str, Any] = info
     return result
+
+
+def _is_large_array(data: bytes | memoryview) -> bool:
+    """Whether an array is all that there is, such as a frame: it is copied once then."""
+    return (
+        len(data) > _EXT_32_BYTES
+        and data[0] == _EXT_32
+        and data[5] == _ARRAY
+        and int.from_bytes(data[1:5], "big") == len(data) - _EXT_32_BYTES
+    )
 
 
 class _Marker:

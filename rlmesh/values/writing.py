@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple
 
-import msgpack
-from msgpack import ExtType
+from msgpack import ExtType, Packer
 
 from rlmesh.values.kinds import kind_of
 from rlmesh_api.v1 import value_pb2
@@ -31,11 +29,6 @@ class Segment(NamedTuple):
     elements: bytes | memoryview
 
 
-class _Options(TypedDict, total=False):
-    unicode_errors: str
-    default: Callable[[Any], Any]
-
-
 def extension(code: int, payload: bytes) -> ExtType:
     """An extension."""
     return _new_tuple(ExtType, (code, payload))
@@ -48,20 +41,21 @@ def written(tree: object, *, segmented: bool = False) -> bytes:
         tree: Values of exactly the types that MessagePack writes, extensions, and segments.
         segmented: Whether there are segments.
     """
-    write = _joined if segmented else _packed
     try:
-        return write(tree, {})
+        packer = Packer(strict_types=True, autoreset=not segmented)
+        return _joined(tree, packer) if segmented else packer.pack(tree)
     except (OverflowError, UnicodeEncodeError):
         # Large integers and lone surrogates are rare: looking for them costs more than trying.
-        return write(tree, {"unicode_errors": "surrogatepass", "default": _big_integer})
+        packer = Packer(
+            strict_types=True,
+            autoreset=not segmented,
+            unicode_errors="surrogatepass",
+            default=_big_integer,
+        )
+        return _joined(tree, packer) if segmented else packer.pack(tree)
 
 
-def _packed(tree: object, options: _Options) -> bytes:
-    return msgpack.packb(tree, strict_types=True, **options)
-
-
-def _joined(tree: Any, options: _Options) -> bytes:
-    packer = msgpack.Packer(strict_types=True, autoreset=False, **options)
+def _joined(tree: Any, packer: Packer) -> bytes:
     parts: list[bytes | memoryview] = []
 
     def put(item: Any) -> None:

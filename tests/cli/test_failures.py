@@ -60,7 +60,7 @@ def test_keyword_arguments_that_the_environment_does_not_take() -> None:
 
 
 def test_something_that_is_no_environment() -> None:
-    assert "without action_space" in failure("collections:Counter")
+    assert "an object of that shape, got OrderedDict" in failure("collections:OrderedDict")
 
 
 def test_a_space_that_is_not_supported_and_the_environment_is_closed(tmp_path: Path) -> None:

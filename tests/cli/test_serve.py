@@ -5,29 +5,21 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
 import rlmesh
 from rlmesh.client.probing import wait_until_serving
-from support.processes import CONSOLE_SCRIPT, command, served
+from support.processes import CONSOLE_SCRIPT, command, connected, served
 
 
 @contextlib.contextmanager
-def connected(*arguments: str) -> Any:
-    """A client of `serve_env` with these arguments."""
-    with (
-        served(*arguments) as (_, address),
-        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address)) as env,
-    ):
-        yield env
-
-
-@contextlib.contextmanager
-def vector_connected(*arguments: str) -> Any:
+def vector_connected(*arguments: str) -> Generator[rlmesh.RemoteVectorEnv[Any, Any]]:
     """A vector client of `serve_env` with these arguments."""
     with (
         served(*arguments) as (_, address),
@@ -48,31 +40,39 @@ def test_one_line_names_the_environment_and_the_address() -> None:
     assert observation.shape == (4,)
 
 
+def test_letters_that_the_output_cannot_write_are_spelled_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    with command("serve", "CartPole-v1", f"--address=unix://{tmp_path}/\u00fc.sock") as server:
+        assert "\\xfc.sock" in server.line()
+
+
 def test_the_environment_is_called_on_the_main_thread() -> None:
-    with connected("--env=support.cli_envs:Counter") as env:
+    with connected("--env=support.cli_envs:Counter") as (_, env):
         assert env.reset()[1] == {"thread": True}
 
 
 def test_a_callable_inside_of_a_class_is_found() -> None:
-    with connected("--env=support.cli_envs:Factories.counter") as env:
+    with connected("--env=support.cli_envs:Factories.counter") as (_, env):
         assert env.reset()[0] == 0
 
 
 def test_keyword_arguments_and_the_render_mode_reach_the_environment() -> None:
     options = ['--kwargs-json={"map_name": "8x8"}', "--render-mode=ansi"]
-    with connected("--env=FrozenLake-v1", *options) as env:
-        assert env.observation_space.n == 64
+    with connected("--env=FrozenLake-v1", *options) as (_, env):
+        assert env.observation_space == gymnasium.spaces.Discrete(64)
         env.reset()
         assert isinstance(env.render(), str)
 
 
 def test_an_imported_package_registers_its_environments() -> None:
-    with connected("--env=Endless-v0", "--import=support.cli_envs") as env:
+    with connected("--env=Endless-v0", "--import=support.cli_envs") as (_, env):
         assert env.env_contract.id == "Endless-v0"
 
 
 def test_an_id_with_its_package() -> None:
-    with connected("--env=support.cli_envs:Endless-v0") as env:
+    with connected("--env=support.cli_envs:Endless-v0") as (_, env):
         assert env.env_contract.id == "Endless-v0"
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2
 import rlmesh
 from rlmesh.address import parse_address
 from rlmesh.client.probing import fetch_status
-from support.processes import command, served
+from support.processes import command, connected, served
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
 
@@ -57,7 +57,17 @@ def test_while_the_environment_is_loading(number: signal.Signals, files: Files) 
     kwargs = json.dumps({"loading": str(files.began)})
     with command("serve", "support.cli_envs:SlowToLoad", f"--kwargs-json={kwargs}") as server:
         assert files.began.read_text() == "loading\n"
-        server.signal(number)
+        server.send(number)
+        ended = server.end()
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+
+
+@BOTH
+def test_while_the_environment_is_loading_in_c_code(number: signal.Signals, files: Files) -> None:
+    kwargs = json.dumps({"loading": str(files.began)})
+    with command("serve", "support.cli_envs:StubbornToLoad", f"--kwargs-json={kwargs}") as server:
+        assert files.began.read_text() == "loading\n"
+        server.send(number)
         ended = server.end()
     assert (ended.code, ended.out, ended.err) == (0, "", "")
 
@@ -65,7 +75,7 @@ def test_while_the_environment_is_loading(number: signal.Signals, files: Files) 
 @BOTH
 def test_when_nobody_is_there(number: signal.Signals, files: Files) -> None:
     with served(*files.options("Counter")) as (server, _):
-        server.signal(number)
+        server.send(number)
         ended = server.end()
     assert (ended.code, ended.err) == (0, "")
     assert files.closed.read_text() == "closed\n"
@@ -73,19 +83,18 @@ def test_when_nobody_is_there(number: signal.Signals, files: Files) -> None:
 
 @BOTH
 def test_with_an_idle_client(number: signal.Signals, files: Files) -> None:
-    with served(*files.options("Counter")) as (server, address):
-        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address)) as env:
-            env.reset(seed=0)
-            server.signal(number)
-            ended = server.end()
-            with pytest.raises(rlmesh.errors.EndpointError):
-                env.step(0)
+    with connected(*files.options("Counter")) as (server, env):
+        env.reset(seed=0)
+        server.send(number)
+        ended = server.end()
+        with pytest.raises(rlmesh.errors.EndpointError):
+            env.step(0)
     assert (ended.code, ended.err) == (0, "")
     assert files.closed.read_text() == "closed\n"
 
 
 @contextlib.contextmanager
-def in_a_step(address: str, files: Files) -> Generator[Any]:
+def in_a_step(address: str, files: Files) -> Generator[Future[Any]]:
     """A client whose step has begun and waits for `go`; gives the future of its answer."""
     with (
         contextlib.closing(rlmesh.RemoteEnv[Any, Any](address)) as env,
@@ -111,38 +120,47 @@ def wait_until_draining(address: str) -> None:
 
 @BOTH
 def test_in_a_call_which_finishes_first(number: signal.Signals, files: Files) -> None:
-    with served(*files.options("Gated", "began", "go")) as (server, address):
-        with in_a_step(address, files) as answer:
-            server.signal(number)
-            wait_until_draining(address)
-            assert fetch_status(address, 10).state == "draining"
-            files.go.write_text("go\n")
-            observation, *_ = answer.result(timeout=20)
-            assert observation == 1
-            ended = server.end()
+    options = files.options("Gated", "began", "go")
+    with served(*options) as (server, address), in_a_step(address, files) as answer:
+        server.send(number)
+        wait_until_draining(address)
+        assert fetch_status(address, 10).state == "draining"
+        files.go.write_text("go\n")
+        observation, *_ = answer.result(timeout=20)
+        assert observation == 1
+        ended = server.end()
     assert (ended.code, ended.err) == (0, "")
     assert files.closed.read_text() == "closed\n"
 
 
 def test_a_second_signal_ends_a_server_whose_environment_is_stuck(files: Files) -> None:
-    with served(*files.options("Gated", "began", "go")) as (server, address):
-        with in_a_step(address, files) as answer:
-            server.signal(signal.SIGTERM)
-            wait_until_draining(address)
-            server.signal(signal.SIGTERM)
-            assert server.end().code == -signal.SIGTERM
-            with pytest.raises(rlmesh.errors.ConnectionLostError):
-                answer.result(timeout=20)
+    options = files.options("Gated", "began", "go")
+    with served(*options) as (server, address), in_a_step(address, files) as answer:
+        server.send(signal.SIGTERM)
+        assert server.send_until_end(signal.SIGTERM) == 128 + signal.SIGTERM
+        with pytest.raises(rlmesh.errors.ConnectionLostError):
+            answer.result(timeout=20)
+
+
+def test_a_server_whose_environment_is_in_c_code_drains_at_once(files: Files) -> None:
+    kwargs = json.dumps({"began": str(files.began)})
+    options = ["--env=support.cli_envs:BusyInC", f"--kwargs-json={kwargs}"]
+    with served(*options) as (server, address), in_a_step(address, files) as answer:
+        server.send(signal.SIGTERM)
+        wait_until_draining(address)
+        assert fetch_status(address, 10).call == "step"
+        assert server.send_until_end(signal.SIGTERM) == 128 + signal.SIGTERM
+        with pytest.raises(rlmesh.errors.ConnectionLostError):
+            answer.result(timeout=20)
 
 
 def test_a_drain_timeout_ends_a_server_whose_environment_is_stuck(files: Files) -> None:
     options = [*files.options("Gated", "began", "go"), "--drain-timeout-seconds=0.1"]
-    with served(*options) as (server, address):
-        with in_a_step(address, files) as answer:
-            server.signal(signal.SIGTERM)
-            ended = server.end()
-            with pytest.raises(rlmesh.errors.EndpointError):
-                answer.result(timeout=20)
+    with served(*options) as (server, address), in_a_step(address, files) as answer:
+        server.send(signal.SIGTERM)
+        ended = server.end()
+        with pytest.raises(rlmesh.errors.EndpointError):
+            answer.result(timeout=20)
     assert ended.code == 1
     assert "did not return" in ended.err
     assert not files.closed.exists()
@@ -153,28 +171,43 @@ def test_ctrl_c_in_a_terminal_leaves_the_workers_to_the_environment() -> None:
     with served(*options) as (server, address):
         with contextlib.closing(rlmesh.RemoteVectorEnv[Any, Any](address)) as env:
             env.reset(seed=0)
-        server.signal_group(signal.SIGINT)
+        server.send_to_group(signal.SIGINT)
         ended = server.end()
     assert (ended.code, ended.err) == (0, "")
 
 
-def test_a_signal_after_the_last_answer_of_many_is_a_clean_end_too(files: Files) -> None:
-    with served(*files.options("Counter")) as (server, address):
-        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address)) as env:
-            env.reset(seed=0)
-            stop = threading.Event()
+def test_between_the_steps_of_a_busy_client(files: Files) -> None:
+    stepped = threading.Event()
 
-            def step_on() -> None:
-                with contextlib.suppress(rlmesh.errors.EndpointError):
-                    while True:
-                        env.step(0)
-                        stop.set()
+    def step_on(env: rlmesh.RemoteEnv[Any, Any]) -> None:
+        with contextlib.suppress(rlmesh.errors.EndpointError):
+            while True:
+                env.step(0)
+                stepped.set()
 
-            with ThreadPoolExecutor(1) as pool:
-                stepping = pool.submit(step_on)
-                assert stop.wait(20)
-                server.signal(signal.SIGTERM)
-                ended = server.end()
-                stepping.result(timeout=20)
+    with (
+        connected(*files.options("Counter")) as (server, env),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        env.reset(seed=0)
+        stepping = pool.submit(step_on, env)
+        assert stepped.wait(20)
+        server.send(signal.SIGTERM)
+        ended = server.end()
+        stepping.result(timeout=20)
+    assert ended.code == 0
+    assert files.closed.read_text() == "closed\n"
+
+
+def test_a_wish_that_is_told_twice_is_one_wish(files: Files) -> None:
+    options = files.options("Gated", "began", "go")
+    with served(*options) as (server, address), in_a_step(address, files) as answer:
+        # As `timeout` does: the process first, then its group.
+        server.send(signal.SIGTERM)
+        server.send_to_group(signal.SIGTERM)
+        wait_until_draining(address)
+        files.go.write_text("go\n")
+        answer.result(timeout=20)
+        ended = server.end()
     assert ended.code == 0
     assert files.closed.read_text() == "closed\n"

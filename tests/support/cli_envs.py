@@ -5,6 +5,7 @@ Each is named as `support.cli_envs:NAME`; importing this module registers `Endle
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import gymnasium
 import numpy as np
 
 
-class Counter(gymnasium.Env[int, int]):
+class Counter(gymnasium.Env[np.int64, np.int64]):
     """Counts its steps, and never ends an episode.
 
     Args:
@@ -29,14 +30,14 @@ class Counter(gymnasium.Env[int, int]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[int, dict[str, Any]]:
+    ) -> tuple[np.int64, dict[str, Any]]:
         super().reset(seed=seed)
         self._count = 0
-        return 0, {"thread": threading.current_thread() is threading.main_thread()}
+        return np.int64(0), {"thread": threading.current_thread() is threading.main_thread()}
 
-    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
         self._count += 1
-        return self._count, 1.0, False, False, {}
+        return np.int64(self._count), 1.0, False, False, {}
 
     def close(self) -> None:
         if self._closed_file is not None:
@@ -53,6 +54,33 @@ class SlowToLoad(Counter):
         threading.Event().wait()
 
 
+class StubbornToLoad(Counter):
+    """Tells through one FIFO that it is being made, and never lets itself be interrupted."""
+
+    def __init__(self, loading: str) -> None:
+        super().__init__()
+        Path(loading).write_text("loading\n")
+        busy_in_c()
+
+
+class BusyInC(Counter):
+    """Tells through one FIFO that a step has begun, which goes on in C code for an hour."""
+
+    def __init__(self, began: str) -> None:
+        super().__init__()
+        self._began = began
+
+    def step(self, action: np.int64) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
+        Path(self._began).write_text("in a step\n")
+        busy_in_c()
+        return super().step(action)
+
+
+def busy_in_c() -> None:
+    """Computes in C code, which lets other threads run and is not interrupted by signals."""
+    hashlib.pbkdf2_hmac("sha512", b"password", b"salt", 2**31 - 1)
+
+
 class Gated(Counter):
     """Tells through one FIFO that a step has begun, and waits for a line from another one."""
 
@@ -61,7 +89,7 @@ class Gated(Counter):
         self._began = began
         self._go = go
 
-    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
         Path(self._began).write_text("in a step\n")
         Path(self._go).read_text()
         return super().step(action)
@@ -93,7 +121,7 @@ class Factories:
 class Breaking(Counter):
     """Raises at its third step."""
 
-    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
         if self._count == 2:
             raise ArithmeticError("the physics exploded")
         return super().step(action)

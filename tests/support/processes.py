@@ -11,7 +11,9 @@ import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import rlmesh
 from support.serving import START_SECONDS, start_python
 
 # What follows the interpreter.
@@ -52,13 +54,21 @@ class Command:
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Sends a signal to it alone."""
         self.process.send_signal(number)
 
-    def signal_group(self, number: signal.Signals) -> None:
+    def send_to_group(self, number: signal.Signals) -> None:
         """Sends a signal to it and to the processes that it has made, as a terminal does."""
         os.killpg(self.process.pid, number)
+
+    def send_until_end(self, number: signal.Signals) -> int:
+        """Sends a signal again and again, twice a second, and gives the exit code."""
+        for _ in range(40):
+            self.send(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(0.5)
+        raise AssertionError(f"the process {self.pid} does not end by {number.name}")
 
     def end(self, timeout: float = START_SECONDS) -> Ended:
         """Waits for its end."""
@@ -109,6 +119,16 @@ def served(*arguments: str, program: Program = SERVE_ENV) -> Generator[tuple[Com
             address = reader.read().decode().strip()
             assert address, f"no server: {started.end()}"
             yield started, address
+
+
+@contextlib.contextmanager
+def connected(*arguments: str) -> Generator[tuple[Command, rlmesh.RemoteEnv[Any, Any]]]:
+    """A `serve_env` with these arguments, and its client."""
+    with (
+        served(*arguments) as (server, address),
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address)) as env,
+    ):
+        yield server, env
 
 
 @contextlib.contextmanager
