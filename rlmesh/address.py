@@ -21,7 +21,9 @@ LOOPBACK = "127.0.0.1"
 MAX_PATH_BYTES = 103
 
 _ALLOWED = "tcp://HOST:PORT, HOST:PORT, PORT, [IPV6]:PORT or unix:///ABSOLUTE/PATH"
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?")
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,8 @@ def address_from(
     given = [way for way, is_given in ways.items() if is_given]
     if len(given) > 1:
         raise InvalidAddressError(
-            f"give the address one way only, got {' and '.join(given)}; use one of {', '.join(ways)}"
+            f"give the address one way only, got {' and '.join(given)}; use one of "
+            f"{', '.join(ways)}"
         )
     if address is not None:
         return parse_address(address)
@@ -153,9 +156,10 @@ def address_from(
             raise ArgumentTypeError(
                 f"path must be a str or a path object, got {type(path).__name__} {path!r}"
             )
-        if not os.fspath(path):
+        given_path: str = os.fspath(path)
+        if not given_path:
             raise InvalidAddressError("path must name a socket file, got ''")
-        absolute = os.path.abspath(os.fspath(path))
+        absolute = os.path.abspath(given_path)
         return _unix(f"unix://{absolute}", absolute)
     if host is not None and not isinstance(host, str):
         raise ArgumentTypeError(f"host must be a str, got {type(host).__name__} {host!r}")

@@ -12,7 +12,15 @@ from rlmesh.spaces.batching import batch_as_declared
 from rlmesh.values.packing import plain
 from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec
 
-__all__ = ["UNKNOWN_ID", "AutoresetMode", "EnvContract", "EnvSpec", "is_vector", "read_contract", "value_space"]
+__all__ = [
+    "UNKNOWN_ID",
+    "AutoresetMode",
+    "EnvContract",
+    "EnvSpec",
+    "autoreset_mode_from",
+    "is_vector",
+    "read_contract",
+]
 
 UNKNOWN_ID = "UnknownEnv-v1"
 
@@ -64,18 +72,15 @@ def is_vector(env: object) -> bool:
     return all(hasattr(env, mark) for mark in _VECTOR_MARKS)
 
 
-def value_space(contract: EnvContract, name: str) -> tuple[Space, int | None]:
-    """The space whose values cross, and how many lanes of it; None for a value by itself.
+def autoreset_mode_from(mode: object) -> AutoresetMode | None:
+    """Reads an autoreset mode as Gymnasium and RLMesh spell it; None if it is none.
 
     Args:
-        contract: The contract.
-        name: `observation_space` or `action_space`.
+        mode: A member of Gymnasium's enum, `next_step`, or `NextStep`, for instance.
     """
-    batched: Space | None = getattr(contract, f"batched_{name}")
-    if batched is not None:
-        return batched, None
-    space: Space = getattr(contract, name)
-    return space, contract.num_envs if contract.vector else None
+    # Gymnasium's enum is read by its name, so that it need not be imported.
+    word = str(getattr(mode, "name", mode)).replace("_", "").lower()
+    return next((known for known in AutoresetMode if word == known.value.replace("_", "")), None)
 
 
 def _check_shape(env: object) -> None:
@@ -130,16 +135,11 @@ def _metadata(env: object) -> dict[str, Any]:
 
 
 def _autoreset_mode(mode: Any) -> AutoresetMode | None:
-    # Gymnasium's enum is read by its name, so that it need not be imported.
-    word = str(getattr(mode, "name", mode)).replace("_", "").lower()
-    for known in AutoresetMode:
-        if word == known.value.replace("_", ""):
-            return known
-    if mode is None:
-        return None
+    known = autoreset_mode_from(mode)
+    if known is not None or mode is None:
+        return known
     raise InvalidEnvError(
-        f'env.metadata["autoreset_mode"] must be one of '
-        f"{', '.join(known.value for known in AutoresetMode)}, got {mode!r}"
+        f'env.metadata["autoreset_mode"] must be one of {", ".join(AutoresetMode)}, got {mode!r}'
     )
 
 

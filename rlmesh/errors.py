@@ -17,6 +17,7 @@
     │   ├── EndpointDrainingError                   the server is shutting down
     │   ├── ConnectionLostError                     the connection broke in the middle
     │   ├── AddressInUseError                       somebody else serves at that address
+    │   ├── AccessDeniedError     PermissionError   the server does not let this client do that
     │   └── ProtocolError                           the peer does not speak as it should
     ├── CallTimeoutError          TimeoutError      a deadline passed without an answer
     └── StateError                RuntimeError      the object is closed, or needs a reset first
@@ -27,6 +28,7 @@ Every message names the thing, what was expected, what came, and the next step.
 from __future__ import annotations
 
 __all__ = [
+    "AccessDeniedError",
     "AddressInUseError",
     "ArgumentTypeError",
     "CallTimeoutError",
@@ -87,7 +89,15 @@ class InvalidActionError(NonconformingValueError):
 
 
 class InvalidObservationError(NonconformingValueError):
-    """What the environment returned is not what its contract says."""
+    """What the environment returned is not what its contract says.
+
+    Attributes:
+        remote_traceback: Where the serving process noticed it, as text.
+    """
+
+    def __init__(self, message: str, *, remote_traceback: str = "") -> None:
+        super().__init__(message)
+        self.remote_traceback = remote_traceback
 
 
 class RemoteEnvError(RlmeshError, RuntimeError):
@@ -135,6 +145,10 @@ class ConnectionLostError(EndpointError):
 
 class AddressInUseError(EndpointError):
     """Somebody else serves at the address."""
+
+
+class AccessDeniedError(EndpointError, PermissionError):
+    """The server does not let this client do that."""
 
 
 class ProtocolError(EndpointError):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+
+# Some 30 years. The clocks of the system and of gRPC overflow beyond.
+LONGEST_SECONDS = 1e9
 
 
 def check_seconds(name: str, value: object) -> None:
-    """Refuses what is neither None nor a finite number of seconds from 0.
+    """Refuses what is neither None nor a number of seconds from 0 to `LONGEST_SECONDS`.
 
     Raises:
         ArgumentTypeError: If it is no number.
-        InvalidArgumentError: If it is negative, infinite or NaN.
+        InvalidArgumentError: If it is negative, NaN, or too large.
     """
     if value is None:
         return
@@ -20,7 +21,7 @@ def check_seconds(name: str, value: object) -> None:
         raise ArgumentTypeError(
             f"{name} must be a number of seconds or None, got {type(value).__name__} {value!r}"
         )
-    if not (math.isfinite(value) and value >= 0):
+    if not 0 <= value <= LONGEST_SECONDS:
         raise InvalidArgumentError(
-            f"{name} must be finite and not negative, got {value!r}; None means no limit"
+            f"{name} must be 0 to {LONGEST_SECONDS:.0f} seconds, got {value!r}; None means no limit"
         )

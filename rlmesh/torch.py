@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,10 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
         self.metadata["torch"] = True
 
     def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """As `rlmesh.RemoteVectorEnv.reset`."""
         observations, infos = super().reset(seed=seed, options=options)

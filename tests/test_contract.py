@@ -124,7 +124,9 @@ def test_an_unknown_autoreset_mode_is_refused() -> None:
 def test_lanes_with_bounds_of_their_own_keep_them() -> None:
     env = vector_shaped(
         single_observation_space=spaces.Box(-1, 1, (1,)),
-        observation_space=spaces.Box(np.array([[-1], [-5]]), np.array([[1], [5]]), dtype=np.float32),
+        observation_space=spaces.Box(
+            np.array([[-1], [-5]]), np.array([[1], [5]]), dtype=np.float32
+        ),
     )
     contract: Any = read_contract(env)
     assert rlmesh.spaces.to_gymnasium_space(contract.batched_observation_space) == (

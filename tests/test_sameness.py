@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -117,7 +119,7 @@ VECTOR_ENVS: dict[str, Callable[[], VectorEnv[Any, Any, Any]]] = {
         "CartPole-v1", LANES, vectorization_mode="vector_entry_point"
     ),
     "lanes-with-bounds-of-their-own": lambda: gymnasium.vector.SyncVectorEnv(
-        [lambda width=width: BoundedEnv(width) for width in (1.0, 2.0, 5.0)],
+        [functools.partial(BoundedEnv, width) for width in (1.0, 2.0, 5.0)],
         observation_mode="different",
     ),
     "one-lane": lambda: sample_envs.echo_vector("nested", 1),
@@ -168,3 +170,5 @@ def test_300_steps_of_asynchronous_lanes_are_the_same() -> None:
     local = sample_envs.make("CartPole-v1", LANES)
     with served_process("async:CartPole-v1", "--num-envs", str(LANES)) as server:
         assert_vector_sameness(local, server.address)
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0

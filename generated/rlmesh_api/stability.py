@@ -299,6 +299,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="Somebody else serves at the address.",
             ),
             Export(
+                name="AccessDeniedError",
+                kind="exception",
+                stability=Stability.STABLE,
+                summary="The server does not let this client do that.",
+            ),
+            Export(
                 name="ProtocolError",
                 kind="exception",
                 stability=Stability.STABLE,

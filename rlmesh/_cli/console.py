@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 
@@ -44,5 +43,6 @@ def print_line(text: str) -> None:
 
 def _write_what_can_be_written() -> None:
     """Has letters that standard output's encoding lacks be spelled out, not stumbled over."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    # What stands in for standard output in a test or a notebook may not know how.
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(errors="backslashreplace")

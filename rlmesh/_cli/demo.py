@@ -66,7 +66,10 @@ def demo(
     from rlmesh._cli.demonstration import DemoRequest, demonstrate
 
     request = DemoRequest(
-        kwargs=with_render_mode(kwargs, render_mode), address=str(address), **settings
+        kwargs=with_render_mode(kwargs, render_mode),
+        address=str(address),
+        verbose=verbose,
+        **settings,
     )
     with failures_on_one_line(verbose=verbose):
         demonstrate(request)

@@ -38,6 +38,7 @@ class DemoRequest:
         episodes: How many episodes to drive.
         seed: Makes them repeatable; None: they are not.
         max_steps: After how many steps an episode is cut.
+        verbose: Whether the server shall log what it does.
     """
 
     env: str
@@ -47,6 +48,7 @@ class DemoRequest:
     episodes: int
     seed: int | None
     max_steps: int
+    verbose: bool = False
 
 
 def demonstrate(request: DemoRequest) -> None:
@@ -74,7 +76,7 @@ def _server_options(request: DemoRequest) -> list[str]:
         "--idle-timeout-seconds": str(_IDLE_SECONDS),
     }
     pairs = [*options.items(), *(("--import", package) for package in request.imports)]
-    return [f"{option}={value}" for option, value in pairs]
+    return [f"{option}={value}" for option, value in pairs] + ["--verbose"] * request.verbose
 
 
 def _drive(request: DemoRequest, server: ServerProcess, tally: Tally, console: Console) -> None:

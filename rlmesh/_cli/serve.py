@@ -19,14 +19,11 @@ from rlmesh.address import Address
 from rlmesh.server.options import ServeOptions
 from rlmesh.values.policy import POLICY_VARIABLE, Policy
 
-ENV_HELP = """\
-an id that Gymnasium knows (CartPole-v1), a package that registers one and the id \
-(ale_py:ALE/Pong-v5), or a module and a callable that makes an environment (my_package.envs:make)\
-"""
-SERVE_HELP = f"""\
+SERVE_HELP = """\
 Serve the environment ENV until SIGINT, SIGTERM or idleness ends the server.
 
-ENV is {ENV_HELP}.
+ENV is an id that Gymnasium knows (CartPole-v1), a package that registers one and the id \
+(ale_py:ALE/Pong-v5), or a module and a callable that makes an environment (my_package.envs:make).
 
 Exit codes: 0 when the server was ended and the environment closed, 1 when the environment could \
 not be made or served, 2 for wrong usage. A second signal, a while after the first, ends \

@@ -112,8 +112,9 @@ class ServerProcess:
             self._errors.close()
 
     def _how_it_ended(self, code: int) -> str:
-        said = self._said().strip().removeprefix("Error: ")
-        reason = f": {said}" if said else ""
+        *before, last = self._said().strip().splitlines() or [""]
+        sys.stderr.writelines(f"{line}\n" for line in before)
+        reason = f": {last.removeprefix('Error: ')}" if last else ""
         return f"ended with exit code {code}{reason}"
 
     def _said(self) -> str:

@@ -12,15 +12,16 @@ from typing import Any, Self
 from rlmesh._cli.console import print_line
 from rlmesh._cli.loading import EnvRequest, load
 from rlmesh._cli.readiness import ReadyFd
-from rlmesh._cli.signals import EndedBySignal, EndSignals, exit_at_once, leave_signals_to_parent
+from rlmesh._cli.signals import EndedBySignal, EndSignals, exit_at_once, keep_signals_from_workers
 from rlmesh.address import Address
 from rlmesh.client.probing import HealthProbe
 from rlmesh.errors import StateError
 from rlmesh.server.env_server import EnvServer
 from rlmesh.server.options import ServeOptions
 
-# How long the main thread may take to return once the server has shut down.
-_RETURN_SECONDS = 1.0
+# How long the main thread may take to return once the server has shut down; a busy machine is not
+# a stuck environment.
+_RETURN_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def serve(request: ServeRequest) -> None:
         RlmeshError: If it cannot be served, or not at that address.
         OSError: If the ready descriptor could not be written.
     """
-    leave_signals_to_parent()
+    keep_signals_from_workers()
     signals = EndSignals()
     with signals.taken():
         try:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any, NoReturn
 
-from rlmesh.server.signals import REPEAT_SECONDS, signals_heard
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Whoever ends a process may ask it and its group, so that it hears the same wish twice.
+_REPEAT_SECONDS = 1.0
 # How long what is being made may take to be unwound, until the process ends without it.
 _UNWIND_SECONDS = 1.0
 
@@ -50,7 +50,7 @@ class EndSignals:
         """Takes the signals inside of this; on the main thread."""
         before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         try:
-            with signals_heard(self._hear):
+            with _heard(self._hear):
                 yield
         finally:
             for number, handler in before.items():
@@ -91,7 +91,7 @@ class EndSignals:
             self.arrived = True
             work = self.end or self._abandon
             threading.Thread(target=work, name="rlmesh-signal", daemon=True).start()
-        elif now - self._first > REPEAT_SECONDS and not self._patient:
+        elif now - self._first > _REPEAT_SECONDS and not self._patient:
             exit_at_once(128 + number)
 
     def _abandon(self) -> None:
@@ -106,10 +106,51 @@ def exit_at_once(code: int) -> NoReturn:
     os._exit(code)
 
 
-def leave_signals_to_parent() -> None:
-    """Has processes that are forked from now on ignore Ctrl-C.
+def keep_signals_from_workers() -> None:
+    """Has processes that are forked from now on end by SIGTERM, ignore Ctrl-C, and tell nobody.
 
-    In a terminal it reaches a server and the workers of its environment alike, and the workers must
-    live until the environment closes them.
+    In a terminal Ctrl-C reaches a server and the workers of its environment alike, and the workers
+    must live until the environment closes them.
     """
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    os.register_at_fork(after_in_child=_be_a_worker)
+
+
+def _be_a_worker() -> None:
+    # The pipe behind it is the parent's.
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _heard(hear: Callable[[int], None]) -> Generator[None]:
+    """Calls `hear` on another thread for every signal that has a Python handler, as it arrives.
+
+    Python runs a handler on the main thread, when that is back in the interpreter. It may be in a
+    long call of C code, or about to wait for a lock: a signal that arrives after the interpreter
+    has looked for signals, and before the wait begins, does not interrupt the wait. The wakeup
+    descriptor is written by the signal itself.
+
+    Args:
+        hear: Called with the signal's number; returns soon.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def listen() -> None:
+        # No signal has the number 0.
+        while (number := os.read(reader, 1)[0]) != 0:
+            hear(number)
+
+    listener = threading.Thread(target=listen, name="rlmesh-listener", daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        # Closing would not end the thread: a forked process may hold the pipe too.
+        os.write(writer, b"\0")
+        listener.join()
+        os.close(writer)
+        os.close(reader)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh.values.guards import is_array, is_row
+from rlmesh.values.kinds import kind_of
 from rlmesh.values.packing import pack
 from rlmesh_api.v1 import session_pb2
 
@@ -18,7 +20,8 @@ def reset_call(seed: Any, options: Any, num_envs: int | None) -> session_pb2.Res
     """The message for `reset(seed=seed, options=options)`.
 
     Args:
-        seed: None or an integer from 0; for a vector environment also one of them for each lane.
+        seed: None or an integer from 0; for a vector environment also a list, tuple or array with
+            one of them for each lane.
         options: None or a dict.
         num_envs: The number of lanes of a vector environment; None for a single one.
 
@@ -27,11 +30,11 @@ def reset_call(seed: Any, options: Any, num_envs: int | None) -> session_pb2.Res
         InvalidArgumentError: If a seed is negative, or seeds are not as many as lanes.
     """
     if seed is not None:
-        if num_envs is not None and isinstance(seed, (list, tuple, np.ndarray)):
+        if num_envs is not None and (is_row(seed) or (is_array(seed) and seed.ndim)):
             seed = _lane_seeds(list(seed), num_envs)
         else:
             seed = check_seed(seed)
-    if options is not None and not isinstance(options, dict):
+    if options is not None and not issubclass(type(options), dict):
         raise ArgumentTypeError(
             f"reset: options must be a dict or None, got {type(options).__name__} {options!r:.80}"
         )
@@ -48,7 +51,8 @@ def check_seed(seed: Any) -> int:
         ArgumentTypeError: If it is no integer.
         InvalidArgumentError: If it is negative.
     """
-    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
+    kind = kind_of(seed)
+    if issubclass(kind, bool | np.bool_) or not issubclass(kind, int | np.integer):
         raise ArgumentTypeError(f"reset: {_SEED}; got {type(seed).__name__} {seed!r:.80}")
     if seed < 0:
         raise InvalidArgumentError(f"reset: {_SEED}; got {seed}")

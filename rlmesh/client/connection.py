@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import grpc
@@ -13,6 +15,7 @@ from rlmesh.address import TcpAddress, parse_address
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
     CallTimeoutError,
+    EndpointError,
     EndpointUnreachableError,
     InvalidAddressError,
     ProtocolError,
@@ -69,7 +72,9 @@ class Connection:
         self._sequence = 0
         self._behind = False
         self._closed = False
+        self._forked = False
         self._lane: GrpcLane | None = None
+        _connections.add(self)
         deadline = None if connect_timeout is None else time.monotonic() + connect_timeout
         self._channel = grpc.insecure_channel(parsed.dial_target, options=channel_options(parsed))
         try:
@@ -95,7 +100,7 @@ class Connection:
 
     def step(self, call: session_pb2.StepCall) -> session_pb2.StepResult:
         """Has the environment step. Raises as the tree in `rlmesh.errors` says."""
-        if self._behind:
+        if self._behind and not self._closed:
             raise StateError(
                 f"step: an earlier call to {self.address} was given up before its answer came, so "
                 f"this client does not know the environment's state; call reset() first"
@@ -108,11 +113,11 @@ class Connection:
         return self._exchange(request).render
 
     def attribute(
-        self, verb: session_pb2.AttributeVerb, name: str, argument: bytes = b""
-    ) -> bytes:
+        self, verb: session_pb2.AttributeVerb.ValueType, name: str, argument: bytes = b""
+    ) -> session_pb2.AttributeResult:
         """Reads, sets or calls an attribute. Raises as the tree in `rlmesh.errors` says."""
         call = session_pb2.AttributeCall(verb=verb, name=name, argument=argument)
-        return self._exchange(session_pb2.SessionRequest(attribute=call)).attribute.value
+        return self._exchange(session_pb2.SessionRequest(attribute=call)).attribute
 
     def close(self) -> None:
         """Gives the environment back. May be called repeatedly."""
@@ -123,6 +128,10 @@ class Connection:
             self._say_farewell(self._lane)
             self._lane.close()
         self._channel.close()
+
+    def leave_to_parent(self) -> None:
+        """Leaves the connection alone from now on: it is the parent's of this forked process."""
+        self._closed = self._forked = True
 
     def _say_farewell(self, lane: GrpcLane) -> None:
         """Waits until the server has taken the environment back, so that another may have it."""
@@ -180,20 +189,47 @@ class Connection:
     ) -> session_pb2.SessionResponse:
         lane = self._lane
         if self._closed or lane is None:
-            raise StateError(f"the connection to {self.address} is closed; make a new client")
+            raise StateError(
+                f"the connection to {self.address} belongs to the process that made it, of which "
+                f"this is a fork; make a new client here"
+                if self._forked
+                else f"the connection to {self.address} is closed; make a new client"
+            )
         if not self._lock.acquire(blocking=False):
             raise StateError(
                 f"another thread is in a call to {self.address}; a client makes one call at a time"
             )
+        behind = self._behind
         try:
             self._sequence += 1
             request.sequence = self._sequence
             # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
-            behind, self._behind = self._behind, True
+            self._behind = True
             response = lane.exchange(request, timeout or self._request_timeout)
             self._behind = behind
+        except EndpointError:
+            # No reset mends this; the lane says so again at every call.
+            self._behind = behind
+            raise
         finally:
             self._lock.release()
-        if response.WhichOneof("answer") == "failure":
+        answer = response.WhichOneof("answer")
+        if answer == "failure":
             raise error_from_failure(response.failure, self.address)
+        if answer != request.WhichOneof("call"):
+            raise ProtocolError(
+                f"{self.address} answered {answer or 'nothing'} to {request.WhichOneof('call')}"
+            )
         return response
+
+
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _in_forked_process() -> None:
+    """A fork gets the objects and none of gRPC's threads: whatever it asked of them would hang."""
+    for connection in _connections:
+        connection.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_in_forked_process)

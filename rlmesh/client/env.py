@@ -144,19 +144,22 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     def has_wrapper_attr(self, name: str) -> bool:
         """Whether this client has the attribute, or the server exposes one of that name."""
-        if hasattr(self, name):
-            return True
         try:
-            self._driver.get_attribute(name)
-        except (InvalidArgumentError, RemoteEnvError):
+            self.get_wrapper_attr(name)
+        except AttributeError:
             return False
         return True
 
     def get_wrapper_attr(self, name: str) -> Any:
         """The attribute of this client, or else of the environment, if the server exposes it.
 
+        Returns:
+            The attribute; what cannot travel is its text. A method of the environment is a function
+            that calls it there.
+
         Raises:
             AttributeError: If neither has it.
+            RemoteEnvError: If the environment raised something else.
         """
         if hasattr(self, name):
             return getattr(self, name)
@@ -164,25 +167,32 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             return self._driver.get_attribute(name)
         except InvalidArgumentError as error:
             raise AttributeError(str(error)) from error
+        except RemoteEnvError as error:
+            if error.exception_type != AttributeError.__name__:
+                raise
+            raise AttributeError(str(error)) from error
 
     def set_wrapper_attr(self, name: str, value: Any, *, force: bool = True) -> bool:
         """Sets the attribute of this client, or else of the environment, if the server exposes it.
+
+        Args:
+            name: The attribute's name.
+            value: What to set it to.
+            force: Whether to set an attribute that the environment has not got yet.
 
         Returns:
             Whether it was set.
 
         Raises:
-            InvalidArgumentError: If neither has it and `force` is true.
+            ArgumentTypeError: If the value cannot travel.
+            InvalidArgumentError: If the server does not expose the name and `force` is true.
         """
         if hasattr(self, name):
             setattr(self, name, value)
             return True
-        try:
-            self._driver.set_attribute(name, value)
-        except InvalidArgumentError:
-            if force:
-                raise
+        if not (force or self.has_wrapper_attr(name)):
             return False
+        self._driver.set_attribute(name, value)
         return True
 
     def close(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import grpc
 from grpc_health.v1 import health, health_pb2
@@ -20,12 +21,22 @@ from rlmesh.errors import (
     RlmeshError,
     StateError,
 )
-from rlmesh.lanes.failures import error_from_rpc
+from rlmesh.lanes.failures import error_from_rpc, status_of
 from rlmesh.lanes.grpc_options import channel_options
 from rlmesh.seconds import check_seconds
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
-__all__ = ["EndpointStatus", "HealthProbe", "fetch_contract", "fetch_status", "wait_until_serving"]
+__all__ = [
+    "EndpointStatus",
+    "HealthProbe",
+    "fetch_contract",
+    "fetch_status",
+    "request_shutdown",
+    "wait_until_serving",
+]
+
+RequestType = TypeVar("RequestType")
+ResponseType = TypeVar("ResponseType")
 
 # How soon a server that answers, and does not serve yet, is asked again.
 _RETRY_SECONDS = 0.05
@@ -41,7 +52,7 @@ class EndpointStatus:
         state: `starting`, `ready`, `busy` or `draining`; `unknown` where a later version says
             something else.
         call: The call that the environment is in; empty unless it is in one.
-        sequence: That call's number in its session; 0 unless it is in one.
+        sequence: That call's number in its session; 0 unless it is in one of a session.
         busy_seconds: For how many seconds it has been in that call; 0 unless it is in one.
         stack: Where in the code it is, the innermost frame last; empty unless it is in a call.
         holder: Who holds the environment; None where nobody does.
@@ -93,7 +104,7 @@ class HealthProbe:
 
         Raises:
             ArgumentTypeError: If `timeout` is no number.
-            InvalidArgumentError: If `timeout` is negative or not finite.
+            InvalidArgumentError: If `timeout` is negative or too large.
             EndpointUnreachableError: If it does not say SERVING in time.
             StateError: If the probe is closed meanwhile.
         """
@@ -139,7 +150,7 @@ class HealthProbe:
                 health_pb2.HealthCheckRequest(), timeout=timeout, wait_for_ready=True
             )
         except grpc.RpcError as error:
-            code, details = _code_and_details(error)
+            code, details = status_of(error)
             if code is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return ""
             if code is grpc.StatusCode.UNIMPLEMENTED:
@@ -176,17 +187,15 @@ def fetch_contract(address: str, timeout: float | None) -> tuple[EnvContract, se
         timeout: Seconds until it must have answered, None: for ever.
 
     Raises:
+        ArgumentTypeError: If `timeout` is no number.
+        InvalidArgumentError: If `timeout` is negative or too large.
         InvalidAddressError: If the address is none that can be connected to.
         EndpointUnreachableError: If nobody answers in time.
         ProtocolError: If what answers does not speak RLMesh.
     """
-    parsed = _dialable(address)
-    with _channel(parsed) as channel:
-        stub = env_service_pb2_grpc.EnvServiceStub(channel)
-        try:
-            response = stub.GetContract(env_service_pb2.GetContractRequest(), timeout=timeout)
-        except grpc.RpcError as error:
-            raise _unanswered(error, parsed, timeout) from error
+    response, parsed = _fetch(
+        address, timeout, lambda stub: stub.GetContract, env_service_pb2.GetContractRequest()
+    )
     try:
         return EnvContract.from_proto(response.contract), response.server
     except ValueError as error:
@@ -201,13 +210,9 @@ def fetch_status(address: str, timeout: float | None) -> EndpointStatus:
 
     Arguments and errors are those of `fetch_contract`.
     """
-    parsed = _dialable(address)
-    with _channel(parsed) as channel:
-        stub = env_service_pb2_grpc.EnvServiceStub(channel)
-        try:
-            response = stub.GetStatus(env_service_pb2.GetStatusRequest(), timeout=timeout)
-        except grpc.RpcError as error:
-            raise _unanswered(error, parsed, timeout) from error
+    response, _ = _fetch(
+        address, timeout, lambda stub: stub.GetStatus, env_service_pb2.GetStatusRequest()
+    )
     held = response.HasField("holder")
     return EndpointStatus(
         state=_state_name(response.state),
@@ -220,6 +225,24 @@ def fetch_status(address: str, timeout: float | None) -> EndpointStatus:
     )
 
 
+def request_shutdown(address: str, timeout: float | None) -> None:
+    """Ends the server at an address as SIGTERM does, if it allows that.
+
+    Returns when the server has begun to end: the call in flight still finishes.
+
+    Args:
+        address: The server's address; the server must be up.
+        timeout: Seconds until it must have answered, None: for ever.
+
+    Raises:
+        InvalidAddressError: If the address is none that can be connected to.
+        EndpointUnreachableError: If nobody answers in time.
+        AccessDeniedError: If the server does not allow it.
+        ProtocolError: If what answers does not speak RLMesh.
+    """
+    _fetch(address, timeout, lambda stub: stub.Shutdown, env_service_pb2.ShutdownRequest())
+
+
 def _dialable(address: str) -> Address:
     parsed = parse_address(address)
     if isinstance(parsed, TcpAddress) and parsed.port == 0:
@@ -227,12 +250,27 @@ def _dialable(address: str) -> Address:
     return parsed
 
 
-def _channel(address: Address) -> grpc.Channel:
-    return grpc.insecure_channel(address.dial_target, options=channel_options(address))
+def _fetch(
+    address: str,
+    timeout: float | None,
+    method: Callable[
+        [env_service_pb2_grpc.EnvServiceStub],
+        grpc.UnaryUnaryMultiCallable[RequestType, ResponseType],
+    ],
+    request: RequestType,
+) -> tuple[ResponseType, Address]:
+    check_seconds("timeout", timeout)
+    parsed = _dialable(address)
+    with grpc.insecure_channel(parsed.dial_target, options=channel_options(parsed)) as channel:
+        call = method(env_service_pb2_grpc.EnvServiceStub(channel))
+        try:
+            return call(request, timeout=timeout), parsed
+        except grpc.RpcError as error:
+            raise _unanswered(error, parsed, timeout) from error
 
 
 def _unanswered(error: grpc.RpcError, address: Address, timeout: float | None) -> RlmeshError:
-    code, details = _code_and_details(error)
+    code, details = status_of(error)
     if code is grpc.StatusCode.UNAVAILABLE:
         return EndpointUnreachableError(
             f"nobody answers at {address} ({details}); is the server running, and is that its "
@@ -244,13 +282,6 @@ def _unanswered(error: grpc.RpcError, address: Address, timeout: float | None) -
             f"its address?"
         )
     return error_from_rpc(error, str(address), doing="asking", timeout=timeout)
-
-
-def _code_and_details(error: grpc.RpcError) -> tuple[grpc.StatusCode | None, str]:
-    # grpc raises objects that are both the call and the error; the base class has no `code`.
-    if isinstance(error, grpc.Call):
-        return error.code(), error.details() or str(error.code())
-    return None, str(error)
 
 
 def _state_name(state: int) -> str:

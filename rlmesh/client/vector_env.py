@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 import weakref
+from collections.abc import Sequence
 from typing import Any, Generic
 
 import gymnasium
@@ -14,7 +14,7 @@ from gymnasium.vector import VectorEnv
 from rlmesh.client.driver import Driver
 from rlmesh.client.env import ActType, ObsType
 from rlmesh.client.stand_in import local_metadata, local_spec
-from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
 from rlmesh.errors import InvalidArgumentError, WrongEndpointKindError
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
@@ -28,7 +28,8 @@ class RemoteVectorEnv(
 
     Observations, rewards (float64), terminations and truncations (bool) are NumPy's, lane axis
     first, and the caller's to keep and to write on. Lanes reset themselves as the environment's
-    own do; `metadata["autoreset_mode"]` says when.
+    own do; `metadata["autoreset_mode"]` says when. `np_random` is a generator of this client's
+    own that follows from the seeds given to `reset`; the lanes' generators stay with the server.
 
     Example:
         >>> import gymnasium, rlmesh
@@ -101,13 +102,14 @@ class RemoteVectorEnv(
     def reset(
         self,
         *,
-        seed: int | list[int | None] | None = None,
+        seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[ObsType, dict[str, Any]]:
         """Resets the lanes.
 
         Args:
-            seed: An integer from 0, or one of them or None for each lane, or None.
+            seed: An integer from 0; or a list, tuple or array with one of them or None for each
+                lane; or None.
             options: Options for the environment; they travel as infos do. With autoreset disabled,
                 `reset_mask`, a bool array of shape `(num_envs,)`, says which lanes to reset.
 
@@ -123,9 +125,8 @@ class RemoteVectorEnv(
             ConnectionLostError: If the connection broke.
         """
         returned = self._driver.reset(seed, options)
-        if isinstance(seed, (int, np.integer)):
-            # What `np_random` gives here follows from the same seed as the environment's own.
-            super().reset(seed=int(seed))
+        if seed is not None:
+            self._seed_generator(seed)
         return returned
 
     def step(
@@ -182,26 +183,34 @@ class RemoteVectorEnv(
 
         Args:
             name: The method's name.
-            *args: Positional arguments; they travel as infos do.
-            **kwargs: Keyword arguments; they travel as infos do.
+            *args: Positional arguments, of what infos can hold.
+            **kwargs: Keyword arguments, likewise.
 
         Returns:
-            What each lane returned.
+            What each lane returned. What cannot travel is its text.
 
         Raises:
-            InvalidArgumentError: If the server does not expose the name.
+            ArgumentTypeError: If an argument cannot travel.
+            InvalidArgumentError: If the server does not expose the name, or the environment has no
+                `call`.
             RemoteEnvError: If the method raised.
         """
-        return tuple(self._driver.call_method(name, args, kwargs))
+        results: tuple[Any, ...] = self._driver.call_method(name, args, kwargs)
+        return results
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """Reads an attribute of every lane, if the server exposes it.
 
+        Returns:
+            The attribute of each lane. What cannot travel is its text.
+
         Raises:
-            InvalidArgumentError: If the server does not expose the name.
+            InvalidArgumentError: If the server does not expose the name, or the environment has no
+                `get_attr`.
             RemoteEnvError: If a lane has no such attribute.
         """
-        return tuple(self._driver.get_attribute(name))
+        values: tuple[Any, ...] = self._driver.get_attribute(name)
+        return values
 
     def set_attr(self, name: str, values: Any) -> None:
         """Sets an attribute of every lane, if the server exposes it.
@@ -211,25 +220,40 @@ class RemoteVectorEnv(
             values: A list or tuple with a value for each lane, or one value for all.
 
         Raises:
-            InvalidArgumentError: If the server does not expose the name.
+            ArgumentTypeError: If a value cannot travel.
+            InvalidArgumentError: If the server does not expose the name, or the environment has no
+                `set_attr`.
             RemoteEnvError: If there are not as many values as lanes.
         """
         self._driver.set_attribute(name, values)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Gives the environment back to its server, which lives on; `close` calls this."""
+        """Gives the environment back to its server, which lives on; `close` calls this.
+
+        Args:
+            **kwargs: Ignored: how Gymnasium's own vector environments are to end their workers.
+        """
         self._finalizer()
 
+    def _seed_generator(self, seed: int | Sequence[int | None]) -> None:
+        """Lets `np_random` follow from a seed that the environment has taken."""
+        if isinstance(seed, (int, np.integer)):
+            super().reset(seed=int(seed))
+            return
+        seeds = [int(lane) for lane in seed if lane is not None]
+        if seeds:
+            # Gymnasium's setter: no single seed stands for it, so `np_random_seed` is -1.
+            self.np_random = np.random.default_rng(seeds)
 
-def _mode(autoreset: str | gymnasium.vector.AutoresetMode) -> AutoresetMode:
-    word = autoreset.name.lower() if isinstance(autoreset, enum.Enum) else autoreset
-    try:
-        return AutoresetMode(word)
-    except ValueError:
+
+def _mode(autoreset: object) -> AutoresetMode:
+    mode = autoreset_mode_from(autoreset)
+    if mode is None:
         raise InvalidArgumentError(
             f"autoreset must be one of {', '.join(AutoresetMode)}, or None for the environment's "
             f"own mode, got {autoreset!r}"
-        ) from None
+        )
+    return mode
 
 
 def _accept_vector(contract: EnvContract) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import grpc
 
@@ -10,15 +10,55 @@ from rlmesh import errors
 from rlmesh.lanes.peer import describe
 from rlmesh_api.v1 import session_pb2
 
-__all__ = ["error_from_failure", "error_from_rpc"]
+__all__ = ["error_from_failure", "error_from_rpc", "status_of"]
 
-_PLAIN: dict[int, Callable[[str], errors.RlmeshError]] = {
+_FAILURES: Mapping[int, Callable[[str], errors.RlmeshError]] = {
     session_pb2.ERROR_CODE_PROTOCOL: errors.ProtocolError,
     session_pb2.ERROR_CODE_INVALID_ARGUMENT: errors.InvalidArgumentError,
     session_pb2.ERROR_CODE_INVALID_ACTION: errors.InvalidActionError,
-    session_pb2.ERROR_CODE_INVALID_OBSERVATION: errors.InvalidObservationError,
     session_pb2.ERROR_CODE_DRAINING: errors.EndpointDrainingError,
     session_pb2.ERROR_CODE_INCOMPATIBLE: errors.ProtocolError,
+}
+
+# What a status means that says more than that the peer does not speak as it should.
+_STATUSES: Mapping[grpc.StatusCode, tuple[Callable[[str], errors.RlmeshError], str]] = {
+    grpc.StatusCode.UNAVAILABLE: (
+        errors.ConnectionLostError,
+        (
+            "{doing}: the connection to {address} broke ({details}); the server ended or the "
+            "network failed. Connect anew once it serves again"
+        ),
+    ),
+    grpc.StatusCode.CANCELLED: (
+        errors.ConnectionLostError,
+        (
+            "{doing}: {address} ended the call ({details}); the server is shutting down, or "
+            "something on the way cut the connection. Connect anew once it serves again"
+        ),
+    ),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        errors.CallTimeoutError,
+        "{doing}: no answer from {address} within {timeout} s",
+    ),
+    grpc.StatusCode.PERMISSION_DENIED: (
+        errors.AccessDeniedError,
+        "{doing}: {address} does not allow it: {details}",
+    ),
+    grpc.StatusCode.UNAUTHENTICATED: (
+        errors.AccessDeniedError,
+        "{doing}: {address} does not know who asks: {details}",
+    ),
+    grpc.StatusCode.UNIMPLEMENTED: (
+        errors.ProtocolError,
+        "{doing}: the server at {address} does not speak RLMesh ({details}); check the address",
+    ),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (
+        errors.ProtocolError,
+        (
+            "{doing}: a limit of {address} or of this client is reached ({details}); send smaller "
+            "values, or make fewer calls at once"
+        ),
+    ),
 }
 
 
@@ -31,13 +71,15 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
             exception_message=failure.exception_message,
             remote_traceback=failure.traceback,
         )
+    if failure.code == session_pb2.ERROR_CODE_INVALID_OBSERVATION:
+        return errors.InvalidObservationError(failure.message, remote_traceback=failure.traceback)
     if failure.code == session_pb2.ERROR_CODE_BUSY:
         return errors.EndpointBusyError(
             f"{address} is held by {describe(failure.holder.peer)} for "
             f"{failure.holder.seconds:.1f} s, and serves one client at a time; wait until that "
             f"client closes, or serve another environment"
         )
-    make = _PLAIN.get(failure.code)
+    make = _FAILURES.get(failure.code)
     if make is not None:
         return make(failure.message)
     return errors.ProtocolError(f"the server at {address} failed: {failure.message}")
@@ -54,20 +96,20 @@ def error_from_rpc(
         doing: What was tried, for the message: `connecting`, `step`.
         timeout: The deadline of the call in seconds, None where it had none.
     """
+    code, details = status_of(error)
+    if code is not None and code in _STATUSES:
+        make, message = _STATUSES[code]
+        return make(message.format(doing=doing, address=address, details=details, timeout=timeout))
+    return errors.ProtocolError(
+        f"{doing}: {address} answered with the status {code.name if code else 'of no code'} "
+        f"({details}), which RLMesh never sends; check that nothing else serves there"
+    )
+
+
+def status_of(error: grpc.RpcError) -> tuple[grpc.StatusCode | None, str]:
+    """The status code and the details of what grpc raised."""
     # grpc raises objects that are both the call and the error; the base class has no `code`.
-    code = error.code() if isinstance(error, grpc.Call) else None
-    details = (error.details() if isinstance(error, grpc.Call) else None) or str(error)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return errors.CallTimeoutError(f"{doing}: no answer from {address} within {timeout} s")
-    if code is grpc.StatusCode.UNIMPLEMENTED:
-        return errors.ProtocolError(
-            f"{doing}: the server at {address} does not speak RLMesh ({details}); check the address"
-        )
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return errors.ProtocolError(f"{doing}: a message to or from {address} is too large: {details}")
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-        return errors.ConnectionLostError(
-            f"{doing}: the connection to {address} broke ({details}); the server ended or the "
-            f"network failed. Connect anew once it serves again"
-        )
-    return errors.ProtocolError(f"{doing}: {address} answered {code}: {details}")
+    if isinstance(error, grpc.Call):
+        code = error.code()
+        return code, error.details() or (code.name if code else str(error))
+    return None, str(error)

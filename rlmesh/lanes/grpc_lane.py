@@ -9,8 +9,14 @@ from collections.abc import Iterator
 
 import grpc
 
-from rlmesh.errors import CallTimeoutError, EndpointDrainingError, RlmeshError
-from rlmesh.lanes.failures import error_from_rpc
+from rlmesh.errors import (
+    CallTimeoutError,
+    ConnectionLostError,
+    EndpointDrainingError,
+    EndpointError,
+    StateError,
+)
+from rlmesh.lanes.failures import error_from_rpc, status_of
 from rlmesh_api.v1 import env_service_pb2_grpc, session_pb2
 
 
@@ -26,10 +32,11 @@ class GrpcLane:
     def __init__(self, stub: env_service_pb2_grpc.EnvServiceStub, address: str) -> None:
         self._address = address
         self._outbox: queue.SimpleQueue[session_pb2.SessionRequest | None] = queue.SimpleQueue()
-        self._inbox: queue.SimpleQueue[session_pb2.SessionResponse | RlmeshError] = (
+        self._inbox: queue.SimpleQueue[session_pb2.SessionResponse | EndpointError] = (
             queue.SimpleQueue()
         )
-        self._broken: RlmeshError | None = None
+        self._broken: EndpointError | None = None
+        self._closed = False
         self._stream = stub.Session(iter(self._outbox.get, None))
         # The thread must not keep the lane alive, so it is given what it needs and no `self`.
         threading.Thread(
@@ -50,10 +57,12 @@ class GrpcLane:
 
         Raises:
             CallTimeoutError: If the answer did not come in time. It is dropped when it comes.
-            ConnectionLostError: If the stream broke; then every later exchange raises too.
+            EndpointDrainingError: If the server ended the stream.
+            ConnectionLostError: If the stream broke. Either way every later exchange raises too.
+            StateError: If another thread closed the lane meanwhile.
         """
         if self._broken is not None:
-            raise self._broken
+            raise type(self._broken)(str(self._broken))
         deadline = None if timeout is None else time.monotonic() + timeout
         self._outbox.put(request)
         while True:
@@ -64,6 +73,7 @@ class GrpcLane:
 
     def close(self) -> None:
         """Ends the stream; the server notices at once. May be called repeatedly."""
+        self._closed = True
         self._outbox.put(None)
         self._stream.cancel()
 
@@ -83,7 +93,12 @@ class GrpcLane:
                 f"{request.WhichOneof('call')}: no answer from {self._address} within {timeout} s; "
                 f"the environment may still be in that call. The next call must be a reset"
             ) from None
-        if isinstance(answer, RlmeshError):
+        if isinstance(answer, EndpointError):
+            if self._closed:
+                raise StateError(
+                    f"{request.WhichOneof('call')}: another thread closed the connection to "
+                    f"{self._address} during the call; make a new client"
+                )
             self._broken = answer
             raise answer
         return answer
@@ -91,18 +106,28 @@ class GrpcLane:
 
 def _read(
     stream: Iterator[session_pb2.SessionResponse],
-    inbox: queue.SimpleQueue[session_pb2.SessionResponse | RlmeshError],
+    inbox: queue.SimpleQueue[session_pb2.SessionResponse | EndpointError],
     address: str,
 ) -> None:
     try:
         for answer in stream:
             inbox.put(answer)
     except grpc.RpcError as error:
-        inbox.put(error_from_rpc(error, address, doing="session"))
+        inbox.put(_end_of_stream(error, address))
     else:
-        inbox.put(
-            EndpointDrainingError(
-                f"the server at {address} ended the session: it closed or is shutting down. "
-                f"Connect anew once it serves again"
-            )
-        )
+        inbox.put(_ended(address))
+
+
+def _end_of_stream(error: grpc.RpcError, address: str) -> EndpointError:
+    # A server that drains cancels the stream of an idle session.
+    if status_of(error)[0] is grpc.StatusCode.CANCELLED:
+        return _ended(address)
+    lost = error_from_rpc(error, address, doing="session")
+    return lost if isinstance(lost, EndpointError) else ConnectionLostError(str(lost))
+
+
+def _ended(address: str) -> EndpointDrainingError:
+    return EndpointDrainingError(
+        f"the server at {address} ended the session: it is shutting down. Connect anew once it "
+        f"serves again"
+    )

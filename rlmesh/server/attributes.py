@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeGuard
 
 from rlmesh.errors import ArgumentTypeError
+from rlmesh.values.packing import pack_listing
 from rlmesh_api.v1 import session_pb2
+
+_log = logging.getLogger("rlmesh.server")
 
 
 class HiddenAttributeError(Exception):
-    """The server does not expose an attribute of this name."""
+    """The server does not expose an attribute of this name, or the environment has no way to it."""
 
 
 def check_exposed(names: object) -> frozenset[str]:
@@ -19,25 +23,44 @@ def check_exposed(names: object) -> frozenset[str]:
     Raises:
         ArgumentTypeError: If they are not a collection of str.
     """
-    if isinstance(names, Collection) and not isinstance(names, (str, bytes)):
-        if all(isinstance(name, str) for name in names):
-            return frozenset(names)
-    raise ArgumentTypeError(f"expose must be a collection of attribute names, got {names!r:.80}")
+    if not isinstance(names, (str, bytes)) and _is_collection(names):
+        listed = list(names)
+        exposed = [name for name in listed if isinstance(name, str)]
+        if len(exposed) == len(listed):
+            return frozenset(exposed)
+    raise ArgumentTypeError(
+        f'expose must be a collection of attribute names, such as ("level",), got {names!r:.80}'
+    )
+
+
+def _is_collection(names: object) -> TypeGuard[Collection[object]]:
+    return isinstance(names, Collection)
 
 
 class Attributes:
-    """Does what `get_attr`, `set_attr` and `call` do, for the names that the server exposes."""
+    """Does what `get_attr`, `set_attr` and `call` do, for the names that the server exposes.
+
+    Of a vector environment the attributes are those of its lanes, as Gymnasium has it.
+
+    Args:
+        env: The environment.
+        exposed: The names. Whatever they are: a private name that is exposed is exposed.
+        vector: Whether it is a vector environment.
+    """
 
     def __init__(self, env: Any, exposed: frozenset[str], *, vector: bool) -> None:
         self._env = env
         self._exposed = exposed
         self._vector = vector
 
-    def answer(self, verb: session_pb2.AttributeVerb, name: str, argument: Any) -> Any:
-        """Reads, sets or calls an attribute.
+    def answer(
+        self, verb: session_pb2.AttributeVerb.ValueType, name: str, argument: Any
+    ) -> session_pb2.AttributeResult:
+        """Reads, sets or calls an attribute. What cannot travel becomes its text, and is logged.
 
         Raises:
-            HiddenAttributeError: If the server does not expose the name.
+            HiddenAttributeError: If the server does not expose the name, or the environment's lanes
+                cannot be asked.
         """
         if name not in self._exposed:
             known = ", ".join(sorted(self._exposed)) or "none"
@@ -46,13 +69,15 @@ class Attributes:
                 f"EnvServer(..., expose=(...))"
             )
         if verb == session_pb2.ATTRIBUTE_VERB_SET:
-            return self._set(name, argument)
+            self._set(name, argument)
+            return session_pb2.AttributeResult(value=pack_listing(None)[0])
         if verb == session_pb2.ATTRIBUTE_VERB_CALL:
-            arguments, keywords = argument
-            if self._vector:
-                return self._env.call(name, *arguments, **keywords)
-            return self._get(name)(*arguments, **keywords)
-        return self._env.get_attr(name) if self._vector else self._get(name)
+            positional, keywords = argument
+            return _result(name, self._call(name, positional, keywords))
+        value = self._lanes("get_attr")(name) if self._vector else self._get(name)
+        if callable(value) and not self._vector:
+            return session_pb2.AttributeResult(value=pack_listing(None)[0], callable=True)
+        return _result(name, value)
 
     def _get(self, name: str) -> Any:
         # Gymnasium's wrappers look for an attribute in what they wrap; a plain object has no such.
@@ -62,8 +87,37 @@ class Attributes:
 
     def _set(self, name: str, value: Any) -> None:
         if self._vector:
-            self._env.set_attr(name, value)
+            self._lanes("set_attr")(name, value)
         elif hasattr(self._env, "set_wrapper_attr"):
             self._env.set_wrapper_attr(name, value)
         else:
             setattr(self._env, name, value)
+
+    def _call(self, name: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
+        if self._vector:
+            return self._lanes("call")(name, *positional, **keywords)
+        return self._get(name)(*positional, **keywords)
+
+    def _lanes(self, method: str) -> Any:
+        """The method that asks every lane. Gymnasium's vector wrappers do not pass it on."""
+        env = self._env
+        while not hasattr(env, method):
+            if not hasattr(env, "env"):
+                raise HiddenAttributeError(
+                    f"{type(env).__name__} has no {method}(), so the attributes of its lanes "
+                    f"cannot be had; serve a vector environment that has it"
+                )
+            env = env.env
+        return getattr(env, method)
+
+
+def _result(name: str, value: Any) -> session_pb2.AttributeResult:
+    packed, degraded = pack_listing(value)
+    if degraded:
+        _log.warning(
+            "attribute %s: %s cannot travel and became its text: %s",
+            name,
+            degraded[0].type,
+            degraded[0].path,
+        )
+    return session_pb2.AttributeResult(value=packed)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.server.calling import compile_reset
+from rlmesh.server.results import BadResultError, flags_of, split_reset, split_step
+from rlmesh.values.guards import is_array, is_mapping
+from rlmesh_api.contract import DictSpace, Space, TupleSpace
 
 Flags = npt.NDArray[np.bool_]
 
@@ -20,118 +25,166 @@ def in_mode(env: Any, contract: EnvContract, mode: AutoresetMode | None) -> Any:
     """The environment, or what makes of it one with the mode that is asked for.
 
     Gymnasium's SyncVectorEnv has a switch. Any other environment with autoreset disabled is reset
-    lane by lane, as its user would. What resets itself cannot be stopped from doing so.
+    lane by lane, as its user would. What resets itself cannot be stopped from doing so: where one
+    lane is reset by a step, the others are stepped by it.
+
+    Args:
+        env: The environment.
+        contract: Its contract.
+        mode: The mode that is asked for; None: its own.
 
     Raises:
         AutoresetRefusedError: If the mode cannot be had.
     """
     own = contract.autoreset_mode
     wanted = mode or own
-    if _has_switch(env):
-        if wanted is not None:
-            env.autoreset_mode = type(env.autoreset_mode)[wanted.name]
+    if wanted is not None and _has_switch(env):
+        gymnasiums = env.autoreset_mode.__class__[wanted.name]
+        env.autoreset_mode = env.metadata["autoreset_mode"] = gymnasiums
         return env
-    if wanted is own:
+    if wanted is None or wanted is own:
         return env
     if own is AutoresetMode.DISABLED and wanted is AutoresetMode.SAME_STEP:
-        return SameStep(env, contract.num_envs)
+        return SameStep(env, contract)
     raise AutoresetRefusedError(
-        f"autoreset={wanted.value if wanted else None!r} cannot be had from this endpoint, whose "
-        f"environment runs {own.value if own else 'no mode that it tells'!r}; connect without "
-        f"autoreset=, or serve an environment in that mode"
+        f"autoreset={wanted.value!r} cannot be had from this endpoint, whose environment "
+        f"({type(env).__name__}) {f'runs {own.value!r}' if own else 'does not tell its mode'}; "
+        f"connect without autoreset=, or serve an environment in that mode"
     )
 
 
-def _has_switch(env: Any) -> bool:
+def _has_switch(env: object) -> bool:
+    # By its name, so that Gymnasium need not be imported. A subclass may do something else.
     kind = type(env)
     return kind.__name__ == "SyncVectorEnv" and kind.__module__.startswith("gymnasium.")
 
 
 class SameStep:
-    """A vector environment with autoreset disabled, reset at the step that ends an episode."""
+    """A vector environment with autoreset disabled, reset at the step that ends an episode.
 
-    def __init__(self, env: Any, num_envs: int) -> None:
+    What it gives is what Gymnasium's SyncVectorEnv gives in its same-step mode, but that a lane's
+    `final_obs` is as its space declares it, which is all that the environment tells.
+
+    Args:
+        env: The environment; its `reset` takes the option `reset_mask`.
+        contract: Its contract.
+    """
+
+    def __init__(self, env: Any, contract: EnvContract) -> None:
         self._env = env
-        self._num_envs = num_envs
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._env, name)
+        self._reset = compile_reset(env)
+        self._space = contract.observation_space
+        self._num_envs = contract.num_envs
 
     def reset(self, *, seed: Any = None, options: Any = None) -> Any:
         """Resets as the environment does."""
-        return self._env.reset(seed=seed, options=options)
+        return self._reset(seed, options)
 
     def step(self, actions: Any) -> Any:
-        """Steps, and resets the lanes whose episode ended, as Gymnasium's same-step mode does."""
-        observations, rewards, terminations, truncations, infos = self._env.step(actions)
-        done = np.asarray(terminations, bool) | np.asarray(truncations, bool)
-        if not done.any():
-            return observations, rewards, terminations, truncations, infos
-        # Copies: the environment may reuse its buffers for the reset.
-        rewards, terminations, truncations = (
-            np.array(part) for part in (rewards, terminations, truncations)
+        """Steps, and resets the lanes whose episode ended."""
+        returned = self._env.step(actions)
+        done = self._done(returned)
+        if done is None or not done.any():
+            return returned
+        observations, *numbers, infos = returned
+        # Copies: the environment may reuse its arrays in the reset.
+        numbers = [np.array(part) for part in numbers]
+        ended = {
+            lane: _lane_of(self._space, observations, lane) for lane in done.nonzero()[0].tolist()
+        }
+        # The mask is a copy: the environment may keep or change it.
+        restarted = self._reset(None, {"reset_mask": done.copy()})
+        first, reset_infos = split_reset(restarted, tuple_space=False)
+        return (first, *numbers, _merged(infos, reset_infos, ended, self._num_envs))
+
+    def render(self) -> Any:
+        """Renders as the environment does."""
+        return self._env.render()
+
+    def _done(self, returned: Any) -> Flags | None:
+        """Which lanes ended; None where the result is refused where every result is read."""
+        try:
+            _, _, terminations, truncations, _ = split_step(returned)
+            terminations = flags_of(terminations, self._num_envs, "terminations")
+            truncations = flags_of(truncations, self._num_envs, "truncations")
+        except BadResultError:
+            return None
+        done: Flags = terminations | truncations
+        return done
+
+
+def _lane_of(space: Space, values: Any, lane: int) -> Any:
+    """One lane's part of the observations, as a value of its own."""
+    if isinstance(space, DictSpace):
+        return {
+            entry.key: _lane_of(entry.space, values[entry.key], lane) for entry in space.entries
+        }
+    if isinstance(space, TupleSpace):
+        return tuple(
+            _lane_of(child, part, lane) for child, part in zip(space.spaces, values, strict=True)
         )
-        final = np.full(self._num_envs, None, dtype=object)
-        for lane in np.flatnonzero(done):
-            final[lane] = _lane_of(observations, int(lane))
-        first, reset_infos = self._env.reset(options={"reset_mask": done})
-        merged = _only(infos, ~done, self._num_envs)
-        merged["final_obs"], merged["_final_obs"] = final, done.copy()
-        merged["final_info"], merged["_final_info"] = (
-            _only(infos, done, self._num_envs),
-            done.copy(),
-        )
-        return first, rewards, terminations, truncations, _merge(merged, reset_infos)
+    part = values[lane]
+    return part.copy() if is_array(part) else part
 
 
-def _lane_of(value: Any, lane: int) -> Any:
-    """One lane's part of a batched observation, as a value of its own."""
-    if isinstance(value, dict):
-        return {key: _lane_of(part, lane) for key, part in value.items()}
-    if isinstance(value, np.ndarray):
-        part = value[lane]
-        return part.copy() if isinstance(part, np.ndarray) else part
-    if isinstance(value, tuple):
-        # Lanes of texts stand in a tuple by themselves; a tuple space holds batched parts.
-        if all(isinstance(part, str) for part in value):
-            return value[lane]
-        return tuple(_lane_of(part, lane) for part in value)
-    return value
+def _merged(
+    infos: Mapping[str, Any], resets: Mapping[str, Any], ended: dict[int, Any], num_envs: int
+) -> dict[str, Any]:
+    """The infos of a step in which some lanes ended and were reset, in Gymnasium's order.
 
-
-def _only(infos: dict[str, Any], lanes: Flags, num_envs: int) -> dict[str, Any]:
-    """The infos of some lanes; keys that none of them has are left out."""
-    kept: dict[str, Any] = {}
-    for key, value in infos.items():
-        mask = infos.get(f"_{key}")
-        if mask is None:
+    Args:
+        infos: The infos of the step.
+        resets: The infos of the reset.
+        ended: The last observation of each lane that ended.
+        num_envs: The number of lanes.
+    """
+    # What has no mask is not told lane by lane, so it is told of the step and of its end.
+    whole = _unmasked(infos)
+    merged = {**whole, **_unmasked(resets)}
+    for lane in range(num_envs):
+        if lane not in ended:
+            _add(merged, infos, lane, num_envs)
             continue
-        mask = np.asarray(mask, bool) & lanes
-        if not mask.any():
-            continue
-        kept[f"_{key}"] = mask
-        if isinstance(value, dict):
-            kept[key] = _only(value, lanes, num_envs)
-        else:
-            value = np.array(value)
-            value[~mask] = None if value.dtype == object else np.zeros((), value.dtype)
-            kept[key] = value
-    return kept
-
-
-def _merge(infos: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Two infos whose lanes do not overlap, as one."""
-    merged = dict(infos)
-    for key, value in more.items():
-        mask = more.get(f"_{key}")
-        if mask is None or key not in merged:
-            merged.setdefault(key, value)
-            continue
-        if isinstance(value, dict):
-            merged[key] = _merge(merged[key], value)
-        else:
-            merged[key] = np.where(
-                np.reshape(mask, (-1, *(1,) * (np.ndim(value) - 1))), value, merged[key]
-            )
-        merged[f"_{key}"] = merged[f"_{key}"] | mask
+        observations = merged.setdefault("final_obs", np.full(num_envs, None, dtype=object))
+        observations[lane] = ended[lane]
+        _mark(merged, "final_obs", lane, num_envs)
+        _add(merged.setdefault("final_info", dict(whole)), infos, lane, num_envs)
+        _mark(merged, "final_info", lane, num_envs)
+        _add(merged, resets, lane, num_envs)
     return merged
+
+
+def _add(target: dict[str, Any], source: Mapping[str, Any], lane: int, num_envs: int) -> None:
+    """Adds one lane's part of infos to others, as Gymnasium adds the info of an environment."""
+    for key, value in source.items():
+        mask = _mask_of(source, key)
+        if mask is None or not mask[lane]:
+            continue
+        if is_mapping(value):
+            _add(target.setdefault(key, {}), value, lane, num_envs)
+        else:
+            if key not in target:
+                # Objects that are no arrays stand by themselves, among Nones.
+                alone = value.dtype == object and value.ndim == 1
+                empty = np.full(num_envs, None) if alone else np.zeros(value.shape, value.dtype)
+                target[key] = empty
+            target[key][lane] = value[lane]
+        _mark(target, key, lane, num_envs)
+
+
+def _mark(infos: dict[str, Any], key: str, lane: int, num_envs: int) -> None:
+    """Says in a key's mask that a lane has it."""
+    infos.setdefault(f"_{key}", np.zeros(num_envs, np.bool_))[lane] = True
+
+
+def _mask_of(infos: Mapping[str, Any], key: str) -> Flags | None:
+    """Which lanes have a key; None where it is not told lane by lane."""
+    value, mask = infos[key], infos.get(f"_{key}")
+    return mask if is_array(mask) and (is_array(value) or is_mapping(value)) else None
+
+
+def _unmasked(infos: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not told lane by lane."""
+    masked = [key for key in infos if _mask_of(infos, key) is not None]
+    lanewise = {*masked, *(f"_{key}" for key in masked)}
+    return {key: value for key, value in infos.items() if key not in lanewise}

@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 
 import grpc
@@ -116,7 +116,7 @@ def _free_socket_path(address: UnixAddress) -> None:
 
 
 @contextlib.contextmanager
-def _private_files() -> Iterator[None]:
+def _private_files() -> Generator[None]:
     """Makes new files accessible to this user only: a socket file is connectable from its birth."""
     before = os.umask(0o177)
     try:

@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import enum
-import logging
 import os
-import threading
-import time
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Self
-
-import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from rlmesh.address import address_from
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidAddressError, StateError
-from rlmesh.lanes.grpc_options import server_options
 from rlmesh.seconds import check_seconds
 from rlmesh.server.attributes import check_exposed
-from rlmesh.server.binding import bind, unlink_socket
-from rlmesh.server.host import Host, HostStoppedError
+from rlmesh.server.front import Front
+from rlmesh.server.host import Host
 from rlmesh.server.lanes_of import vector_of
+from rlmesh.server.life import Life, State
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.served_env import ServedEnv
 from rlmesh.server.service import EnvService
 from rlmesh.server.session import Desk
-from rlmesh.server.signals import end_by_signals
+from rlmesh.server.signals import EndSignals
 from rlmesh.values.conformance import policy_from
-from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc
-
-_log = logging.getLogger("rlmesh.server")
-
-_SERVICE_NAMES = ("", *(s.full_name for s in env_service_pb2.DESCRIPTOR.services_by_name.values()))
-# Sessions hold a thread each while they last; threads are made when they are needed.
-_MAX_THREADS = 256
-# How long answers that are under way may take to leave after the last call has returned.
-_FLUSH_SECONDS = 0.2
-
-
-class _State(enum.Enum):
-    BOUND = "bound, not started"
-    SERVING = "serving"
-    DRAINING = "shutting down"
-    CLOSED = "closed"
+from rlmesh.values.guards import is_row
 
 
 class EnvServer:
@@ -102,7 +76,7 @@ class EnvServer:
     ) -> None:
         if options is not None and not isinstance(options, ServeOptions):
             raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
-        self._options = options or ServeOptions()
+        options = options or ServeOptions()
         policy = policy_from(validation, os.environ)
         wanted = address_from(address, host=host, port=port, path=path)
         if not (wanted.is_loopback or insecure):
@@ -111,33 +85,25 @@ class EnvServer:
                 f"environment; serve on 127.0.0.1 or a Unix socket, or pass insecure=True if "
                 f"everybody on that network is trusted"
             )
-        if isinstance(env, (list, tuple)):
+        if is_row(env):
             env = vector_of(env)
         self._contract = read_contract(env)
-        self._env = ServedEnv(env, self._contract, policy, check_exposed(expose))
+        served = ServedEnv(env, self._contract, policy, check_exposed(expose))
         self._host = Host()
-        self._desk = Desk(self._env, self._host)
-        self._pool = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="rlmesh-rpc")
-        self._health = health.HealthServicer()
-        self._grpc = grpc.server(self._pool, options=server_options())
-        ending = self._begin_to_end if self._options.allow_remote_shutdown else None
-        service = EnvService(self._contract, self._desk, self._host, ending)
-        env_service_pb2_grpc.add_EnvServiceServicer_to_server(service, self._grpc)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection(
-            (*_SERVICE_NAMES[1:], health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
+        desk = Desk(served, self._host)
+        service = EnvService(
+            self._contract,
+            desk,
+            self._host,
+            self._end_by_client if options.allow_remote_shutdown else None,
         )
-        self._tell_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._state = _State.BOUND
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-        self._host_thread: threading.Thread | None = None
-        self._address = bind(self._grpc, wanted)
+        self._front = Front(service, wanted)
+        self._life = Life(served.close, self._host, desk, self._front, options)
 
     @property
     def address(self) -> str:
         """Where clients connect: resolved, and final from construction on."""
-        return str(self._address)
+        return str(self._front.address)
 
     @property
     def env_contract(self) -> EnvContract:
@@ -153,37 +119,37 @@ class EnvServer:
         """Answers clients until the server is shut down; the environment is called on this thread.
 
         On the main thread SIGINT and SIGTERM shut it down: the call in flight finishes, the
-        environment is closed, and this returns.
+        environment is closed, and this returns. Another signal, a second later or more, ends the
+        process at once, with the exit code 128 and the signal's number.
+
+        Where `ServeOptions` limit how long that may take, a call that takes longer is interrupted
+        by an exception, if this is the main thread. That has no effect as long as the environment
+        is in native code, and this does not return before the environment does.
 
         Raises:
             StateError: If the server was started or shut down before.
         """
-        self._begin("serve")
-        self._host_thread = threading.current_thread()
-        with end_by_signals(self.shutdown):
-            self._answer()
-            self._host.run()
-        self._closed.wait()
+        with EndSignals(self._end_by_signal) as signals:
+            self._life.begin("serve")
+            self._life.interrupt = signals.interrupt
+            self._answer(self._host.run)
+            self._life.wait(None)
 
     def start(self) -> None:
         """Begins to answer clients, and returns; the environment is called on a thread of its own.
 
+        A program that ends without a shutdown is shut down by its end.
+
         Raises:
             StateError: If the server was started or shut down before.
         """
-        self._begin("start")
-        # A daemon, so that a program that forgot to shut down can end; atexit shuts down for it.
-        self._host_thread = threading.Thread(
-            target=self._host.run, name="rlmesh-env", daemon=True
-        )
-        self._host_thread.start()
-        atexit.register(self.shutdown)
-        self._answer()
+        self._life.begin("start")
+        self._answer(self._host.start)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the server has shut down.
 
-        On the main thread SIGINT and SIGTERM shut it down while this waits.
+        On the main thread SIGINT and SIGTERM shut it down while this waits, as in `serve`.
 
         Args:
             timeout: Seconds to wait, None: for ever.
@@ -194,37 +160,34 @@ class EnvServer:
         Raises:
             ArgumentTypeError: If `timeout` is no number.
             InvalidArgumentError: If `timeout` is negative or not finite.
-            StateError: If the server was never started.
+            StateError: If the server was never started, or this is called by its environment.
         """
         check_seconds("timeout", timeout)
-        if self._state is _State.BOUND:
+        if self._life.state is State.BOUND:
             raise StateError("wait: the server was not started; call start() first")
-        with end_by_signals(self.shutdown):
-            return self._closed.wait(timeout)
+        if self._life.on_env_thread:
+            raise StateError(
+                "wait: the server's own environment waits for the server's end, which waits for "
+                "the environment; call wait() on another thread"
+            )
+        if timeout == 0:
+            return self._life.wait(0)
+        with EndSignals(self._end_by_signal):
+            return self._life.wait(timeout)
 
     def shutdown(self) -> None:
         """Ends the server: no new call, the call in flight finishes, the environment is closed.
 
         Returns when all is done, or at once when called from the environment's own thread. May be
-        called repeatedly, from any thread, and on a server that was never started.
+        called repeatedly, from any thread or signal handler, and on a server that was never
+        started. Where `ServeOptions` limit how long it may take, an environment that takes longer
+        is left behind; it is closed when it returns.
         """
-        with self._lock:
-            first = self._state in (_State.BOUND, _State.SERVING)
-            started = self._state is _State.SERVING
-            if first:
-                self._state = _State.DRAINING
-        on_host = threading.current_thread() is self._host_thread
-        if first and on_host:
-            # The environment's thread must be free to close the environment.
-            threading.Thread(target=self._shut_down, args=(started,), name="rlmesh-end").start()
-        elif first:
-            self._shut_down(started)
-        elif not on_host:
-            self._closed.wait()
+        self._life.shutdown()
 
     def __enter__(self) -> Self:
-        """Starts the server, unless it has been."""
-        if self._state is _State.BOUND:
+        """Starts the server, unless it is serving; raises `StateError` if it has ended."""
+        if self._life.state is not State.SERVING:
             self.start()
         return self
 
@@ -239,86 +202,23 @@ class EnvServer:
 
     def __repr__(self) -> str:
         """The environment, the address and the state."""
-        return f"<EnvServer {self._contract.id} at {self.address}, {self._state.value}>"
+        return f"<EnvServer {self._contract.id} at {self.address}, {self._life.state.value}>"
 
-    def _begin(self, verb: str) -> None:
-        with self._lock:
-            if self._state is not _State.BOUND:
-                raise StateError(
-                    f"{verb}: the server at {self.address} is {self._state.value}; a server is "
-                    f"started once, make a new EnvServer"
-                )
-            self._state = _State.SERVING
-
-    def _answer(self) -> None:
-        self._grpc.start()
-        with self._lock:
-            if self._state is _State.SERVING:
-                self._tell_health(health_pb2.HealthCheckResponse.SERVING)
-        if self._options.idle_timeout_seconds is not None:
-            threading.Thread(target=self._watch_idleness, name="rlmesh-idle", daemon=True).start()
-        _log.info("serving %s at %s", self._contract.id, self.address)
-
-    def _begin_to_end(self) -> None:
-        threading.Thread(target=self.shutdown, name="rlmesh-end").start()
-
-    def _shut_down(self, started: bool) -> None:
+    def _answer(self, run: Callable[[], None]) -> None:
+        """Begins to answer and runs the host; what keeps either from it ends the server."""
         try:
-            self._tell_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-            self._desk.drain()
-            if started:
-                self._close_env_on_host()
-            else:
-                self._close_env()
-        finally:
-            self._host.stop()
-            self._grpc.stop(_FLUSH_SECONDS).wait()
-            self._pool.shutdown(wait=False)
-            unlink_socket(self._address)
-            atexit.unregister(self.shutdown)
-            self._state = _State.CLOSED
-            self._closed.set()
-            _log.info("the server at %s has ended", self.address)
+            self._front.start()
+            run()
+        except BaseException:
+            # Also what a signal handler of the program raises where this thread runs the host.
+            self._life.end("it could not be started, or was interrupted")
+            if not self._host.has_own_thread:
+                self._host.run()
+            self._life.wait(None)
+            raise
 
-    def _close_env_on_host(self) -> None:
-        drain, close = self._options.drain_timeout_seconds, self._options.close_timeout_seconds
-        closer = threading.Thread(target=self._hand_close_to_host, name="rlmesh-close", daemon=True)
-        closer.start()
-        deadline = None if drain is None else time.monotonic() + drain
-        while closer.is_alive():
-            running = self._host.running
-            if running is not None and running.name == "close" and close is not None:
-                closer.join(close)
-                if closer.is_alive():
-                    _log.error("the environment's close() did not return within %s s", close)
-                return
-            if deadline is not None and time.monotonic() >= deadline:
-                _log.error("the call in flight did not return within %s s", drain)
-                return
-            closer.join(0.05)
+    def _end_by_signal(self) -> None:
+        self._life.end("a signal")
 
-    def _hand_close_to_host(self) -> None:
-        with contextlib.suppress(HostStoppedError):
-            self._host.call(self._close_env, name="close")
-
-    def _close_env(self) -> None:
-        try:
-            self._env.close()
-        except BaseException:  # noqa: BLE001 - the server ends whatever its environment does
-            _log.exception("the environment's close() raised")
-
-    def _watch_idleness(self) -> None:
-        limit = self._options.idle_timeout_seconds or 0.0
-        while True:
-            idle = time.monotonic() - self._host.idle_since
-            busy = self._host.running is not None
-            if not busy and idle >= limit:
-                _log.info("no request for %.1f s: shutting down", idle)
-                self.shutdown()
-                return
-            if self._closed.wait(limit if busy else limit - idle):
-                return
-
-    def _tell_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for name in _SERVICE_NAMES:
-            self._health.set(name, status)
+    def _end_by_client(self) -> None:
+        self._life.end("a client asked for it")

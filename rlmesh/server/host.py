@@ -6,77 +6,126 @@ runs `Host.run` is that thread; everybody else hands it calls and waits for the 
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from rlmesh.server.failures import stack_text
 
-@dataclass(frozen=True, slots=True)
-class RunningCall:
-    """The call that the environment is in.
+
+class HostStoppedError(Exception):
+    """The host takes no more calls, or has given up the one that was asked for."""
+
+
+class HostedCall:
+    """A call that the host was handed.
 
     Attributes:
-        name: `reset`, `step`, `render` or `close`.
-        sequence: Its number in the session.
-        since: When it began, on the monotonic clock, in seconds.
+        name: `reset`, `step`, `render`, an attribute's name, or `close`.
+        sequence: Its number in the session; 0 for a call of the server's own.
+        since: When it began, on the monotonic clock, in seconds; 0 until then.
     """
 
-    name: str
-    sequence: int
-    since: float
+    __slots__ = ("_done", "_error", "_result", "_work", "name", "sequence", "since")
+
+    def __init__(self, work: Callable[[], Any], name: str, sequence: int) -> None:
+        self.name = name
+        self.sequence = sequence
+        self.since = 0.0
+        self._work = work
+        self._result: Any = None
+        self._error: BaseException | None = None
+        # A bare lock is the cheapest thing to wait on: one wake-up, no condition around it.
+        self._done = threading.Lock()
+        self._done.acquire()
 
     @property
     def seconds(self) -> float:
         """For how long it has been running."""
         return time.monotonic() - self.since
 
+    def execute(self) -> None:
+        """Does the work; whatever it raises is for whoever waits."""
+        try:
+            self._result = self._work()
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
+            self._error = error
 
-class HostStoppedError(Exception):
-    """The host takes no more calls."""
+    def finish(self) -> None:
+        """Lets go whoever waits."""
+        # Unlocked already where the call was given up a moment ago.
+        with contextlib.suppress(RuntimeError):
+            self._done.release()
 
+    def give_up(self) -> None:
+        """Lets go whoever waits, though the work is not done."""
+        self._error = HostStoppedError()
+        self.finish()
 
-class _Job:
-    __slots__ = ("done", "error", "name", "result", "sequence", "work")
-
-    def __init__(self, work: Callable[[], Any], name: str, sequence: int) -> None:
-        self.work = work
-        self.name = name
-        self.sequence = sequence
-        self.result: Any = None
-        self.error: BaseException | None = None
-        # A bare lock is the cheapest thing to wait on: one wake-up, no condition around it.
-        self.done = threading.Lock()
-        self.done.acquire()
+    def wait(self) -> Any:
+        """What the work returned or raised, once it is done."""
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+        return self._result
 
 
 class Host:
-    """Runs calls one after the other on the thread that called `run`."""
+    """Runs calls one after the other on the thread that called `run`.
+
+    Attributes:
+        last_used: When the last call ended, on the monotonic clock, in seconds.
+    """
 
     def __init__(self) -> None:
-        # SimpleQueue.put may be called from a signal handler.
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[HostedCall | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stopped = False
         self._thread_id: int | None = None
-        self._running: RunningCall | None = None
-        self.idle_since = time.monotonic()
+        self._has_own_thread = False
+        self._running: HostedCall | None = None
+        self.last_used = time.monotonic()
 
     @property
-    def running(self) -> RunningCall | None:
+    def running(self) -> HostedCall | None:
         """The call in progress, if there is one."""
         return self._running
+
+    @property
+    def ready(self) -> bool:
+        """Whether a thread runs calls."""
+        return self._thread_id is not None
+
+    @property
+    def has_own_thread(self) -> bool:
+        """Whether `start` has made a thread that runs calls until `stop`."""
+        return self._has_own_thread
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is the host's own thread."""
+        return threading.get_ident() == self._thread_id
+
+    def start(self) -> None:
+        """Runs calls on a thread of its own, which does not keep the program from ending."""
+        threading.Thread(target=self.run, name="rlmesh-env", daemon=True).start()
+        self._has_own_thread = True
 
     def run(self) -> None:
         """Executes calls until `stop`; those that were handed in before it are still executed."""
         self._thread_id = threading.get_ident()
         try:
-            while (job := self._jobs.get()) is not None:
-                self._execute(job)
+            while (call := self._calls.get()) is not None:
+                call.since = time.monotonic()
+                self._running = call
+                call.execute()
+                self._running = None
+                self.last_used = time.monotonic()
+                call.finish()
         finally:
             self._thread_id = None
 
@@ -84,40 +133,36 @@ class Host:
         """Has the host thread execute `work`, and gives what it returns or raises.
 
         Raises:
+            HostStoppedError: If the host has been stopped, or has given up the call.
+        """
+        return self.post(work, name=name, sequence=sequence).wait()
+
+    def post(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> HostedCall:
+        """Has the host thread execute `work`, without waiting for it.
+
+        Raises:
             HostStoppedError: If the host has been stopped.
         """
-        job = _Job(work, name, sequence)
+        call = HostedCall(work, name, sequence)
         with self._lock:
             if self._stopped:
                 raise HostStoppedError
-            self._jobs.put(job)
-        job.done.acquire()
-        if job.error is not None:
-            raise job.error
-        return job.result
+            self._calls.put(call)
+        return call
 
     def stop(self) -> None:
         """Ends `run` after the calls that were handed in so far. May be called repeatedly."""
         with self._lock:
             if not self._stopped:
                 self._stopped = True
-                self._jobs.put(None)
+                self._calls.put(None)
 
     def stack(self) -> str:
         """Where in the code the host thread is, the innermost frame last; empty between calls."""
         thread_id = self._thread_id
         if thread_id is None or self._running is None:
             return ""
-        frame = sys._current_frames().get(thread_id)
-        return "".join(traceback.format_stack(frame)) if frame is not None else ""
-
-    def _execute(self, job: _Job) -> None:
-        self._running = RunningCall(job.name, job.sequence, time.monotonic())
-        try:
-            job.result = job.work()
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
-            job.error = error
-        finally:
-            self._running = None
-            self.idle_since = time.monotonic()
-            job.done.release()
+        # Documented, and the only way.
+        frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # as said
+        frame = frames.get(thread_id)
+        return stack_text(frame) if frame is not None else ""

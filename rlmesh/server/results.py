@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
+
+from rlmesh.values.guards import is_mapping, is_row
 
 _RESET = "reset() must return (observation, info)"
 _STEP = "step() must return (observation, reward, terminated, truncated, info)"
@@ -30,35 +33,45 @@ def split_reset(returned: Any, *, tuple_space: bool) -> tuple[Any, Mapping[str, 
         BadResultError: If it is a tuple, an observation is none, and it is no pair with a dict in
             second place.
     """
-    if isinstance(returned, tuple):
-        if len(returned) == 2 and isinstance(returned[1], Mapping):
-            return returned
+    if _is_tuple(returned):
+        # An observation of a tuple space may itself be two things with a dict in second place.
+        if len(returned) == 2 and (not tuple_space or is_row(returned[0])):
+            observation, info = returned
+            if is_mapping(info):
+                return observation, info
         if not tuple_space:
             raise BadResultError(f"{_RESET}, got {_outline(returned)}")
     return returned, {}
 
 
-def split_step(returned: Any) -> tuple[Any, Any, Any, Any, Mapping[str, Any]]:
+def split_step(
+    returned: Any, lanes: int | None = None
+) -> tuple[Any, Any, Any, Any, Mapping[str, Any]]:
     """Observation, reward, terminated, truncated and info of a step.
 
     Args:
         returned: What `step` returned: Gymnasium's five, or the four of Gym before 0.26, whose
             `done` is truncated where the info says `TimeLimit.truncated`, else terminated.
+        lanes: The number of lanes of a vector environment; None for a single one.
 
     Raises:
         BadResultError: If it is no such tuple with a dict in the last place.
     """
-    if not isinstance(returned, tuple) or len(returned) not in (4, 5):
+    if not _is_tuple(returned) or len(returned) not in (4, 5):
         raise BadResultError(f"{_STEP}, got {_outline(returned)}")
     info = returned[-1]
-    if not isinstance(info, Mapping):
+    if not is_mapping(info):
         raise BadResultError(f"{_STEP} with a dict as info, got {type(info).__name__} as info")
     if len(returned) == 5:
-        return returned
+        observation, reward, terminated, truncated, _ = returned
+        return observation, reward, terminated, truncated, info
     observation, reward, done, _ = returned
-    done = flag_of(done, "done")
-    truncated = done and bool(info.get(_LEGACY_TRUNCATED, False))
-    return observation, reward, done and not truncated, truncated, info
+    cut = info.get(_LEGACY_TRUNCATED, False)
+    if lanes is None:
+        done, cut = flag_of(done, "done"), bool(cut)
+        return observation, reward, done and not cut, done and cut, info
+    done, cut = flags_of(done, lanes, "dones"), np.broadcast_to(np.asarray(cut, np.bool_), lanes)
+    return observation, reward, done & ~cut, done & cut, info
 
 
 def reward_of(value: Any) -> float:
@@ -69,11 +82,10 @@ def reward_of(value: Any) -> float:
     """
     if type(value) is float:
         return value
-    if not isinstance(value, (str, bytes)) and np.ndim(value) == 0:
-        try:
+    # A ragged list has no number of axes, and what has none may still be no number.
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        if not isinstance(value, (str, bytes)) and np.ndim(value) == 0:
             return float(value)
-        except (TypeError, ValueError, OverflowError):
-            pass
     raise BadResultError(f"the reward must be a real number, got {_show(value)}")
 
 
@@ -127,8 +139,12 @@ def _array(values: Any, num_envs: int, name: str) -> npt.NDArray[Any]:
     return array
 
 
+def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
+
+
 def _outline(returned: Any) -> str:
-    if isinstance(returned, tuple):
+    if _is_tuple(returned):
         names = ", ".join(type(part).__name__ for part in returned)
         return f"a tuple of {len(returned)}: ({names})"
     return type(returned).__name__

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rlmesh.contract import AutoresetMode, EnvContract, value_space
+from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.server.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.calling import UnsupportedArgumentError, compile_reset
+from rlmesh.server.failures import CallFailedError, env_raised, failed
 from rlmesh.server.results import (
     BadResultError,
     flag_of,
@@ -27,14 +27,6 @@ from rlmesh.values.packing import PackingError, pack, pack_info, unpack
 from rlmesh_api.v1 import session_pb2
 
 
-class CallFailedError(Exception):
-    """A call that is answered with a failure."""
-
-    def __init__(self, failure: session_pb2.Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
 class ServedEnv:
     """An environment and the functions compiled from its contract. All calls from one thread.
 
@@ -50,17 +42,20 @@ class ServedEnv:
     ) -> None:
         self._own_env = env
         self._contract = contract
-        self._num_envs = contract.num_envs
-        self._vector = contract.vector
         self._policy = policy
         self._attributes = Attributes(env, exposed, vector=contract.vector)
-        space, lanes = value_space(contract, "observation_space")
+        lanes = self._lanes = contract.num_envs if contract.vector else None
+        space = contract.observation_space
         self._tuple_space = space.kind == "tuple"
         self._observation_layout = compile_layout(space, lanes)
-        self._check_observation = compile_check(space, lanes, self._observation_layout)
-        space, lanes = value_space(contract, "action_space")
+        self._check_observation = compile_check(
+            space, lanes, self._observation_layout, contract.batched_observation_space
+        )
+        space = contract.action_space
         self._action_layout = compile_layout(space, lanes)
-        self._check_action = compile_check(space, lanes, self._action_layout)
+        self._check_action = compile_check(
+            space, lanes, self._action_layout, contract.batched_action_space
+        )
         self.begin_session(None)
 
     def begin_session(self, mode: AutoresetMode | None) -> None:
@@ -91,9 +86,9 @@ class ServedEnv:
         try:
             observation, info = split_reset(returned, tuple_space=self._tuple_space)
             slab, deviations = self._encode(observation)
-        except (Misfit, BadResultError) as error:
-            raise _bad_result(error) from error
-        return session_pb2.ResetResult(observation=slab, info=self._pack(info, deviations))
+            return session_pb2.ResetResult(observation=slab, info=self._pack(info, deviations))
+        except BaseException as error:
+            raise _unreadable("reset", error) from error
 
     def step(self, call: session_pb2.StepCall) -> session_pb2.StepResult:
         """Steps the environment.
@@ -107,25 +102,25 @@ class ServedEnv:
         terminations: Iterable[bool]
         truncations: Iterable[bool]
         try:
-            observation, reward, terminated, truncated, info = split_step(returned)
+            observation, reward, terminated, truncated, info = split_step(returned, self._lanes)
             slab, more = self._encode(observation)
-            if self._vector:
-                rewards = rewards_of(reward, self._num_envs).tolist()
-                terminations = flags_of(terminated, self._num_envs, "terminations").tolist()
-                truncations = flags_of(truncated, self._num_envs, "truncations").tolist()
+            if self._lanes is not None:
+                rewards = rewards_of(reward, self._lanes).tolist()
+                terminations = flags_of(terminated, self._lanes, "terminations").tolist()
+                truncations = flags_of(truncated, self._lanes, "truncations").tolist()
             else:
                 rewards = (reward_of(reward),)
                 terminations = (flag_of(terminated, "terminated"),)
                 truncations = (flag_of(truncated, "truncated"),)
-        except (Misfit, BadResultError) as error:
-            raise _bad_result(error) from error
-        return session_pb2.StepResult(
-            observation=slab,
-            rewards=rewards,
-            terminations=terminations,
-            truncations=truncations,
-            info=self._pack(info, deviations + more),
-        )
+            return session_pb2.StepResult(
+                observation=slab,
+                rewards=rewards,
+                terminations=terminations,
+                truncations=truncations,
+                info=self._pack(info, deviations + more),
+            )
+        except BaseException as error:
+            raise _unreadable("step", error) from error
 
     def render(self) -> session_pb2.RenderResult:
         """Renders the environment.
@@ -133,7 +128,11 @@ class ServedEnv:
         Raises:
             CallFailedError: If the environment has no `render` or raises.
         """
-        return session_pb2.RenderResult(frame=pack(_guard("render", lambda: self._env.render())))
+        frame = _guard("render", lambda: self._env.render())  # noqa: PLW0108 - there may be no render
+        try:
+            return session_pb2.RenderResult(frame=pack(frame))
+        except BaseException as error:
+            raise _unreadable("render", error) from error
 
     def attribute(self, call: session_pb2.AttributeCall) -> session_pb2.AttributeResult:
         """Reads, sets or calls an attribute.
@@ -142,10 +141,10 @@ class ServedEnv:
             CallFailedError: If the name is not exposed, or the environment raises.
         """
         argument = _argument(call.argument, "argument")
-        value = _guard(
+        result: session_pb2.AttributeResult = _guard(
             call.name, lambda: self._attributes.answer(call.verb, call.name, argument)
         )
-        return session_pb2.AttributeResult(value=pack(value))
+        return result
 
     def close(self) -> None:
         """Closes the environment; what its `close` raises passes through."""
@@ -153,7 +152,7 @@ class ServedEnv:
 
     def _decode_action(self, call: session_pb2.StepCall) -> tuple[Any, list[Deviation]]:
         noticed = [
-            Deviation(d.kind, d.path, d.lane if d.HasField("lane") else None, d.detail)
+            Deviation("overflow", d.path, d.lane if d.HasField("lane") else None, d.detail)
             for d in call.deviations
         ]
         if noticed and self._policy is Policy.STRICT:
@@ -183,11 +182,6 @@ class ServedEnv:
         return pack_info(info)[0]
 
 
-def failed(code: session_pb2.ErrorCode, message: str) -> CallFailedError:
-    """A failure with a message and nothing else."""
-    return CallFailedError(session_pb2.Failure(code=code, message=message))
-
-
 def _guard(name: str, call: Callable[[], Any]) -> Any:
     """Calls the environment; whatever it raises becomes a failure with its traceback."""
     try:
@@ -195,30 +189,22 @@ def _guard(name: str, call: Callable[[], Any]) -> Any:
     except (UnsupportedArgumentError, HiddenAttributeError) as error:
         raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
     except BaseException as error:
-        raise _env_failure(name, error) from error
+        raise env_raised(f"the environment's {name}()", error) from error
 
 
-def _env_failure(name: str, error: BaseException) -> CallFailedError:
-    kind = type(error)
-    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    qualified = f"{module}{kind.__qualname__}"
-    trace_from = error.__traceback__
-    while trace_from and trace_from.tb_next and trace_from.tb_frame.f_code.co_filename == __file__:
-        trace_from = trace_from.tb_next
-    try:
-        message = str(error)
-        trace = "".join(traceback.format_exception(kind, error, trace_from))
-    except Exception:  # noqa: BLE001 - an error that cannot be printed is still told
-        message = trace = f"<a {qualified} whose text cannot be had>"
-    return CallFailedError(
-        session_pb2.Failure(
-            code=session_pb2.ERROR_CODE_ENVIRONMENT,
-            message=f"the environment's {name}() raised {qualified}: {message}",
-            exception_type=qualified,
-            exception_message=message,
-            traceback=trace,
+def _unreadable(name: str, error: BaseException) -> CallFailedError:
+    """What went wrong while that was read which the environment returned.
+
+    Reading may run code of the environment's own, `__array__` or `__float__`, hence raise anything.
+    """
+    if isinstance(error, (Misfit, BadResultError)):
+        return failed(
+            session_pb2.ERROR_CODE_INVALID_OBSERVATION,
+            f"the environment's {name}() returned what its contract excludes: {error}. The next "
+            f"call should be a reset",
+            error,
         )
-    )
+    return env_raised(f"reading what the environment's {name}() returned", error)
 
 
 def _argument(packed: bytes, name: str) -> Any:
@@ -227,21 +213,11 @@ def _argument(packed: bytes, name: str) -> Any:
     try:
         return unpack(packed)
     except PackingError as error:
-        raise failed(
-            session_pb2.ERROR_CODE_PROTOCOL, f"the {name} is damaged: {error}"
-        ) from error
+        raise failed(session_pb2.ERROR_CODE_PROTOCOL, f"the {name} is damaged: {error}") from error
 
 
 def _bad_action(reason: str) -> CallFailedError:
     return failed(
         session_pb2.ERROR_CODE_INVALID_ACTION,
         f"the action was refused: {reason}. The environment was not called",
-    )
-
-
-def _bad_result(error: Exception) -> CallFailedError:
-    return failed(
-        session_pb2.ERROR_CODE_INVALID_OBSERVATION,
-        f"the environment returned what its contract excludes: {error}. The next call should be "
-        f"a reset",
     )

@@ -8,8 +8,8 @@ import grpc
 
 from rlmesh.contract import EnvContract
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
+from rlmesh.server.failures import CallFailedError
 from rlmesh.server.host import Host
-from rlmesh.server.served_env import CallFailedError
 from rlmesh.server.session import Desk
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
@@ -51,6 +51,8 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
     ) -> env_service_pb2.GetStatusResponse:
         """Tells what the server is doing."""
         status = env_service_pb2.GetStatusResponse(state=env_service_pb2.SERVER_STATE_READY)
+        if not self._host.ready:
+            status.state = env_service_pb2.SERVER_STATE_STARTING
         running = self._host.running
         if running is not None:
             status.state = env_service_pb2.SERVER_STATE_BUSY
@@ -71,8 +73,7 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
         context: grpc.ServicerContext,
     ) -> Iterator[session_pb2.SessionResponse]:
         """Serves one client from `open` to `close` or to the end of its stream."""
-        # Where the stream breaks, grpc's own error must pass through: a handler that returns instead
-        # would send a second status, which grpc waits for in vain when the server stops.
+        # Where the stream breaks, the iterator raises grpc's own error, as grpc expects.
         first = next(request_iterator, None)
         if first is None:
             return
@@ -98,7 +99,8 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
                     # The next client may come as soon as this one knows that it has closed.
                     self._desk.close(session)
                 yield answer
-                if _ends(answer) or self._desk.draining:
+                # grpc comes back here when the answer has left; a drain must not overtake it.
+                if not self._desk.answered(session) or _ends(answer):
                     return
         finally:
             self._desk.close(session)

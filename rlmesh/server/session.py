@@ -12,11 +12,18 @@ import grpc
 
 from rlmesh.contract import AutoresetMode
 from rlmesh.lanes.peer import PROTOCOL_GENERATION
+from rlmesh.server.failures import CallFailedError, env_raised, failed
 from rlmesh.server.host import Host, HostStoppedError
-from rlmesh.server.served_env import CallFailedError, ServedEnv, failed
+from rlmesh.server.served_env import ServedEnv
 from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
+
+_CLIENTS_FAULT = (
+    session_pb2.ERROR_CODE_PROTOCOL,
+    session_pb2.ERROR_CODE_INVALID_ARGUMENT,
+    session_pb2.ERROR_CODE_INVALID_ACTION,
+)
 
 
 @dataclass(slots=True)
@@ -28,7 +35,7 @@ class Session:
         context: Its stream.
         id: The session's name in logs and status pages.
         since: When it began, on the monotonic clock, in seconds.
-        in_call: Whether a call of it is being executed.
+        in_call: Whether a call of it is being executed, or its answer is on its way.
     """
 
     peer: session_pb2.Peer
@@ -76,6 +83,7 @@ class Desk:
                 f"the client speaks protocol generation {call.protocol_generation}, this server "
                 f"1 to {PROTOCOL_GENERATION}; upgrade the older of the two",
             )
+        mode = _mode(call)
         with self._lock:
             if self._draining:
                 raise _draining()
@@ -87,13 +95,21 @@ class Desk:
                         holder=self._session.holder(),
                     )
                 )
-            self._env.begin_session(_mode(call))
             session = self._session = Session(call.peer, context)
+        try:
+            self._host.call(lambda: self._env.begin_session(mode), name="open")
+        except BaseException as error:
+            self.close(session)
+            if isinstance(error, CallFailedError):
+                raise
+            if isinstance(error, HostStoppedError):
+                raise _draining() from error
+            raise env_raised("beginning a session with the environment", error) from error
         _log.info("session %s of %s begins", session.id, call.peer.name)
         return session
 
     def close(self, session: Session) -> None:
-        """Takes the environment back."""
+        """Takes the environment back. May be called repeatedly."""
         with self._lock:
             if self._session is not session:
                 return
@@ -110,20 +126,25 @@ class Desk:
                 response.failure.CopyFrom(_draining().failure)
                 return response
             session.in_call = True
+        name = request.WhichOneof("call") or "no call"
         try:
-            self._execute(request, response)
-        except CallFailedError as error:
-            _log_failure(session, request, error.failure)
-            response.failure.CopyFrom(error.failure)
+            self._host.call(
+                lambda: self._perform(session, name, request, response),
+                name=request.attribute.name if name == "attribute" else name,
+                sequence=request.sequence,
+            )
         except HostStoppedError:
-            response.failure.CopyFrom(_draining().failure)
-        except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
-            _log.exception("session %s, call %d: a defect of RLMesh", session.id, request.sequence)
-            response.failure.code = session_pb2.ERROR_CODE_INTERNAL
-            response.failure.message = f"{type(error).__name__}: {error}; see the server's log"
-        finally:
-            session.in_call = False
+            # Not the response that the host was given, on which it may still be at work.
+            return session_pb2.SessionResponse(
+                sequence=request.sequence, failure=_given_up(name).failure
+            )
         return response
+
+    def answered(self, session: Session) -> bool:
+        """Notes that an answer has left; whether there may be further calls."""
+        with self._lock:
+            session.in_call = False
+            return not self._draining
 
     def drain(self) -> None:
         """Takes no more calls, and ends the stream of a session that is not in one."""
@@ -134,22 +155,44 @@ class Desk:
         if session is not None and idle:
             session.context.cancel()
 
-    def _execute(
-        self, request: session_pb2.SessionRequest, response: session_pb2.SessionResponse
+    def _perform(
+        self,
+        session: Session,
+        name: str,
+        request: session_pb2.SessionRequest,
+        response: session_pb2.SessionResponse,
     ) -> None:
-        name = request.WhichOneof("call")
-        env, call, sequence = self._env, self._host.call, request.sequence
+        """Executes a call on the environment's thread; no exception leaves that thread."""
+        try:
+            self._execute(name, request, response)
+        except CallFailedError as error:
+            failure = error.failure
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
+            failure = failed(
+                session_pb2.ERROR_CODE_INTERNAL,
+                f"{type(error).__name__} in RLMesh itself: {error}; please report it",
+                error,
+            ).failure
+        else:
+            return
+        _log_failure(session, request.sequence, name, failure)
+        response.failure.CopyFrom(failure)
+
+    def _execute(
+        self,
+        name: str,
+        request: session_pb2.SessionRequest,
+        response: session_pb2.SessionResponse,
+    ) -> None:
+        env = self._env
         if name == "step":
-            result = call(lambda: env.step(request.step), name=name, sequence=sequence)
-            response.step.CopyFrom(result)
+            response.step.CopyFrom(env.step(request.step))
         elif name == "reset":
-            result = call(lambda: env.reset(request.reset), name=name, sequence=sequence)
-            response.reset.CopyFrom(result)
+            response.reset.CopyFrom(env.reset(request.reset))
         elif name == "render":
-            response.render.CopyFrom(call(env.render, name=name, sequence=sequence))
+            response.render.CopyFrom(env.render())
         elif name == "attribute":
-            result = call(lambda: env.attribute(request.attribute), name=name, sequence=sequence)
-            response.attribute.CopyFrom(result)
+            response.attribute.CopyFrom(env.attribute(request.attribute))
         elif name == "close":
             response.close.SetInParent()
         else:
@@ -169,14 +212,14 @@ def _mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
         raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
 
 
-def _log_failure(
-    session: Session, request: session_pb2.SessionRequest, failure: session_pb2.Failure
-) -> None:
-    _log.warning(
+def _log_failure(session: Session, sequence: int, name: str, failure: session_pb2.Failure) -> None:
+    # What the client did wrong is his to mend; what the environment did is its author's.
+    _log.log(
+        logging.WARNING if failure.code in _CLIENTS_FAULT else logging.ERROR,
         "session %s, call %d (%s): %s%s",
         session.id,
-        request.sequence,
-        request.WhichOneof("call"),
+        sequence,
+        name,
         failure.message,
         f"\n{failure.traceback}" if failure.traceback else "",
     )
@@ -186,4 +229,12 @@ def _draining() -> CallFailedError:
     return failed(
         session_pb2.ERROR_CODE_DRAINING,
         "the server is shutting down and takes no more calls; connect anew once it serves again",
+    )
+
+
+def _given_up(name: str) -> CallFailedError:
+    return failed(
+        session_pb2.ERROR_CODE_DRAINING,
+        f"the server is shutting down, and the environment's {name}() did not return in the time "
+        f"that it was given; connect anew once it serves again",
     )

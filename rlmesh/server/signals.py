@@ -1,111 +1,155 @@
-"""SIGINT and SIGTERM, heard at once whatever the main thread is doing."""
+"""SIGINT and SIGTERM while a server has the main thread."""
 
 from __future__ import annotations
 
-import contextlib
+import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator
-from types import FrameType
-from typing import Any
-
-__all__ = ["REPEAT_SECONDS", "end_by_signals", "signals_heard"]
-
-# Whoever ends a process may ask it and its group, so that it hears the same wish twice.
-REPEAT_SECONDS = 1.0
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Whoever ends a process may ask it and its group, so that it hears one wish twice.
+_ONE_WISH_SECONDS = 1.0
 
 
-@contextlib.contextmanager
-def end_by_signals(end: Callable[[], None]) -> Generator[None]:
-    """Has SIGINT and SIGTERM call `end`, on a thread of its own; does nothing off the main thread.
-
-    A signal that comes a while after the first does what it would have done without this: what
-    ends may hang.
-
-    Args:
-        end: What to call, perhaps more than once.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def begin(number: int) -> None:
-        if number in before:
-            # `end` may wait, for the very thread that the signal interrupts too.
-            threading.Thread(target=end, name="rlmesh-end").start()
-
-    arrived: list[float] = []
-
-    def step_back(number: int, frame: FrameType | None) -> None:
-        arrived.append(time.monotonic())
-        if arrived[-1] - arrived[0] > REPEAT_SECONDS:
-            _restore(before)
-            os.kill(os.getpid(), number)
-
-    before = {number: signal.signal(number, step_back) for number in _SIGNALS}
-    try:
-        with signals_heard(begin):
-            yield
-    finally:
-        _restore(before)
+class CallInterruptedError(BaseException):
+    """Raised inside of an environment's call for whose end a shutdown has waited long enough."""
 
 
-@contextlib.contextmanager
-def signals_heard(hear: Callable[[int], None]) -> Generator[None]:
-    """Calls `hear` on another thread for every signal that has a Python handler, as it arrives.
+class EndSignals:
+    """Has SIGINT and SIGTERM end a server while the main thread is in the `with` block.
 
-    Python runs a handler on the main thread, when that is back in the interpreter. It may be in a
-    long call of C code, or about to wait for a lock: a signal that arrives after the interpreter
-    has looked for signals, and before the wait begins, does not interrupt the wait. The wakeup
-    descriptor is written by the signal itself. To be used on the main thread.
+    The first asks the server to end. A second one, a second later or more, ends the process at
+    once: what the server waits for may hang. On any other thread this does nothing, as only the
+    main thread of a program gets signals. Afterwards, and in a forked process at once, the handlers
+    are again what they were.
+
+    A thread of its own hears the signals. Python runs handlers on the main thread between two
+    steps of it: never while it is stuck in native code, and not before it wakes up where a signal
+    has come just before it went to sleep. What Python's C handler writes arrives at once.
 
     Args:
-        hear: Called with the signal's number; returns soon.
+        end: Asks the server to end, and returns.
     """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    _hearing.append(writer)
 
-    def listen() -> None:
-        while numbers := os.read(reader, 64):
-            for number in numbers:
-                hear(number)
-            if before != -1:
-                # Whoever listened before us still listens; a full pipe has told him enough.
-                with contextlib.suppress(BlockingIOError):
-                    os.write(before, numbers)
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+        self._before: dict[signal.Signals, Any] = {}
+        self._pipe: tuple[int, int] | None = None
+        self._wakeup_before = -1
+        self._thread: threading.Thread | None = None
+        self._own_signals = 0
+        self._interruptible: Callable[[], bool] | None = None
 
-    listener = threading.Thread(target=listen, name="rlmesh-signals", daemon=True)
-    listener.start()
-    try:
-        yield
-    finally:
-        _hearing.remove(writer)
-        signal.set_wakeup_fd(before)
-        os.close(writer)
-        listener.join()
-        os.close(reader)
+    def __enter__(self) -> Self:
+        """Takes the signals."""
+        if threading.current_thread() is threading.main_thread():
+            _holders.append(self)
+            try:
+                self._take()
+            except BaseException:
+                self._give_back()
+                raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Gives the signals back."""
+        self._give_back()
+
+    def interrupt(self, still: Callable[[], bool]) -> bool:
+        """Raises `CallInterruptedError` on the main thread, as soon as that is back in Python.
+
+        Args:
+            still: Whether the main thread is still in the call; asked on the main thread.
+
+        Returns:
+            Whether there is a way: this object has the signals, and the environment has not taken
+            them meanwhile.
+        """
+        main = threading.main_thread().ident
+        if main is None or signal.getsignal(signal.SIGTERM) != self._handle:
+            return False
+        self._interruptible = still
+        self._own_signals += 1
+        # A real signal, because it wakes the main thread from what it waits for in the system.
+        signal.pthread_kill(main, signal.SIGTERM)
+        return True
+
+    def leave_to_parent(self) -> None:
+        """Gives the signals back in a forked process, which has the pipe and not the thread."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+        if self._pipe is not None:
+            signal.set_wakeup_fd(self._wakeup_before)
+            for end in self._pipe:
+                os.close(end)
+            self._pipe = None
+
+    def _take(self) -> None:
+        reader, writer = self._pipe = os.pipe()
+        os.set_blocking(writer, False)
+        self._wakeup_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        thread = threading.Thread(
+            target=self._hear, args=(reader,), name="rlmesh-signals", daemon=True
+        )
+        thread.start()
+        self._thread = thread
+        for number in _SIGNALS:
+            before = signal.signal(number, self._handle)
+            # None stands for a handler that is not Python's, which cannot be put back.
+            self._before[number] = signal.SIG_DFL if before is None else before
+
+    def _give_back(self) -> None:
+        if self in _holders:
+            _holders.remove(self)
+            if self._pipe is not None and self._thread is not None:
+                # No signal has this number. Closing would not end the thread: a forked process may
+                # hold the pipe too.
+                os.write(self._pipe[1], b"\0")
+                self._thread.join()
+            self.leave_to_parent()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Runs on the main thread, when that is back in the interpreter."""
+        still, self._interruptible = self._interruptible, None
+        if still is not None and still():
+            raise CallInterruptedError
+
+    def _hear(self, reader: int) -> None:
+        """Runs on a thread beside it, at once."""
+        first: float | None = None
+        # One byte for each signal, its number.
+        while (number := os.read(reader, 1)[0]) != 0:
+            if number not in _SIGNALS:
+                continue
+            if self._own_signals:
+                self._own_signals -= 1
+            elif first is None:
+                first = time.monotonic()
+                self._end()
+            elif time.monotonic() - first >= _ONE_WISH_SECONDS:
+                for worker in multiprocessing.active_children():
+                    worker.terminate()
+                os._exit(128 + number)
 
 
-_hearing: list[int] = []
+_holders: list[EndSignals] = []
 
 
-def _be_a_child() -> None:
-    """A forked process shares the pipes, and must not tell its parent of its own signals."""
-    if _hearing:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _in_forked_process() -> None:
+    """Has workers that an environment forks die of a signal, unheard by their server."""
+    while _holders:
+        _holders.pop().leave_to_parent()
 
 
-os.register_at_fork(after_in_child=_be_a_child)
-
-
-def _restore(handlers: dict[signal.Signals, Any]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+os.register_at_fork(after_in_child=_in_forked_process)

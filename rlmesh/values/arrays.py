@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -135,23 +135,18 @@ def compile_read(leaf: Leaf) -> Read:
     if leaf.dtype.kind == "b":
         return _compile_read_bools(leaf, copy=True)
     dtype, shape, offset = leaf.dtype, leaf.shape, leaf.offset
-    native = dtype.newbyteorder("=")
+    if not dtype.isnative:
+        return _compile_read_swapped(leaf)
+    if leaf.nbytes > SMALL:
+        return lambda buffer, base, _tail, /: ndarray(shape, dtype, buffer, base + offset).copy()
     fill, take = compile_copy(leaf.nbytes)
 
-    def read_small(buffer: Readable, base: int, _tail: object, /) -> npt.NDArray[Any]:
+    def read(buffer: Readable, base: int, _tail: object, /) -> npt.NDArray[Any]:
         array = empty(shape, dtype)
         fill(array, 0, take(buffer, base + offset)[0])
         return array
 
-    def read_large(buffer: Readable, base: int, _tail: object, /) -> npt.NDArray[Any]:
-        return ndarray(shape, dtype, buffer, base + offset).copy()
-
-    def read_swapped(buffer: Readable, base: int, _tail: object, /) -> npt.NDArray[Any]:
-        return ndarray(shape, dtype, buffer, base + offset).astype(native)
-
-    if not dtype.isnative:
-        return read_swapped
-    return read_small if leaf.nbytes <= SMALL else read_large
+    return read
 
 
 def compile_copy(nbytes: int) -> tuple[Fill, Take]:
@@ -160,17 +155,22 @@ def compile_copy(nbytes: int) -> tuple[Fill, Take]:
     Returns:
         What copies bytes into an array, at 0, and what takes them from a buffer.
     """
-    whole = struct.Struct(f"{min(nbytes, SMALL)}s")
+    whole = struct.Struct(f"{nbytes}s")
     return whole.pack_into, whole.unpack_from
 
 
 def compile_view(leaf: Leaf) -> Read:
-    """Compiles what reads a leaf's value without a copy: as a read-only view of the buffer."""
+    """Compiles what reads a leaf's value as a read-only view of the buffer.
+
+    A value that the machine cannot read as it stands is copied all the same.
+    """
     if is_scalar(leaf):
         return _compile_read_scalar(leaf)
     if leaf.dtype.kind == "b":
         return _compile_read_bools(leaf, copy=False)
     dtype, shape, offset = leaf.dtype, leaf.shape, leaf.offset
+    if not dtype.isnative:
+        return _compile_read_swapped(leaf)
 
     def view(buffer: Readable, base: int, _tail: object, /) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = ndarray(shape, dtype, buffer, base + offset)
@@ -182,9 +182,7 @@ def compile_view(leaf: Leaf) -> Read:
 
 def known_scalars(leaf: Leaf) -> dict[tuple[int], Any]:
     """Scalars of a Discrete, by what `struct` unpacks: finding one costs a third of making one."""
-    space, limits = leaf.space, np.iinfo(leaf.dtype)
-    if not isinstance(space, DiscreteSpace):
-        return {}
+    space, limits = cast("DiscreteSpace", leaf.space), np.iinfo(leaf.dtype)
     scalar, start = leaf.dtype.type, max(int(space.start), int(limits.min))
     stop = min(start + min(space.n, _MOST_SCALARS), int(limits.max) + 1)
     return {(value,): scalar(value) for value in range(start, stop)}
@@ -218,6 +216,14 @@ def _compile_read_scalar(leaf: Leaf) -> Read:
             return scalar(item[0])
 
     return read_scalar
+
+
+def _compile_read_swapped(leaf: Leaf) -> Read:
+    dtype, shape, offset = leaf.dtype, leaf.shape, leaf.offset
+    native = dtype.newbyteorder("=")
+    return lambda buffer, base, _tail, /: ndarray(shape, dtype, buffer, base + offset).astype(
+        native
+    )
 
 
 def _compile_read_bools(leaf: Leaf, *, copy: bool) -> Read:

@@ -72,7 +72,7 @@ class Coercion:
                 array = np.array(value, dtype=object)
         except Exception as error:
             self._blame_lane(value)
-            got = f"{typename(value)} that NumPy cannot read as an array: {error}"
+            got = f"{typename(value)} that NumPy cannot read as an array: {_said(error)}"
             raise self._misfit("type", got) from error
         strange = array.dtype.kind not in "biufcO"
         if strange or (array.shape == () and _number(array[()]) is None):
@@ -134,6 +134,8 @@ class Coercion:
         return rounded
 
     def _to_integer(self, array: _Array) -> _Array:
+        if np.can_cast(array.dtype, self._dtype):
+            return array.astype(self._dtype)
         low, high = _limits(self._dtype)
         rule = f"outside of {low} to {high}"
         if array.dtype.kind == "f":
@@ -191,6 +193,12 @@ def _outline(value: Any, array: _Array) -> str:
     if is_array(value):
         return f"an array of dtype {array.dtype}"
     return typename(value)
+
+
+def _said(error: Exception) -> str:
+    """What an exception says, without asking it: it may be of foreign code."""
+    first = error.args[0] if error.args else None
+    return first[:200] if type(first) is str else typename(error)
 
 
 def _number(item: Any) -> Any:

@@ -20,6 +20,7 @@ from rlmesh.values.kinds import BASES, LEAVES, SCALARS, TEXTS, kind_of
 from rlmesh.values.losses import Losses, PackingLimits, Path, Position, Reason
 from rlmesh.values.packed_arrays import (
     SCALAR_WRITERS,
+    SMALL,
     UnsupportedDtypeError,
     array_parts,
     pack_scalar,
@@ -39,8 +40,6 @@ _ELEMENT_BYTES: Final = 24
 # a tree comes to an end in seconds.
 _CONTAINER_BYTES: Final = 32
 _ELLIPSIS: Final = "..."
-# From here on a copy costs more than what saves it.
-_SEGMENT_BYTES: Final = 16 * 1024
 
 
 class TooLargeError(ValueError):
@@ -203,7 +202,7 @@ class Degrader:
             header, elements = array_parts(value)
         except UnsupportedDtypeError:
             return self._lose(value, path, "unsupported dtype")
-        if depth <= 2 and value.nbytes >= _SEGMENT_BYTES:
+        if depth <= 2 and value.nbytes >= SMALL:
             self.segmented = True
             return Segment(_ARRAY, len(header) + value.nbytes, header, elements)
         return extension(_ARRAY, b"".join((header, elements)))

@@ -14,12 +14,16 @@ from rlmesh.values.packed_dtypes import UnsupportedDtypeError, header_of, parsed
 
 __all__ = [
     "SCALAR_WRITERS",
+    "SMALL",
     "UnsupportedDtypeError",
     "array_parts",
     "pack_scalar",
     "read_array",
     "read_scalar",
 ]
+
+SMALL: Final = 16 * 1024
+"""The bytes of elements up to which a copy costs less than what saves it."""
 
 _LAST_CODE_POINT: Final = 0x10FFFF
 # The common scalars, which go faster past arrays, with their codes in `struct`.
@@ -55,9 +59,9 @@ def array_parts(array: npt.NDArray[Any]) -> tuple[bytes, bytes | memoryview]:
         array = array.astype(convert)
     if padding is not None:
         return header, _without_padding(array.tobytes(), padding)
-    if array.flags.c_contiguous and array.dtype.kind in "biufcSU":
-        return header, array.data
     # NumPy exports no buffer of times.
+    if array.nbytes >= SMALL and array.flags.c_contiguous and array.dtype.kind in "biufcSU":
+        return header, array.data
     return header, array.tobytes()
 
 
@@ -116,8 +120,8 @@ def _scalar_reader(header: bytes) -> _Read:
     """What reads the scalars of a header from their payloads."""
     dtype, shape, size = parsed(header)
     start = 2 + len(header)
-    if shape:
-        raise ValueError(f"a scalar has no axes, this one has {shape}")
+    if shape or (dtype.kind == "V" and not size):
+        raise ValueError(f"a scalar has no axes and some bytes, this one has {shape} of {dtype}")
     if dtype.str in _STRUCTS:
         unpack, kind = struct.Struct(f"<{start}x{_STRUCTS[dtype.str]}").unpack, dtype.type
         return lambda payload: kind(unpack(payload)[0])

@@ -34,7 +34,7 @@ _FIXED_SIZE: Final = frozenset(
     + ["<f2", "<f4", "<f8", "<c8", "<c16", "<m8", "<M8"]
 )
 _EXTENDED: Final = frozenset(["<f16", "<c32"])
-_FLEXIBLE: Final = re.compile(r"<[mM]8\[[0-9]*[a-zA-Z]+\]|<U[0-9]+|\|[SV][0-9]+")
+_FLEXIBLE: Final = re.compile(r"<[mM]8\[[0-9]{0,9}[a-zA-Z]+\]|(<U|\|[SV])[0-9]{1,8}")
 _DEEPEST: Final = 32
 _HAS_X87: Final = np.finfo(np.longdouble).nmant == 63 and np.dtype(np.longdouble).itemsize == 16
 _X87_BYTES: Final = 10
@@ -141,10 +141,11 @@ def _described(dtype: DType, depth: int = 0) -> Any:
 
 def _dtype(described: Any, depth: int = 0) -> DType:
     """The dtype that a header holds."""
+    dtype: DType
     kind = kind_of(described)
     if kind is dict and depth <= _DEEPEST:
         fields: list[Any] = described["fields"]
-        structured: DType = np.dtype(
+        dtype = np.dtype(
             {
                 "names": [field[0] for field in fields],
                 "formats": [(_dtype(field[1], depth + 1), lengths(field[2])) for field in fields],
@@ -152,10 +153,11 @@ def _dtype(described: Any, depth: int = 0) -> DType:
                 "itemsize": described["itemsize"],
             }
         )
-        return structured
+        return dtype
     if kind is not str or not _is_plain(described):
         raise ValueError(f"{described!r:.80} is no dtype that this machine takes from the wire")
-    return np.dtype(described)
+    dtype = np.dtype(described)
+    return dtype
 
 
 def _is_plain(text: str) -> bool:

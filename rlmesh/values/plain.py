@@ -62,7 +62,7 @@ def _reduced(value: Any, around: tuple[int, ...]) -> Any:
         items = [_plain(item, around) for item in value]
         return items if issubclass(kind, list) else tuple(items)
     for base, contents in BASES:
-        if issubclass(kind, base) and kind is not base:
+        if issubclass(kind, base):
             return _plain(contents(value), around)
     return _text(value)
 

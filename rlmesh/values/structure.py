@@ -128,7 +128,8 @@ def _compile_open_tuple(count: int, path: str) -> Flatten:
 
     def open_tuple(value: Any) -> Sequence[Any]:
         if type(value) is plain and len(value) == count:
-            return value
+            parts: tuple[Any, ...] = value
+            return parts
         if is_array(value) and value.ndim:
             value = list(value)
         if not is_row(value):

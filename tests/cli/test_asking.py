@@ -134,7 +134,7 @@ def test_the_address_may_come_from_the_environment(command: str, server: rlmesh.
         ([], "RLMESH_ADDRESS"),
         (["nonsense"], "'nonsense' is no address"),
         (["127.0.0.1:0"], "port 0"),
-        (["127.0.0.1:5", "--timeout=-1"], "must be finite and not negative"),
+        (["127.0.0.1:5", "--timeout=-1"], "is not between 0 and 1000000000 seconds"),
     ],
 )
 def test_wrong_usage_exits_2(command: str, arguments: list[str], message: str) -> None:
@@ -159,7 +159,7 @@ def test_wait_takes_a_server_that_is_bound_and_not_started_for_none() -> None:
     try:
         assert invoke("wait", server.address, "--timeout=0.1").exit_code == 1
         server.start()
-        assert invoke("wait", server.address, "--timeout=0").exit_code == 0
+        assert invoke("wait", server.address, "--timeout=20").exit_code == 0
     finally:
         server.shutdown()
     assert invoke("wait", server.address, "--timeout=0.1").exit_code == 1

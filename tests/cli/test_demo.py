@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from rlmesh._cli.main import main
-from support.processes import RLMESH, Ended, command, run
+from support.processes import RLMESH, Ended, command, run, start
 from support.sample_envs import newest
-from support.serving import START_SECONDS, start_python
+from support.serving import START_SECONDS
 
 
 def gone(pid: int) -> bool:
@@ -114,6 +114,13 @@ def test_a_server_that_cannot_load_is_one_line() -> None:
     assert ended.err.count("\n") == 1
 
 
+def test_verbose_shows_the_traceback_of_the_server_too() -> None:
+    ended = run("demo", "--env=support.cli_envs:Raising", "--verbose")
+    assert ended.code == 1
+    assert 'raise ValueError("the simulator\\nis not installed")' in ended.err
+    assert "making support.cli_envs:Raising failed" in ended.err.splitlines()[-1]
+
+
 def test_an_environment_that_raises_is_told_and_the_server_ended() -> None:
     ended = run("demo", "--env=support.cli_envs:Breaking", "--episodes=1")
     assert ended.code == 1
@@ -153,7 +160,7 @@ def on_a_terminal(*arguments: str) -> str:
     ours, theirs = os.openpty()
     with open(ours, "rb", buffering=0) as screen:
         with open(theirs, "wb", buffering=0) as terminal:
-            process = start_python([*RLMESH, *arguments], stdout=terminal, stderr=terminal)
+            process = start([*RLMESH, *arguments], output=terminal.fileno())
         shown = b""
         with process:
             # A terminal whose other end is closed gives an error where a pipe ends.

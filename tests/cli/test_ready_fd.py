@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from rlmesh._cli import serve_env
-from rlmesh.client.probing import wait_until_serving
+from rlmesh.address import parse_address
 from support.processes import RLMESH, SERVE_ENV, Command, command, pipe, run, served
+from support.readiness import wait_until_serving
 
 ENVS = {
     "sync": ["--env=CartPole-v1", "--num-envs=2", "--vectorization-mode=sync"],
@@ -34,8 +35,8 @@ def check(line: str, asked: str, server: Command) -> None:
     resolved = line.rstrip("\n")
     assert resolved == asked or (asked.endswith(":0") and resolved.startswith(asked[:-1]))
     assert not resolved.endswith(":0")
-    # However short the time, one question is asked: it serves, not only soon.
-    wait_until_serving(resolved, 0)
+    # One question is asked, and the answer must be SERVING.
+    wait_until_serving(parse_address(resolved).dial_target)
     assert server.process.poll() is None
 
 
@@ -109,7 +110,7 @@ def test_a_reader_that_is_gone_ends_the_server(tmp_path: Path) -> None:
 
 def test_serve_takes_the_descriptor_too() -> None:
     with served("serve", "CartPole-v1", program=RLMESH) as (_, address):
-        wait_until_serving(address, 0)
+        wait_until_serving(parse_address(address).dial_target)
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_the_console_script_finds_a_callable_of_the_working_directory(
     (tmp_path / "my_envs.py").write_text("from support.cli_envs import Counter as make\n")
     monkeypatch.chdir(tmp_path)
     with served("serve", "my_envs:make", program=CONSOLE_SCRIPT) as (_, address):
-        wait_until_serving(address, 0)
+        wait_until_serving(address, 20)
 
 
 def free_port() -> int:

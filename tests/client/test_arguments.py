@@ -98,7 +98,10 @@ def test_any_integer_from_0_is_a_seed(seed: Any) -> None:
 def test_seeds_reach_their_lanes(seeds: Any, expected: list[Any]) -> None:
     with remote_vector(echo_vector("discrete", 2)) as client:
         _, infos = client.reset(seed=seeds)
-    assert [None if mask is False else seed for seed, mask in zip(infos["seed"], infos["_seed"], strict=True)] == expected
+    assert [
+        None if mask is False else seed
+        for seed, mask in zip(infos["seed"], infos["_seed"], strict=True)
+    ] == expected
 
 
 @pytest.mark.parametrize("options", [[], "fast", 1, (("a", 1),), True])
@@ -136,7 +139,7 @@ WRONG_ACTIONS: dict[str, tuple[Callable[[], Any], Any, str]] = {
     "too large for a Discrete": (lambda: spaces.Discrete(3), 3, "3"),
     "too small for a Discrete": (lambda: spaces.Discrete(3, start=-1), -2, "-2"),
     "a half for a Discrete": (lambda: spaces.Discrete(3), 0.5, "0.5"),
-    "a text for a Discrete": (lambda: spaces.Discrete(3), "1", "1"),
+    "a text for a Discrete": (lambda: spaces.Discrete(3), "1", "str"),
     "None for a Discrete": (lambda: spaces.Discrete(3), None, "None"),
     "an array for a Discrete": (lambda: spaces.Discrete(3), np.array([1]), r"\(1,\)"),
     "three for two": (box, np.zeros(3, np.float32), r"\(3,\)"),

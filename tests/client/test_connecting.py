@@ -27,8 +27,9 @@ from rlmesh.errors import (
     RlmeshError,
     WrongEndpointKindError,
 )
-from support.sample_envs import ScriptedEnv, echo_vector
-from support.serving import serving
+from support.comparing import assert_same
+from support.sample_envs import EchoEnv, ScriptedEnv, echo_vector
+from support.serving import remote, serving
 
 CLIENTS = [rlmesh.RemoteEnv, rlmesh.RemoteVectorEnv]
 # How much later than its deadline a client may give up, on a busy machine.
@@ -219,6 +220,7 @@ def test_a_wrong_address_is_a_typed_error_at_once(
     ("value", "kind", "builtin"),
     [
         (-1, InvalidArgumentError, ValueError),
+        (1e10, InvalidArgumentError, ValueError),
         (float("inf"), InvalidArgumentError, ValueError),
         (float("nan"), InvalidArgumentError, ValueError),
         ("10", ArgumentTypeError, TypeError),
@@ -234,8 +236,8 @@ def test_a_wrong_timeout_is_a_typed_error_at_once(
     assert isinstance(caught.value, builtin)
 
 
-@pytest.mark.parametrize("seconds", [1e6, 1e12, 1e300])
-def test_any_finite_timeout_is_taken(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [60, 1e6, 1e9])
+def test_a_long_timeout_is_taken(seconds: float) -> None:
     with serving(ScriptedEnv()) as server:
         with contextlib.closing(
             rlmesh.RemoteEnv(
@@ -279,6 +281,23 @@ def test_a_vector_client_is_the_vector_environment_that_gymnasium_expects() -> N
             assert client.env_contract == server.env_contract
             assert client.closed is False
         assert client.closed is True
+
+
+def test_a_client_is_a_context_manager_that_closes() -> None:
+    with serving(ScriptedEnv()) as server:
+        with rlmesh.RemoteEnv(server.address) as client:
+            client.reset(seed=0)
+        rlmesh.RemoteEnv(server.address).close()
+
+
+def test_a_client_may_itself_be_served() -> None:
+    def values(env: Any) -> list[Any]:
+        env.action_space.seed(1)
+        return [env.reset(seed=1), *(env.step(env.action_space.sample()) for _ in range(20))]
+
+    expected = values(EchoEnv("nested"))
+    with remote(EchoEnv("nested")) as near, remote(near) as far:
+        assert_same(values(far), expected)
 
 
 def test_an_environment_that_is_not_registered_here_has_no_spec() -> None:

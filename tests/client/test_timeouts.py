@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Generator
@@ -112,6 +113,15 @@ def test_a_client_that_closes_in_the_middle_of_a_call_gives_way_once_it_is_over(
         assert env.names() == ["reset", "step"]
 
 
+def test_a_client_that_is_behind_and_closed_says_that_it_is_closed() -> None:
+    with stuck("step") as (_, _, _, client):
+        with pytest.raises(CallTimeoutError):
+            client.step(ACTION)
+        client.close()
+        with pytest.raises(StateError, match="is closed; make a new client"):
+            client.step(ACTION)
+
+
 def test_calls_that_are_in_time_are_not_disturbed_by_the_deadline() -> None:
     with serving(ScriptedEnv()) as server:
         with contextlib.closing(
@@ -120,6 +130,57 @@ def test_calls_that_are_in_time_are_not_disturbed_by_the_deadline() -> None:
             client.reset(seed=0)
             for _ in range(50):
                 client.step(ACTION)
+
+
+def test_after_an_interrupted_wait_a_step_is_refused_until_a_reset() -> None:
+    env, gate = ScriptedEnv(), Gate()
+    env.script["step"] = gate.wait
+
+    def interrupt() -> None:
+        assert gate.reached.wait(20)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with serving(env) as server, contextlib.closing(rlmesh.RemoteEnv(server.address)) as client:
+        client.reset(seed=0)
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                client.step(ACTION)
+        finally:
+            gate.open()
+            interrupting.join(20)
+        with pytest.raises(StateError, match=r"call reset\(\) first"):
+            client.step(ACTION)
+        client.reset(seed=0)
+        assert_same(client.step(ACTION)[0], ACTION)
+
+
+def test_a_close_from_another_thread_ends_the_wait_for_an_answer() -> None:
+    env, gate = ScriptedEnv(), Gate()
+    env.script["step"] = gate.wait
+    failures: list[RlmeshError] = []
+    with serving(env) as server:
+        client: rlmesh.RemoteEnv[Any, Any] = rlmesh.RemoteEnv(server.address)
+        client.reset(seed=0)
+
+        def step() -> None:
+            try:
+                client.step(ACTION)
+            except RlmeshError as error:
+                failures.append(error)
+
+        stepping = threading.Thread(target=step)
+        stepping.start()
+        try:
+            assert gate.reached.wait(20)
+            client.close()
+            stepping.join(20)
+            assert not stepping.is_alive()
+        finally:
+            gate.open()
+            stepping.join(20)
+    assert len(failures) == 1
 
 
 def test_two_threads_cannot_be_in_one_client_at_once() -> None:

@@ -17,6 +17,9 @@ from support.serving import remote, remote_vector
 
 ACTION = np.array([0.5, -0.25], np.float32)
 
+# Gymnasium's own remark about a lane of a Box of shape (), on either side.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:gymnasium")
+
 
 def arrays(value: Any) -> list[Any]:
     """Every array in a value."""
@@ -104,9 +107,9 @@ def test_loose_observations_arrive_as_declared() -> None:
     assert_same(
         observation,
         {
+            "pair": (np.array([1, 0], np.int8), np.int64(1)),
             "place": np.int64(5),
             "view": np.array([[1, 3], [2, 4]], np.float32),
-            "pair": (np.array([1, 0], np.int8), np.int64(1)),
         },
     )
 
@@ -177,9 +180,7 @@ def test_a_large_frame_arrives() -> None:
 
 
 def test_lanes_render_a_tuple_of_frames() -> None:
-    envs = gymnasium.make_vec(
-        "CartPole-v1", 2, vectorization_mode="sync", render_mode="rgb_array"
-    )
+    envs = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync", render_mode="rgb_array")
     twin = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync", render_mode="rgb_array")
     with remote_vector(envs) as client, contextlib.closing(twin):
         client.reset(seed=0)
@@ -193,3 +194,31 @@ def test_frames_of_a_registered_environment_are_the_same() -> None:
             client.reset(seed=0)
             twin.reset(seed=0)
             assert_same(client.render(), twin.render())
+
+
+@pytest.mark.parametrize(
+    ("space", "value"),
+    [
+        (spaces.Tuple(()), ()),
+        (spaces.Dict({}), {}),
+        (spaces.Tuple([spaces.Dict({}), spaces.Box(-1, 1, (0,), np.float32)]), None),
+    ],
+    ids=["tuple", "dict", "nested"],
+)
+def test_spaces_that_hold_nothing_are_carried(space: Any, value: Any) -> None:
+    class Hollow(ScriptedEnv):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_space = space
+            self.action_space = space
+
+        def step(self, action: Any) -> Any:
+            return action, 0.0, False, False, {"action": action}
+
+    expected = ({}, np.zeros(0, np.float32)) if value is None else value
+    env = Hollow()
+    env.script["reset"] = lambda: (expected, {})
+    with remote(env) as client:
+        assert_same(client.reset()[0], expected)
+        observation, _, _, _, info = client.step(expected)
+        assert_same((observation, info["action"]), (expected, expected))

@@ -47,6 +47,10 @@ def mapping() -> Envs:
     return echo_vector("dict", LANES)
 
 
+def halve(actions: Any) -> Any:
+    return actions * 0.5
+
+
 def flat() -> spaces.Box:
     return spaces.Box(-np.inf, np.inf, (4,), np.float64)
 
@@ -68,7 +72,7 @@ WRAPPERS: dict[str, tuple[Callable[[], Envs], Callable[[Any], Any]]] = {
     "ResizeObservation": (image, lambda envs: wrappers.ResizeObservation(envs, (9, 8))),
     "TransformAction": (
         pendulum,
-        lambda envs: wrappers.TransformAction(envs, lambda actions: actions * 0.5),
+        lambda envs: wrappers.TransformAction(envs, halve),
     ),
     "TransformObservation": (
         cartpole,

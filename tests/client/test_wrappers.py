@@ -15,7 +15,7 @@ from gymnasium import spaces, wrappers
 
 import rlmesh
 from support.comparing import Declared, assert_same
-from support.sample_envs import EchoEnv
+from support.sample_envs import EchoEnv, FrameEnv, ScriptedEnv
 from support.serving import remote, serving
 
 STEPS = 60
@@ -51,6 +51,16 @@ def pair() -> Env:
     return EchoEnv("tuple")
 
 
+# Wrappers that draw from `np_random` go around environments that do not: a local one shares its
+# generator with its wrappers, a remote one has its own, seeded alike.
+def still() -> Env:
+    return FrameEnv(np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3))
+
+
+def point() -> Env:
+    return ScriptedEnv()
+
+
 def numbers() -> spaces.Box:
     return spaces.Box(-np.inf, np.inf, (4,), np.float64)
 
@@ -62,7 +72,7 @@ WRAPPERS: dict[str, tuple[Callable[[], Env], Wrap]] = {
         lambda env: wrappers.AddRenderObservation(env, render_only=False),
     ),
     "AddWhiteNoise": (
-        cartpole,
+        still,
         lambda env: wrappers.AddWhiteNoise(env, 0.5, is_noise_grayscale=True),
     ),
     "Autoreset": (cartpole, wrappers.Autoreset),
@@ -84,17 +94,23 @@ WRAPPERS: dict[str, tuple[Callable[[], Env], Wrap]] = {
     "MaxAndSkipObservation": (cartpole, lambda env: wrappers.MaxAndSkipObservation(env, 3)),
     "NormalizeObservation": (cartpole, wrappers.NormalizeObservation),
     "NormalizeReward": (pendulum, wrappers.NormalizeReward),
-    "ObstructView": (cartpole, lambda env: wrappers.ObstructView(env, 50, 0.3, 20)),
+    "ObstructView": (still, lambda env: wrappers.ObstructView(env, 0.3, 4)),
     "OrderEnforcing": (cartpole, wrappers.OrderEnforcing),
     "PassiveEnvChecker": (cartpole, wrappers.PassiveEnvChecker),
     "RecordEpisodeStatistics": (cartpole, wrappers.RecordEpisodeStatistics),
     "RenderCollection": (cartpole, wrappers.RenderCollection),
     "RepeatAction": (cartpole, lambda env: wrappers.RepeatAction(env, 2)),
-    "RescaleAction": (pendulum, lambda env: wrappers.RescaleAction(env, -1.0, 1.0)),
-    "RescaleObservation": (image, lambda env: wrappers.RescaleObservation(env, 0, 1)),
+    "RescaleAction": (
+        pendulum,
+        lambda env: wrappers.RescaleAction(env, np.float32(-1), np.float32(1)),
+    ),
+    "RescaleObservation": (
+        image,
+        lambda env: wrappers.RescaleObservation(env, np.int64(0), np.int64(1)),
+    ),
     "ReshapeObservation": (cartpole, lambda env: wrappers.ReshapeObservation(env, (2, 2))),
     "ResizeObservation": (image, lambda env: wrappers.ResizeObservation(env, (9, 8))),
-    "StickyAction": (cartpole, lambda env: wrappers.StickyAction(env, 0.4)),
+    "StickyAction": (point, lambda env: wrappers.StickyAction(env, 0.4)),
     "TimeAwareObservation": (cartpole, wrappers.TimeAwareObservation),
     "TimeLimit": (lake, lambda env: wrappers.TimeLimit(env, 7)),
     "TransformAction": (
@@ -105,8 +121,14 @@ WRAPPERS: dict[str, tuple[Callable[[], Env], Wrap]] = {
         cartpole,
         lambda env: wrappers.TransformObservation(env, lambda seen: seen * 2.0, numbers()),
     ),
-    "TransformReward": (pendulum, lambda env: wrappers.TransformReward(env, lambda r: r + 1.0)),
+    "TransformReward": (
+        pendulum,
+        lambda env: wrappers.TransformReward(env, lambda r: float(r) + 1.0),
+    ),
 }
+
+# Those whose pictures are compared too.
+RENDERING = {"AddRenderObservation", "AddWhiteNoise", "ObstructView", "RenderCollection"}
 
 # They need what is not numpy, or a game, or a screen.
 OTHERS = {
@@ -148,7 +170,7 @@ def test_a_wrapper_gives_what_it_gives_locally(name: str) -> None:
     if name == "ResizeObservation":
         pytest.importorskip("cv2", reason="ResizeObservation needs OpenCV")
     make, wrap = WRAPPERS[name]
-    renders = make().render_mode is not None
+    renders = name in RENDERING
     with contextlib.closing(wrap(Declared(make()))) as local:
         expected = record(local, renders=renders)
     with remote(make()) as client:
@@ -172,7 +194,7 @@ def test_wrappers_stack() -> None:
 
 def test_the_spec_of_a_wrapped_client_names_environment_and_wrappers() -> None:
     with remote(gymnasium.make("CartPole-v1")) as client:
-        spec = wrappers.TransformReward(wrappers.RecordEpisodeStatistics(client), abs).spec
+        spec = wrappers.TransformReward(wrappers.RecordEpisodeStatistics(client), float).spec
     assert spec is not None
     assert spec.id == "CartPole-v1"
     assert [wrapper.name for wrapper in spec.additional_wrappers] == [
@@ -186,7 +208,7 @@ def test_record_video_writes_the_video_of_an_episode(tmp_path: Path) -> None:
         pytest.skip("RecordVideo needs moviepy")
     folder = tmp_path / "videos"
     with serving(cartpole()) as server:
-        env = wrappers.RecordVideo(rlmesh.RemoteEnv(server.address), str(folder))
+        env: Any = wrappers.RecordVideo(rlmesh.RemoteEnv(server.address), str(folder))
         env.reset(seed=SEED)
         done = False
         while not done:

@@ -35,7 +35,8 @@ def declared_exports(path: Path) -> set[str] | None:
 def kind_of(value: object) -> str:
     if inspect.isclass(value):
         return "exception" if issubclass(value, BaseException) else "class"
-    return "function" if inspect.isroutine(value) else type(value).__name__
+    # Whatever a decorator makes of a function is one for its users.
+    return "function" if callable(value) else type(value).__name__
 
 
 def files() -> dict[str, Path]:

@@ -133,9 +133,7 @@ def test_any_file_name_may_be_a_unix_socket(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / name).exists()
 
 
-def test_a_relative_path_is_made_absolute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with bound(path="e.sock") as server:
         assert server.address == f"unix://{tmp_path}/e.sock"
@@ -249,7 +247,7 @@ def test_a_host_of_another_machine_is_refused() -> None:
 
 
 def test_an_unknown_host_is_refused() -> None:
-    with pytest.raises(InvalidAddressError, match="'nowhere.invalid' is unknown"):
+    with pytest.raises(InvalidAddressError, match=r"'nowhere\.invalid' is unknown"):
         rlmesh.EnvServer(ScriptedEnv(), "nowhere.invalid:0", insecure=True)
 
 
@@ -280,8 +278,6 @@ def test_an_address_beyond_this_machine_is_served_when_it_is_meant() -> None:
         ({"address": "5555", "path": "/run/e.sock"}, InvalidAddressError),
     ],
 )
-def test_a_wrong_address_is_a_typed_error(
-    arguments: dict[str, Any], kind: type[Exception]
-) -> None:
+def test_a_wrong_address_is_a_typed_error(arguments: dict[str, Any], kind: type[Exception]) -> None:
     with pytest.raises(kind):
         rlmesh.EnvServer(ScriptedEnv(), **arguments)

@@ -115,7 +115,7 @@ def test_an_unknown_validation_policy_in_the_environment_variable_is_refused(
 
 def test_options_of_another_type_are_refused() -> None:
     options: Any = {"idle_timeout_seconds": 3}
-    with pytest.raises(ArgumentTypeError, match="options must be a rlmesh.ServeOptions"):
+    with pytest.raises(ArgumentTypeError, match=r"options must be a rlmesh\.ServeOptions"):
         rlmesh.EnvServer(ScriptedEnv(), options=options)
 
 

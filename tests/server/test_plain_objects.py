@@ -14,7 +14,7 @@ from rlmesh import spaces
 from support.comparing import assert_same
 from support.plain_envs import PlainCounter, PlainVector
 from support.process import run_python
-from support.serving import remote, remote_vector, served_process
+from support.serving import TESTS, remote, remote_vector, served_process
 
 
 def drive_counter(client: rlmesh.RemoteEnv[Any, Any]) -> None:
@@ -86,8 +86,6 @@ for env in PlainCounter(), PlainVector():
         pass
 assert "gymnasium" not in sys.modules
 """
-    from support.serving import TESTS
-
     done = run_python("-c", program, cwd=TESTS)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -99,25 +97,5 @@ def test_lanes_may_declare_their_batched_spaces(same: bool) -> None:
     env.observation_space = spaces.Box(low, np.full((2, 1), 1000), dtype="int64")
     env.action_space = spaces.MultiDiscrete([3, 3])
     with remote_vector(env) as client:
-        drive = client.observation_space
-        assert drive == spaces.to_gymnasium_space(env.observation_space)
+        assert client.observation_space == spaces.to_gymnasium_space(env.observation_space)
         assert client.action_space == spaces.to_gymnasium_space(env.action_space)
-
-
-def test_batched_spaces_are_read_where_gymnasium_cannot_be_imported() -> None:
-    program = """
-import sys
-sys.modules["gymnasium"] = None
-import rlmesh
-from rlmesh import spaces
-from support.plain_envs import PlainVector
-env = PlainVector()
-env.observation_space = spaces.Box(0, 1000, shape=(2, 1), dtype="int64")
-env.action_space = spaces.MultiDiscrete([3, 3])
-with rlmesh.EnvServer(env):
-    pass
-"""
-    from support.serving import TESTS
-
-    done = run_python("-c", program, cwd=TESTS)
-    assert (done.returncode, done.stderr) == (0, "")

@@ -19,7 +19,7 @@ class Level(enum.IntEnum):
     LOW = 1
 
 
-class Word(str, enum.Enum):
+class Word(str, enum.Enum):  # noqa: UP042 - its text is its name, unlike that of a StrEnum
     A = "a"
 
 
@@ -101,13 +101,11 @@ class Raising(type):
     def __hash__(cls) -> int:
         raise RuntimeError
 
-    @property
-    def __module__(cls) -> str:
-        raise RuntimeError
-
 
 class Unhashable(metaclass=Raising):
-    pass
+    @classmethod
+    def made(cls) -> Unhashable:
+        return cls()
 
 
 def cyclic_list() -> Any:

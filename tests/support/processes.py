@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import rlmesh
-from support.serving import START_SECONDS, start_python
+from support.serving import START_SECONDS, TESTS
 
 # What follows the interpreter.
 Program = tuple[str, ...]
@@ -76,6 +76,30 @@ class Command:
         return Ended(self.process.returncode, out, err)
 
 
+def start(
+    arguments: Sequence[str], *, output: int = subprocess.PIPE, pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[str]:
+    """Starts this interpreter with the tests' support modules on its path.
+
+    Args:
+        arguments: What follows the interpreter.
+        output: Where standard output and standard error go.
+        pass_fds: The descriptors that it gets.
+    """
+    paths = [str(TESTS), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=pass_fds,
+        # A group of its own, so that its end takes the workers of its environment along.
+        process_group=0,
+    )
+
+
 @contextlib.contextmanager
 def command(
     *arguments: str, program: Program = RLMESH, pass_fds: Sequence[int] = ()
@@ -87,14 +111,7 @@ def command(
         program: What follows the interpreter.
         pass_fds: The descriptors that it gets.
     """
-    process = start_python(
-        [*program, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=pass_fds,
-        # A group of its own, so that its end takes the workers of its environment along.
-        process_group=0,
-    )
+    process = start([*program, *arguments], pass_fds=pass_fds)
     with process:
         try:
             yield Command(process)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
 import string
 import threading
 from collections.abc import Callable
@@ -20,7 +22,8 @@ SPACES: dict[str, Callable[[], gymnasium.Space[Any]]] = {
         np.array([-1.0, -np.inf, 0.5], np.float32), np.array([1.0, 3.0, np.inf], np.float32)
     ),
     "image": lambda: spaces.Box(0, 255, (6, 5, 3), np.uint8),
-    "scalar": lambda: spaces.Box(-5, 5, (), np.int16),
+    "scalar": lambda: spaces.Box(-5, 5, (), np.float32),
+    "integers": lambda: spaces.Box(-(2**63), 2**63 - 1, (2, 2), np.int64),
     "empty": lambda: spaces.Box(-1, 1, (2, 0, 3), np.float64),
     "discrete": lambda: spaces.Discrete(4, start=-2),
     "multi_binary": lambda: spaces.Dict(
@@ -39,14 +42,15 @@ SPACES: dict[str, Callable[[], gymnasium.Space[Any]]] = {
         }
     ),
     "tuple": lambda: spaces.Tuple(
-        (spaces.Discrete(3), spaces.Box(-1, 1, (2,), np.float64), spaces.Tuple(()))
+        (spaces.Discrete(3), spaces.Box(-1, 1, (2,), np.float64), spaces.Tuple([spaces.Text(2)]))
     ),
+    # Pairs, for Gymnasium sorts the keys of a plain dict.
     "dict": lambda: spaces.Dict(
-        {
-            "z": spaces.Box(-1, 1, (3,), np.float32),
-            "a": spaces.Discrete(9),
-            "inner": spaces.Dict({"only": spaces.Box(0, 9, (1,), np.int64)}),
-        }
+        [
+            ("z", spaces.Box(-1, 1, (3,), np.float32)),
+            ("a", spaces.Discrete(9)),
+            ("inner", spaces.Dict({"only": spaces.Box(0, 9, (1,), np.int64)})),
+        ]
     ),
 }
 SPACES["nested"] = lambda: spaces.Dict(
@@ -88,7 +92,6 @@ class EchoEnv(gymnasium.Env[Any, Any]):
         return self.observation_space.sample(), {"seed": seed, "options": copy.deepcopy(options)}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        assert action in self.action_space, f"{action!r} is not in {self.action_space}"
         self._steps += 1
         short = self._episode % 3 == 0
         info = {
@@ -180,12 +183,15 @@ class ScriptedEnv(gymnasium.Env[Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self.position = np.zeros(2, np.float32)
-        return self._perform("reset", (self.position, {}))
+        result: tuple[Any, dict[str, Any]] = self._perform("reset", (self.position, {}))
+        return result
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.actions.append(action)
         self.position += action
-        return self._perform("step", (self.position, 1.0, False, False, {}))
+        usual: Any = (self.position, 1.0, False, False, {})
+        result: tuple[Any, float, bool, bool, dict[str, Any]] = self._perform("step", usual)
+        return result
 
     def render(self) -> Any:
         return self._perform("render", "a picture")
@@ -256,7 +262,8 @@ def make(
 
     Args:
         what: A registered id, `async:ID` for lanes in processes of their own, `echo:KIND` with a
-            name in `SPACES`, `scripted`, `plain` or `plain-vector`.
+            name in `SPACES`, `scripted`, `signalled` for one whose process gets a SIGTERM in the
+            middle of every step, `plain` or `plain-vector`.
         num_envs: The number of lanes; None for a single environment.
         mode: When lanes reset themselves.
     """
@@ -266,6 +273,10 @@ def make(
         return PlainVector()
     if what == "scripted":
         return ScriptedEnv()
+    if what == "signalled":
+        env = ScriptedEnv()
+        env.script["step"] = lambda: os.kill(os.getpid(), signal.SIGTERM)
+        return env
     name, colon, kind = what.partition(":")
     if colon and name == "echo":
         return EchoEnv(kind) if num_envs is None else echo_vector(kind, num_envs, mode)

@@ -76,21 +76,28 @@ class ServedProcess:
         return self.process.wait(timeout)
 
 
-def start_python(arguments: list[str], **settings: Any) -> subprocess.Popen[str]:
+def start_python(
+    arguments: list[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
+    stderr: int | None = None,
+) -> subprocess.Popen[str]:
     """Starts this interpreter with the tests' support modules on its path."""
     paths = [str(TESTS), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return subprocess.Popen(
         [sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         text=True,
-        stdin=subprocess.DEVNULL,
-        **settings,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
     )
 
 
 @contextlib.contextmanager
 def served_process(what: str, *options: str) -> Generator[ServedProcess]:
-    """Serves an environment from a process of its own, which is killed if it does not end.
+    """Serves an environment from a process of its own, which is ended with the block.
 
     Args:
         what: The environment's name, as `support.sample_envs.make` knows it.
@@ -105,4 +112,9 @@ def served_process(what: str, *options: str) -> Generator[ServedProcess]:
             assert address, f"the server process ended at once with code {process.wait()}"
             yield ServedProcess(address, process)
         finally:
-            process.kill()
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise

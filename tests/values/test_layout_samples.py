@@ -48,8 +48,13 @@ def as_carried(space: Space, value: Any) -> Any:
 
 
 def is_member(space: Space, lanes: int | None, value: Any) -> bool:
-    """Whether Gymnasium finds its sample in its space: it loses characters NUL at a text's end."""
-    return (space if lanes is None else batch_space(space, lanes)).contains(value)
+    """Whether Gymnasium finds its sample in its space.
+
+    It loses characters NUL at a text's end, and rounds large integers of a batch to float64.
+    """
+    whole = space if lanes is None else batch_space(space, lanes)
+    with np.errstate(over="ignore"):  # of an integer, in releases before 1.4
+        return whole.contains(value)
 
 
 def assert_carried(space: Space, lanes: int | None, value: Any) -> None:
@@ -87,15 +92,19 @@ def test_a_batched_sample_of_the_catalogue_is_carried(name: str) -> None:
         assert_carried(space, lanes, sampled(space, lanes, seed=lanes))
 
 
+def drawn(space: Space, lanes: int | None, seed: int) -> Any:
+    """A sample, if Gymnasium can draw one: not from 0.0 to -0.0, nor from some batches."""
+    try:
+        return sampled(space, lanes, seed)
+    except (ValueError, OverflowError):
+        reject()
+
+
 @given(gymnasium_spaces(sampleable=True), SEEDS)
 def test_a_sample_of_any_space_is_carried(space: Space, seed: int) -> None:
-    assert_carried(space, None, sampled(space, None, seed))
+    assert_carried(space, None, drawn(space, None, seed))
 
 
 @given(gymnasium_spaces(sampleable=True), st.integers(1, 5), SEEDS)
 def test_a_batched_sample_of_any_space_is_carried(space: Space, lanes: int, seed: int) -> None:
-    try:
-        value = sampled(space, lanes, seed)
-    except (ValueError, OverflowError):
-        reject()  # Gymnasium cannot draw from the Box that it makes of some batches
-    assert_carried(space, lanes, value)
+    assert_carried(space, lanes, drawn(space, lanes, seed))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict, defaultdict, namedtuple
-from typing import Any
+from collections import Counter, OrderedDict, defaultdict
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
@@ -16,11 +16,15 @@ from hypothesis.extra import numpy as npst
 from rlmesh.values.packing import pack, pack_info, pack_listing, unpack, unpack_info
 from support.comparing import assert_same
 
-Point = namedtuple("Point", "x y")  # noqa: PYI024 - the untyped kind is what users have
-
 quad_is_not_sent = pytest.mark.skipif(
     np.finfo(np.longdouble).nmant == 112, reason="long doubles of 128 bits have no form on the wire"
 )
+
+
+class Point(NamedTuple):
+    x: Any
+    y: Any
+
 
 EXACT: dict[str, Any] = {
     "none": None,
@@ -162,7 +166,7 @@ BASES: dict[str, tuple[Any, Any]] = {
     "memoryview": (memoryview(b"abcd")[::2], b"ac"),
     "array": (np.ones((1, 2)).view(type("Array", (np.ndarray,), {})), np.ones((1, 2))),
     "recarray": (
-        np.rec.fromrecords([(1, 2.0)], names="a,b"),
+        np.array([(1, 2.0)], [("a", "<i8"), ("b", "<f8")]).view(np.recarray),
         np.array([(1, 2.0)], [("a", "<i8"), ("b", "<f8")]),
     ),
 }

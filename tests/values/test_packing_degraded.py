@@ -52,7 +52,11 @@ FOREIGN: dict[str, tuple[Callable[[], Any], str, str]] = {
         "Timestamp(seconds=1, nanoseconds=0)",
         "msgpack.ext.Timestamp",
     ),
-    "masked array": (lambda: np.ma.masked_array([1, 2], [0, 1]), "[1 --]", "numpy.ma.MaskedArray"),
+    "masked array": (
+        lambda: np.ma.masked_array([1, 2], [False, True]),
+        "[1 --]",
+        f"{np.ma.MaskedArray.__module__}.MaskedArray",
+    ),
 }
 
 
@@ -76,11 +80,10 @@ def test_a_foreign_value_becomes_its_text_and_is_named(
 @pytest.mark.parametrize(
     "dtype",
     [
-        np.dtypes.StringDType(),
         np.dtype([("a", object)]),
         np.dtype([(("title", "name"), "<i4")]),
     ],
-    ids=["variable strings", "objects in fields", "titles"],
+    ids=["objects in fields", "titles"],
 )
 def test_an_array_without_a_form_on_the_wire_is_named(dtype: Any) -> None:
     data, degraded = pack_listing(np.zeros(1, dtype))
@@ -88,10 +91,16 @@ def test_an_array_without_a_form_on_the_wire_is_named(dtype: Any) -> None:
     assert degraded == [Degraded("$", "numpy.ndarray", "unsupported dtype")]
 
 
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="NumPy 1 has no such dtype")
+def test_an_array_of_strings_of_variable_length_is_named() -> None:
+    (degraded,) = pack_listing(np.array(["a"], np.dtypes.StringDType()))[1]
+    assert degraded.reason == "unsupported dtype"
+
+
 def test_a_buffer_of_other_items_than_bytes_is_named() -> None:
     released = memoryview(b"gone")
     released.release()
-    for view in [memoryview(np.zeros(2, np.int32)), memoryview(np.zeros((2, 2), "u1")), released]:
+    for view in [np.zeros(2, np.int32).data, np.zeros((2, 2), np.uint8).data, released]:
         (degraded,) = pack_listing(view)[1]
         assert (degraded.type, degraded.reason) == ("memoryview", "unsupported type")
 
@@ -177,7 +186,7 @@ def test_keys_that_come_to_be_alike_lose_no_value() -> None:
 
 
 def test_keys_that_the_decoder_would_refuse_become_texts() -> None:
-    info = {key: 0 for key in itertools.product((-1, -2), repeat=7)}
+    info = dict.fromkeys(itertools.product((-1, -2), repeat=7), 0)
     data, degraded = pack_info(info)
     assert len(degraded) == 128
     assert "(-1, -2, -1, -1, -1, -1, -1)" in unpack_info(data)

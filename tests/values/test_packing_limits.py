@@ -54,7 +54,7 @@ def test_a_value_that_stands_in_two_places_arrives_in_both() -> None:
         lambda inner: (inner,),
         lambda inner: {"k": inner},
         lambda inner: {1: inner},
-        lambda inner: objects(inner),
+        objects,
     ],
     ids=["list", "tuple", "dict", "keyed dict", "object array"],
 )

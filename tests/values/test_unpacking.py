@@ -113,7 +113,7 @@ HOSTILE: dict[str, Any] = {
     "fields with a number as a name": ext(
         ARRAY, headed(structured(1, [7, "|u1", [], 0]), 1, elements=b"x")
     ),
-    "fields too deep": ext(ARRAY, headed(nested_dtype(300), 1, elements=b"x")),
+    "fields too deep": ext(ARRAY, headed(nested_dtype(100), 1, elements=b"x")),
 }
 
 
@@ -125,8 +125,11 @@ def test_damaged_extensions_are_refused(hostile: Any) -> None:
 
 @pytest.mark.parametrize(
     "dtype",
-    ["|O", "O", "object", "O8", "|O8", "<f3", ">f4", "=f4", "f4", "<f4,<f4", "(2,)<f4", "", "<m8[]"]
-    + ["<M8[x]", "|T16", "<U-1", "<U\u0661", "|S99999999999999999999", None, 1, True, [], b"<f4"],
+    [
+        *("|O", "O", "object", "O8", "|O8", "|T16", "<f3", ">f4", "=f4", "f4", "<f4,<f4", ""),
+        *("(2,)<f4", "<m8[]", "<M8[x]", "<U-1", "<U\u0661", "|S99999999999999999999"),
+        *(None, 1, True, [], b"<f4"),
+    ],
 )
 def test_dtypes_that_the_schema_does_not_name_are_refused(dtype: Any) -> None:
     with pytest.raises(PackingError):
@@ -181,7 +184,7 @@ def test_lengths_without_elements_cost_no_memory(start: bytes) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(PackingError):
-            unpack(start * 20_000)
+            unpack(start * 30_000)
         assert tracemalloc.get_traced_memory()[1] < 100e6
     finally:
         tracemalloc.stop()
@@ -226,8 +229,7 @@ def check(data: bytes) -> None:
         value = unpack(data)
     except PackingError:
         return
-    # What was read can be looked at, and written again.
-    repr(value)
+    # What was read is a value like any other.
     assert pack(unpack(pack(value))) == pack(value)
 
 
@@ -253,7 +255,7 @@ def test_cut_values_are_a_value_or_an_error(sample: bytes, at: int, more: bytes)
 
 
 extensions = st.builds(
-    lambda code, payload: msgpack.ExtType(code, payload),
+    msgpack.ExtType,
     st.integers(0, 8),
     st.binary(max_size=30)
     | st.builds(

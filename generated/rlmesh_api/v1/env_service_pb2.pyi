@@ -134,17 +134,15 @@ class GetStatusResponse(_message.Message):
     state: Global___ServerState.ValueType
     """The state."""
     call: _builtins.str
-    """The call that the environment is in: `reset`, `step`, `render` or `close`. Empty unless the
-    state is busy.
+    """The call that the environment is in: `reset`, `step`, `render`, `close`, or the name of an
+    attribute. Empty between calls; a server that drains may be in one.
     """
     sequence: _builtins.int
-    """That call's number in its session; 0 unless the state is busy."""
+    """That call's number in its session; 0 between calls, and for a call of the server's own."""
     busy_seconds: _builtins.float
-    """For how many seconds the environment has been in it; 0 unless the state is busy."""
+    """For how many seconds the environment has been in it; 0 between calls."""
     stack: _builtins.str
-    """Where in the code the environment's thread is, the innermost frame last. Empty unless the
-    state is busy.
-    """
+    """Where in the code the environment's thread is, the innermost frame last. Empty between calls."""
     @_builtins.property
     def holder(self) -> _session_pb2.Holder:
         """Who holds the environment. Absent where nobody does."""

@@ -111,7 +111,9 @@ class _AttributeVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attribu
     ATTRIBUTE_VERB_UNSPECIFIED: _AttributeVerb.ValueType  # 0
     """Never sent."""
     ATTRIBUTE_VERB_GET: _AttributeVerb.ValueType  # 1
-    """Reads the attribute. Of a vector environment: of each lane, as `get_attr` does."""
+    """Reads the attribute. Of a vector environment: of each lane, as `get_attr` does, which calls
+    what can be called.
+    """
     ATTRIBUTE_VERB_SET: _AttributeVerb.ValueType  # 2
     """Sets the attribute. Of a vector environment: of each lane, as `set_attr` does."""
     ATTRIBUTE_VERB_CALL: _AttributeVerb.ValueType  # 3
@@ -123,7 +125,9 @@ class AttributeVerb(_AttributeVerb, metaclass=_AttributeVerbEnumTypeWrapper):
 ATTRIBUTE_VERB_UNSPECIFIED: AttributeVerb.ValueType  # 0
 """Never sent."""
 ATTRIBUTE_VERB_GET: AttributeVerb.ValueType  # 1
-"""Reads the attribute. Of a vector environment: of each lane, as `get_attr` does."""
+"""Reads the attribute. Of a vector environment: of each lane, as `get_attr` does, which calls
+what can be called.
+"""
 ATTRIBUTE_VERB_SET: AttributeVerb.ValueType  # 2
 """Sets the attribute. Of a vector environment: of each lane, as `set_attr` does."""
 ATTRIBUTE_VERB_CALL: AttributeVerb.ValueType  # 3
@@ -498,16 +502,24 @@ class AttributeResult(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VALUE_FIELD_NUMBER: _builtins.int
+    CALLABLE_FIELD_NUMBER: _builtins.int
     value: _builtins.bytes
-    """A packed value: the attribute, or what the method returned; None after setting."""
+    """A packed value: the attribute, or what the method returned; None after setting. What cannot
+    travel is its text.
+    """
+    callable: _builtins.bool
+    """Whether the attribute that was read is a method, to be called with a call of its own; `value`
+    is None then. Never set for a vector environment.
+    """
     def __init__(
         self,
         *,
         value: _builtins.bytes = ...,
+        callable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["callable", b"callable", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -570,7 +582,9 @@ class Failure(_message.Message):
     exception_message: _builtins.str
     """The exception's own message. Empty unless the code is `ENVIRONMENT`."""
     traceback: _builtins.str
-    """The exception's traceback as text. Empty unless the code is `ENVIRONMENT`."""
+    """The traceback as text: of the environment's exception, or of where the server noticed what is
+    wrong. Empty unless the code is `ENVIRONMENT`, `INVALID_OBSERVATION` or `INTERNAL`.
+    """
     @_builtins.property
     def holder(self) -> Global___Holder:
         """Who holds the environment. Absent unless the code is `BUSY`."""

@@ -1,0 +1,100 @@
+"""Lanes in worker processes, served from a program of their own: forks and gRPC stay apart.
+
+`python -m support.async_lanes KIND MODE STEPS FILE` records what Gymnasium's AsyncVectorEnv tells
+in its own process into the file, and then serves another one. It prints its address and the ids of
+the workers, and ends by a signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from os import close, pidfd_open
+from pathlib import Path
+from typing import Any
+
+import rlmesh
+from support.lane_envs import record
+from support.serving import START_SECONDS, start_python
+
+LANES = 3
+STEPS = 40
+
+
+@dataclass(frozen=True)
+class AsyncLanes:
+    """A served AsyncVectorEnv.
+
+    Attributes:
+        address: Where it is served.
+        workers: Handles of the worker processes, which tell when they end.
+        process: The serving process.
+        recorded: What another one told in the serving process, as `support.lane_envs.told` has it.
+    """
+
+    address: str
+    workers: tuple[int, ...]
+    process: subprocess.Popen[str]
+    recorded: list[tuple[str, Any]]
+
+    def wait_for_workers(self, timeout: float = 20.0) -> bool:
+        """Waits until no worker is left; whether none is."""
+        left, deadline = set(self.workers), time.monotonic() + timeout
+        while left and (remaining := deadline - time.monotonic()) > 0:
+            # A handle of a process is readable when the process has ended.
+            left -= set(select.select(left, (), (), remaining)[0])
+        return not left
+
+
+@contextlib.contextmanager
+def served_async_lanes(kind: str, mode: str, folder: Path) -> Generator[AsyncLanes]:
+    """Serves lanes of `LaneEnv` in worker processes.
+
+    Args:
+        kind: A name in `support.lane_envs.KINDS`.
+        mode: The name of a mode in Gymnasium's enum.
+        folder: A folder of the test's own.
+    """
+    path = folder / "recorded"
+    arguments = ["-m", "support.async_lanes", kind, mode, str(STEPS), str(path)]
+    with (
+        start_python(arguments, stdout=subprocess.PIPE) as process,
+        contextlib.ExitStack() as stack,
+    ):
+        try:
+            assert process.stdout is not None
+            address, *workers = process.stdout.readline().split() or [""]
+            assert address, f"the server ended at once with code {process.wait(START_SECONDS)}"
+            handles = [pidfd_open(int(pid)) for pid in workers]
+            for handle in handles:
+                stack.callback(close, handle)
+            recorded = pickle.loads(path.read_bytes())  # noqa: S301 - written by the program below
+            yield AsyncLanes(address, tuple(handles), process, recorded)
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    """Reads the command line, records and serves."""
+    from gymnasium.vector import AutoresetMode
+
+    from support.lane_envs import async_lanes
+
+    kind, mode, steps, path = sys.argv[1:]
+    recorded = record(async_lanes(kind, LANES, AutoresetMode[mode]), int(steps))
+    Path(path).write_bytes(pickle.dumps(recorded))
+    envs: Any = async_lanes(kind, LANES, AutoresetMode[mode])
+    workers = [process.pid for process in envs.processes]
+    server = rlmesh.EnvServer(envs, expose=("level", "scale", "fail"))
+    print(server.address, *workers, flush=True)  # noqa: T201 - the line that the test waits for
+    server.serve()
+
+
+if __name__ == "__main__":
+    main()

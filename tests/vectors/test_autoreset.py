@@ -1,0 +1,143 @@
+"""The autoreset modes: a training loop sees the same arrays and infos as it would locally."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+import rlmesh
+from support.async_lanes import STEPS, served_async_lanes
+from support.comparing import assert_same
+from support.lane_envs import KINDS, Envs, record, sync_lanes, told
+from support.serving import remote_vector
+
+MODES = list(AutoresetMode)
+
+
+def mode_name(mode: object) -> str:
+    return str(getattr(mode, "name", mode)).lower()
+
+
+def assert_told(envs: Envs, expected: list[tuple[str, Any]], steps: int = STEPS) -> None:
+    for (call, actual), (_, wanted) in zip(told(envs, steps), expected, strict=True):
+        assert_same(actual, wanted, call)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=mode_name)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_autoreset_mode_is_as_that_of_a_sync_vector_env(
+    kind: str, mode: AutoresetMode
+) -> None:
+    expected = record(sync_lanes(kind, mode=mode), STEPS)
+    with remote_vector(sync_lanes(kind, mode=mode)) as client:
+        assert client.metadata["autoreset_mode"] is mode
+        assert_told(client, expected)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=mode_name)
+def test_every_autoreset_mode_is_as_that_of_an_async_vector_env(
+    mode: AutoresetMode, tmp_path: Path
+) -> None:
+    with (
+        served_async_lanes("dict", mode.name, tmp_path) as served,
+        contextlib.closing(rlmesh.RemoteVectorEnv[Any, Any](served.address)) as client,
+    ):
+        assert client.metadata["autoreset_mode"] is mode
+        assert_told(client, served.recorded)
+
+
+def ends(expected: list[tuple[str, Any]]) -> Iterator[tuple[Any, Any]]:
+    for call, result in expected:
+        if call.startswith("step") and (result[2] | result[3]).any():
+            yield result[2] | result[3], result[4]
+
+
+def test_same_step_tells_the_last_observation_and_info_of_the_lanes_that_ended() -> None:
+    with remote_vector(sync_lanes("tuple", mode=AutoresetMode.SAME_STEP)) as client:
+        seen = list(ends(list(told(client, STEPS))))
+    assert seen, "no lane ended"
+    for done, infos in seen:
+        assert_same(infos["_final_obs"], done)
+        assert_same(infos["_final_info"], done)
+        space = KINDS["tuple"]()
+        for lane, observation in enumerate(infos["final_obs"]):
+            assert (observation in space) if done[lane] else observation is None
+        assert_same(infos["final_info"]["_count"], done)
+        assert_same(infos["_count"], ~done)
+
+
+def test_a_reset_mask_resets_its_lanes_alone_and_options_pass_beside_it() -> None:
+    local = sync_lanes(mode=AutoresetMode.DISABLED)
+    with remote_vector(sync_lanes(mode=AutoresetMode.DISABLED)) as client:
+        mask = np.array([False, True, False])
+        for envs in (local, client):
+            envs.action_space.seed(1)
+            envs.reset(seed=2)
+            envs.step(envs.action_space.sample())
+        options = {"reset_mask": mask, "word": "a"}
+        expected = local.reset(seed=[7, 8, 9], options=dict(options))
+        observations, infos = client.reset(seed=[7, 8, 9], options=options)
+        assert_same((observations, infos), expected)
+        assert_same(infos["_options"], mask)
+        assert infos["options"][1] == ["word"]
+        assert options["reset_mask"] is mask, "the caller's options stay as they are"
+    local.close()
+
+
+@pytest.mark.parametrize(
+    ("mask", "kind"),
+    [
+        (np.array([True, False]), "ValueError"),
+        (np.zeros(3, bool), "ValueError"),
+        (np.array([1, 0, 0]), "TypeError"),
+        ([True, False, False], "TypeError"),
+    ],
+    ids=["too short", "none", "no bools", "no array"],
+)
+def test_a_wrong_reset_mask_is_told_as_the_environment_tells_it(mask: Any, kind: str) -> None:
+    with remote_vector(sync_lanes(mode=AutoresetMode.DISABLED)) as client:
+        client.reset(seed=0)
+        with pytest.raises(rlmesh.errors.RemoteEnvError, match="reset_mask") as caught:
+            client.reset(options={"reset_mask": mask})
+        assert caught.value.exception_type == kind
+        client.reset(options={"reset_mask": np.array([True, False, False])})
+        client.step(client.action_space.sample())
+
+
+def test_a_lane_that_ended_and_was_not_reset_is_told_and_a_reset_mends_it() -> None:
+    with remote_vector(sync_lanes(mode=AutoresetMode.DISABLED)) as client:
+        client.reset(seed=0)
+        results = (client.step(client.action_space.sample()) for _ in range(STEPS))
+        with pytest.raises(rlmesh.errors.RemoteEnvError) as caught:
+            list(results)
+        assert caught.value.exception_type == "AssertionError"
+        client.reset()
+        client.step(client.action_space.sample())
+
+
+@pytest.mark.parametrize("mode", MODES, ids=mode_name)
+def test_what_vectors_give_is_owned_writable_and_of_the_declared_types(
+    mode: AutoresetMode,
+) -> None:
+    with remote_vector(sync_lanes("box", mode=mode)) as client:
+        observations, _ = client.reset(seed=0)
+        seen = [observations]
+        for _ in range(3):
+            observations, rewards, terminations, truncations, infos = client.step(
+                client.action_space.sample()
+            )
+            assert (observations.dtype, observations.shape) == (np.float32, (3, 2, 3))
+            assert (rewards.dtype, rewards.shape) == (np.float64, (3,))
+            for flags in (terminations, truncations):
+                assert (flags.dtype, flags.shape) == (np.bool_, (3,))
+            for array in (observations, rewards, terminations, truncations, infos["row"]):
+                assert array.flags.writeable
+                assert not any(np.shares_memory(array, earlier) for earlier in seen)
+                array[:] = 0
+                seen.append(array)
