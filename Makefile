@@ -10,7 +10,7 @@ PROTO_BASELINE := baseline/schema
 # pyproject.toml changes.
 EXTRAS_runtime :=
 EXTRAS_test := [codegen,test]
-EXTRAS_check := [codegen,test,check,docs]
+EXTRAS_check := [codegen,test,exotic,check,docs]
 EXTRAS_bench := [bench]
 COVERS_test := runtime
 COVERS_check := runtime test

@@ -39,9 +39,10 @@ def remote(workload: str, address: str) -> Iterator[Step]:
 @contextlib.contextmanager
 def bare(workload: str, method: str) -> Iterator[Step]:
     """Plain grpcio between two processes, moving as many bytes and doing nothing with them."""
-    with _process("bare", workload, method) as target, grpc.insecure_channel(
-        target, [("grpc.max_receive_message_length", -1)]
-    ) as channel:
+    with (
+        _process("bare", workload, method) as target,
+        grpc.insecure_channel(target, [("grpc.max_receive_message_length", -1)]) as channel,
+    ):
         if method == "unary":
             call = channel.unary_unary("/bare/unary")
             yield lambda: call(_REQUEST)

@@ -26,9 +26,7 @@ class Camera(gym.Env[npt.NDArray[np.uint8], Any]):
         super().reset(seed=seed)
         return self._frames[0], {}
 
-    def step(
-        self, action: Any
-    ) -> tuple[npt.NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[npt.NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
         self._step += 1
         return self._frames[self._step % 4], 1.0, False, False, {}
 

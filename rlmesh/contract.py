@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from rlmesh.errors import InvalidEnvError
 from rlmesh.spaces import Space, from_gymnasium_space
 from rlmesh.spaces.batching import batch_as_declared
+from rlmesh.values.guards import is_mapping
 from rlmesh.values.packing import plain
 from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec
 
@@ -127,7 +127,7 @@ def _metadata(env: object) -> dict[str, Any]:
     metadata = getattr(env, "metadata", None)
     if metadata is None:
         return {}
-    if not isinstance(metadata, Mapping):
+    if not is_mapping(metadata):
         raise InvalidEnvError(
             f"env.metadata of {type(env).__name__} must be a dict, got {type(metadata).__name__}"
         )
@@ -159,7 +159,7 @@ def _spec(env: object) -> EnvSpec | None:
         max_episode_steps=int(steps) if _is_real(steps) and steps > 0 else None,
         order_enforce=bool(getattr(spec, "order_enforce", True)),
         disable_env_checker=bool(getattr(spec, "disable_env_checker", False)),
-        kwargs=plain(dict(kwargs)) if isinstance(kwargs, Mapping) else {},
+        kwargs=plain(dict(kwargs)) if is_mapping(kwargs) else {},
     )
 
 

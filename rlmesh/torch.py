@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from rlmesh.client import env as numpy_env
@@ -44,7 +45,7 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """As `rlmesh.RemoteEnv.step`."""
         observation, *rest = super().step(_arrays(action))
-        return (_tensors(observation, self._device), *rest)  # type: ignore[return-value] # a list forgets how long it is
+        return (_tensors(observation, self._device), *rest)
 
 
 class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
@@ -70,7 +71,7 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
     def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: int | Sequence[int | None] | npt.NDArray[Any] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """As `rlmesh.RemoteVectorEnv.reset`."""

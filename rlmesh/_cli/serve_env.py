@@ -5,7 +5,8 @@ What supervisors start: the options of `rlmesh serve`, with the environment as a
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
@@ -18,9 +19,22 @@ __all__ = ["main", "write_ready_fd"]
 @click.command(help=SERVE_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--env", metavar="ENV", required=True, help="What to serve, as said above.")
 @with_options(*LOADING_OPTIONS, *SERVING_OPTIONS)
-def main(**values: Any) -> None:
+def command(**values: Any) -> None:
     """The command `python -m rlmesh._cli.serve_env`."""
     run_serve(**values)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and ends the process with its exit code.
+
+    Args:
+        arguments: What stands on the command line after the program; None: this process's own.
+
+    Raises:
+        SystemExit: Always; 0 when the server was ended and the environment closed, 1 when the
+            environment could not be made or served, 2 for wrong usage.
+    """
+    command.main(arguments)
 
 
 if __name__ == "__main__":

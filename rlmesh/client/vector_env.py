@@ -102,7 +102,7 @@ class RemoteVectorEnv(
     def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: int | Sequence[int | None] | npt.NDArray[Any] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[ObsType, dict[str, Any]]:
         """Resets the lanes.
@@ -235,7 +235,7 @@ class RemoteVectorEnv(
         """
         self._finalizer()
 
-    def _seed_generator(self, seed: int | Sequence[int | None]) -> None:
+    def _seed_generator(self, seed: int | Sequence[int | None] | npt.NDArray[Any]) -> None:
         """Lets `np_random` follow from a seed that the environment has taken."""
         if isinstance(seed, (int, np.integer)):
             super().reset(seed=int(seed))

@@ -66,7 +66,7 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
     """The error that a failure of the peer at an address is here."""
     if failure.code == session_pb2.ERROR_CODE_ENVIRONMENT:
         return errors.RemoteEnvError(
-            f"{failure.message}\n\nTraceback in the serving process:\n{failure.traceback}",
+            f"{failure.message}\n\nTraceback in the serving process:\n{failure.traceback.rstrip()}",
             exception_type=failure.exception_type,
             exception_message=failure.exception_message,
             remote_traceback=failure.traceback,

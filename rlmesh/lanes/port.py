@@ -111,9 +111,7 @@ class Port:
                 self._send_elsewhere(body)
                 elsewhere = 1
             body = length
-        HEADER.pack_into(
-            self._send_area, 0, kind, flags, elsewhere, sequence, body, slab, reward
-        )
+        HEADER.pack_into(self._send_area, 0, kind, flags, elsewhere, sequence, body, slab, reward)
         self._sent += 1
         self._bell.post(self._sent)
 
@@ -179,5 +177,3 @@ class Port:
 
 def _aligned(size: int) -> int:
     return (size + 63) // 64 * 64
-
-

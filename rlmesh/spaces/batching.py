@@ -24,7 +24,8 @@ def batch_as_declared(declared: object, single: Space, num_envs: int, name: str)
     """Compares the batched space that a vector environment declares with Gymnasium's.
 
     Returns:
-        None where they are equal, else the declared one, whose lanes differ in their bounds.
+        None where they are equal, else the declared one, whose lanes differ in their bounds, or
+        whose keys stand in another order.
 
     Raises:
         InvalidEnvError: If the declared space is not one of `num_envs` lanes at all.
@@ -41,9 +42,9 @@ def batch_as_declared(declared: object, single: Space, num_envs: int, name: str)
 
 
 def _structure(space: Space) -> object:
-    """What every batched space of the same lanes has in common: all but the bounds."""
+    """What every batched space of the same lanes has in common: all but bounds and keys' order."""
     if isinstance(space, TupleSpace):
         return [_structure(child) for child in space.spaces]
     if isinstance(space, DictSpace):
-        return [(entry.key, _structure(entry.space)) for entry in space.entries]
+        return {entry.key: _structure(entry.space) for entry in space.entries}
     return (space.kind, getattr(space, "dtype", None), getattr(space, "shape", None))

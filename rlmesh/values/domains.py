@@ -9,8 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from rlmesh.spaces.paths import ROOT
-from rlmesh.values.leaves import Leaf, children
+from rlmesh.values.leaves import Leaf
 from rlmesh_api.contract import (
     BoxSpace,
     DictSpace,
@@ -101,10 +100,14 @@ def _batched_leaves(space: Space, batched: Space) -> Iterator[Space]:
     """For each leaf of the space of one lane, what stands in its place in that of all lanes."""
     if not isinstance(space, TupleSpace | DictSpace):
         yield batched
-    elif isinstance(batched, TupleSpace | DictSpace):
-        pairs = zip(children(space, ROOT), children(batched, ROOT), strict=True)
-        for (_, one), (_, of_all) in pairs:
+    elif isinstance(space, TupleSpace) and isinstance(batched, TupleSpace):
+        for one, of_all in zip(space.spaces, batched.spaces, strict=True):
             yield from _batched_leaves(one, of_all)
+    elif isinstance(space, DictSpace) and isinstance(batched, DictSpace):
+        # By their keys: Gymnasium sorts those of the batched space.
+        of_all_by_key = {entry.key: entry.space for entry in batched.entries}
+        for entry in space.entries:
+            yield from _batched_leaves(entry.space, of_all_by_key[entry.key])
     else:
         raise TypeError(f"expected the batched space of {space}, got {batched}")
 

@@ -38,8 +38,15 @@ def options(command: click.Command) -> dict[str, click.Parameter]:
     return {param.opts[0]: param for param in command.params if isinstance(param, click.Option)}
 
 
+def test_serve_env_can_be_run_by_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        serve_env.main([])
+    assert ended.value.code == 2
+    assert "Missing option '--env'" in capsys.readouterr().err
+
+
 def test_every_option_has_a_help() -> None:
-    commands = [*main.commands.values(), serve_env.main]
+    commands = [*main.commands.values(), serve_env.command]
     silent = [
         f"{command.name} {name}"
         for command in commands
@@ -50,8 +57,8 @@ def test_every_option_has_a_help() -> None:
 
 
 def test_serve_env_takes_the_options_of_serve_and_the_environment() -> None:
-    assert options(serve_env.main).keys() - {"--env"} == options(main.commands["serve"]).keys()
-    assert "--env" in options(serve_env.main)
+    assert options(serve_env.command).keys() - {"--env"} == options(main.commands["serve"]).keys()
+    assert "--env" in options(serve_env.command)
 
 
 def test_every_serve_option_is_an_option() -> None:

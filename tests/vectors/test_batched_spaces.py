@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -107,8 +108,7 @@ def different(kind: str) -> Envs:
     lanes: list[Callable[[], Any]] = []
     for index, space in enumerate(DIFFERENT[kind]):
         space.seed(index)
-        values = [space.sample() for _ in range(8)]
-        lanes.append(lambda space=space, values=values: Point(space, values))
+        lanes.append(partial(Point, space, [space.sample() for _ in range(8)]))
     return SyncVectorEnv(lanes, observation_mode="different")
 
 
@@ -132,7 +132,7 @@ def test_what_lanes_that_differ_may_hold_is_checked_lane_by_lane(kind: str) -> N
 
 
 def two(first: Any, second: Any, values: Any) -> Envs:
-    lanes = [lambda space=space: Point(space, [values[0], *values]) for space in (first, second)]
+    lanes = [partial(Point, space, [values[0], *values]) for space in (first, second)]
     return SyncVectorEnv(lanes, observation_mode="different")
 
 
@@ -204,6 +204,36 @@ def test_a_batched_space_that_holds_no_lanes_of_the_single_one_is_refused() -> N
     envs.observation_space = box(1)
     with pytest.raises(InvalidEnvError, match=r"must hold 3 lanes of env\.single_observation"):
         rlmesh.EnvServer(envs)
+
+
+class Unsorted(Words):
+    """Two lanes of a dict whose keys are not sorted, as those of Gymnasium's batched spaces are."""
+
+    single_observation_space: Any = spaces.Dict(
+        [("z", spaces.Discrete(3)), ("a", spaces.Box(-1, 1, (1,), np.float64))]
+    )
+
+    def __init__(self, *, low: float) -> None:
+        batched = spaces.Box(np.array([[-1], [low]]), np.ones((2, 1)), (2, 1), np.float64)
+        self.observation_space: Any = spaces.Dict(
+            [("z", spaces.MultiDiscrete([3, 3])), ("a", batched)]
+        )
+
+    def reset(self, seed: Any = None, options: Any = None) -> Any:
+        return {"z": [1, 2], "a": np.full((2, 1), -3.0)}, {}
+
+
+@pytest.mark.parametrize("low", [-1, -4])
+def test_the_keys_of_a_batched_dict_stand_in_any_order(low: float) -> None:
+    env = Unsorted(low=low)
+    with remote_vector(env) as client:
+        assert isinstance(client.observation_space, spaces.Dict)
+        assert client.observation_space == env.observation_space
+        assert list(client.observation_space.keys()) == ["z", "a"]
+        observations, infos = client.reset()
+        assert_same(observations, {"z": np.array([1, 2]), "a": np.full((2, 1), -3.0)})
+        warned = [(warning["path"], warning["lane"]) for warning in infos[WARNING]]
+        assert warned == [("$.a", 0), ("$.a", 1)][: 2 if low == -1 else 1]
 
 
 @pytest.mark.parametrize(

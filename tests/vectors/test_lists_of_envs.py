@@ -86,8 +86,9 @@ def test_old_lanes_are_read_as_old_environments_are() -> None:
         _, infos = client.reset(seed=4)
         assert infos == {}
         assert [lane.seeds for lane in lanes] == [[4], [5]]
-        for _ in range(5):
-            _, rewards, terminations, truncations, _ = client.step(np.zeros((2, 2), np.float32))
+        for _ in range(4):
+            client.step(np.zeros((2, 2), np.float32))
+        _, rewards, terminations, truncations, _ = client.step(np.zeros((2, 2), np.float32))
         assert_same(rewards, np.array([0.5, 0.5]))
         assert_same(terminations, np.array([False, False]))
         assert_same(truncations, np.array([True, True]))

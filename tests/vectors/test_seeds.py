@@ -82,7 +82,8 @@ def test_the_length_of_seeds_is_told() -> None:
 
 def test_np_random_follows_from_an_integer_as_that_of_a_vector_environment() -> None:
     with remote_vector(sync_lanes()) as client:
-        client.reset(seed=np.int64(9))
+        seed: Any = np.int64(9)
+        client.reset(seed=seed)
         assert client.np_random_seed == 9
         assert client.np_random.random() == seeding.np_random(9)[0].random()
 

@@ -1,0 +1,305 @@
+"""What stands in a table of the documentation has a test.
+
+Tables that the code can be asked about are compared with it; every other one names the tests that
+hold what it says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from typing import Any
+
+import click
+import pytest
+
+import rlmesh
+from rlmesh import errors
+from rlmesh._cli.main import main
+from rlmesh.values.losses import PackingLimits
+from support.pages import code, tables
+from support.repository import ROOT
+
+PAGES = sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md"))
+ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page).items()}
+
+SERVE_OPTIONS = "docs/serving.md / From start to end: Option"
+SERVER_ARGUMENTS = "docs/serving.md / What else the constructor takes: Argument"
+CLIENT_ARGUMENTS = "docs/driving.md / Driving an environment: Argument"
+INFO_LIMITS = "docs/conformance.md / Infos and options: Limit of an info"
+COMMANDS = "docs/command-line.md / Command line: Command"
+OPTIONS = "docs/command-line.md / {}: Option"
+
+# Which tests hold what a table says, beside those below.
+HELD_BY: dict[str, list[str]] = {
+    "docs/command-line.md / Command line: Exit code": [
+        "cli/test_asking.py::test_nobody_at_the_address_is_one_line_and_exit_code_1",
+        "cli/test_failures.py::test_wrong_usage_exits_2_before_anything_is_loaded",
+        "cli/test_signals.py::test_when_nobody_is_there",
+    ],
+    "docs/command-line.md / Command line: Environment variable": [
+        "cli/test_serve.py::test_rlmesh_address_says_where_to_serve",
+        "cli/test_serve.py::test_rlmesh_port_is_a_port_of_the_loopback",
+        "cli/test_serve.py::test_rlmesh_address_goes_before_rlmesh_port",
+        "cli/test_serve.py::test_the_option_goes_before_the_environment_variables",
+        "cli/test_asking.py::test_the_address_may_come_from_the_environment",
+        "values/test_conformance_policy.py::test_the_variable_is_read_where_there_is_no_argument",
+    ],
+    "docs/command-line.md / serve: `ENV`": [
+        "cli/test_serve.py::test_one_line_names_the_environment_and_the_address",
+        "cli/test_serve.py::test_an_id_with_its_package",
+        "cli/test_serve.py::test_the_console_script_finds_a_callable_of_the_working_directory",
+    ],
+    "docs/conformance.md / What arrives: Space": [
+        "client/test_values.py::test_what_the_space_declares_is_what_the_client_gets",
+        "server/test_calls.py::test_the_environment_gets_what_sample_would_give_it",
+        "server/test_calls.py::test_any_real_scalar_is_a_reward",
+        "server/test_calls.py::test_any_bool_or_one_is_a_flag",
+        "docs/test_claims.py::test_lanes_are_driven_with_remote_vector_env",
+    ],
+    "docs/conformance.md / What is coerced: Declared": [
+        "docs/test_claims.py::test_what_is_exact_is_taken",
+        "docs/test_claims.py::test_what_never_conforms_is_rejected",
+    ],
+    "docs/conformance.md / What is rejected: Finding": [
+        "docs/test_claims.py::test_what_never_conforms_is_rejected",
+    ],
+    "docs/conformance.md / What a policy decides: Finding": [
+        "docs/test_claims.py::test_warn_delivers_and_tells_once",
+        "docs/test_claims.py::test_strict_rejects",
+        "docs/test_claims.py::test_off_delivers",
+    ],
+    "docs/conformance.md / Infos and options: Value": [
+        "docs/test_claims.py::test_an_info_of_builtins_arrives_as_it_was",
+        "docs/test_claims.py::test_subclasses_in_an_info_arrive_as_builtins",
+        "docs/test_claims.py::test_anything_else_in_an_info_becomes_its_text_and_is_listed",
+        "docs/test_claims.py::test_a_cycle_in_an_info_is_listed",
+        "values/test_packing.py::test_an_array_of_any_dtype_and_shape_arrives",
+        "values/test_packing.py::test_a_scalar_of_any_dtype_arrives",
+        "values/test_packing.py::test_the_masks_and_object_arrays_of_a_vector_environment_arrive",
+        "values/test_packing_limits.py::test_what_does_not_fit_becomes_a_text_and_the_rest_arrives",
+    ],
+    "docs/driving.md / What the client is: Attribute": [
+        "client/test_connecting.py::test_a_client_is_the_environment_that_gymnasium_expects",
+        "client/test_connecting.py::test_an_environment_that_is_not_registered_here_has_no_spec",
+        "client/test_wrappers.py::test_the_client_is_unwrapped_as_an_environment_is",
+        "docs/test_claims.py::test_the_generator_of_a_client_is_its_own",
+    ],
+    "docs/errors.md / When a server is made: You see": [
+        "server/test_binding.py::test_a_wrong_address_is_a_typed_error",
+        "server/test_binding.py::test_an_address_beyond_this_machine_is_refused_with_the_remedy",
+        "server/test_binding.py::test_a_path_with_a_live_server_is_refused",
+        "server/test_binding.py::test_a_port_with_another_program_is_refused",
+        "test_contract.py::test_a_missing_method_is_named",
+        "test_contract.py::test_a_class_is_refused_with_the_remedy",
+        "test_contract.py::test_an_unsupported_space_is_refused_with_its_place",
+        "server/test_construction.py::test_serve_options_are_checked_where_they_are_made",
+        "server/test_lifecycle.py::test_a_server_is_started_once",
+    ],
+    "docs/errors.md / When a client connects: You see": [
+        "client/test_connecting.py::test_where_nobody_answers_the_deadline_holds",
+        "client/test_connecting.py::test_a_server_that_never_started_is_nobody",
+        "server/test_session.py::test_a_second_client_is_told_who_holds_the_environment_and_since_when",
+        "server/test_session.py::test_a_client_whose_process_is_killed_frees_the_endpoint",
+        "server/test_lifecycle.py::test_new_clients_are_refused_while_the_server_drains",
+        "client/test_connecting.py::test_a_single_client_refuses_a_vector_endpoint_and_names_the_right_class",
+        "client/test_connecting.py::test_a_vector_client_refuses_a_single_endpoint_and_names_the_right_class",
+        "docs/test_claims.py::test_a_client_does_not_end_a_server_that_does_not_allow_it",
+        "client/test_connecting.py::test_a_grpc_server_of_somebody_else_is_told_at_once",
+        "vectors/test_asking_for_autoreset.py::test_a_mode_that_cannot_be_had_is_refused_when_connecting",
+    ],
+    "docs/errors.md / When an environment is driven: You see": [
+        "server/test_calls.py::test_an_exception_of_the_environment_arrives_with_type_message_and_traceback",
+        "server/test_calls.py::test_the_next_reset_works_after_an_exception",
+        "client/test_arguments.py::test_a_wrong_action_is_refused_and_the_session_goes_on",
+        "server/test_calls.py::test_a_result_that_the_contract_excludes_is_a_typed_error",
+        "client/test_arguments.py::test_a_wrong_seed_is_refused_and_the_session_goes_on",
+        "server/test_legacy_gym.py::test_a_seed_that_it_cannot_be_given_is_refused_and_the_session_goes_on",
+        "server/test_legacy_gym.py::test_options_that_it_cannot_be_given_are_refused_and_the_session_goes_on",
+        "client/test_timeouts.py::test_a_call_that_takes_too_long_is_a_timeout_error",
+        "client/test_timeouts.py::test_after_a_timeout_a_step_is_refused_until_a_reset",
+        "client/test_timeouts.py::test_two_threads_cannot_be_in_one_client_at_once",
+        "server/test_session.py::test_a_closed_client_says_so",
+        "server/test_lifecycle.py::test_a_client_of_a_server_that_was_killed_is_told",
+        "docs/test_claims.py::test_a_client_of_a_server_that_ended_is_told",
+    ],
+    "docs/errors.md / Without an error: You see": [
+        "docs/test_claims.py::test_warn_delivers_and_tells_once",
+        "docs/test_claims.py::test_anything_else_in_an_info_becomes_its_text_and_is_listed",
+        "cli/test_asking.py::test_the_status_tells_the_call_that_the_environment_is_in",
+        "cli/test_signals.py::test_a_second_signal_ends_a_server_whose_environment_is_stuck",
+        "server/test_lifecycle.py::test_a_call_that_hangs_is_left_behind_after_the_drain_timeout",
+        "server/test_lifecycle.py::test_a_close_that_hangs_is_left_behind_after_the_close_timeout",
+        "docs/test_claims.py::test_same_step_gives_the_end_in_the_info",
+        "docs/test_claims.py::test_the_registration_that_the_server_tells_is_in_the_contract",
+    ],
+    "docs/readiness.md / Wait for an address: Exit code": [
+        "cli/test_asking.py::test_wait_returns_when_the_server_serves",
+        "cli/test_asking.py::test_wait_gives_up_in_time_where_nobody_is",
+        "cli/test_asking.py::test_wrong_usage_exits_2",
+    ],
+    "docs/readiness.md / Health: Moment": [
+        "docs/test_claims.py::test_health_follows_the_life_of_a_server",
+    ],
+    "docs/readiness.md / End: What happens": [
+        "cli/test_signals.py::test_in_a_call_which_finishes_first",
+        "docs/test_claims.py::test_idleness_ends_the_command_with_exit_code_0",
+        "cli/test_failures.py::test_an_unknown_id",
+        "cli/test_failures.py::test_a_port_in_use_and_the_environment_is_closed",
+        "cli/test_failures.py::test_wrong_usage_exits_2_before_anything_is_loaded",
+    ],
+    "docs/serving.md / What can be served: You pass": [
+        "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",
+        "docs/test_claims.py::test_lanes_are_driven_with_remote_vector_env",
+    ],
+    "docs/serving.md / Where it is served: Argument": [
+        "server/test_binding.py::test_every_form_of_an_ipv4_address_is_served",
+        "server/test_binding.py::test_every_form_of_an_ipv6_address_is_served",
+        "server/test_binding.py::test_nothing_given_is_a_free_port_of_the_loopback",
+        "server/test_binding.py::test_host_and_port_are_another_way_to_say_it",
+        "server/test_binding.py::test_a_port_alone_is_on_the_loopback",
+        "server/test_binding.py::test_a_unix_socket_is_served",
+        "server/test_binding.py::test_a_relative_path_is_made_absolute",
+        "test_address.py::test_refuses_what_names_no_endpoint",
+    ],
+    "docs/serving.md / From start to end: Call": [
+        "server/test_calls.py::test_with_serve_all_calls_come_on_the_calling_thread",
+        "server/test_calls.py::test_all_calls_come_from_one_thread_that_is_no_client_thread",
+        "server/test_lifecycle.py::test_start_returns_and_wait_tells_whether_the_server_has_ended",
+        "server/test_lifecycle.py::test_the_call_in_flight_finishes_and_its_answer_arrives",
+        "server/test_lifecycle.py::test_a_shutdown_from_several_threads_at_once_is_one",
+        "server/test_lifecycle.py::test_the_context_manager_starts_and_shuts_down",
+    ],
+    SERVE_OPTIONS: [
+        "docs/test_claims.py::test_a_client_ends_a_server_that_allows_it",
+        "docs/test_claims.py::test_a_client_that_asks_nothing_is_idle",
+        "server/test_lifecycle.py::test_a_call_that_hangs_is_left_behind_after_the_drain_timeout",
+        "server/test_lifecycle.py::test_a_close_that_hangs_is_left_behind_after_the_close_timeout",
+    ],
+    "docs/vectors.md / Vector environments: Value": [
+        "docs/test_claims.py::test_lanes_are_driven_with_remote_vector_env",
+        "test_sameness.py::test_300_steps_of_five_lanes_are_the_same",
+    ],
+    "docs/vectors.md / Autoreset: Mode": [
+        "docs/test_claims.py::test_next_step_ignores_the_action_and_gives_no_reward",
+        "docs/test_claims.py::test_same_step_gives_the_end_in_the_info",
+        "docs/test_claims.py::test_disabled_resets_the_lanes_of_the_mask",
+    ],
+    "docs/vectors.md / Autoreset: The environment": [
+        "vectors/test_asking_for_autoreset.py::test_a_sync_vector_env_runs_whichever_mode_a_client_asks_for",
+        "vectors/test_lists_of_envs.py::test_lanes_of_a_list_run_whichever_mode_a_client_asks_for",
+        "vectors/test_asking_for_autoreset.py::test_same_step_is_made_of_disabled_element_for_element",
+        "vectors/test_asking_for_autoreset.py::test_a_mode_that_cannot_be_had_is_refused_when_connecting",
+        "vectors/test_asking_for_autoreset.py::test_the_own_mode_may_be_asked_for",
+    ],
+    "docs/vectors.md / Seeds: `seed=`": [
+        "docs/test_claims.py::test_an_integer_seeds_the_lanes_one_after_the_other",
+        "vectors/test_seeds.py::test_seeds_of_lanes_reach_them",
+    ],
+}
+
+COMPARED = {
+    SERVER_ARGUMENTS,
+    CLIENT_ARGUMENTS,
+    INFO_LIMITS,
+    COMMANDS,
+    *(OPTIONS.format(name) for name in main.commands),
+}
+ONLY_LINKS = {"docs/index.md / Where to go from here: You want to"}
+
+
+def defaults(callable_: Any) -> dict[str, Any]:
+    parameters = inspect.signature(callable_).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters}
+
+
+def test_the_serve_options_are_listed_with_their_defaults() -> None:
+    listed = {code(name)[0]: code(default)[0] for name, default, _ in ROWS[SERVE_OPTIONS]}
+    assert listed == {
+        field.name: repr(field.default) for field in dataclasses.fields(rlmesh.ServeOptions)
+    }
+
+
+def test_the_further_arguments_of_a_server_are_listed_with_their_defaults() -> None:
+    listed = {code(name)[0]: default for name, default, _ in ROWS[SERVER_ARGUMENTS]}
+    found = defaults(rlmesh.EnvServer)
+    assert set(listed) == set(found) - {"env", "address", "host", "port", "path"}
+    assert listed["expose"] == f"`{found['expose']!r}`"
+    assert listed["insecure"] == f"`{found['insecure']!r}`"
+
+
+def test_the_arguments_of_a_client_are_listed_with_their_defaults() -> None:
+    listed = {code(name)[0]: default for name, default, _ in ROWS[CLIENT_ARGUMENTS]}
+    found = defaults(rlmesh.RemoteEnv)
+    assert listed.pop("address") == "required"
+    assert found.pop("address") is inspect.Parameter.empty
+    assert listed == {name: f"`{value!r}`" for name, value in found.items()}
+    assert set(defaults(rlmesh.RemoteVectorEnv)) - set(listed) == {"address", "autoreset"}
+
+
+def test_the_limits_of_an_info_are_listed() -> None:
+    limits = PackingLimits()
+    assert [value for _, value in ROWS[INFO_LIMITS]] == [
+        str(limits.max_depth),
+        f"{limits.max_bytes // 2**20} MiB",
+        f"{limits.max_text} characters",
+        str(limits.max_listed),
+    ]
+
+
+def test_every_command_is_listed() -> None:
+    listed = {code(usage)[0].split()[1]: says for usage, says in ROWS[COMMANDS]}
+    assert listed.keys() == main.commands.keys()
+
+
+@pytest.mark.parametrize("name", main.commands)
+def test_the_options_of_a_command_are_listed(name: str) -> None:
+    listed = {code(option)[0].split()[0] for option, _ in ROWS[OPTIONS.format(name)]}
+    found = {
+        max(parameter.opts, key=len)
+        for parameter in main.commands[name].params
+        if isinstance(parameter, click.Option)
+    }
+    assert listed == found
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "default"),
+    [
+        ("contract", "--timeout", "5"),
+        ("status", "--timeout", "5"),
+        ("wait", "--timeout", "30"),
+        ("demo", "--episodes", "100"),
+        ("demo", "--max-steps", "10000"),
+        ("demo", "--env", "CartPole-v1"),
+    ],
+)
+def test_the_default_of_an_option_is_told(name: str, option: str, default: str) -> None:
+    [says] = [says for usage, says in ROWS[OPTIONS.format(name)] if option in usage]
+    [found] = [p.default for p in main.commands[name].params if option in p.opts]
+    assert f"{default}` by default" in says or f"{default} by default" in says
+    assert str(found) in (default, f"{default}.0")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_error_that_a_page_names_exists(page: str) -> None:
+    named = set(re.findall(r"`(?:rlmesh\.)?([A-Z][A-Za-z]+Error)\b", (ROOT / page).read_text()))
+    built_in = {"AttributeError", "ConnectionError"}
+    assert named - built_in <= set(errors.__all__)
+
+
+def test_every_error_of_a_user_is_told_by_symptom() -> None:
+    cells = [cell for rows in tables("docs/errors.md").values() for row in rows for cell in row]
+    bases = {"RlmeshError", "NonconformingValueError", "EndpointError"}
+    assert set(errors.__all__) - bases == set(re.findall(r"`([A-Z]\w+Error)`", " ".join(cells)))
+
+
+def test_every_table_is_held_by_tests() -> None:
+    assert HELD_BY.keys() | COMPARED | ONLY_LINKS == ROWS.keys()
+
+
+@pytest.mark.parametrize("test", sorted({test for tests in HELD_BY.values() for test in tests}))
+def test_a_test_that_holds_a_table_exists(test: str) -> None:
+    module, _, name = test.partition("::")
+    assert f"\ndef {name}(" in (ROOT / "tests" / module).read_text()

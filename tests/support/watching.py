@@ -1,0 +1,54 @@
+"""Health, status and signals of a server, as a test asks for them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from rlmesh.address import parse_address
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+@contextlib.contextmanager
+def channel_to(address: str) -> Generator[grpc.Channel]:
+    """A bare channel of gRPC."""
+    with grpc.insecure_channel(parse_address(address).dial_target) as channel:
+        yield channel
+
+
+def check_health(address: str, service: str = "") -> int:
+    """What health says now; raises `grpc.RpcError` for a service that it does not know."""
+    with channel_to(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)
+        return int(answer.status)
+
+
+@contextlib.contextmanager
+def watching_health(address: str, service: str = "") -> Generator[Iterator[int]]:
+    """What health says, whenever it says something new; ends when the server does."""
+    with channel_to(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        stream = stub.Watch(health_pb2.HealthCheckRequest(service=service), timeout=60)
+
+        def statuses() -> Iterator[int]:
+            with contextlib.suppress(grpc.RpcError):
+                for answer in stream:
+                    yield answer.status
+
+        yield statuses()
+        stream.cancel()
+
+
+def wait_until_draining(address: str) -> None:
+    """Returns as soon as health says NOT_SERVING, or the server is gone."""
+    with watching_health(address) as statuses:
+        for status in statuses:
+            if status == NOT_SERVING:
+                return

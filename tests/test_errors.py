@@ -1,0 +1,91 @@
+"""The tree of errors: what every class promises, wherever it is raised."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from rlmesh import errors
+from rlmesh.errors import InvalidObservationError, RemoteEnvError, RlmeshError
+
+CLASSES: list[type[RlmeshError]] = [getattr(errors, name) for name in errors.__all__]
+BUILT_IN = {
+    "InvalidAddressError": ValueError,
+    "InvalidArgumentError": ValueError,
+    "ArgumentTypeError": TypeError,
+    "InvalidEnvError": TypeError,
+    "UnsupportedSpaceError": TypeError,
+    "WrongEndpointKindError": TypeError,
+    "InvalidActionError": ValueError,
+    "InvalidObservationError": ValueError,
+    "RemoteEnvError": RuntimeError,
+    "EndpointUnreachableError": ConnectionError,
+    "EndpointBusyError": ConnectionError,
+    "EndpointDrainingError": ConnectionError,
+    "ConnectionLostError": ConnectionError,
+    "AddressInUseError": ConnectionError,
+    "AccessDeniedError": PermissionError,
+    "ProtocolError": ConnectionError,
+    "CallTimeoutError": TimeoutError,
+    "StateError": RuntimeError,
+}
+
+
+def by_pickle(error: RlmeshError) -> RlmeshError:
+    copied: RlmeshError = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    return copied
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_error_is_of_the_tree_and_says_what_it_was_given(kind: type[RlmeshError]) -> None:
+    error = kind("the thing; do that")
+    assert isinstance(error, RlmeshError)
+    assert str(error) == "the thing; do that"
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_error_is_the_built_in_one_that_fits(name: str) -> None:
+    assert issubclass(getattr(errors, name), BUILT_IN[name])
+
+
+@pytest.mark.parametrize("how", [by_pickle, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_error_survives_pickling_and_copying(kind: type[RlmeshError], how: object) -> None:
+    assert callable(how)
+    error = kind("the thing; do that")
+    error.add_note("in worker 3")
+    copied = how(error)
+    assert type(copied) is kind
+    assert str(copied) == str(error)
+    assert copied.args == error.args
+    assert copied.__notes__ == ["in worker 3"]
+
+
+@pytest.mark.parametrize("how", [by_pickle, copy.copy, copy.deepcopy])
+def test_an_environments_exception_keeps_what_it_tells(how: object) -> None:
+    assert callable(how)
+    error = RemoteEnvError(
+        "step() raised", exception_type="ValueError", exception_message="no", remote_traceback="T"
+    )
+    copied = how(error)
+    told = (copied.exception_type, copied.exception_message, copied.remote_traceback)
+    assert told == ("ValueError", "no", "T")
+    assert how(InvalidObservationError("NaN", remote_traceback="T")).remote_traceback == "T"
+
+
+def test_the_tree_in_the_docstring_names_every_class_in_its_place() -> None:
+    assert errors.__doc__ is not None
+    drawn: dict[str, str] = {}
+    above: list[str] = []
+    for line in errors.__doc__.splitlines():
+        words = line.replace("├──", "").replace("└──", "").replace("│", " ").split()
+        if words and words[0].endswith("Error") and words[0] in errors.__all__:
+            depth = (len(line) - len(line.lstrip(" │├└─")) - 4) // 4
+            above[depth:] = [words[0]]
+            drawn[words[0]] = above[depth - 1] if depth else ""
+    assert drawn.keys() == set(errors.__all__)
+    for name, parent in drawn.items():
+        if parent:
+            assert issubclass(getattr(errors, name), getattr(errors, parent))
