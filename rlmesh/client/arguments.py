@@ -9,14 +9,16 @@ import numpy as np
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.values.guards import is_array, is_row
 from rlmesh.values.kinds import kind_of
-from rlmesh.values.packing import pack
+from rlmesh.values.packing import Degraded, pack, pack_listing
 from rlmesh_api.v1 import session_pb2
 
 # Gymnasium takes any integer from 0; NumPy's SeedSequence has no upper limit either.
 _SEED = "a seed is an integer from 0, or None"
 
 
-def reset_call(seed: Any, options: Any, num_envs: int | None) -> session_pb2.ResetCall:
+def reset_call(
+    seed: Any, options: Any, num_envs: int | None
+) -> tuple[session_pb2.ResetCall, list[Degraded]]:
     """The message for `reset(seed=seed, options=options)`.
 
     Args:
@@ -24,6 +26,9 @@ def reset_call(seed: Any, options: Any, num_envs: int | None) -> session_pb2.Res
             one of them for each lane.
         options: None or a dict.
         num_envs: The number of lanes of a vector environment; None for a single one.
+
+    Returns:
+        The message, and which parts of the options will arrive as text.
 
     Raises:
         ArgumentTypeError: If seed or options have the wrong type.
@@ -38,10 +43,11 @@ def reset_call(seed: Any, options: Any, num_envs: int | None) -> session_pb2.Res
         raise ArgumentTypeError(
             f"reset: options must be a dict or None, got {type(options).__name__} {options!r:.80}"
         )
-    return session_pb2.ResetCall(
-        seed=b"" if seed is None else pack(seed),
-        options=b"" if options is None else pack(options),
-    )
+    call = session_pb2.ResetCall(seed=b"" if seed is None else pack(seed))
+    if options is None:
+        return call, []
+    call.options, degraded = pack_listing(options)
+    return call, degraded
 
 
 def check_seed(seed: Any) -> int:

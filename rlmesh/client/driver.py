@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -51,8 +52,15 @@ class Driver:
 
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the environment; observation and info."""
-        result = self._connection.reset(reset_call(seed, options, self._num_envs))
-        return self._read(result)
+        call, degraded = reset_call(seed, options, self._num_envs)
+        for part in degraded:
+            # Once for what it is: Python shows one warning of a text and place only once.
+            warnings.warn(
+                f"reset: a value of type {part.type} in the options cannot travel ({part.reason}) "
+                f"and reaches the environment as its text",
+                stacklevel=3,
+            )
+        return self._read(self._connection.reset(call))
 
     def step(self, action: Any) -> tuple[Any, session_pb2.StepResult, dict[str, Any]]:
         """Steps the environment; observation, result and info."""

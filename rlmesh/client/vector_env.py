@@ -111,7 +111,8 @@ class RemoteVectorEnv(
             seed: An integer from 0; or a list, tuple or array with one of them or None for each
                 lane; or None.
             options: Options for the environment; they travel as infos do. With autoreset disabled,
-                `reset_mask`, a bool array of shape `(num_envs,)`, says which lanes to reset.
+                `reset_mask`, a bool array of shape `(num_envs,)`, says which lanes to reset. It is
+                taken out of the dict, as Gymnasium's own vector environments take it.
 
         Returns:
             The observations and the infos.
@@ -125,6 +126,9 @@ class RemoteVectorEnv(
             ConnectionLostError: If the connection broke.
         """
         returned = self._driver.reset(seed, options)
+        if options is not None:
+            # What a wrapper does afterwards depends on whether the mask is still there.
+            options.pop("reset_mask", None)
         if seed is not None:
             self._seed_generator(seed)
         return returned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,11 +21,13 @@ from rlmesh.server.results import (
     split_step,
 )
 from rlmesh.values.conformance import Policy, Reporter, compile_check
-from rlmesh.values.info_keys import CONFORMANCE_WARNING
+from rlmesh.values.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
 from rlmesh.values.layout import compile_layout
 from rlmesh.values.misfit import Deviation, Misfit
-from rlmesh.values.packing import PackingError, pack, pack_info, unpack
+from rlmesh.values.packing import Degraded, PackingError, pack, pack_info, unpack
 from rlmesh_api.v1 import session_pb2
+
+_log = logging.getLogger("rlmesh.server")
 
 
 class ServedEnv:
@@ -73,6 +76,7 @@ class ServedEnv:
             raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
         self._reset = compile_reset(self._env)
         self._reporter = Reporter()
+        self._told: set[tuple[str, str]] = set()
 
     def reset(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
         """Resets the environment.
@@ -179,7 +183,25 @@ class ServedEnv:
             news = self._reporter.filter(deviations)
             if news:
                 info = {**info, CONFORMANCE_WARNING: news}
-        return pack_info(info)[0]
+        packed, degraded = pack_info(info)
+        if degraded:
+            self._tell_degraded(degraded)
+        return packed
+
+    def _tell_degraded(self, degraded: list[Degraded]) -> None:
+        for part in degraded:
+            # Once for what it is, not for where: a place may be another one at every step.
+            what = (part.type, part.reason)
+            if what not in self._told:
+                self._told.add(what)
+                _log.warning(
+                    "the info's %s arrives as text, for a value of type %s cannot travel (%s); the "
+                    "client's info lists it under %r",
+                    part.path,
+                    part.type,
+                    part.reason,
+                    INFO_DEGRADED,
+                )
 
 
 def _guard(name: str, call: Callable[[], Any]) -> Any:

@@ -144,12 +144,25 @@ class EndSignals:
 
 
 _holders: list[EndSignals] = []
+_forking = threading.local()
 
 
-def _in_forked_process() -> None:
-    """Has workers that an environment forks die of a signal, unheard by their server."""
+def _before_fork() -> None:
+    # A signal for the new process waits until its handlers are its own.
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _after_fork() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _after_fork_in_child() -> None:
     while _holders:
         _holders.pop().leave_to_parent()
+    _after_fork()
 
 
-os.register_at_fork(after_in_child=_in_forked_process)
+# Has a worker that an environment forks die of a signal, unheard by its server.
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
+)

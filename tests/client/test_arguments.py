@@ -116,11 +116,11 @@ def test_options_that_are_no_dict_are_refused(options: Any) -> None:
 
 
 def test_options_are_the_callers_and_stay_as_they_were() -> None:
-    options = {"reset_mask": np.array([True, False]), "speed": 2}
+    options = {"mask": np.array([True, False]), "speed": 2}
     with remote_vector(echo_vector("discrete", 2)) as client:
         client.reset(seed=0)
         client.reset(options=options)
-    assert_same(options, {"reset_mask": np.array([True, False]), "speed": 2})
+    assert_same(options, {"mask": np.array([True, False]), "speed": 2})
 
 
 def box() -> Any:

@@ -62,9 +62,6 @@ HELD_BY: dict[str, list[str]] = {
         "docs/test_claims.py::test_what_is_exact_is_taken",
         "docs/test_claims.py::test_what_never_conforms_is_rejected",
     ],
-    "docs/conformance.md / What is rejected: Finding": [
-        "docs/test_claims.py::test_what_never_conforms_is_rejected",
-    ],
     "docs/conformance.md / What a policy decides: Finding": [
         "docs/test_claims.py::test_warn_delivers_and_tells_once",
         "docs/test_claims.py::test_strict_rejects",
@@ -145,6 +142,8 @@ HELD_BY: dict[str, list[str]] = {
     "docs/readiness.md / End: What happens": [
         "cli/test_signals.py::test_in_a_call_which_finishes_first",
         "docs/test_claims.py::test_idleness_ends_the_command_with_exit_code_0",
+        "cli/test_signals.py::test_a_drain_timeout_ends_a_server_whose_environment_is_in_c_code",
+        "cli/test_signals.py::test_a_second_signal_ends_a_server_whose_environment_is_stuck",
         "cli/test_failures.py::test_an_unknown_id",
         "cli/test_failures.py::test_a_port_in_use_and_the_environment_is_closed",
         "cli/test_failures.py::test_wrong_usage_exits_2_before_anything_is_loaded",

@@ -80,8 +80,11 @@ def test_serving_does_not_import_gymnasium() -> None:
     program = """
 import sys
 import rlmesh
+from rlmesh import spaces
 from support.plain_envs import PlainCounter, PlainVector
-for env in PlainCounter(), PlainVector():
+declaring = PlainVector()
+declaring.observation_space = spaces.Box(0, 1000, shape=(2, 1), dtype="int64")
+for env in PlainCounter(), PlainVector(), declaring:
     with rlmesh.EnvServer(env):
         pass
 assert "gymnasium" not in sys.modules

@@ -28,7 +28,7 @@ def test_lanes_with_bounds_of_their_own_are_kept() -> None:
 
 def test_an_rlmesh_space_may_be_declared() -> None:
     declared = MultiDiscrete([3, 3])
-    assert batch_as_declared(declared, Discrete(3), 2, "action_space") is None
+    assert batch_as_declared(declared, Discrete(3), 2, "action_space") == declared
     assert batch_as_declared(MultiDiscrete([3, 2]), Discrete(3), 2, "action_space") is not None
 
 
