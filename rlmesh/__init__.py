@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import rlmesh.lanes  # noqa: F401 - before anything imports grpc
+import rlmesh.lanes  # noqa: F401 # pyright: ignore[reportUnusedImport] - has grpc imported quietly
 from rlmesh import errors, spaces
 from rlmesh._version import __version__
 from rlmesh.contract import EnvContract

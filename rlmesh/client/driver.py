@@ -83,10 +83,7 @@ class Driver:
 
     def render(self) -> Any:
         """Renders the environment; what it returned."""
-        try:
-            return unpack(self._connection.render().frame)
-        except PackingError as error:
-            raise self._damaged(error) from error
+        return self._unpacked(self._connection.render().frame)
 
     def get_attribute(self, name: str) -> Any:
         """Reads an attribute that the server exposes; a method is a function that calls it."""
@@ -97,7 +94,7 @@ class Driver:
                 return self.call_method(name, arguments, keywords)
 
             return method
-        return unpack(result.value)
+        return self._unpacked(result.value)
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Sets an attribute that the server exposes."""
@@ -106,7 +103,8 @@ class Driver:
     def call_method(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Calls a method that the server exposes; what it returned."""
         argument = [list(arguments), keywords]
-        return unpack(self._attribute(session_pb2.ATTRIBUTE_VERB_CALL, name, argument).value)
+        result = self._attribute(session_pb2.ATTRIBUTE_VERB_CALL, name, argument)
+        return self._unpacked(result.value)
 
     def _read(
         self, result: session_pb2.ResetResult | session_pb2.StepResult
@@ -114,6 +112,12 @@ class Driver:
         try:
             return self._decode(result.observation), unpack_info(result.info)
         except (Misfit, ValueError) as error:
+            raise self._damaged(error) from error
+
+    def _unpacked(self, packed: bytes) -> Any:
+        try:
+            return unpack(packed)
+        except PackingError as error:
             raise self._damaged(error) from error
 
     def _damaged(self, reason: object) -> ProtocolError:

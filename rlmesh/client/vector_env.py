@@ -65,6 +65,8 @@ class RemoteVectorEnv(
         request_timeout_seconds: float | None = None,
         autoreset: str | gymnasium.vector.AutoresetMode | None = None,
     ) -> None:
+        # Until the connection stands there is nothing that Gymnasium's __del__ could close.
+        self.closed = True
         mode = None if autoreset is None else _mode(autoreset)
         self._driver = Driver(
             address,
@@ -75,6 +77,7 @@ class RemoteVectorEnv(
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
         self._finalizer = weakref.finalize(self, self._driver.close)
+        self.closed = False
         contract = self._driver.contract
         self.env_contract: EnvContract = contract
         self.num_envs = contract.num_envs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
 
@@ -15,7 +16,7 @@ def _import_grpc_quietly() -> None:
         return
     os.environ["GRPC_VERBOSITY"] = "ERROR"
     try:
-        import grpc  # noqa: F401 - for its effect
+        importlib.import_module("grpc")
     finally:
         del os.environ["GRPC_VERBOSITY"]
 

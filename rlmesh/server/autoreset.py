@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.server.calling import compile_reset
+from rlmesh.server.calling import compile_reset, takes_options
 from rlmesh.server.results import BadResultError, flags_of, split_reset, split_step
 from rlmesh.values.guards import is_array, is_mapping
 from rlmesh_api.contract import DictSpace, Space, TupleSpace
@@ -44,7 +44,7 @@ def in_mode(env: Any, contract: EnvContract, mode: AutoresetMode | None) -> Any:
         return env
     if wanted is None or wanted is own:
         return env
-    if own is AutoresetMode.DISABLED and wanted is AutoresetMode.SAME_STEP:
+    if own is AutoresetMode.DISABLED and wanted is AutoresetMode.SAME_STEP and takes_options(env):
         return SameStep(env, contract)
     raise AutoresetRefusedError(
         f"autoreset={wanted.value!r} cannot be had from this endpoint, whose environment "
@@ -81,36 +81,36 @@ class SameStep:
         return self._reset(seed, options)
 
     def step(self, actions: Any) -> Any:
-        """Steps, and resets the lanes whose episode ended."""
+        """Steps, and resets the lanes whose episode ended.
+
+        Raises:
+            BadResultError: If the reset returned what is no reset's result.
+        """
         returned = self._env.step(actions)
-        done = self._done(returned)
-        if done is None or not done.any():
+        try:
+            observations, rewards, *flags, infos = split_step(returned, self._num_envs)
+            terminations, truncations = (
+                flags_of(part, self._num_envs, "the flags").copy() for part in flags
+            )
+        except BadResultError:
+            return returned  # refused where the results of every step are read
+        done = terminations | truncations
+        if not done.any():
             return returned
-        observations, *numbers, infos = returned
-        # Copies: the environment may reuse its arrays in the reset.
-        numbers = [np.array(part) for part in numbers]
+        # Copies, as of the flags: the environment may reuse its arrays in the reset.
+        rewards = np.array(rewards)
         ended = {
             lane: _lane_of(self._space, observations, lane) for lane in done.nonzero()[0].tolist()
         }
         # The mask is a copy: the environment may keep or change it.
         restarted = self._reset(None, {"reset_mask": done.copy()})
         first, reset_infos = split_reset(restarted, tuple_space=False)
-        return (first, *numbers, _merged(infos, reset_infos, ended, self._num_envs))
+        infos = _merged(infos, reset_infos, ended, self._num_envs)
+        return first, rewards, terminations, truncations, infos
 
     def render(self) -> Any:
         """Renders as the environment does."""
         return self._env.render()
-
-    def _done(self, returned: Any) -> Flags | None:
-        """Which lanes ended; None where the result is refused where every result is read."""
-        try:
-            _, _, terminations, truncations, _ = split_step(returned)
-            terminations = flags_of(terminations, self._num_envs, "terminations")
-            truncations = flags_of(truncations, self._num_envs, "truncations")
-        except BadResultError:
-            return None
-        done: Flags = terminations | truncations
-        return done
 
 
 def _lane_of(space: Space, values: Any, lane: int) -> Any:

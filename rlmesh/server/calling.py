@@ -41,6 +41,11 @@ def compile_reset(env: Any) -> Callable[[Any, Any], Any]:
     return reset
 
 
+def takes_options(env: Any) -> bool:
+    """Whether the environment's `reset` can be given options."""
+    return _parameters(env.reset)[1]
+
+
 def _parameters(reset: Callable[..., Any]) -> tuple[bool, bool]:
     try:
         parameters = inspect.signature(reset).parameters

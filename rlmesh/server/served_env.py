@@ -210,6 +210,9 @@ def _guard(name: str, call: Callable[[], Any]) -> Any:
         return call()
     except (UnsupportedArgumentError, HiddenAttributeError) as error:
         raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
+    except BadResultError as error:
+        # Lanes of a list, and lanes whose autoreset mode is converted, are read in the call.
+        raise _unreadable(name, error) from error
     except BaseException as error:
         raise env_raised(f"the environment's {name}()", error) from error
 

@@ -18,6 +18,13 @@ import pytest
 from support.repository import ROOT, dependencies
 
 HERE = Path(__file__).parent / "wheel"
+OF_THE_REPOSITORY = ("benchmarks", "codegen", "docs", "repository")
+NOT_WITH_THE_OLDEST = (
+    # Gymnasium 1.3 brought this wrapper.
+    "client/test_wrappers.py::test_a_wrapper_gives_what_it_gives_locally[RepeatAction]",
+    # Before Gymnasium 1.3 a vector environment writes its autoreset mode into CartPole's metadata.
+    "client/test_connecting.py::test_a_client_is_the_environment_that_gymnasium_expects",
+)
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(900)]
 
@@ -27,7 +34,11 @@ def run(*command: str | Path, cwd: Path) -> str:
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+            # Gymnasium before 1.4 samples a Text in the order of a set, another in each process.
+            "PYTHONHASHSEED": "0",
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -151,5 +162,7 @@ def test_the_tests_pass_on_the_wheel(environment: Environment, tmp_path: Path) -
     environment.install(f"{environment.wheel}[test]")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(ROOT / "tests", tmp_path / "tests")
-    skipped = [f"--ignore=tests/{name}" for name in ("benchmarks", "codegen", "docs", "repository")]
-    run(environment.python, "-P", "-m", "pytest", "-q", *skipped, cwd=tmp_path)
+    left_out = [f"--ignore=tests/{name}" for name in OF_THE_REPOSITORY]
+    if environment.constraints:
+        left_out += [f"--deselect=tests/{name}" for name in NOT_WITH_THE_OLDEST]
+    run(environment.python, "-P", "-m", "pytest", "-q", *left_out, cwd=tmp_path)

@@ -156,8 +156,8 @@ class ShapedLane:
         self.closed = True
 
 
-class NoSwitch(VectorWrapper[Any, Any, Any, Any, Any]):
-    """A vector environment whose autoreset mode nobody can switch."""
+# Wrapped, a vector environment is one whose autoreset mode nobody can switch.
+NoSwitch = VectorWrapper
 
 
 def sync_lanes(
@@ -171,9 +171,11 @@ def async_lanes(
     kind: str = "dict", num_envs: int = 3, mode: AutoresetMode = AutoresetMode.NEXT_STEP
 ) -> Envs:
     """Lanes of `LaneEnv` in processes of their own."""
-    # Shared memory has no room for texts of any length.
     return AsyncVectorEnv(
-        [lambda: LaneEnv(kind)] * num_envs, shared_memory=False, autoreset_mode=mode
+        [lambda: LaneEnv(kind)] * num_envs,
+        # Gymnasium reads texts from shared memory at construction, and never again.
+        shared_memory=kind not in {"text", "tuple", "dict"},
+        autoreset_mode=mode,
     )
 
 

@@ -100,6 +100,15 @@ def test_a_word_that_is_no_mode_is_refused_before_connecting(word: Any) -> None:
         rlmesh.RemoteVectorEnv("tcp://127.0.0.1:1", autoreset=word)
 
 
+class WithoutOptions(PlainVector):
+    """A plain object with autoreset disabled, whose reset takes no options."""
+
+    metadata = {"autoreset_mode": "disabled"}  # noqa: RUF012 - as Gymnasium has it
+
+    def reset(self, seed: Any = None) -> Any:  # type: ignore[override] # what it lacks
+        return super().reset(seed)
+
+
 UNSWITCHABLE: dict[str, tuple[Callable[[], Any], str, str]] = {
     "next_step to same_step": (lambda: NoSwitch(sync_lanes()), "same_step", "'next_step'"),
     "next_step to disabled": (lambda: NoSwitch(sync_lanes()), "disabled", "'next_step'"),
@@ -119,6 +128,7 @@ UNSWITCHABLE: dict[str, tuple[Callable[[], Any], str, str]] = {
         "'next_step'",
     ),
     "an environment that tells no mode": (PlainVector, "same_step", "does not tell"),
+    "lanes that cannot be reset one by one": (WithoutOptions, "same_step", "'disabled'"),
 }
 
 
@@ -233,6 +243,25 @@ def test_a_wrong_result_is_told_as_without_a_conversion(returned: Any) -> None:
             messages.append(str(caught.value))
             client.reset()
     assert messages[0] == messages[1]
+
+
+class OddReset(DisabledVector):
+    """Returns something else than a reset's results when a lane ends."""
+
+    def reset(self, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
+        result = super().reset(seed, options)
+        return result if options is None else (1, 2, 3)
+
+
+def test_a_wrong_result_of_the_reset_in_a_step_is_told_and_a_reset_mends_it() -> None:
+    with remote_vector(OddReset(), autoreset="same_step") as client:
+        client.reset()
+        actions = np.zeros((2, 2, 3), np.float32)
+        client.step(actions)
+        with pytest.raises(rlmesh.errors.InvalidObservationError, match=r"reset\(\) must return"):
+            client.step(actions)
+        client.reset()
+        client.step(actions)
 
 
 def test_the_last_observation_of_a_lane_is_of_the_space_of_one_lane() -> None:

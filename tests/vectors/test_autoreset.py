@@ -40,12 +40,16 @@ def test_every_autoreset_mode_is_as_that_of_a_sync_vector_env(
         assert_told(client, expected)
 
 
-@pytest.mark.parametrize("mode", MODES, ids=mode_name)
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [*(("dict", mode) for mode in MODES), ("box", AutoresetMode.NEXT_STEP)],
+    ids=mode_name,
+)
 def test_every_autoreset_mode_is_as_that_of_an_async_vector_env(
-    mode: AutoresetMode, tmp_path: Path
+    kind: str, mode: AutoresetMode, tmp_path: Path
 ) -> None:
     with (
-        served_async_lanes("dict", mode.name, tmp_path) as served,
+        served_async_lanes(kind, mode.name, tmp_path) as served,
         contextlib.closing(rlmesh.RemoteVectorEnv[Any, Any](served.address)) as client,
     ):
         assert client.metadata["autoreset_mode"] is mode
