@@ -18,19 +18,23 @@ from rlmesh.errors import (
     EndpointError,
     EndpointUnreachableError,
     InvalidAddressError,
+    InvalidArgumentError,
     ProtocolError,
     RlmeshError,
     StateError,
 )
 from rlmesh.lanes.failures import error_from_failure, error_from_rpc
+from rlmesh.lanes.door import enter
 from rlmesh.lanes.grpc_lane import GrpcLane
 from rlmesh.lanes.grpc_options import channel_options
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
+from rlmesh.lanes.shm_lane import ShmLane
 from rlmesh.seconds import check_seconds
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
 # How long a client that leaves waits for the server to confirm it.
 _FAREWELL_SECONDS = 2.0
+_LANES = (ShmLane.name, GrpcLane.name)
 
 
 class Connection:
@@ -44,6 +48,9 @@ class Connection:
         accept: Raises if the contract is not what the client can drive; asked before the session
             is opened.
         autoreset: When the lanes of a vector environment shall reset themselves; None: as it does.
+
+        lane: The lane to use if it can be had, `shm` or `grpc`; None: `RLMESH_LANE`, or else the
+            fastest that can be had.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
@@ -60,7 +67,9 @@ class Connection:
         request_timeout: float | None,
         accept: Callable[[EnvContract], None],
         autoreset: AutoresetMode | None = None,
+        lane: str | None = None,
     ) -> None:
+        wanted = _wanted_lane(lane)
         check_seconds("connect_timeout_seconds", connect_timeout)
         check_seconds("request_timeout_seconds", request_timeout)
         parsed = parse_address(address)
@@ -73,7 +82,8 @@ class Connection:
         self._behind = False
         self._closed = False
         self._forked = False
-        self._lane: GrpcLane | None = None
+        self._lane: GrpcLane | ShmLane | None = None
+        self._stream: GrpcLane | None = None
         _connections.add(self)
         deadline = None if connect_timeout is None else time.monotonic() + connect_timeout
         self._channel = grpc.insecure_channel(parsed.dial_target, options=channel_options(parsed))
@@ -81,8 +91,9 @@ class Connection:
             stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
             self.contract = self._get_contract(stub, connect_timeout)
             accept(self.contract)
-            self._lane = GrpcLane(stub, self.address)
-            self._open(deadline, autoreset)
+            self._lane = self._stream = GrpcLane(stub, self.address)
+            opened = self._open(deadline, autoreset)
+            self._lane = self._fastest(self._stream, opened, wanted)
         except BaseException:
             self.close()
             raise
@@ -90,7 +101,7 @@ class Connection:
     @property
     def lane(self) -> str:
         """The name of the lane in use."""
-        return GrpcLane.name
+        return GrpcLane.name if self._lane is None else self._lane.name
 
     def reset(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
         """Has the environment reset. Raises as the tree in `rlmesh.errors` says."""
@@ -124,8 +135,11 @@ class Connection:
         if self._closed:
             return
         self._closed = True
+        if self._stream is not None:
+            # By the stream, whatever the lane: its end is the session's.
+            self._say_farewell(self._stream)
+            self._stream.close()
         if self._lane is not None:
-            self._say_farewell(self._lane)
             self._lane.close()
         self._channel.close()
 
@@ -172,13 +186,26 @@ class Connection:
                 f"RLMesh {response.server.version}; upgrade the older of the two"
             ) from error
 
-    def _open(self, deadline: float | None, autoreset: AutoresetMode | None) -> None:
+    def _fastest(
+        self, stream: GrpcLane, opened: session_pb2.OpenResult, wanted: str | None
+    ) -> GrpcLane | ShmLane:
+        """The first lane on offer that can be had; the stream where there is none, or it is wanted."""
+        for offer in opened.lanes:
+            if offer.lane == ShmLane.name and wanted in (None, ShmLane.name):
+                port = enter(offer.address, opened.secret)
+                if port is not None:
+                    return ShmLane(port, stream, self.address)
+        return stream
+
+    def _open(
+        self, deadline: float | None, autoreset: AutoresetMode | None
+    ) -> session_pb2.OpenResult:
         remaining = None if deadline is None else max(0.001, deadline - time.monotonic())
         call = session_pb2.OpenCall(peer=this_peer(), protocol_generation=PROTOCOL_GENERATION)
         if autoreset is not None:
             call.autoreset_mode = autoreset.to_proto()
         try:
-            self._exchange(session_pb2.SessionRequest(open=call), remaining)
+            return self._exchange(session_pb2.SessionRequest(open=call), remaining).open
         except CallTimeoutError as error:
             raise EndpointUnreachableError(
                 f"{self.address} told its contract, but opened no session in time"
@@ -221,6 +248,17 @@ class Connection:
                 f"{self.address} answered {answer or 'nothing'} to {request.WhichOneof('call')}"
             )
         return response
+
+
+def _wanted_lane(lane: str | None) -> str | None:
+    wanted = lane if lane is not None else os.environ.get("RLMESH_LANE") or None
+    if wanted not in (None, *_LANES):
+        source = "RLMESH_LANE" if lane is None else "lane"
+        raise InvalidArgumentError(
+            f"{source} must be one of {', '.join(_LANES)}, or None for the fastest that can be "
+            f"had, got {wanted!r}"
+        )
+    return wanted
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()

@@ -30,6 +30,7 @@ class Driver:
         request_timeout: float | None,
         accept: Callable[[EnvContract], None],
         autoreset: AutoresetMode | None = None,
+        lane: str | None = None,
     ) -> None:
         self._connection = Connection(
             address,
@@ -37,6 +38,7 @@ class Driver:
             request_timeout=request_timeout,
             accept=accept,
             autoreset=autoreset,
+            lane=lane,
         )
         contract = self.contract = self._connection.contract
         self._num_envs = contract.num_envs if contract.vector else None

@@ -45,6 +45,8 @@ class RemoteVectorEnv(
         connect_timeout_seconds: Until when the server must have answered; one that is not up yet is
             tried again until then. None: for ever.
         request_timeout_seconds: Until when each call must have been answered. None: for ever.
+        lane: The lane to use if it can be had, `shm` or `grpc`. None: what the environment variable
+            `RLMESH_LANE` says, or else the fastest.
         autoreset: When lanes shall reset themselves, `next_step`, `same_step` or `disabled`, where
             that is not the environment's own mode. None: as the environment does.
 
@@ -63,6 +65,7 @@ class RemoteVectorEnv(
         *,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
+        lane: str | None = None,
         autoreset: str | gymnasium.vector.AutoresetMode | None = None,
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
@@ -72,6 +75,7 @@ class RemoteVectorEnv(
             address,
             connect_timeout=connect_timeout_seconds,
             request_timeout=request_timeout_seconds,
+            lane=lane,
             accept=_accept_vector,
             autoreset=mode,
         )
@@ -99,7 +103,7 @@ class RemoteVectorEnv(
 
     @property
     def lane(self) -> str:
-        """The lane in use: `grpc`."""
+        """The lane in use: `shm` between processes of one machine and user, else `grpc`."""
         return self._driver.lane
 
     def reset(

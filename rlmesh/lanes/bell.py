@@ -1,12 +1,12 @@
 """The bell: how two processes that share memory tell each other that it is the other's turn.
 
 Each side owns a line of words in the shared segment: how many frames it has posted, and whether it
-sleeps. A side that waits looks at the other's count: for a short time in a loop, because a wake-up by
-the kernel costs tens of microseconds, then asleep in `poll` on the Unix socket that both hold.
+sleeps. A side that waits looks at the other's count: for a short time in a loop, because a wake-up
+by the kernel costs tens of microseconds, then asleep in `poll` on the Unix socket that both hold.
 
 No wake-up is lost. The sleeper raises its flag and then looks at the count once more; the poster
-raises its count and then looks at the flag. An x86 processor may let a load pass an earlier store to
-another word, so each side takes a lock between the two, whose atomic instruction orders them: at
+raises its count and then looks at the flag. An x86 processor may let a load pass an earlier store
+to another word, so each side takes a lock between the two, whose atomic instruction orders them: at
 least one side sees what the other wrote. Where the processor orders memory less strictly than x86
 that is no argument, so nobody spins there and every post rings.
 
@@ -33,6 +33,9 @@ _SPIN_LOOKS = 1200 if _ORDERED else 0
 _PATIENCE = 3
 _LONGEST_REST = 512
 _POSTED, _ASLEEP = 0, 1
+# In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
+# the handler only then: so long may Ctrl-C take at most.
+_LONGEST_POLL = 500.0
 
 
 class Woken(enum.Enum):
@@ -113,13 +116,15 @@ class Bell:
             with self._fence:
                 pass
             while words[place] != count:
-                pause = None
+                pause = _LONGEST_POLL
                 if deadline is not None:
-                    pause = max(0.0, (deadline - time.monotonic()) * 1000)
+                    pause = min(pause, max(0.0, (deadline - time.monotonic()) * 1000))
                 events = self._poll.poll(pause)
                 if not events:
                     if words[place] == count:
                         break
+                    if deadline is None or time.monotonic() < deadline:
+                        continue
                     return Woken.LATE
                 for descriptor, _ in events:
                     if descriptor == self._also:

@@ -1,9 +1,9 @@
 """The door: where a session's client and its server meet to share memory.
 
 The server listens on a Unix socket in Linux's abstract namespace, under a name that only its
-sessions' clients are told: there is no file to be left behind, and no way in from another machine or
-from a container with a network of its own. Whoever comes must be the same user and show a session's
-secret; he is given a segment and keeps the socket as doorbell and lifeline.
+sessions' clients are told: there is no file to be left behind, and no way in from another machine
+or from a container with a network of its own. Whoever comes must be the same user and show a
+session's secret; he is given a segment and keeps the socket as doorbell and lifeline.
 """
 
 from __future__ import annotations
@@ -37,22 +37,31 @@ class Door:
 
     Args:
         plan: How segments are divided.
-        admit: Takes the secret that was shown; gives what takes the port, or None for a stranger.
-        wake: A descriptor whose readability ends a port's wait as well.
+        admit: Takes the secret that was shown; gives what takes over socket and segment, or None
+            for a stranger.
+
+    Attributes:
+        name: The socket's name in the abstract namespace.
     """
 
     def __init__(
-        self, plan: Plan, admit: Callable[[bytes], Callable[[Port], None] | None], wake: int
+        self,
+        plan: Plan,
+        admit: Callable[[bytes], Callable[[socket.socket, int, Plan], None] | None],
     ) -> None:
         self.name = f"rlmesh-{secrets.token_hex(16)}"
         self._plan = plan
         self._admit = admit
-        self._wake = wake
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(f"\0{self.name}")
         self._socket.listen()
         self._thread = threading.Thread(target=self._watch, name="rlmesh-door", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            # There can be no further thread.
+            self._socket.close()
+            raise
 
     def close(self) -> None:
         """Lets nobody in any more. Ports that were given out live on."""
@@ -92,7 +101,7 @@ class Door:
             os.close(descriptor)
             raise
         guest.settimeout(None)
-        attach(Port(guest, descriptor, self._plan, client=False, also=self._wake))
+        attach(guest, descriptor, self._plan)
 
 
 def enter(name: str, secret: bytes) -> Port | None:

@@ -19,6 +19,9 @@ from rlmesh.errors import (
 from rlmesh.lanes.failures import error_from_rpc, status_of
 from rlmesh_api.v1 import env_service_pb2_grpc, session_pb2
 
+# How long the end of a stream may take to arrive here.
+_END_SECONDS = 1.0
+
 
 class GrpcLane:
     """One session stream.
@@ -70,6 +73,18 @@ class GrpcLane:
             # An earlier number answers a call that nobody waits for any more.
             if answer.sequence == request.sequence:
                 return answer
+
+    def end(self) -> EndpointError | None:
+        """Why the stream has ended; None if it has not within a second."""
+        deadline = time.monotonic() + _END_SECONDS
+        while self._broken is None:
+            try:
+                answer = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return None
+            if isinstance(answer, EndpointError):
+                self._broken = answer
+        return type(self._broken)(str(self._broken))
 
     def close(self) -> None:
         """Ends the stream; the server notices at once. May be called repeatedly."""

@@ -1,20 +1,22 @@
-"""One side's end of a shared-memory lane: frames out, frames in, one at a time."""
+"""One side's end of a shared-memory lane: messages out, messages in, one at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
+import struct
 from dataclasses import dataclass
 
 from rlmesh.lanes.bell import LINE_WORDS, Bell, Woken
-from rlmesh.lanes.frame import HEADER, Header
 from rlmesh.lanes.segment import BadSegmentError, create_segment, map_segment
 
 _CONTROL_BYTES = 2 * 8 * LINE_WORDS
-# What texts, infos and messages may add to the slabs before a frame needs a segment of its own.
+# What texts, infos and other calls may add to the slabs before a message needs a segment of its own.
 _ROOM = 1 << 20
-MAX_BODY_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
+# The length of the message, and 1 where it did not fit and stands in a segment of its own.
+_HEADER = struct.Struct("<QQ")
 
 
 class BadFrameError(Exception):
@@ -34,9 +36,9 @@ class Plan:
     answer: int
 
     @classmethod
-    def for_slabs(cls, action: int, result: int) -> Plan:
+    def for_slabs(cls, action: int, observation: int) -> Plan:
         """A plan with room for slabs of these sizes, and for what comes with them."""
-        return cls(_aligned(HEADER.size + action + _ROOM), _aligned(HEADER.size + result + _ROOM))
+        return cls(_aligned(action + _ROOM), _aligned(observation + _ROOM))
 
     @property
     def size(self) -> int:
@@ -45,18 +47,14 @@ class Plan:
 
 
 class Port:
-    """Sends and receives frames through a segment.
+    """Sends and receives messages through a segment.
 
     Args:
         sock: The Unix socket whose other end the other side holds. The port owns it.
         descriptor: The segment. The port owns it.
         plan: How the segment is divided.
         client: Whether this is the client's side.
-        also: A descriptor whose readability ends a wait as well.
-
-    Attributes:
-        out: Where the next frame's body is written, if it fits.
-        body: Where the body of the frame received last stands, valid until the next `send`.
+        also: A descriptor whose readability ends a wait as well; None where there is none.
     """
 
     def __init__(
@@ -75,54 +73,32 @@ class Port:
         words = memory[:_CONTROL_BYTES].cast("Q")
         request = memory[_CONTROL_BYTES : _CONTROL_BYTES + plan.request]
         answer = memory[_CONTROL_BYTES + plan.request :]
-        self._send_area, self._receive_area = (request, answer) if client else (answer, request)
-        self.out = self._send_area[HEADER.size :]
-        self._near = self._receive_area[HEADER.size :]
-        self.body: memoryview = self._near
+        self._out, self._in = (request, answer) if client else (answer, request)
         self._sock = sock
         self._bell = Bell(words, sock, first=client, also=also)
         self._sent = self._received = 0
 
-    def send(
-        self,
-        kind: int,
-        sequence: int,
-        body: int | bytes,
-        slab: int = 0,
-        flags: int = 0,
-        reward: float = 0.0,
-    ) -> None:
-        """Sends a frame.
-
-        Args:
-            kind: As in the header.
-            sequence: As in the header.
-            body: How many bytes of the body stand in `out` already, or the body itself.
-            slab: As in the header.
-            flags: As in the header.
-            reward: As in the header.
-        """
-        elsewhere = 0
-        if not isinstance(body, int):
-            length = len(body)
-            if length <= len(self.out):
-                self.out[:length] = body
-            else:
-                self._send_elsewhere(body)
-                elsewhere = 1
-            body = length
-        HEADER.pack_into(self._send_area, 0, kind, flags, elsewhere, sequence, body, slab, reward)
+    def send(self, message: bytes) -> None:
+        """Sends a message. That the other side has gone, the next `receive` tells."""
+        length = len(message)
+        end = _HEADER.size + length
+        if end <= len(self._out):
+            _HEADER.pack_into(self._out, 0, length, 0)
+            self._out[_HEADER.size : end] = message
+        else:
+            self._send_elsewhere(message)
+            _HEADER.pack_into(self._out, 0, length, 1)
         self._sent += 1
         self._bell.post(self._sent)
 
-    def receive(self, deadline: float | None = None) -> Header | Woken:
-        """Waits for the next frame; its body stands in `body`.
+    def receive(self, deadline: float | None = None) -> bytes | Woken:
+        """Waits for the next message.
 
         Args:
             deadline: On the monotonic clock, in seconds; None: for ever.
 
         Returns:
-            The frame's header, or why there is none.
+            The message, a copy that the other side cannot change, or why there is none.
 
         Raises:
             BadFrameError: If the frame cannot be.
@@ -131,46 +107,44 @@ class Port:
         if woken is not Woken.POSTED:
             return woken
         self._received += 1
-        header = Header._make(HEADER.unpack_from(self._receive_area))
-        if header.elsewhere:
-            self.body = self._fetch_elsewhere(header.body)
-        else:
-            self.body = self._near
-        if header.body > len(self.body) or header.slab > header.body:
-            raise BadFrameError(f"a frame of {header.body} bytes with a slab of {header.slab}")
-        return header
+        length, elsewhere = _HEADER.unpack_from(self._in)
+        if elsewhere:
+            return self._fetch_elsewhere(length)
+        if length > len(self._in) - _HEADER.size:
+            raise BadFrameError(f"a message of {length} bytes in an area of {len(self._in)}")
+        return bytes(self._in[_HEADER.size : _HEADER.size + length])
 
     def close(self) -> None:
-        """Ends the lane; the other side notices at once. May be called repeatedly."""
+        """Ends the lane; the other side notices at once. Any thread may, repeatedly."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """Gives socket and memory back; only the thread that sends and receives may."""
+        """Ends the lane and gives the socket back; only the thread that receives may."""
         self.close()
         self._sock.close()
 
-    def _send_elsewhere(self, body: bytes) -> None:
-        descriptor = create_segment(len(body))
+    def _send_elsewhere(self, message: bytes) -> None:
+        descriptor = create_segment(len(message))
         try:
             with open(descriptor, "r+b", closefd=False) as segment:
-                segment.write(body)
+                segment.write(message)
             with contextlib.suppress(OSError):
-                # The other side has gone if this fails; the next wait tells.
                 socket.send_fds(self._sock, [b"\0"], [descriptor])
         finally:
             os.close(descriptor)
 
-    def _fetch_elsewhere(self, size: int) -> memoryview:
-        if not 0 < size <= MAX_BODY_BYTES:
-            raise BadFrameError(f"a body of {size} bytes; the limit is {MAX_BODY_BYTES}")
+    def _fetch_elsewhere(self, length: int) -> bytes:
+        if not 0 < length <= _MAX_BYTES:
+            raise BadFrameError(f"a message of {length} bytes; the limit is {_MAX_BYTES}")
         descriptor = self._bell.take_descriptor()
         if descriptor is None:
-            raise BadFrameError("a body elsewhere, and no segment with it")
+            raise BadFrameError("a message elsewhere, and no segment with it")
         try:
-            return memoryview(map_segment(descriptor, size))
+            with map_segment(descriptor, length) as segment:
+                return segment[:length]
         except BadSegmentError as error:
-            raise BadFrameError(f"a body elsewhere in a bad segment: {error}") from error
+            raise BadFrameError(f"a message elsewhere in a bad segment: {error}") from error
         finally:
             os.close(descriptor)
 

@@ -97,7 +97,7 @@ class EnvServer:
             self._host,
             self._end_by_client if options.allow_remote_shutdown else None,
         )
-        self._front = Front(service, wanted)
+        self._front = Front(service, wanted, served.plan, desk.admit)
         self._life = Life(served.close, self._host, desk, self._front, options)
 
     @property

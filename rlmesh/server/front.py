@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from collections.abc import Callable
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from rlmesh.address import Address
+from rlmesh.lanes.door import SUPPORTED, Door
 from rlmesh.lanes.grpc_options import server_options
+from rlmesh.lanes.port import Plan
 from rlmesh.server.binding import bind, unlink_socket
 from rlmesh.server.service import EnvService
 from rlmesh.server.threads import ThreadPerCall
@@ -32,6 +36,8 @@ class Front:
     Args:
         service: What answers.
         wanted: Where.
+        plan: How the segments of the shared-memory lane are divided.
+        admit: Who may have one; see `Door`.
 
     Attributes:
         address: Where it is bound, port 0 resolved.
@@ -41,7 +47,17 @@ class Front:
         InvalidAddressError: If the address cannot be bound on this machine.
     """
 
-    def __init__(self, service: EnvService, wanted: Address) -> None:
+    def __init__(
+        self,
+        service: EnvService,
+        wanted: Address,
+        plan: Plan,
+        admit: Callable[[bytes], Callable[[socket.socket, int, Plan], None] | None],
+    ) -> None:
+        self._service = service
+        self._plan = plan
+        self._admit = admit
+        self._door: Door | None = None
         self._health = health.HealthServicer()
         self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server = grpc.server(
@@ -62,6 +78,9 @@ class Front:
             if self._stopped:
                 return
             self._started = True
+            if SUPPORTED:
+                self._door = Door(self._plan, self._admit)
+                self._service.door = self._door.name
             self._server.start()
         self._tell(health_pb2.HealthCheckResponse.SERVING)
 
@@ -73,6 +92,8 @@ class Front:
         """Ends every call, after a moment for answers under way, and frees the address."""
         with self._lock:
             self._stopped = True
+            if self._door is not None:
+                self._door.close()
             if not self._started:
                 # grpc frees the port of a server that it started, and of no other.
                 self._server.start()

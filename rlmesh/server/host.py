@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from rlmesh.server.failures import stack_text
 
@@ -74,6 +74,28 @@ class HostedCall:
         return self._result
 
 
+class Source(Protocol):
+    """Where calls come from beside those that are handed in; only the host's thread uses it.
+
+    Attributes:
+        over: Whether no more calls come.
+    """
+
+    over: bool
+
+    def receive(self) -> HostedCall | None:
+        """The next call; None if it is over, or somebody rang."""
+        ...
+
+    def ring(self) -> None:
+        """Ends a `receive` that waits, as the host is wanted for something else. Any thread may."""
+        ...
+
+    def release(self) -> None:
+        """Ends it; no more calls are received."""
+        ...
+
+
 class Host:
     """Runs calls one after the other on the thread that called `run`.
 
@@ -87,6 +109,7 @@ class Host:
         self._stopped = False
         self._thread_id: int | None = None
         self._has_own_thread = False
+        self._source: Source | None = None
         self._running: HostedCall | None = None
         self.last_used = time.monotonic()
 
@@ -119,7 +142,7 @@ class Host:
         """Executes calls until `stop`; those that were handed in before it are still executed."""
         self._thread_id = threading.get_ident()
         try:
-            while (call := self._calls.get()) is not None:
+            while (call := self._next()) is not None:
                 call.since = time.monotonic()
                 self._running = call
                 call.execute()
@@ -128,6 +151,9 @@ class Host:
                 call.finish()
         finally:
             self._thread_id = None
+            if self._source is not None:
+                self._source.release()
+                self._source = None
 
     def call(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> Any:
         """Has the host thread execute `work`, and gives what it returns or raises.
@@ -148,7 +174,22 @@ class Host:
             if self._stopped:
                 raise HostStoppedError
             self._calls.put(call)
+            self._ring()
         return call
+
+    def attach(self, source: Source) -> None:
+        """Takes calls from a source as well, until that is over. One at a time.
+
+        Raises:
+            HostStoppedError: If the host has been stopped.
+        """
+
+        def take() -> None:
+            if self._source is not None:
+                self._source.release()
+            self._source = source
+
+        self.post(take, name="attach")
 
     def stop(self) -> None:
         """Ends `run` after the calls that were handed in so far. May be called repeatedly."""
@@ -156,6 +197,23 @@ class Host:
             if not self._stopped:
                 self._stopped = True
                 self._calls.put(None)
+                self._ring()
+
+    def _next(self) -> HostedCall | None:
+        """The next call; None: stop."""
+        while (source := self._source) is not None and self._calls.empty():
+            call = source.receive()
+            if call is not None:
+                return call
+            if source.over:
+                self._source = None
+        return self._calls.get()
+
+    def _ring(self) -> None:
+        # A host that takes a source on just now looks for calls before it waits for the source.
+        source = self._source
+        if source is not None:
+            source.ring()
 
     def stack(self) -> str:
         """Where in the code the host thread is, the innermost frame last; empty between calls."""

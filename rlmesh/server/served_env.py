@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.lanes.port import Plan
 from rlmesh.server.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.calling import UnsupportedArgumentError, compile_reset
@@ -77,6 +78,11 @@ class ServedEnv:
         self._reset = compile_reset(self._env)
         self._reporter = Reporter()
         self._told: set[tuple[str, str]] = set()
+
+    @property
+    def plan(self) -> Plan:
+        """How much room calls take in shared memory."""
+        return Plan.for_slabs(self._action_layout.size, self._observation_layout.size)
 
     def reset(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
         """Resets the environment.

@@ -39,6 +39,7 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
         self._desk = desk
         self._host = host
         self._shutdown = shutdown
+        self.door: str | None = None
 
     def GetContract(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.GetContractRequest, context: grpc.ServicerContext
@@ -91,6 +92,9 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
             return
         try:
             opened.open.session_id = session.id
+            if self.door is not None:
+                opened.open.secret = session.secret
+                opened.open.lanes.add(lane="shm", address=self.door)
             opened.open.protocol_generation = PROTOCOL_GENERATION
             yield opened
             for request in request_iterator:

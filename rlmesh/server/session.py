@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import secrets
+import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import grpc
 
 from rlmesh.contract import AutoresetMode
+from rlmesh.lanes.door import SECRET_BYTES
 from rlmesh.lanes.peer import PROTOCOL_GENERATION
+from rlmesh.lanes.port import Plan
 from rlmesh.server.failures import CallFailedError, env_raised, failed
 from rlmesh.server.host import Host, HostStoppedError
+from rlmesh.server.memory import MemorySource
 from rlmesh.server.served_env import ServedEnv
 from rlmesh_api.v1 import session_pb2
 
@@ -36,6 +41,10 @@ class Session:
         id: The session's name in logs and status pages.
         since: When it began, on the monotonic clock, in seconds.
         in_call: Whether a call of it is being executed, or its answer is on its way.
+        secret: What its client shows on another lane; 32 bytes.
+        memory: Where its calls come from on the shared-memory lane, if it uses that.
+        in_memory_call: Whether `in_call` is about a call on that lane.
+        gone: Whether its client has left.
     """
 
     peer: session_pb2.Peer
@@ -43,6 +52,10 @@ class Session:
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     since: float = field(default_factory=time.monotonic)
     in_call: bool = False
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(SECRET_BYTES), repr=False)
+    memory: MemorySource | None = None
+    in_memory_call: bool = False
+    gone: bool = False
 
     def holder(self) -> session_pb2.Holder:
         """The session as it is told to others."""
@@ -109,42 +122,91 @@ class Desk:
         return session
 
     def close(self, session: Session) -> None:
-        """Takes the environment back. May be called repeatedly."""
+        """Takes the environment back, when it has returned from a call. May be called repeatedly."""
         with self._lock:
-            if self._session is not session:
-                return
-            self._session = None
-        _log.info("session %s ends", session.id)
+            session.gone = True
+            memory = session.memory
+            # On the stream the caller has waited for the call; on shared memory nobody does.
+            if self._session is not session or session.in_memory_call:
+                ended = False
+            else:
+                self._session, ended = None, True
+        if memory is not None:
+            memory.close()
+        if ended:
+            _log.info("session %s ends", session.id)
 
     def answer(
         self, session: Session, request: session_pb2.SessionRequest
     ) -> session_pb2.SessionResponse:
-        """Executes a call and gives its answer; what goes wrong is an answer too."""
-        response = session_pb2.SessionResponse(sequence=request.sequence)
-        with self._lock:
-            if self._draining:
-                response.failure.CopyFrom(_draining().failure)
-                return response
-            session.in_call = True
+        """Has the host execute a call, and gives its answer; what goes wrong is an answer too."""
+        if not self._enter(session):
+            return _refusing(request)
         name = request.WhichOneof("call") or "no call"
         try:
-            self._host.call(
-                lambda: self._perform(session, name, request, response),
+            response: session_pb2.SessionResponse = self._host.call(
+                lambda: self._perform(session, name, request),
                 name=request.attribute.name if name == "attribute" else name,
                 sequence=request.sequence,
             )
         except HostStoppedError:
-            # Not the response that the host was given, on which it may still be at work.
-            return session_pb2.SessionResponse(
-                sequence=request.sequence, failure=_given_up(name).failure
-            )
+            return _giving_up(request)
         return response
+
+    def answer_here(
+        self, session: Session, request: session_pb2.SessionRequest
+    ) -> session_pb2.SessionResponse:
+        """As `answer`, on the environment's own thread."""
+        session.in_memory_call = True
+        if not self._enter(session):
+            return _refusing(request)
+        return self._perform(session, request.WhichOneof("call") or "no call", request)
+
+    def admit(self, secret: bytes) -> Callable[[socket.socket, int, Plan], None] | None:
+        """What takes a segment for the session with that secret; None if there is no such one."""
+        session = self._session
+        if session is None or not secrets.compare_digest(session.secret, secret):
+            return None
+        return lambda sock, descriptor, plan: self._attach(session, sock, descriptor, plan)
+
+    def _attach(self, session: Session, sock: socket.socket, descriptor: int, plan: Plan) -> None:
+        source = MemorySource(
+            sock,
+            descriptor,
+            plan,
+            lambda request: self.answer_here(session, request),
+            _giving_up,
+            lambda: self._answered_here(session),
+        )
+        with self._lock:
+            welcome = self._session is session and session.memory is None and not self._draining
+            if welcome:
+                session.memory = source
+        try:
+            if welcome:
+                self._host.attach(source)
+                return
+        except HostStoppedError:
+            _log.debug("session %s comes too late", session.id)
+        source.release()
+
+    def _answered_here(self, session: Session) -> bool:
+        session.in_memory_call = False
+        going = self.answered(session)
+        if not going:
+            # Its stream has waited for the last call, to tell the client why there are no more.
+            session.context.cancel()
+        return going
 
     def answered(self, session: Session) -> bool:
         """Notes that an answer has left; whether there may be further calls."""
         with self._lock:
             session.in_call = False
-            return not self._draining
+            over = session.gone
+            going = not (over or self._draining)
+        if over:
+            self.close(session)
+        return going
 
     def drain(self) -> None:
         """Takes no more calls, and ends the stream of a session that is not in one."""
@@ -154,15 +216,20 @@ class Desk:
             idle = session is not None and not session.in_call
         if session is not None and idle:
             session.context.cancel()
+            if session.memory is not None:
+                session.memory.close()
+
+    def _enter(self, session: Session) -> bool:
+        """Notes that a session is in a call, until `answered`; whether it may be."""
+        with self._lock:
+            session.in_call = not self._draining
+            return session.in_call
 
     def _perform(
-        self,
-        session: Session,
-        name: str,
-        request: session_pb2.SessionRequest,
-        response: session_pb2.SessionResponse,
-    ) -> None:
+        self, session: Session, name: str, request: session_pb2.SessionRequest
+    ) -> session_pb2.SessionResponse:
         """Executes a call on the environment's thread; no exception leaves that thread."""
+        response = session_pb2.SessionResponse(sequence=request.sequence)
         try:
             self._execute(name, request, response)
         except CallFailedError as error:
@@ -174,9 +241,10 @@ class Desk:
                 error,
             ).failure
         else:
-            return
+            return response
         _log_failure(session, request.sequence, name, failure)
-        response.failure.CopyFrom(failure)
+        # A new one: the call may have filled in a part of the other.
+        return session_pb2.SessionResponse(sequence=request.sequence, failure=failure)
 
     def _execute(
         self,
@@ -232,9 +300,15 @@ def _draining() -> CallFailedError:
     )
 
 
-def _given_up(name: str) -> CallFailedError:
-    return failed(
+def _refusing(request: session_pb2.SessionRequest) -> session_pb2.SessionResponse:
+    return session_pb2.SessionResponse(sequence=request.sequence, failure=_draining().failure)
+
+
+def _giving_up(request: session_pb2.SessionRequest) -> session_pb2.SessionResponse:
+    name = request.WhichOneof("call") or "no call"
+    error = failed(
         session_pb2.ERROR_CODE_DRAINING,
         f"the server is shutting down, and the environment's {name}() did not return in the time "
         f"that it was given; connect anew once it serves again",
     )
+    return session_pb2.SessionResponse(sequence=request.sequence, failure=error.failure)

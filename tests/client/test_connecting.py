@@ -268,7 +268,7 @@ def test_a_client_is_the_environment_that_gymnasium_expects() -> None:
             assert client.metadata == gymnasium.make("CartPole-v1").metadata
             assert client.render_mode == "rgb_array"
             assert client.env_contract == server.env_contract
-            assert client.lane == "grpc"
+            assert client.lane == "shm"
 
 
 def test_a_vector_client_is_the_vector_environment_that_gymnasium_expects() -> None:

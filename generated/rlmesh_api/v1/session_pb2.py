@@ -25,51 +25,53 @@ _sym_db = _symbol_database.Default()
 from rlmesh_api.v1 import contract_pb2 as rlmesh__api_dot_v1_dot_contract__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brlmesh_api/v1/session.proto\x12\rrlmesh_api.v1\x1a\x1crlmesh_api/v1/contract.proto\"@\n\x04Peer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x04\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"<\n\x06Holder\x12!\n\x04peer\x18\x01 \x01(\x0b\x32\x13.rlmesh_api.v1.Peer\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\x98\x01\n\x08OpenCall\x12!\n\x04peer\x18\x01 \x01(\x0b\x32\x13.rlmesh_api.v1.Peer\x12\x1b\n\x13protocol_generation\x18\x02 \x01(\r\x12\x39\n\x0e\x61utoreset_mode\x18\x03 \x01(\x0e\x32\x1c.rlmesh_api.v1.AutoresetModeH\x00\x88\x01\x01\x42\x11\n\x0f_autoreset_mode\"=\n\nOpenResult\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x1b\n\x13protocol_generation\x18\x02 \x01(\r\"*\n\tResetCall\x12\x0c\n\x04seed\x18\x01 \x01(\x0c\x12\x0f\n\x07options\x18\x02 \x01(\x0c\"0\n\x0bResetResult\x12\x13\n\x0bobservation\x18\x01 \x01(\x0c\x12\x0c\n\x04info\x18\x02 \x01(\x0c\"S\n\tDeviation\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\x04lane\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\tB\x07\n\x05_lane\"H\n\x08StepCall\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\x0c\x12,\n\ndeviations\x18\x02 \x03(\x0b\x32\x18.rlmesh_api.v1.Deviation\"k\n\nStepResult\x12\x13\n\x0bobservation\x18\x01 \x01(\x0c\x12\x0f\n\x07rewards\x18\x02 \x03(\x01\x12\x14\n\x0cterminations\x18\x03 \x03(\x08\x12\x13\n\x0btruncations\x18\x04 \x03(\x08\x12\x0c\n\x04info\x18\x05 \x01(\x0c\"\x0c\n\nRenderCall\"\x1d\n\x0cRenderResult\x12\r\n\x05\x66rame\x18\x01 \x01(\x0c\"[\n\rAttributeCall\x12*\n\x04verb\x18\x01 \x01(\x0e\x32\x1c.rlmesh_api.v1.AttributeVerb\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x61rgument\x18\x03 \x01(\x0c\"2\n\x0f\x41ttributeResult\x12\r\n\x05value\x18\x01 \x01(\x0c\x12\x10\n\x08\x63\x61llable\x18\x02 \x01(\x08\"\x0b\n\tCloseCall\"\r\n\x0b\x43loseResult\"\xaf\x01\n\x07\x46\x61ilure\x12&\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x18.rlmesh_api.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0e\x65xception_type\x18\x03 \x01(\t\x12\x19\n\x11\x65xception_message\x18\x04 \x01(\t\x12\x11\n\ttraceback\x18\x05 \x01(\t\x12%\n\x06holder\x18\x06 \x01(\x0b\x32\x15.rlmesh_api.v1.Holder\"\xb2\x02\n\x0eSessionRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\'\n\x04open\x18\x02 \x01(\x0b\x32\x17.rlmesh_api.v1.OpenCallH\x00\x12)\n\x05reset\x18\x03 \x01(\x0b\x32\x18.rlmesh_api.v1.ResetCallH\x00\x12\'\n\x04step\x18\x04 \x01(\x0b\x32\x17.rlmesh_api.v1.StepCallH\x00\x12+\n\x06render\x18\x05 \x01(\x0b\x32\x19.rlmesh_api.v1.RenderCallH\x00\x12)\n\x05\x63lose\x18\x06 \x01(\x0b\x32\x18.rlmesh_api.v1.CloseCallH\x00\x12\x31\n\tattribute\x18\x07 \x01(\x0b\x32\x1c.rlmesh_api.v1.AttributeCallH\x00\x42\x06\n\x04\x63\x61ll\"\xec\x02\n\x0fSessionResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12)\n\x04open\x18\x02 \x01(\x0b\x32\x19.rlmesh_api.v1.OpenResultH\x00\x12+\n\x05reset\x18\x03 \x01(\x0b\x32\x1a.rlmesh_api.v1.ResetResultH\x00\x12)\n\x04step\x18\x04 \x01(\x0b\x32\x19.rlmesh_api.v1.StepResultH\x00\x12-\n\x06render\x18\x05 \x01(\x0b\x32\x1b.rlmesh_api.v1.RenderResultH\x00\x12+\n\x05\x63lose\x18\x06 \x01(\x0b\x32\x1a.rlmesh_api.v1.CloseResultH\x00\x12)\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x16.rlmesh_api.v1.FailureH\x00\x12\x33\n\tattribute\x18\x08 \x01(\x0b\x32\x1e.rlmesh_api.v1.AttributeResultH\x00\x42\x08\n\x06\x61nswer*\xa4\x02\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45RROR_CODE_PROTOCOL\x10\x01\x12\x1f\n\x1b\x45RROR_CODE_INVALID_ARGUMENT\x10\x02\x12\x1d\n\x19\x45RROR_CODE_INVALID_ACTION\x10\x03\x12\"\n\x1e\x45RROR_CODE_INVALID_OBSERVATION\x10\x04\x12\x1a\n\x16\x45RROR_CODE_ENVIRONMENT\x10\x05\x12\x13\n\x0f\x45RROR_CODE_BUSY\x10\x06\x12\x17\n\x13\x45RROR_CODE_DRAINING\x10\x07\x12\x1b\n\x17\x45RROR_CODE_INCOMPATIBLE\x10\x08\x12\x17\n\x13\x45RROR_CODE_INTERNAL\x10\t*x\n\rAttributeVerb\x12\x1e\n\x1a\x41TTRIBUTE_VERB_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41TTRIBUTE_VERB_GET\x10\x01\x12\x16\n\x12\x41TTRIBUTE_VERB_SET\x10\x02\x12\x17\n\x13\x41TTRIBUTE_VERB_CALL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brlmesh_api/v1/session.proto\x12\rrlmesh_api.v1\x1a\x1crlmesh_api/v1/contract.proto\"@\n\x04Peer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x04\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"<\n\x06Holder\x12!\n\x04peer\x18\x01 \x01(\x0b\x32\x13.rlmesh_api.v1.Peer\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\x98\x01\n\x08OpenCall\x12!\n\x04peer\x18\x01 \x01(\x0b\x32\x13.rlmesh_api.v1.Peer\x12\x1b\n\x13protocol_generation\x18\x02 \x01(\r\x12\x39\n\x0e\x61utoreset_mode\x18\x03 \x01(\x0e\x32\x1c.rlmesh_api.v1.AutoresetModeH\x00\x88\x01\x01\x42\x11\n\x0f_autoreset_mode\"*\n\tLaneOffer\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"v\n\nOpenResult\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x1b\n\x13protocol_generation\x18\x02 \x01(\r\x12\x0e\n\x06secret\x18\x03 \x01(\x0c\x12\'\n\x05lanes\x18\x04 \x03(\x0b\x32\x18.rlmesh_api.v1.LaneOffer\"*\n\tResetCall\x12\x0c\n\x04seed\x18\x01 \x01(\x0c\x12\x0f\n\x07options\x18\x02 \x01(\x0c\"0\n\x0bResetResult\x12\x13\n\x0bobservation\x18\x01 \x01(\x0c\x12\x0c\n\x04info\x18\x02 \x01(\x0c\"S\n\tDeviation\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\x04lane\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\tB\x07\n\x05_lane\"H\n\x08StepCall\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\x0c\x12,\n\ndeviations\x18\x02 \x03(\x0b\x32\x18.rlmesh_api.v1.Deviation\"k\n\nStepResult\x12\x13\n\x0bobservation\x18\x01 \x01(\x0c\x12\x0f\n\x07rewards\x18\x02 \x03(\x01\x12\x14\n\x0cterminations\x18\x03 \x03(\x08\x12\x13\n\x0btruncations\x18\x04 \x03(\x08\x12\x0c\n\x04info\x18\x05 \x01(\x0c\"\x0c\n\nRenderCall\"\x1d\n\x0cRenderResult\x12\r\n\x05\x66rame\x18\x01 \x01(\x0c\"[\n\rAttributeCall\x12*\n\x04verb\x18\x01 \x01(\x0e\x32\x1c.rlmesh_api.v1.AttributeVerb\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x61rgument\x18\x03 \x01(\x0c\"2\n\x0f\x41ttributeResult\x12\r\n\x05value\x18\x01 \x01(\x0c\x12\x10\n\x08\x63\x61llable\x18\x02 \x01(\x08\"\x0b\n\tCloseCall\"\r\n\x0b\x43loseResult\"\xaf\x01\n\x07\x46\x61ilure\x12&\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x18.rlmesh_api.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0e\x65xception_type\x18\x03 \x01(\t\x12\x19\n\x11\x65xception_message\x18\x04 \x01(\t\x12\x11\n\ttraceback\x18\x05 \x01(\t\x12%\n\x06holder\x18\x06 \x01(\x0b\x32\x15.rlmesh_api.v1.Holder\"\xb2\x02\n\x0eSessionRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\'\n\x04open\x18\x02 \x01(\x0b\x32\x17.rlmesh_api.v1.OpenCallH\x00\x12)\n\x05reset\x18\x03 \x01(\x0b\x32\x18.rlmesh_api.v1.ResetCallH\x00\x12\'\n\x04step\x18\x04 \x01(\x0b\x32\x17.rlmesh_api.v1.StepCallH\x00\x12+\n\x06render\x18\x05 \x01(\x0b\x32\x19.rlmesh_api.v1.RenderCallH\x00\x12)\n\x05\x63lose\x18\x06 \x01(\x0b\x32\x18.rlmesh_api.v1.CloseCallH\x00\x12\x31\n\tattribute\x18\x07 \x01(\x0b\x32\x1c.rlmesh_api.v1.AttributeCallH\x00\x42\x06\n\x04\x63\x61ll\"\xec\x02\n\x0fSessionResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12)\n\x04open\x18\x02 \x01(\x0b\x32\x19.rlmesh_api.v1.OpenResultH\x00\x12+\n\x05reset\x18\x03 \x01(\x0b\x32\x1a.rlmesh_api.v1.ResetResultH\x00\x12)\n\x04step\x18\x04 \x01(\x0b\x32\x19.rlmesh_api.v1.StepResultH\x00\x12-\n\x06render\x18\x05 \x01(\x0b\x32\x1b.rlmesh_api.v1.RenderResultH\x00\x12+\n\x05\x63lose\x18\x06 \x01(\x0b\x32\x1a.rlmesh_api.v1.CloseResultH\x00\x12)\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x16.rlmesh_api.v1.FailureH\x00\x12\x33\n\tattribute\x18\x08 \x01(\x0b\x32\x1e.rlmesh_api.v1.AttributeResultH\x00\x42\x08\n\x06\x61nswer*\xa4\x02\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45RROR_CODE_PROTOCOL\x10\x01\x12\x1f\n\x1b\x45RROR_CODE_INVALID_ARGUMENT\x10\x02\x12\x1d\n\x19\x45RROR_CODE_INVALID_ACTION\x10\x03\x12\"\n\x1e\x45RROR_CODE_INVALID_OBSERVATION\x10\x04\x12\x1a\n\x16\x45RROR_CODE_ENVIRONMENT\x10\x05\x12\x13\n\x0f\x45RROR_CODE_BUSY\x10\x06\x12\x17\n\x13\x45RROR_CODE_DRAINING\x10\x07\x12\x1b\n\x17\x45RROR_CODE_INCOMPATIBLE\x10\x08\x12\x17\n\x13\x45RROR_CODE_INTERNAL\x10\t*x\n\rAttributeVerb\x12\x1e\n\x1a\x41TTRIBUTE_VERB_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41TTRIBUTE_VERB_GET\x10\x01\x12\x16\n\x12\x41TTRIBUTE_VERB_SET\x10\x02\x12\x17\n\x13\x41TTRIBUTE_VERB_CALL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rlmesh_api.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ERRORCODE']._serialized_start=1857
-  _globals['_ERRORCODE']._serialized_end=2149
-  _globals['_ATTRIBUTEVERB']._serialized_start=2151
-  _globals['_ATTRIBUTEVERB']._serialized_end=2271
+  _globals['_ERRORCODE']._serialized_start=1958
+  _globals['_ERRORCODE']._serialized_end=2250
+  _globals['_ATTRIBUTEVERB']._serialized_start=2252
+  _globals['_ATTRIBUTEVERB']._serialized_end=2372
   _globals['_PEER']._serialized_start=76
   _globals['_PEER']._serialized_end=140
   _globals['_HOLDER']._serialized_start=142
   _globals['_HOLDER']._serialized_end=202
   _globals['_OPENCALL']._serialized_start=205
   _globals['_OPENCALL']._serialized_end=357
-  _globals['_OPENRESULT']._serialized_start=359
-  _globals['_OPENRESULT']._serialized_end=420
-  _globals['_RESETCALL']._serialized_start=422
-  _globals['_RESETCALL']._serialized_end=464
-  _globals['_RESETRESULT']._serialized_start=466
-  _globals['_RESETRESULT']._serialized_end=514
-  _globals['_DEVIATION']._serialized_start=516
-  _globals['_DEVIATION']._serialized_end=599
-  _globals['_STEPCALL']._serialized_start=601
-  _globals['_STEPCALL']._serialized_end=673
-  _globals['_STEPRESULT']._serialized_start=675
-  _globals['_STEPRESULT']._serialized_end=782
-  _globals['_RENDERCALL']._serialized_start=784
-  _globals['_RENDERCALL']._serialized_end=796
-  _globals['_RENDERRESULT']._serialized_start=798
-  _globals['_RENDERRESULT']._serialized_end=827
-  _globals['_ATTRIBUTECALL']._serialized_start=829
-  _globals['_ATTRIBUTECALL']._serialized_end=920
-  _globals['_ATTRIBUTERESULT']._serialized_start=922
-  _globals['_ATTRIBUTERESULT']._serialized_end=972
-  _globals['_CLOSECALL']._serialized_start=974
-  _globals['_CLOSECALL']._serialized_end=985
-  _globals['_CLOSERESULT']._serialized_start=987
-  _globals['_CLOSERESULT']._serialized_end=1000
-  _globals['_FAILURE']._serialized_start=1003
-  _globals['_FAILURE']._serialized_end=1178
-  _globals['_SESSIONREQUEST']._serialized_start=1181
-  _globals['_SESSIONREQUEST']._serialized_end=1487
-  _globals['_SESSIONRESPONSE']._serialized_start=1490
-  _globals['_SESSIONRESPONSE']._serialized_end=1854
+  _globals['_LANEOFFER']._serialized_start=359
+  _globals['_LANEOFFER']._serialized_end=401
+  _globals['_OPENRESULT']._serialized_start=403
+  _globals['_OPENRESULT']._serialized_end=521
+  _globals['_RESETCALL']._serialized_start=523
+  _globals['_RESETCALL']._serialized_end=565
+  _globals['_RESETRESULT']._serialized_start=567
+  _globals['_RESETRESULT']._serialized_end=615
+  _globals['_DEVIATION']._serialized_start=617
+  _globals['_DEVIATION']._serialized_end=700
+  _globals['_STEPCALL']._serialized_start=702
+  _globals['_STEPCALL']._serialized_end=774
+  _globals['_STEPRESULT']._serialized_start=776
+  _globals['_STEPRESULT']._serialized_end=883
+  _globals['_RENDERCALL']._serialized_start=885
+  _globals['_RENDERCALL']._serialized_end=897
+  _globals['_RENDERRESULT']._serialized_start=899
+  _globals['_RENDERRESULT']._serialized_end=928
+  _globals['_ATTRIBUTECALL']._serialized_start=930
+  _globals['_ATTRIBUTECALL']._serialized_end=1021
+  _globals['_ATTRIBUTERESULT']._serialized_start=1023
+  _globals['_ATTRIBUTERESULT']._serialized_end=1073
+  _globals['_CLOSECALL']._serialized_start=1075
+  _globals['_CLOSECALL']._serialized_end=1086
+  _globals['_CLOSERESULT']._serialized_start=1088
+  _globals['_CLOSERESULT']._serialized_end=1101
+  _globals['_FAILURE']._serialized_start=1104
+  _globals['_FAILURE']._serialized_end=1279
+  _globals['_SESSIONREQUEST']._serialized_start=1282
+  _globals['_SESSIONREQUEST']._serialized_end=1588
+  _globals['_SESSIONRESPONSE']._serialized_start=1591
+  _globals['_SESSIONRESPONSE']._serialized_end=1955
 # @@protoc_insertion_point(module_scope)

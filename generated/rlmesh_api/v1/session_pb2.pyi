@@ -233,6 +233,32 @@ class OpenCall(_message.Message):
 Global___OpenCall: _TypeAlias = OpenCall  # noqa: Y015
 
 @_typing.final
+class LaneOffer(_message.Message):
+    """Another way for a session's calls to cross than the stream that opened it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANE_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    lane: _builtins.str
+    """The lane: `shm`. A client passes over a lane that it does not know."""
+    address: _builtins.str
+    """Where it is to be had. `shm`: the name of a Unix socket in Linux's abstract namespace."""
+    def __init__(
+        self,
+        *,
+        lane: _builtins.str = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "lane", b"lane"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LaneOffer: _TypeAlias = LaneOffer  # noqa: Y015
+
+@_typing.final
 class OpenResult(_message.Message):
     """The session stands."""
 
@@ -240,19 +266,29 @@ class OpenResult(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    LANES_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's name in logs and status pages."""
     protocol_generation: _builtins.int
     """The protocol generation that this session uses."""
+    secret: _builtins.bytes
+    """32 random bytes: what this session's client shows on another lane."""
+    @_builtins.property
+    def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneOffer]:
+        """The other lanes on offer, the best first. Empty where there is none."""
+
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         protocol_generation: _builtins.int = ...,
+        secret: _builtins.bytes = ...,
+        lanes: _abc.Iterable[Global___LaneOffer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["protocol_generation", b"protocol_generation", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lanes", b"lanes", "protocol_generation", b"protocol_generation", "secret", b"secret", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
