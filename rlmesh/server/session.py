@@ -57,6 +57,8 @@ class Desk:
         self._host = host
         self._lock = threading.Lock()
         self._session: Session | None = None
+        self._free = threading.Event()
+        self._free.set()
         self._draining = False
 
     @property
@@ -96,6 +98,7 @@ class Desk:
                     )
                 )
             session = self._session = Session(call.peer, context)
+            self._free.clear()
         try:
             self._host.call(lambda: self._env.begin_session(mode), name="open")
         except BaseException as error:
@@ -114,6 +117,7 @@ class Desk:
             if self._session is not session:
                 return
             self._session = None
+            self._free.set()
         _log.info("session %s ends", session.id)
 
     def answer(
@@ -154,6 +158,10 @@ class Desk:
             idle = session is not None and not session.in_call
         if session is not None and idle:
             session.context.cancel()
+
+    def wait_until_free(self, seconds: float) -> None:
+        """Waits until nobody holds the environment, so that the last answer has left."""
+        self._free.wait(seconds)
 
     def _perform(
         self,
