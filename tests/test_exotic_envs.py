@@ -70,16 +70,19 @@ def test_500_steps_are_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXOTIC)
-def test_500_steps_of_two_lanes_are_the_same(name: str) -> None:
+def test_500_steps_of_two_lanes_are_the_same_and_come_from_one_thread(name: str) -> None:
     exotic = installed(name)
     local = SyncVectorEnv([exotic.make] * LANES)
-    with contextlib.closing(local), remote_vector(SyncVectorEnv([exotic.make] * LANES)) as client:
+    lanes = [Threads(exotic.make()) for _ in range(LANES)]
+    with contextlib.closing(local), remote_vector(lanes) as client:
         assert client.observation_space == local.observation_space
         assert client.action_space == local.action_space
         for (call, actual), (_, expected) in zip(
             told(client, STEPS, seed=SEED), told(local, STEPS, seed=SEED), strict=True
         ):
             assert_same(actual, expected, call)
+    (thread,) = {thread for lane in lanes for thread in lane.calls}
+    assert thread != threading.get_ident()
 
 
 @pytest.mark.parametrize(

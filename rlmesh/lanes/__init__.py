@@ -5,20 +5,25 @@ from __future__ import annotations
 import importlib
 import os
 
+# gRPC reads these while it is imported, and only then.
+_GRPC_SETTINGS = {
+    # A server whose environment forks workers is in the middle of calls. gRPC says so on standard
+    # error and still restarts its threads in the worker, which crashes at random.
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+    # Errors, and no remarks.
+    "GRPC_VERBOSITY": "ERROR",
+}
 
-def _import_grpc_quietly() -> None:
-    """Keeps gRPC's remarks, unlike its errors, from standard error.
 
-    It makes one whenever an environment that is served forks a worker, for instance. It reads the
-    variable while it is imported, and only then; what the user has set there stands.
-    """
-    if "GRPC_VERBOSITY" in os.environ:
-        return
-    os.environ["GRPC_VERBOSITY"] = "ERROR"
+def _import_grpc() -> None:
+    """Imports gRPC with our settings, unless the user has set others, and leaves no trace of them."""
+    ours = {name: value for name, value in _GRPC_SETTINGS.items() if name not in os.environ}
+    os.environ.update(ours)
     try:
         importlib.import_module("grpc")
     finally:
-        del os.environ["GRPC_VERBOSITY"]
+        for name in ours:
+            del os.environ[name]
 
 
-_import_grpc_quietly()
+_import_grpc()

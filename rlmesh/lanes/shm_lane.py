@@ -65,9 +65,7 @@ class ShmLane:
         # Until the answer is here, it is owed: a deadline or Ctrl-C may end the wait.
         self._owed = True
         try:
-            answer = session_pb2.SessionResponse.FromString(
-                self._receive(call, deadline, timeout)
-            )
+            answer = session_pb2.SessionResponse.FromString(self._receive(call, deadline, timeout))
         except DecodeError as error:
             raise ProtocolError(f"{self._address} sent a damaged message: {error}") from error
         if answer.sequence != request.sequence:

@@ -34,7 +34,7 @@ def vector_of(envs: Sequence[Any]) -> SyncVectorEnv[Any, Any]:
     try:
         # Every observation is encoded before the next call, so the buffers need not be copied.
         return SyncVectorEnv([lambda: next(lanes)] * len(envs), copy=False)
-    except RuntimeError as error:
+    except (AssertionError, RuntimeError) as error:  # Gymnasium before 1.4 asserts
         raise InvalidEnvError(
             f"the environments of a list must have equal spaces; where bounds differ, serve "
             f'gymnasium.vector.SyncVectorEnv(..., observation_mode="different"). Gymnasium says: '

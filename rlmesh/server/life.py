@@ -22,6 +22,8 @@ from rlmesh.server.session import Desk
 
 _log = logging.getLogger("rlmesh.server")
 
+# How long the last answer may take to leave, on a busy machine or to a slow client.
+_LEAVING_SECONDS = 2.0
 # How often a call is interrupted, and how long it may take to unwind each time.
 _INTERRUPTIONS = 5
 _UNWINDING_SECONDS = 0.2
@@ -158,6 +160,7 @@ class Life:
             _log.exception("a defect of RLMesh in a shutdown")
         finally:
             self._host.stop()
+            self._desk.wait_until_free(_LEAVING_SECONDS)
             self._front.stop()
             atexit.unregister(self.shutdown)
             self.state = State.CLOSED

@@ -70,6 +70,8 @@ class Desk:
         self._host = host
         self._lock = threading.Lock()
         self._session: Session | None = None
+        self._free = threading.Event()
+        self._free.set()
         self._draining = False
 
     @property
@@ -109,6 +111,7 @@ class Desk:
                     )
                 )
             session = self._session = Session(call.peer, context)
+            self._free.clear()
         try:
             self._host.call(lambda: self._env.begin_session(mode), name="open")
         except BaseException as error:
@@ -131,6 +134,7 @@ class Desk:
                 ended = False
             else:
                 self._session, ended = None, True
+                self._free.set()
         if memory is not None:
             memory.close()
         if ended:
@@ -224,6 +228,10 @@ class Desk:
         with self._lock:
             session.in_call = not self._draining
             return session.in_call
+
+    def wait_until_free(self, seconds: float) -> None:
+        """Waits until nobody holds the environment, so that the last answer has left."""
+        self._free.wait(seconds)
 
     def _perform(
         self, session: Session, name: str, request: session_pb2.SessionRequest

@@ -422,12 +422,13 @@ def test_a_close_is_given_its_own_time_after_a_call_that_took_its() -> None:
     with serving(env, options=options) as server, client_of(server) as client:
         env.script |= {"step": step.wait, "close": close.wait}
         action = client.action_space.sample()
-        with running(lambda: client.step(action)), running(server.shutdown):
+        with running(lambda: client.step(action)):
             assert step.reached.wait(SOON)
-            step.open()
-            assert close.reached.wait(SOON)
-            assert server.wait(0) is False
-            close.open()
+            with running(server.shutdown):
+                step.open()
+                assert close.reached.wait(SOON)
+                assert server.wait(0) is False
+                close.open()
     assert env.names() == ["reset", "step", "close"]
 
 

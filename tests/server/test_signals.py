@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import rlmesh
-from rlmesh.client.probing import fetch_status
+from rlmesh.client.probing import fetch_status, wait_until_serving
 from rlmesh.errors import ConnectionLostError, EndpointDrainingError, EndpointError
 from support.serving import start_python
-from support.watching import check_health, wait_until_draining
+from support.watching import wait_until_draining
 
 SOON = 30.0
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
@@ -95,7 +95,9 @@ def server(
     pipe = subprocess.PIPE
     with start_python(arguments, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         try:
-            yield Server(process)
+            served = Server(process)
+            wait_until_serving(served.address, SOON)
+            yield served
         finally:
             process.kill()
 
@@ -131,7 +133,6 @@ def test_a_signal_closes_the_environment_restores_the_handlers_and_exits_0(
             client = rlmesh.RemoteEnv[Any, Any](served.address)
             stack.callback(client.close)
             client.reset(seed=0)
-        check_health(served.address)
         served.send(number)
         assert served.end() == (0, ["close", "returned"], "")
 
