@@ -1,4 +1,4 @@
-"""The other process of a contender: `python -m benchmarks.peer serve|bare WORKLOAD ADDRESS|METHOD`."""
+"""The other process of a contender: `python -m benchmarks.peer serve|bare WORKLOAD [METHOD]`."""
 
 from __future__ import annotations
 
@@ -7,5 +7,8 @@ import sys
 from benchmarks.contenders import serve, serve_bare
 
 if __name__ == "__main__":
-    kind, workload, detail = sys.argv[1:]
-    {"serve": serve, "bare": serve_bare}[kind](workload, detail)
+    kind, *arguments = sys.argv[1:]
+    if kind == "serve":
+        serve(*arguments)
+    else:
+        serve_bare(*arguments)

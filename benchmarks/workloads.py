@@ -23,10 +23,12 @@ class Camera(gym.Env[npt.NDArray[np.uint8], Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+        """The first frame."""
         super().reset(seed=seed)
         return self._frames[0], {}
 
     def step(self, action: Any) -> tuple[npt.NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        """The next of a few frames, made before."""
         self._step += 1
         return self._frames[self._step % 4], 1.0, False, False, {}
 

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
+import torch  # pyright: ignore[reportMissingImports] # optional: whoever imports this module has it
 
 from rlmesh.client import env as numpy_env
 from rlmesh.client import vector_env as numpy_vector_env
+from rlmesh.values.guards import is_array, is_mapping, is_row
 
 __all__ = ["RemoteEnv", "RemoteVectorEnv"]
+
+# The same for type checkers with and without torch beside them.
+_torch: Any = torch
 
 
 class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
@@ -24,14 +28,13 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
 
     Args:
         address: The server's address.
-        device: Where the tensors live; None: on the CPU, where they share the memory received.
-        **timeouts: `connect_timeout_seconds` and `request_timeout_seconds`.
+        device: Where the tensors live, a `torch.device` or its name; None: on the CPU, where they
+            share the memory received.
+        **options: `connect_timeout_seconds`, `request_timeout_seconds` and `lane`.
     """
 
-    def __init__(
-        self, address: str, *, device: torch.device | str | None = None, **timeouts: float | None
-    ) -> None:
-        super().__init__(address, **timeouts)
+    def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
+        super().__init__(address, **options)
         self._device = device
         self.metadata["torch"] = True
 
@@ -44,8 +47,8 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """As `rlmesh.RemoteEnv.step`."""
-        observation, *rest = super().step(_arrays(action))
-        return (_tensors(observation, self._device), *rest)
+        observation, reward, terminated, truncated, info = super().step(_arrays(action))
+        return _tensors(observation, self._device), reward, terminated, truncated, info
 
 
 class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
@@ -57,13 +60,12 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
 
     Args:
         address: The server's address.
-        device: Where the tensors live; None: on the CPU, where they share the memory received.
-        **options: `connect_timeout_seconds`, `request_timeout_seconds` and `autoreset`.
+        device: Where the tensors live, a `torch.device` or its name; None: on the CPU, where they
+            share the memory received.
+        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `lane` and `autoreset`.
     """
 
-    def __init__(
-        self, address: str, *, device: torch.device | str | None = None, **options: Any
-    ) -> None:
+    def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
         super().__init__(address, **options)
         self._device = device
         self.metadata["torch"] = True
@@ -87,21 +89,23 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
         return observations, rewards, terminations, truncations, infos
 
 
-def _tensors(value: Any, device: torch.device | str | None) -> Any:
-    if isinstance(value, dict):
+def _tensors(value: Any, device: Any) -> Any:
+    if is_mapping(value):
         return {key: _tensors(part, device) for key, part in value.items()}
-    if isinstance(value, tuple):
+    if is_row(value):
         return tuple(_tensors(part, device) for part in value)
-    if isinstance(value, (np.ndarray, np.generic)):
-        return torch.from_numpy(np.asarray(value)).to(device)
+    if is_array(value) or isinstance(value, np.generic):
+        array: Any = np.asarray(value)
+        return _torch.from_numpy(array).to(device)
     return value
 
 
 def _arrays(value: Any) -> Any:
-    if isinstance(value, dict):
+    if is_mapping(value):
         return {key: _arrays(part) for key, part in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)(_arrays(part) for part in value)
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy()
+    if is_row(value):
+        return tuple(_arrays(part) for part in value)
+    if isinstance(value, _torch.Tensor):
+        tensor: Any = value
+        return tensor.detach().cpu().numpy()
     return value

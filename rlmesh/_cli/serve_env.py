@@ -19,7 +19,7 @@ __all__ = ["main", "write_ready_fd"]
 @click.command(help=SERVE_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--env", metavar="ENV", required=True, help="What to serve, as said above.")
 @with_options(*LOADING_OPTIONS, *SERVING_OPTIONS)
-def command(**values: Any) -> None:
+def _command(**values: Any) -> None:
     """The command `python -m rlmesh._cli.serve_env`."""
     run_serve(**values)
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         SystemExit: Always; 0 when the server was ended and the environment closed, 1 when the
             environment could not be made or served, 2 for wrong usage.
     """
-    command.main(arguments)
+    _command.main(arguments)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from rlmesh.errors import (
     RlmeshError,
     StateError,
 )
-from rlmesh.lanes.failures import error_from_failure, error_from_rpc
 from rlmesh.lanes.door import enter
+from rlmesh.lanes.failures import error_from_failure, error_from_rpc
 from rlmesh.lanes.grpc_lane import GrpcLane
 from rlmesh.lanes.grpc_options import channel_options
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
@@ -189,7 +189,7 @@ class Connection:
     def _fastest(
         self, stream: GrpcLane, opened: session_pb2.OpenResult, wanted: str | None
     ) -> GrpcLane | ShmLane:
-        """The first lane on offer that can be had; the stream where there is none, or it is wanted."""
+        """The first lane on offer that can be had and may be used, else the stream."""
         for offer in opened.lanes:
             if offer.lane == ShmLane.name and wanted in (None, ShmLane.name):
                 port = enter(offer.address, opened.secret)

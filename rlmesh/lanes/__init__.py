@@ -16,7 +16,7 @@ _GRPC_SETTINGS = {
 
 
 def _import_grpc() -> None:
-    """Imports gRPC with our settings, unless the user has set others, and leaves no trace of them."""
+    """Imports gRPC with our settings, where the user has not set others, and drops them again."""
     ours = {name: value for name, value in _GRPC_SETTINGS.items() if name not in os.environ}
     os.environ.update(ours)
     try:

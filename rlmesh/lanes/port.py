@@ -12,7 +12,7 @@ from rlmesh.lanes.bell import LINE_WORDS, Bell, Woken
 from rlmesh.lanes.segment import BadSegmentError, create_segment, map_segment
 
 _CONTROL_BYTES = 2 * 8 * LINE_WORDS
-# What texts, infos and other calls may add to the slabs before a message needs a segment of its own.
+# What texts and infos may add to the slabs before a message needs a segment of its own.
 _ROOM = 1 << 20
 _MAX_BYTES = 1 << 30
 # The length of the message, and 1 where it did not fit and stands in a segment of its own.

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from rlmesh.server.failures import stack_text
+from rlmesh_api.v1 import session_pb2
 
 
 class HostStoppedError(Exception):
@@ -72,6 +73,12 @@ class HostedCall:
         if self._error is not None:
             raise self._error
         return self._result
+
+
+def call_name(request: session_pb2.SessionRequest) -> str:
+    """What a call is called on status pages: its kind, or the attribute's name."""
+    name: str = request.WhichOneof("call") or "no call"
+    return request.attribute.name if name == "attribute" else name
 
 
 class Source(Protocol):

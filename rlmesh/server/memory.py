@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from rlmesh.lanes.bell import Woken
 from rlmesh.lanes.port import BadFrameError, Plan, Port
-from rlmesh.server.host import HostedCall
+from rlmesh.server.host import HostedCall, call_name
 from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
@@ -98,9 +98,7 @@ class _MemoryCall(HostedCall):
         give_up: Callable[[session_pb2.SessionRequest], session_pb2.SessionResponse],
         send: Callable[[session_pb2.SessionResponse], None],
     ) -> None:
-        name = request.WhichOneof("call") or "no call"
-        name = request.attribute.name if name == "attribute" else name
-        super().__init__(lambda: answer(request), name, request.sequence)
+        super().__init__(lambda: answer(request), call_name(request), request.sequence)
         self._request = request
         self._give_up_answer = give_up
         self._send = send

@@ -17,7 +17,7 @@ from rlmesh.lanes.door import SECRET_BYTES
 from rlmesh.lanes.peer import PROTOCOL_GENERATION
 from rlmesh.lanes.port import Plan
 from rlmesh.server.failures import CallFailedError, env_raised, failed
-from rlmesh.server.host import Host, HostStoppedError
+from rlmesh.server.host import Host, HostStoppedError, call_name
 from rlmesh.server.memory import MemorySource
 from rlmesh.server.served_env import ServedEnv
 from rlmesh_api.v1 import session_pb2
@@ -125,7 +125,7 @@ class Desk:
         return session
 
     def close(self, session: Session) -> None:
-        """Takes the environment back, when it has returned from a call. May be called repeatedly."""
+        """Takes the environment back once it is in no call. May be called repeatedly."""
         with self._lock:
             session.gone = True
             memory = session.memory
@@ -150,7 +150,7 @@ class Desk:
         try:
             response: session_pb2.SessionResponse = self._host.call(
                 lambda: self._perform(session, name, request),
-                name=request.attribute.name if name == "attribute" else name,
+                name=call_name(request),
                 sequence=request.sequence,
             )
         except HostStoppedError:

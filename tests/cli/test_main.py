@@ -46,7 +46,7 @@ def test_serve_env_can_be_run_by_a_program(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_every_option_has_a_help() -> None:
-    commands = [*main.commands.values(), serve_env.command]
+    commands = [*main.commands.values(), serve_env._command]
     silent = [
         f"{command.name} {name}"
         for command in commands
@@ -57,8 +57,8 @@ def test_every_option_has_a_help() -> None:
 
 
 def test_serve_env_takes_the_options_of_serve_and_the_environment() -> None:
-    assert options(serve_env.command).keys() - {"--env"} == options(main.commands["serve"]).keys()
-    assert "--env" in options(serve_env.command)
+    assert options(serve_env._command).keys() - {"--env"} == options(main.commands["serve"]).keys()
+    assert "--env" in options(serve_env._command)
 
 
 def test_every_serve_option_is_an_option() -> None:

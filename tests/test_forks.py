@@ -1,0 +1,222 @@
+"""Processes that are forked while a server or a client lives in their parent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import rlmesh
+from support.sample_envs import ScriptedEnv
+from support.serving import serving, start_python
+
+PRELUDE = """
+import contextlib, multiprocessing, os, signal, subprocess, sys, threading
+import gymnasium, rlmesh
+from support.sample_envs import ScriptedEnv, make
+
+fork = multiprocessing.get_context("fork")
+signal.alarm(50)
+
+def in_fork(work):
+    '''Has a forked process work and exit as a program does; its exit status.'''
+    sys.stdout.flush()
+    if pid := os.fork():
+        return os.waitpid(pid, 0)[1]
+    work()
+    sys.exit(0)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(program: str) -> tuple[int, str, str]:
+    """Runs a program; its exit code, what it says, and its complaints."""
+    with start_python(
+        ["-W", "error", "-c", PRELUDE + program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        out, complaints = process.communicate(timeout=60)
+    return process.returncode, out, complaints
+
+
+def test_workers_of_an_asynchronous_vector_that_was_made_after_the_import_are_served() -> None:
+    program = """
+envs = make("async:CartPole-v1", 2)
+with rlmesh.EnvServer(envs) as server:
+    client = rlmesh.RemoteVectorEnv(server.address)
+    client.reset(seed=0)
+    for _ in range(20):
+        client.step(client.action_space.sample())
+    client.close()
+print(multiprocessing.active_children())
+"""
+    assert run(program) == (0, "[]\n", "")
+
+
+def test_an_asynchronous_vector_may_be_made_while_another_server_and_its_client_live() -> None:
+    program = """
+with rlmesh.EnvServer(ScriptedEnv()) as first:
+    other = rlmesh.RemoteEnv(first.address)
+    other.reset()
+    envs = make("async:CartPole-v1", 2)
+    with rlmesh.EnvServer(envs) as server:
+        client = rlmesh.RemoteVectorEnv(server.address)
+        client.reset(seed=0)
+        for _ in range(20):
+            client.step(client.action_space.sample())
+            other.step(other.action_space.sample())
+        client.close()
+    other.close()
+print("done")
+"""
+    assert run(program) == (0, "done\n", "")
+
+
+def test_the_workers_of_an_asynchronous_vector_may_be_clients() -> None:
+    program = """
+def remote(address):
+    return lambda: rlmesh.RemoteEnv(address)
+
+servers = [
+    subprocess.Popen([sys.executable, "-m", "support.serve_module", "CartPole-v1"],
+                     stdout=subprocess.PIPE, text=True)
+    for _ in range(2)
+]
+addresses = [server.stdout.readline().strip() for server in servers]
+used_before = rlmesh.RemoteEnv(addresses[0])
+used_before.reset()
+used_before.close()
+envs = gymnasium.vector.AsyncVectorEnv([remote(address) for address in addresses])
+envs.reset(seed=0)
+for _ in range(20):
+    envs.step(envs.action_space.sample())
+envs.close()
+for server in servers:
+    server.terminate()
+    with server:
+        assert server.wait(20) == 0
+print("done")
+"""
+    assert run(program) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize("begin", ["serve", "start"])
+def test_an_environment_may_fork_workers_while_it_is_served(begin: str) -> None:
+    # gRPC's own handlers of forks crash one worker of three: see rlmesh.lanes.
+    program = f"""
+def step():
+    workers = [fork.Process(target=sum, args=((1, 2),)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    print([worker.exitcode for worker in workers], flush=True)
+
+env = ScriptedEnv()
+env.script["step"] = step
+server = rlmesh.EnvServer(env)
+def drive():
+    client = rlmesh.RemoteEnv(server.address)
+    client.reset()
+    for _ in range(10):
+        client.step(client.action_space.sample())
+    client.close()
+    server.shutdown()
+driver = threading.Thread(target=drive)
+driver.start()
+server.{begin}()
+server.wait()
+driver.join()
+"""
+    assert run(program) == (0, "[0, 0, 0]\n" * 10, "")
+
+
+def test_an_environment_may_run_programs_while_it_is_served() -> None:
+    env = ScriptedEnv()
+    env.script["step"] = lambda: subprocess.run(["true"], check=True) and None
+    with (
+        serving(env) as server,
+        contextlib.closing(rlmesh.RemoteEnv(server.address)) as client,
+    ):
+        client.reset()
+        for _ in range(10):
+            client.step(client.action_space.sample())
+
+
+def test_a_program_that_an_environment_runs_holds_none_of_the_servers_descriptors() -> None:
+    with serving(ScriptedEnv()) as server:
+        with contextlib.closing(rlmesh.RemoteEnv(server.address)) as client:
+            client.reset()
+            listing = subprocess.run(
+                ["ls", "-l", "/proc/self/fd"],
+                capture_output=True,
+                text=True,
+                check=True,
+                close_fds=False,
+            ).stdout
+    kept = {os.readlink(f"/proc/self/fd/{fd}") for fd in (0, 1, 2)}
+    inherited = [
+        line
+        for line in listing.splitlines()
+        if ("socket:" in line or "eventpoll" in line or "eventfd" in line)
+        and line.rpartition("-> ")[2] not in kept
+    ]
+    # What this process itself was given by those who started it.
+    own = [line for line in inherited if _is_given(int(line.split(" -> ")[0].split()[-1]))]
+    assert inherited == own
+
+
+def _is_given(fd: int) -> bool:
+    return os.get_inheritable(fd)
+
+
+def test_a_forked_process_that_ends_leaves_the_server_of_its_parent_alone() -> None:
+    program = """
+env = ScriptedEnv()
+server = rlmesh.EnvServer(env, path=os.path.abspath("e.sock"))
+with server:
+    client = rlmesh.RemoteEnv(server.address)
+    client.reset()
+    for work in (lambda: None, server.shutdown, lambda: server.__exit__(None, None, None)):
+        assert in_fork(work) == 0
+    client.step(client.action_space.sample())
+    client.close()
+print(env.names())
+"""
+    assert run(program) == (0, "['reset', 'step', 'close']\n", "")
+
+
+def test_a_client_is_told_in_a_forked_process_and_goes_on_in_its_own() -> None:
+    program = """
+def use():
+    for call in (client.reset, lambda: client.step(client.action_space.sample())):
+        try:
+            call()
+        except rlmesh.errors.StateError as error:
+            assert "this is a fork; make a new client here" in str(error), error
+        else:
+            raise SystemExit(1)
+    client.close()
+
+with rlmesh.EnvServer(ScriptedEnv()) as server:
+    client = rlmesh.RemoteEnv(server.address)
+    client.reset()
+    print(in_fork(use), in_fork(lambda: None))
+    client.step(client.action_space.sample())
+    client.close()
+"""
+    assert run(program) == (0, "0 0\n", "")
+
+
+def test_importing_rlmesh_leaves_the_variables_of_the_environment_as_they_were() -> None:
+    program = """
+before = {name: value for name, value in os.environ.items() if name.startswith("GRPC")}
+print(before)
+"""
+    assert run(program) == (0, "{}\n", "")
