@@ -11,7 +11,7 @@ import torch  # pyright: ignore[reportMissingImports] # optional: whoever import
 
 from rlmesh.client import env as numpy_env
 from rlmesh.client import vector_env as numpy_vector_env
-from rlmesh.values.guards import is_array, is_mapping, is_row
+from rlmesh.values.guards import is_mapping, is_row
 
 __all__ = ["RemoteEnv", "RemoteVectorEnv"]
 
@@ -94,9 +94,8 @@ def _tensors(value: Any, device: Any) -> Any:
         return {key: _tensors(part, device) for key, part in value.items()}
     if is_row(value):
         return tuple(_tensors(part, device) for part in value)
-    if is_array(value) or isinstance(value, np.generic):
-        array: Any = np.asarray(value)
-        return _torch.from_numpy(array).to(device)
+    if issubclass(type(value), np.ndarray | np.generic):
+        return _torch.from_numpy(np.asarray(value)).to(device)
     return value
 
 

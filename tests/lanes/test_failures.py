@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
 
@@ -45,21 +47,15 @@ CODES = {
 }
 
 
-class Failed(grpc.RpcError, grpc.Call):
-    """What grpc raises: the call and the error in one."""
-
-    def __init__(self, code: grpc.StatusCode | None, details: str | None) -> None:
-        self._code = code
-        self._details = details
-
-    def code(self) -> grpc.StatusCode | None:
-        return self._code
-
-    def details(self) -> str | None:
-        return self._details
-
-
-Failed.__abstractmethods__ = frozenset()
+def failed(code: grpc.StatusCode | None, details: str | None) -> grpc.RpcError:
+    """What grpc raises: the call and the error in one, of a class that it does not export."""
+    kind: Any = type("Failed", (grpc.RpcError, grpc.Call), {})
+    kind.__abstractmethods__ = frozenset()
+    error: Any = kind()
+    error.code = lambda: code
+    error.details = lambda: details
+    raised: grpc.RpcError = error
+    return raised
 
 
 def test_every_status_of_grpc_is_mapped_here() -> None:
@@ -71,7 +67,7 @@ def test_every_status_of_grpc_is_mapped_here() -> None:
 def test_every_status_is_an_error_that_names_endpoint_and_call(
     code: grpc.StatusCode, details: str | None
 ) -> None:
-    error = error_from_rpc(Failed(code, details), ADDRESS, doing="session", timeout=2.5)
+    error = error_from_rpc(failed(code, details), ADDRESS, doing="session", timeout=2.5)
     assert type(error) is STATUSES[code]
     message = str(error)
     assert message.startswith("session: ")
@@ -89,7 +85,7 @@ def test_an_error_of_grpc_that_is_no_call_is_told_as_it_is() -> None:
 
 
 def test_a_call_without_a_code_is_told_too() -> None:
-    error = error_from_rpc(Failed(None, None), ADDRESS, doing="session")
+    error = error_from_rpc(failed(None, None), ADDRESS, doing="session")
     assert type(error) is errors.ProtocolError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -106,7 +106,7 @@ def call(client: Any, name: str) -> Any:
 
 
 @contextlib.contextmanager
-def logged_once(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def logged_once(caplog: pytest.LogCaptureFixture) -> Generator[None]:
     caplog.clear()
     with caplog.at_level(logging.INFO, "rlmesh"):
         yield
@@ -272,8 +272,9 @@ def test_a_result_whose_reading_raises_is_a_typed_error(
         env.script[name] = returned
         with logged_once(caplog), pytest.raises((RemoteEnvError, InvalidObservationError)) as e:
             call(client, name)
-        assert isinstance(e.value, RlmeshError)
-        assert e.value.remote_traceback
+        error: Any = e.value
+        assert error.remote_traceback
+        assert isinstance(error, RlmeshError)
         assert_mended(env, client)
 
 

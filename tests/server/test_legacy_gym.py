@@ -238,7 +238,8 @@ def test_an_old_environment_may_be_a_lane_of_a_list() -> None:
         contextlib.closing(rlmesh.RemoteVectorEnv[Any, Any](server.address)) as client,
     ):
         client.reset(seed=[3, 4])
-        for _ in range(4):
-            observations, _, terminated, truncated, _ = client.step([0, 0])
+        for _ in range(3):
+            client.step([0, 0])
+        observations, _, terminated, truncated, _ = client.step([0, 0])
         assert observations.tolist() == [7, 8]
         assert (terminated.tolist(), truncated.tolist()) == ([False, False], [True, True])

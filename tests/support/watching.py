@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -25,7 +26,7 @@ def channel_to(address: str) -> Generator[grpc.Channel]:
 def check_health(address: str, service: str = "") -> int:
     """What health says now; raises `grpc.RpcError` for a service that it does not know."""
     with channel_to(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)
         return int(answer.status)
 
@@ -34,7 +35,7 @@ def check_health(address: str, service: str = "") -> int:
 def watching_health(address: str, service: str = "") -> Generator[Iterator[int]]:
     """What health says, whenever it says something new; ends when the server does."""
     with channel_to(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         stream = stub.Watch(health_pb2.HealthCheckRequest(service=service), timeout=60)
 
         def statuses() -> Iterator[int]:
