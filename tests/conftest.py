@@ -15,6 +15,14 @@ settings.register_profile("rlmesh", parent=settings(), deadline=None)
 settings.load_profile("rlmesh")
 
 
+@pytest.fixture(params=["shm", "grpc"])
+def each_lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The lane that clients of this process use; whoever asks for it runs once over each."""
+    lane: str = request.param
+    monkeypatch.setenv("RLMESH_LANE", lane)
+    return lane
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Generator[None]:
     """Fails a test that leaves a thread or a child process running."""

@@ -220,7 +220,6 @@ with rlmesh.EnvServer(ScriptedEnv()) as server:
 
 def test_importing_rlmesh_leaves_the_variables_of_the_environment_as_they_were() -> None:
     program = """
-before = {name: value for name, value in os.environ.items() if name.startswith("GRPC")}
-print(before)
+print(sorted(os.environ.keys() & {"GRPC_ENABLE_FORK_SUPPORT", "GRPC_VERBOSITY"}))
 """
-    assert run(program) == (0, "{}\n", "")
+    assert run(program) == (0, "[]\n", "")

@@ -39,7 +39,10 @@ REGISTERED = [
 CUSTOM = [f"echo:{kind}" for kind in sample_envs.SPACES]
 
 # Acrobot's and MountainCar's own remarks about dtypes; in-process they are made just as well.
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:gymnasium")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:gymnasium"),
+    pytest.mark.usefixtures("each_lane"),
+]
 
 
 def assert_single_sameness(local: gymnasium.Env[Any, Any], address: str) -> None:

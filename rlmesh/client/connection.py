@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import threading
@@ -111,12 +112,7 @@ class Connection:
 
     def step(self, call: session_pb2.StepCall) -> session_pb2.StepResult:
         """Has the environment step. Raises as the tree in `rlmesh.errors` says."""
-        if self._behind and not self._closed:
-            raise StateError(
-                f"step: an earlier call to {self.address} was given up before its answer came, so "
-                f"this client does not know the environment's state; call reset() first"
-            )
-        return self._exchange(session_pb2.SessionRequest(step=call)).step
+        return self._exchange(session_pb2.SessionRequest(step=call), known=True).step
 
     def render(self) -> session_pb2.RenderResult:
         """Has the environment render. Raises as the tree in `rlmesh.errors` says."""
@@ -142,6 +138,11 @@ class Connection:
         if self._lane is not None:
             self._lane.close()
         self._channel.close()
+
+    def close_at_exit(self) -> None:
+        """Closes, unless another thread is in a call, which would have to tell it to somebody."""
+        if not self._lock.locked():
+            self.close()
 
     def leave_to_parent(self) -> None:
         """Leaves the connection alone from now on: it is the parent's of this forked process."""
@@ -212,8 +213,13 @@ class Connection:
             ) from error
 
     def _exchange(
-        self, request: session_pb2.SessionRequest, timeout: float | None = None
+        self,
+        request: session_pb2.SessionRequest,
+        timeout: float | None = None,
+        *,
+        known: bool = False,
     ) -> session_pb2.SessionResponse:
+        """Sends a request and gives its answer; `known`: only if the state is known."""
         lane = self._lane
         if self._closed or lane is None:
             raise StateError(
@@ -228,6 +234,12 @@ class Connection:
             )
         behind = self._behind
         try:
+            if known and behind:
+                raise StateError(
+                    f"{request.WhichOneof('call')}: an earlier call to {self.address} was given up "
+                    f"before its answer came, so this client does not know the environment's "
+                    f"state; call reset() first"
+                )
             self._sequence += 1
             request.sequence = self._sequence
             # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
@@ -264,10 +276,16 @@ def _wanted_lane(lane: str | None) -> str | None:
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
+def _at_exit() -> None:
+    for connection in list(_connections):
+        connection.close_at_exit()
+
+
 def _in_forked_process() -> None:
     """A fork gets the objects and none of gRPC's threads: whatever it asked of them would hang."""
     for connection in _connections:
         connection.leave_to_parent()
 
 
+atexit.register(_at_exit)
 os.register_at_fork(after_in_child=_in_forked_process)

@@ -66,6 +66,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
         self._finalizer = weakref.finalize(self, self._driver.close)
+        # At the end of the program the connection closes itself.
+        self._finalizer.atexit = False
         contract = self._driver.contract
         self.env_contract: EnvContract = contract
         self.observation_space = to_gymnasium_space(contract.observation_space)

@@ -81,6 +81,8 @@ class RemoteVectorEnv(
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
         self._finalizer = weakref.finalize(self, self._driver.close)
+        # At the end of the program the connection closes itself.
+        self._finalizer.atexit = False
         self.closed = False
         contract = self._driver.contract
         self.env_contract: EnvContract = contract

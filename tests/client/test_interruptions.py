@@ -27,18 +27,28 @@ SOON = 20.0
 @contextlib.contextmanager
 def interrupted_when(reached: threading.Event) -> Generator[None]:
     """Presses Ctrl-C as soon as an environment has reached its gate."""
+    over = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if not over.is_set():
+            over.set()
+            raise KeyboardInterrupt
 
     def press() -> None:
         main = threading.main_thread().ident
         if reached.wait(SOON) and main is not None:
-            signal.pthread_kill(main, signal.SIGINT)
+            # Python may not notice a signal that comes just before it begins to wait.
+            while not over.is_set():
+                signal.pthread_kill(main, signal.SIGINT)
+                over.wait(0.2)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, interrupt)
     presser = threading.Thread(target=press)
     presser.start()
     try:
         yield
     finally:
+        over.set()
         presser.join(SOON)
         signal.signal(signal.SIGINT, before)
 

@@ -18,7 +18,10 @@ from support.serving import remote, remote_vector
 ACTION = np.array([0.5, -0.25], np.float32)
 
 # Gymnasium's own remark about a lane of a Box of shape (), on either side.
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:gymnasium")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:gymnasium"),
+    pytest.mark.usefixtures("each_lane"),
+]
 
 
 def arrays(value: Any) -> list[Any]:

@@ -83,6 +83,11 @@ HELD_BY: dict[str, list[str]] = {
         "client/test_wrappers.py::test_the_client_is_unwrapped_as_an_environment_is",
         "docs/test_claims.py::test_the_generator_of_a_client_is_its_own",
     ],
+    "docs/driving.md / How calls cross: `lane`": [
+        "lanes/test_shared_memory.py::test_a_client_gets_the_lane_that_it_asks_for",
+        "lanes/test_shared_memory.py::test_a_stranger_gets_no_segment",
+        "lanes/test_shared_memory.py::test_a_server_that_is_killed_in_a_call_is_noticed_at_once",
+    ],
     "docs/errors.md / When a server is made: You see": [
         "server/test_binding.py::test_a_wrong_address_is_a_typed_error",
         "server/test_binding.py::test_an_address_beyond_this_machine_is_refused_with_the_remedy",

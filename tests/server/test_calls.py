@@ -18,6 +18,8 @@ from support.comparing import assert_same
 from support.sample_envs import ScriptedEnv
 from support.serving import remote, remote_vector, serving
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 ACTION = np.array([0.5, -0.25], np.float32)
 
 

@@ -19,6 +19,8 @@ from support.sample_envs import Gate, ScriptedEnv
 from support.serving import serving
 from support.watching import watching_health
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 SOON = 20.0
 # What the design promises, for a machine that has nothing else to do.
 AT_ONCE = 0.5

@@ -15,6 +15,8 @@ from rlmesh.errors import InvalidObservationError, RemoteEnvError, RlmeshError
 from support.sample_envs import ScriptedEnv
 from support.serving import remote, remote_vector, serving
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 ZERO = np.zeros(2, np.float32)
 CALLS = ["reset", "step", "render"]
 

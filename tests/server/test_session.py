@@ -26,6 +26,8 @@ from support.serving import serving, start_python
 HOLD = """
 import sys
 import rlmesh
+
+pytestmark = pytest.mark.usefixtures("each_lane")
 env = rlmesh.RemoteEnv(sys.argv[1])
 env.reset(seed=0)
 print("held", flush=True)
