@@ -66,7 +66,7 @@ lint: $(call installed,check) ## Check style and format.
 
 types: $(call installed,check) ## Check the types, with both checkers.
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --project pyproject.toml
 
 test-all: $(call installed,check) ## Run every test.
 	$(BIN)/python -m pytest

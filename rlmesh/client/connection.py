@@ -147,6 +147,8 @@ class Connection:
     def leave_to_parent(self) -> None:
         """Leaves the connection alone from now on: it is the parent's of this forked process."""
         self._closed = self._forked = True
+        if isinstance(self._lane, ShmLane):
+            self._lane.leave_to_parent()
 
     def _say_farewell(self, lane: GrpcLane) -> None:
         """Waits until the server has taken the environment back, so that another may have it."""

@@ -119,6 +119,10 @@ class Port:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
+    def leave_to_parent(self) -> None:
+        """Gives back what a forked process holds of its parent's lane, which goes on."""
+        self._sock.close()
+
     def release(self) -> None:
         """Ends the lane and gives the socket back; only the thread that receives may."""
         self.close()

@@ -54,6 +54,10 @@ class ShmLane:
             self._port.release()
             self._in_use.release()
 
+    def leave_to_parent(self) -> None:
+        """Gives back what a forked process holds of its parent's lane, which goes on."""
+        self._port.leave_to_parent()
+
     def _exchange(
         self, request: session_pb2.SessionRequest, timeout: float | None
     ) -> session_pb2.SessionResponse:
