@@ -14,7 +14,11 @@ from codegen.metadata import Metadata, load_metadata
 from codegen.model import Schema
 from codegen.protoc import run_protoc
 from codegen.render.contract import render_contract
-from codegen.render.metadata_pages import render_api_page, render_spaces_page
+from codegen.render.metadata_pages import (
+    render_api_page,
+    render_conformance_page,
+    render_spaces_page,
+)
 from codegen.render.schema_pages import (
     render_contract_page,
     render_errors_page,
@@ -84,6 +88,7 @@ def _pages(schema: Schema, metadata: Metadata) -> Tree:
         "docs/errors.md": render_errors_page(schema.enums[_ERROR_CODES], exports[_ERRORS_MODULE]),
         "docs/protocol.md": render_protocol_page(schema),
         "docs/spaces.md": render_spaces_page(metadata.spaces),
+        "docs/conformance.md": render_conformance_page(metadata.policies, metadata.findings),
     }
 
 

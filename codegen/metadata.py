@@ -39,10 +39,29 @@ class ModuleRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRow:
+    """One word of `validation=`."""
+
+    word: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingRow:
+    """One kind of what is found in a value that its space does not hold."""
+
+    kind: str
+    decided_by: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
     """All of it, in the order in which it is written."""
 
     spaces: tuple[SpaceSupport, ...]
+    policies: tuple[PolicyRow, ...] = ()
+    findings: tuple[FindingRow, ...] = ()
     modules: tuple[ModuleRow, ...]
 
     def exports(self) -> dict[str, ExportRow]:
@@ -84,6 +103,7 @@ def load_metadata(path: Path, schema_path: Path) -> Metadata:
 
 def parse_metadata(data: Mapping[str, Any]) -> Metadata:
     """The metadata that valid JSON data describes."""
+    conformance = data.get("conformance", {"policies": (), "findings": ()})
     return Metadata(
         spaces=tuple(
             SpaceSupport(
@@ -95,6 +115,8 @@ def parse_metadata(data: Mapping[str, Any]) -> Metadata:
             )
             for row in data["spaces"]
         ),
+        policies=tuple(PolicyRow(**row) for row in conformance["policies"]),
+        findings=tuple(FindingRow(**row) for row in conformance["findings"]),
         modules=tuple(
             ModuleRow(
                 name=module["name"],

@@ -1,10 +1,10 @@
-"""Renders the pages that come from the metadata: spaces and exports."""
+"""Renders the pages that come from the metadata: spaces, conformance and exports."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from codegen.metadata import ExportRow, ModuleRow
+from codegen.metadata import ExportRow, FindingRow, ModuleRow, PolicyRow
 from codegen.render import markdown as md
 from codegen.runtime._stability import Export, SpaceSupport
 
@@ -29,6 +29,25 @@ def render_spaces_page(spaces: Sequence[SpaceSupport]) -> str:
         "equals the original; what cannot be kept is refused.",
         md.table(["Gymnasium space", "RLMesh space", "Stability", "Notes"], rows),
         md.labels(row.stability for row in spaces),
+    )
+
+
+def render_conformance_page(policies: Sequence[PolicyRow], findings: Sequence[FindingRow]) -> str:
+    """What is found in values, and what decides about it."""
+    return md.page(
+        "Conformance",
+        _SOURCE,
+        "What the serving side does about observations and actions that their space does not hold.",
+        "## Findings",
+        md.table(
+            ["Kind", "Decided by", "What it is"],
+            [[md.code(row.kind), row.decided_by, md.cell(row.meaning)] for row in findings],
+        ),
+        "## Policies",
+        md.table(
+            ["`validation=`", "What it does about a finding that is left to it"],
+            [[md.code(row.word), md.cell(row.meaning)] for row in policies],
+        ),
     )
 
 

@@ -75,10 +75,16 @@ class Bell:
         self._rest = 0
         self._rested = 0
 
-    def post(self, count: int) -> None:
-        """Tells the other side that this side has posted its frame number `count`."""
+    @property
+    def posted(self) -> int:
+        """How many frames this side has posted."""
+        return int(self._words[self._mine + _POSTED])
+
+    def post(self) -> None:
+        """Tells the other side that this side has posted one more frame."""
         words = self._words
-        words[self._mine + _POSTED] = count
+        # The word itself is the count: Ctrl-C may come just before this, or just after.
+        words[self._mine + _POSTED] += 1
         with self._fence:
             asleep = words[self._theirs + _ASLEEP]
         if asleep or not _ORDERED:

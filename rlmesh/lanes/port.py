@@ -76,7 +76,12 @@ class Port:
         self._out, self._in = (request, answer) if client else (answer, request)
         self._sock = sock
         self._bell = Bell(words, sock, first=client, also=also)
-        self._sent = self._received = 0
+        self._received = 0
+
+    @property
+    def owed(self) -> bool:
+        """Whether a message was sent that none was received for."""
+        return self._bell.posted != self._received
 
     def send(self, message: bytes) -> None:
         """Sends a message. That the other side has gone, the next `receive` tells."""
@@ -88,8 +93,7 @@ class Port:
         else:
             self._send_elsewhere(message)
             _HEADER.pack_into(self._out, 0, length, 1)
-        self._sent += 1
-        self._bell.post(self._sent)
+        self._bell.post()
 
     def receive(self, deadline: float | None = None) -> bytes | Woken:
         """Waits for the next message.

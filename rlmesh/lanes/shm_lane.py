@@ -31,8 +31,6 @@ class ShmLane:
         self._address = address
         self._closed = False
         self._in_use = threading.Lock()
-        # A call that was given up; its answer must be taken before the next call may be written.
-        self._owed = False
 
     def exchange(
         self, request: session_pb2.SessionRequest, timeout: float | None
@@ -63,11 +61,10 @@ class ShmLane:
     ) -> session_pb2.SessionResponse:
         call = request.WhichOneof("call") or "no call"
         deadline = None if timeout is None else time.monotonic() + timeout
-        if self._owed:
+        # A deadline or Ctrl-C ended the wait for an answer: it is taken before the next call goes.
+        if self._port.owed:
             self._receive(call, deadline, timeout)
         self._port.send(request.SerializeToString())
-        # Until the answer is here, it is owed: a deadline or Ctrl-C may end the wait.
-        self._owed = True
         try:
             answer = session_pb2.SessionResponse.FromString(self._receive(call, deadline, timeout))
         except DecodeError as error:
@@ -84,7 +81,6 @@ class ShmLane:
         except BadFrameError as error:
             raise ProtocolError(f"{self._address} sent what cannot be: {error}") from error
         if isinstance(message, bytes):
-            self._owed = False
             return message
         if message is Woken.LATE:
             raise CallTimeoutError(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from codegen.metadata import Metadata, ModuleRow, load_metadata
+from rlmesh.values.misfit import DeviationKind, MisfitKind
+from rlmesh.values.policy import Policy
 from support.repository import ROOT
 
 METADATA: Metadata = load_metadata(
@@ -38,3 +41,14 @@ def test_a_listed_module_exports_what_is_listed(module: ModuleRow) -> None:
 def test_every_error_is_listed_as_one() -> None:
     [errors] = [module for module in METADATA.modules if module.name == "rlmesh.errors"]
     assert {row.kind for row in errors.exports} == {"exception"}
+
+
+def test_the_findings_are_those_that_the_checks_tell() -> None:
+    decided = {row.kind: row.decided_by for row in METADATA.findings}
+    assert {kind for kind, by in decided.items() if by == "policy"} == set(get_args(DeviationKind))
+    by_misfit = {kind for part in get_args(MisfitKind) for kind in (get_args(part) or (part,))}
+    assert decided.keys() == by_misfit
+
+
+def test_the_policies_are_those_that_a_server_takes() -> None:
+    assert [row.word for row in METADATA.policies] == list(Policy)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from codegen.contract_model import ContractClass, ContractField
-from codegen.metadata import ExportRow, ModuleRow
+from codegen.metadata import ExportRow, FindingRow, ModuleRow, PolicyRow
 from codegen.model import (
     Enum,
     EnumValue,
@@ -14,7 +14,11 @@ from codegen.model import (
     Service,
 )
 from codegen.render import markdown as md
-from codegen.render.metadata_pages import render_module, render_spaces_page
+from codegen.render.metadata_pages import (
+    render_conformance_page,
+    render_module,
+    render_spaces_page,
+)
 from codegen.render.schema_pages import (
     render_class,
     render_enum,
@@ -112,3 +116,12 @@ def test_a_service_tells_which_side_streams() -> None:
 
 def test_error_codes_stand_without_their_prefix() -> None:
     assert "| 1 | `RED` | Red. |" in render_errors_page(COLOR, [])
+
+
+def test_the_conformance_page_has_a_row_for_each_finding_and_policy() -> None:
+    page = render_conformance_page(
+        [PolicyRow(word="warn", meaning="Tell.")],
+        [FindingRow(kind="nan", decided_by="always rejected", meaning="NaN.")],
+    )
+    assert "| `nan` | always rejected | NaN. |" in page
+    assert "| `warn` | Tell. |" in page
