@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Generator
 
@@ -13,6 +14,9 @@ from support.process import child_processes
 # A busy machine is no failure. Under CI, Hypothesis derives its examples from the test alone.
 settings.register_profile("rlmesh", parent=settings(), deadline=None)
 settings.load_profile("rlmesh")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, which some of them press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["shm", "grpc"])
