@@ -47,7 +47,14 @@ env = ScriptedEnv()
 env.script = {"step": at("step", step), "close": at("close", close)}
 options = rlmesh.ServeOptions(drain_timeout_seconds=eval(drain), close_timeout_seconds=eval(drain))
 server = rlmesh.EnvServer(env, options=options)
-print(server.address, flush=True)
+
+def announce():
+    # start() lets clients in before wait() has the signals, and nothing else tells of them.
+    while signal.getsignal(signal.SIGTERM) == handlers[1]:
+        time.sleep(0.001)
+    print(server.address, flush=True)
+
+threading.Thread(target=announce, daemon=True).start()
 if verb == "serve":
     server.serve()
 else:
