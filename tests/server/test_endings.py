@@ -434,6 +434,51 @@ def test_a_close_is_given_its_own_time_after_a_call_that_took_its() -> None:
     assert env.names() == ["reset", "step", "close"]
 
 
+def test_a_call_that_hangs_on_a_thread_that_serves_keeps_only_that_thread() -> None:
+    env, gate = ScriptedEnv(), Gate()
+    server = rlmesh.EnvServer(env, options=rlmesh.ServeOptions(drain_timeout_seconds=0.1))
+    with running(server.serve) as serving_thread, client_of(server) as client:
+        env.script["step"] = gate.wait
+        failures: list[EndpointError] = []
+
+        def step() -> None:
+            try:
+                client.step(client.action_space.sample())
+            except EndpointError as error:
+                failures.append(error)
+
+        with running(step):
+            assert gate.reached.wait(SOON)
+            server.shutdown()
+            assert server.wait(0) is True
+            assert serving_thread.is_alive()
+            gate.open()
+    assert len(failures) == 1
+    assert env.names() == ["reset", "step", "close"]
+
+
+@pytest.mark.parametrize("verb", ["serve", "start"])
+@pytest.mark.parametrize("remote", [False, True])
+@pytest.mark.parametrize("idle", [None, SOON])
+@pytest.mark.parametrize("drain", [None, 0.0, SOON])
+@pytest.mark.parametrize("close", [None, SOON])
+def test_every_combination_of_options_serves_and_ends(
+    verb: str, remote: bool, idle: float | None, drain: float | None, close: float | None
+) -> None:
+    options = rlmesh.ServeOptions(
+        allow_remote_shutdown=remote,
+        idle_timeout_seconds=idle,
+        drain_timeout_seconds=drain,
+        close_timeout_seconds=close,
+    )
+    env = ScriptedEnv()
+    server = rlmesh.EnvServer(env, options=options)
+    with running(getattr(server, verb)), client_of(server) as client:
+        client.step(client.action_space.sample())
+        server.shutdown()
+    assert env.names() == ["reset", "step", "close"]
+
+
 def test_a_server_that_was_never_started_closes_its_environment_on_the_calling_thread() -> None:
     env = ScriptedEnv()
     rlmesh.EnvServer(env).shutdown()
