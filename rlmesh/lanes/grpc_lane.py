@@ -21,6 +21,9 @@ from rlmesh_api.v1 import env_service_pb2_grpc, session_pb2
 
 # How long the end of a stream may take to arrive here.
 _END_SECONDS = 1.0
+# A signal that comes just before the wait begins does not end it, and Python runs the handler only
+# afterwards: so many seconds may Ctrl-C take at most.
+_LONGEST_WAIT = 0.5
 
 
 class GrpcLane:
@@ -98,16 +101,21 @@ class GrpcLane:
         request: session_pb2.SessionRequest,
         timeout: float | None,
     ) -> session_pb2.SessionResponse:
-        try:
-            if deadline is None:
-                answer = self._inbox.get()
-            else:
-                answer = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            raise CallTimeoutError(
-                f"{request.WhichOneof('call')}: no answer from {self._address} within {timeout} s; "
-                f"the environment may still be in that call. The next call must be a reset"
-            ) from None
+        while True:
+            remaining = _LONGEST_WAIT
+            if deadline is not None:
+                remaining = min(remaining, max(0.0, deadline - time.monotonic()))
+            try:
+                answer = self._inbox.get(timeout=remaining)
+                break
+            except queue.Empty:
+                if deadline is None or time.monotonic() < deadline:
+                    continue
+                raise CallTimeoutError(
+                    f"{request.WhichOneof('call')}: no answer from {self._address} within "
+                    f"{timeout} s; the environment may still be in that call. The next call must "
+                    f"be a reset"
+                ) from None
         if isinstance(answer, EndpointError):
             if self._closed:
                 raise StateError(

@@ -23,11 +23,11 @@ from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 from support.sample_envs import Gate, ScriptedEnv, echo_vector
 from support.serving import serving, start_python
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 HOLD = """
 import sys
 import rlmesh
-
-pytestmark = pytest.mark.usefixtures("each_lane")
 env = rlmesh.RemoteEnv(sys.argv[1])
 env.reset(seed=0)
 print("held", flush=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from rlmesh.address import parse_address
 
@@ -23,11 +24,25 @@ def channel_to(address: str) -> Generator[grpc.Channel]:
         yield channel
 
 
+def health_stub(channel: grpc.Channel) -> Any:
+    """The published stub of the health service, whose own types declare no methods."""
+    return health_pb2_grpc.HealthStub(channel)
+
+
+def reflect(address: str, *requests: reflection_pb2.ServerReflectionRequest) -> list[Any]:
+    """What reflection answers."""
+    with channel_to(address) as channel:
+        # Its published types declare no methods either.
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        return list(stub.ServerReflectionInfo(iter(requests), timeout=20))
+
+
 def check_health(address: str, service: str = "") -> int:
     """What health says now; raises `grpc.RpcError` for a service that it does not know."""
     with channel_to(address) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)
+        answer = health_stub(channel).Check(
+            health_pb2.HealthCheckRequest(service=service), timeout=20
+        )
         return int(answer.status)
 
 
@@ -35,8 +50,8 @@ def check_health(address: str, service: str = "") -> int:
 def watching_health(address: str, service: str = "") -> Generator[Iterator[int]]:
     """What health says, whenever it says something new; ends when the server does."""
     with channel_to(address) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        stream = stub.Watch(health_pb2.HealthCheckRequest(service=service), timeout=60)
+        request = health_pb2.HealthCheckRequest(service=service)
+        stream = health_stub(channel).Watch(request, timeout=60)
 
         def statuses() -> Iterator[int]:
             with contextlib.suppress(grpc.RpcError):
