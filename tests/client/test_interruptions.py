@@ -20,6 +20,8 @@ from support.comparing import assert_same
 from support.sample_envs import Gate, ScriptedEnv, echo_vector
 from support.serving import served_process, serving, start_python
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 ACTION = np.array([0.5, -0.25], np.float32)
 SOON = 20.0
 
@@ -37,7 +39,8 @@ def interrupted_when(reached: threading.Event) -> Generator[None]:
     def press() -> None:
         main = threading.main_thread().ident
         if reached.wait(SOON) and main is not None:
-            # Python may not notice a signal that comes just before it begins to wait.
+            # Python loses what a handler raises in a callback of the garbage collector, which
+            # Hypothesis has, and hears late of a signal that comes just before it begins to wait.
             while not over.is_set():
                 signal.pthread_kill(main, signal.SIGINT)
                 over.wait(0.2)

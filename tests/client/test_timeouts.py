@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import threading
 import time
 from collections.abc import Generator
@@ -132,30 +131,6 @@ def test_calls_that_are_in_time_are_not_disturbed_by_the_deadline() -> None:
             client.reset(seed=0)
             for _ in range(50):
                 client.step(ACTION)
-
-
-def test_after_an_interrupted_wait_a_step_is_refused_until_a_reset() -> None:
-    env, gate = ScriptedEnv(), Gate()
-    env.script["step"] = gate.wait
-
-    def interrupt() -> None:
-        assert gate.reached.wait(20)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    with serving(env) as server, contextlib.closing(rlmesh.RemoteEnv(server.address)) as client:
-        client.reset(seed=0)
-        interrupting = threading.Thread(target=interrupt)
-        interrupting.start()
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                client.step(ACTION)
-        finally:
-            gate.open()
-            interrupting.join(20)
-        with pytest.raises(StateError, match=r"call reset\(\) first"):
-            client.step(ACTION)
-        client.reset(seed=0)
-        assert_same(client.step(ACTION)[0], ACTION)
 
 
 def test_a_close_from_another_thread_ends_the_wait_for_an_answer() -> None:
