@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from rlmesh.address import TcpAddress, parse_address
 from rlmesh.contract import AutoresetMode, EnvContract
@@ -28,14 +29,18 @@ from rlmesh.lanes.door import enter
 from rlmesh.lanes.failures import error_from_failure, error_from_rpc
 from rlmesh.lanes.grpc_lane import GrpcLane
 from rlmesh.lanes.grpc_options import channel_options
+from rlmesh.lanes.lane import Lane, Wait
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
-from rlmesh.lanes.shm_lane import ShmLane
+from rlmesh.lanes.port import Port, Received
+from rlmesh.lanes.port_lane import PortLane
+from rlmesh.lanes.wire import sequence_of, write_action
 from rlmesh.seconds import check_seconds
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
 # How long a client that leaves waits for the server to confirm it.
 _FAREWELL_SECONDS = 2.0
-_LANES = (ShmLane.name, GrpcLane.name)
+_LANES = ("shm", "direct", "grpc")
+_STEP = Wait("step")
 
 
 class Connection:
@@ -49,9 +54,8 @@ class Connection:
         accept: Raises if the contract is not what the client can drive; asked before the session
             is opened.
         autoreset: When the lanes of a vector environment shall reset themselves; None: as it does.
-
-        lane: The lane to use if it can be had, `shm` or `grpc`; None: `RLMESH_LANE`, or else the
-            fastest that can be had.
+        lane: The lane to use if it can be had, `shm`, `direct` or `grpc`; None: `RLMESH_LANE`, or
+            else the fastest that can be had.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
@@ -83,7 +87,9 @@ class Connection:
         self._behind = False
         self._closed = False
         self._forked = False
-        self._lane: GrpcLane | ShmLane | None = None
+        self._before = False
+        self._wait = _STEP
+        self._lane: Lane | None = None
         self._stream: GrpcLane | None = None
         _connections.add(self)
         deadline = None if connect_timeout is None else time.monotonic() + connect_timeout
@@ -92,7 +98,7 @@ class Connection:
             stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
             self.contract = self._get_contract(stub, connect_timeout)
             accept(self.contract)
-            self._lane = self._stream = GrpcLane(stub, self.address)
+            self._lane = self._stream = GrpcLane(self._channel, self.address)
             opened = self._open(deadline, autoreset)
             self._lane = self._fastest(self._stream, opened, wanted)
         except BaseException:
@@ -104,27 +110,107 @@ class Connection:
         """The name of the lane in use."""
         return GrpcLane.name if self._lane is None else self._lane.name
 
-    def reset(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
-        """Has the environment reset. Raises as the tree in `rlmesh.errors` says."""
-        result = self._exchange(session_pb2.SessionRequest(reset=call)).reset
+    def step(self, action: bytes) -> Received:
+        """Has the environment step; the answer as it came.
+
+        Args:
+            action: The action's slab.
+
+        Raises:
+            RlmeshError: As the tree in `rlmesh.errors` says.
+        """
+        self.hold()
+        try:
+            self.post_step(action)
+            return self.take()
+        finally:
+            self.let_go()
+
+    def exchange(
+        self,
+        request: session_pb2.SessionRequest,
+        timeout: float | None = None,
+        *,
+        known: bool = False,
+    ) -> session_pb2.SessionResponse:
+        """Sends a request and gives its answer.
+
+        Args:
+            request: The request, without its sequence.
+            timeout: Seconds to wait, None: as the client's calls.
+            known: Whether the environment's state must be known.
+
+        Raises:
+            RlmeshError: As the tree in `rlmesh.errors` says; also what the answer says that failed.
+        """
+        name = request.WhichOneof("call") or "no call"
+        self.hold()
+        try:
+            self.post(request, timeout, known=known)
+            received = self.take()
+        finally:
+            self.let_go()
+        return self.read(received, name)
+
+    def hold(self) -> None:
+        """Keeps the connection to the calls of this thread, until `let_go`."""
+        if not self._lock.acquire(blocking=False):
+            raise StateError(
+                f"another thread is in a call to {self.address}; a client makes one call at a time"
+            )
+
+    def let_go(self) -> None:
+        """Lets other threads call, too."""
+        self._lock.release()
+
+    def post_step(self, action: bytes) -> None:
+        """Sends a step, of which `take` gives the answer; only while the connection is held."""
+        timeout = self._request_timeout
+        wait = _STEP
+        if timeout is not None:
+            wait = Wait("step", time.monotonic() + timeout, timeout)
+        lane = self._begin("step", known=True)
+        self._post(lane, write_action(self._sequence, action), wait)
+
+    def post(
+        self, request: session_pb2.SessionRequest, timeout: float | None = None, *, known: bool
+    ) -> None:
+        """Sends a request, of which `take` gives the answer; only while the connection is held."""
+        name = request.WhichOneof("call") or "no call"
+        timeout = timeout or self._request_timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        lane = self._begin(name, known=known)
+        request.sequence = self._sequence
+        self._post(lane, request.SerializeToString(), Wait(name, deadline, timeout))
+
+    def take(self) -> Received:
+        """The answer to what was posted, as it came; only while the connection is held."""
+        # Another thread may close the connection meanwhile: the lane tells.
+        lane = self._lane or self._usable()
+        try:
+            received = lane.take(self._wait)
+        except EndpointError:
+            # No reset mends this; the lane says so again at every call.
+            self._behind = self._before
+            raise
+        self._behind = self._before
+        if sequence_of(*received) != self._sequence:
+            self._check_sequence(received)
+        return received
+
+    def read(self, received: Received, call: str) -> session_pb2.SessionResponse:
+        """The message of an answer to that call, unless it says that the call failed."""
+        response = self._parse(received)
+        answer = response.WhichOneof("answer")
+        if answer == "failure":
+            raise error_from_failure(response.failure, self.address)
+        if answer != call:
+            raise ProtocolError(f"{self.address} answered {answer or 'nothing'} to {call}")
+        return response
+
+    def forget(self) -> None:
+        """Notes that a reset has made the environment's state known."""
         self._behind = False
-        return result
-
-    def step(self, call: session_pb2.StepCall) -> session_pb2.StepResult:
-        """Has the environment step. Raises as the tree in `rlmesh.errors` says."""
-        return self._exchange(session_pb2.SessionRequest(step=call), known=True).step
-
-    def render(self) -> session_pb2.RenderResult:
-        """Has the environment render. Raises as the tree in `rlmesh.errors` says."""
-        request = session_pb2.SessionRequest(render=session_pb2.RenderCall())
-        return self._exchange(request).render
-
-    def attribute(
-        self, verb: session_pb2.AttributeVerb.ValueType, name: str, argument: bytes = b""
-    ) -> session_pb2.AttributeResult:
-        """Reads, sets or calls an attribute. Raises as the tree in `rlmesh.errors` says."""
-        call = session_pb2.AttributeCall(verb=verb, name=name, argument=argument)
-        return self._exchange(session_pb2.SessionRequest(attribute=call)).attribute
 
     def close(self) -> None:
         """Gives the environment back. May be called repeatedly."""
@@ -147,10 +233,10 @@ class Connection:
     def leave_to_parent(self) -> None:
         """Leaves the connection alone from now on: it is the parent's of this forked process."""
         self._closed = self._forked = True
-        if isinstance(self._lane, ShmLane):
+        if self._lane is not None:
             self._lane.leave_to_parent()
 
-    def _say_farewell(self, lane: GrpcLane) -> None:
+    def _say_farewell(self, stream: GrpcLane) -> None:
         """Waits until the server has taken the environment back, so that another may have it."""
         # In the middle of a call the answer may never come; the stream's end says the same, later.
         if self._behind or not self._lock.acquire(blocking=False):
@@ -159,10 +245,12 @@ class Connection:
             self._sequence += 1
             farewell = session_pb2.SessionRequest(
                 sequence=self._sequence, close=session_pb2.CloseCall()
-            )
+            ).SerializeToString()
+            wait = Wait("close", time.monotonic() + _FAREWELL_SECONDS, _FAREWELL_SECONDS)
             # A connection that is lost already has ended the session as well.
             with contextlib.suppress(RlmeshError):
-                lane.exchange(farewell, _FAREWELL_SECONDS)
+                stream.post(farewell, wait)
+                stream.take(wait)
         finally:
             self._lock.release()
 
@@ -191,14 +279,20 @@ class Connection:
 
     def _fastest(
         self, stream: GrpcLane, opened: session_pb2.OpenResult, wanted: str | None
-    ) -> GrpcLane | ShmLane:
+    ) -> Lane:
         """The first lane on offer that can be had and may be used, else the stream."""
         for offer in opened.lanes:
-            if offer.lane == ShmLane.name and wanted in (None, ShmLane.name):
-                port = enter(offer.address, opened.secret)
-                if port is not None:
-                    return ShmLane(port, stream, self.address)
+            if wanted not in (None, offer.lane):
+                continue
+            port = self._enter(offer, opened.secret)
+            if port is not None:
+                return PortLane(offer.lane, port, stream, self.address)
         return stream
+
+    def _enter(self, offer: session_pb2.LaneOffer, secret: bytes) -> Port | None:
+        if offer.lane == "shm":
+            return enter(offer.address, secret)
+        return None
 
     def _open(
         self, deadline: float | None, autoreset: AutoresetMode | None
@@ -208,20 +302,13 @@ class Connection:
         if autoreset is not None:
             call.autoreset_mode = autoreset.to_proto()
         try:
-            return self._exchange(session_pb2.SessionRequest(open=call), remaining).open
+            return self.exchange(session_pb2.SessionRequest(open=call), remaining).open
         except CallTimeoutError as error:
             raise EndpointUnreachableError(
                 f"{self.address} told its contract, but opened no session in time"
             ) from error
 
-    def _exchange(
-        self,
-        request: session_pb2.SessionRequest,
-        timeout: float | None = None,
-        *,
-        known: bool = False,
-    ) -> session_pb2.SessionResponse:
-        """Sends a request and gives its answer; `known`: only if the state is known."""
+    def _usable(self) -> Lane:
         lane = self._lane
         if self._closed or lane is None:
             raise StateError(
@@ -230,38 +317,42 @@ class Connection:
                 if self._forked
                 else f"the connection to {self.address} is closed; make a new client"
             )
-        if not self._lock.acquire(blocking=False):
+        return lane
+
+    def _begin(self, name: str, *, known: bool) -> Lane:
+        """Begins a call: gives it a number, if the state is known that it may need."""
+        lane = self._usable()
+        if known and self._behind:
             raise StateError(
-                f"another thread is in a call to {self.address}; a client makes one call at a time"
+                f"{name}: an earlier call to {self.address} was given up before its answer came, "
+                f"so this client does not know the environment's state; call reset() first"
             )
-        behind = self._behind
+        self._sequence += 1
+        return lane
+
+    def _post(self, lane: Lane, message: bytes, wait: Wait) -> None:
+        self._before = self._behind
+        # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
+        self._behind = True
+        self._wait = wait
         try:
-            if known and behind:
-                raise StateError(
-                    f"{request.WhichOneof('call')}: an earlier call to {self.address} was given up "
-                    f"before its answer came, so this client does not know the environment's "
-                    f"state; call reset() first"
-                )
-            self._sequence += 1
-            request.sequence = self._sequence
-            # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
-            self._behind = True
-            response = lane.exchange(request, timeout or self._request_timeout)
-            self._behind = behind
+            lane.post(message, wait)
         except EndpointError:
-            # No reset mends this; the lane says so again at every call.
-            self._behind = behind
+            self._behind = self._before
             raise
-        finally:
-            self._lock.release()
-        answer = response.WhichOneof("answer")
-        if answer == "failure":
-            raise error_from_failure(response.failure, self.address)
-        if answer != request.WhichOneof("call"):
-            raise ProtocolError(
-                f"{self.address} answered {answer or 'nothing'} to {request.WhichOneof('call')}"
-            )
-        return response
+
+    def _parse(self, received: Received) -> session_pb2.SessionResponse:
+        buffer, start, end = received
+        try:
+            return session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
+        except DecodeError as error:
+            raise ProtocolError(f"{self.address} sent a damaged message: {error}") from error
+
+    def _check_sequence(self, received: Received) -> None:
+        """An answer need not begin with its sequence."""
+        sequence = self._parse(received).sequence
+        if sequence != self._sequence:
+            raise ProtocolError(f"{self.address} answered call {sequence} to call {self._sequence}")
 
 
 def _wanted_lane(lane: str | None) -> str | None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from rlmesh.client.arguments import reset_call
 from rlmesh.client.connection import Connection
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import ArgumentTypeError, InvalidActionError, ProtocolError
+from rlmesh.lanes.wire import PREFIX, STEP, Stepped, compile_step_form, stepped
 from rlmesh.values.layout import compile_layout
 from rlmesh.values.misfit import Deviation, Misfit
 from rlmesh.values.packing import PackingError, pack_listing, unpack, unpack_info
 from rlmesh_api.v1 import session_pb2
+
+Transition: TypeAlias = tuple[Any, Any, Any, Any, dict[str, Any]]
+"""Observation, reward, terminated, truncated and info of a step; of a vector environment with a
+place for each lane."""
 
 
 class Driver:
@@ -31,6 +36,7 @@ class Driver:
         accept: Callable[[EnvContract], None],
         autoreset: AutoresetMode | None = None,
         lane: str | None = None,
+        copy: bool = True,
     ) -> None:
         self._connection = Connection(
             address,
@@ -41,9 +47,11 @@ class Driver:
             lane=lane,
         )
         contract = self.contract = self._connection.contract
+        self._copy = copy
         self._num_envs = contract.num_envs if contract.vector else None
         self._decode = compile_layout(contract.observation_space, self._num_envs).decode
         self._encode = compile_layout(contract.action_space, self._num_envs).encode
+        self._read_step = compile_step_form(self._num_envs).read
         # Bound here, so that dropping a client needs no more than this one function.
         self.close = self._connection.close
 
@@ -62,10 +70,13 @@ class Driver:
                 f"and reaches the environment as its text",
                 stacklevel=3,
             )
-        return self._read(self._connection.reset(call))
+        result = self._connection.exchange(session_pb2.SessionRequest(reset=call)).reset
+        self._connection.forget()
+        slab = result.observation
+        return self._decoded(slab, 0, len(slab), result.info)
 
-    def step(self, action: Any) -> tuple[Any, session_pb2.StepResult, dict[str, Any]]:
-        """Steps the environment; observation, result and info."""
+    def step(self, action: Any) -> Transition:
+        """Steps the environment."""
         noticed: list[Deviation] = []
         try:
             slab = self._encode(action, noticed)
@@ -73,19 +84,21 @@ class Driver:
             raise InvalidActionError(
                 f"the action was refused: {error}. The environment was not called"
             ) from error
-        call = session_pb2.StepCall(action=bytes(slab))
-        for part in noticed:
-            call.deviations.add(kind=part.kind, path=part.path, lane=part.lane, detail=part.detail)
-        result = self._connection.step(call)
-        numbers = (result.rewards, result.terminations, result.truncations)
-        if any(len(part) != (self._num_envs or 1) for part in numbers):
-            raise self._damaged("a step needs a reward and two flags for each lane")
-        observation, info = self._read(result)
-        return observation, result, info
+        if noticed:
+            call = session_pb2.SessionRequest(step=_step_call(slab, noticed))
+            return self._transition(self._stepped(self._connection.exchange(call, known=True).step))
+        received = self._connection.step(slab)
+        buffer, start, end = received
+        found = self._read_step(buffer, start + PREFIX, end, STEP)
+        if found is None:
+            # Another form of the message, or the call failed.
+            found = self._stepped(self._connection.read(received, "step").step)
+        return self._transition(found)
 
     def render(self) -> Any:
         """Renders the environment; what it returned."""
-        return self._unpacked(self._connection.render().frame)
+        request = session_pb2.SessionRequest(render=session_pb2.RenderCall())
+        return self._unpacked(self._connection.exchange(request).render.frame)
 
     def get_attribute(self, name: str) -> Any:
         """Reads an attribute that the server exposes; a method is a function that calls it."""
@@ -108,11 +121,25 @@ class Driver:
         result = self._attribute(session_pb2.ATTRIBUTE_VERB_CALL, name, argument)
         return self._unpacked(result.value)
 
-    def _read(
-        self, result: session_pb2.ResetResult | session_pb2.StepResult
+    def _stepped(self, result: session_pb2.StepResult) -> Stepped:
+        found = stepped(result, self._num_envs)
+        if found is None:
+            raise self._damaged("a step needs a reward and two flags for each lane")
+        return found
+
+    def _transition(self, found: Stepped) -> Transition:
+        reward, terminated, truncated, slab, start, nbytes, info = found
+        try:
+            observation = self._decode(slab, start, nbytes, copy=self._copy)
+            return observation, reward, terminated, truncated, unpack_info(info) if info else {}
+        except (Misfit, ValueError) as error:
+            raise self._damaged(error) from error
+
+    def _decoded(
+        self, slab: bytes, start: int, nbytes: int, info: bytes
     ) -> tuple[Any, dict[str, Any]]:
         try:
-            return self._decode(result.observation), unpack_info(result.info)
+            return self._decode(slab, start, nbytes, copy=self._copy), unpack_info(info)
         except (Misfit, ValueError) as error:
             raise self._damaged(error) from error
 
@@ -143,4 +170,12 @@ class Driver:
                 f"at {degraded[0].path}); give numbers, texts, NumPy arrays, lists, tuples and "
                 f"dicts of them"
             )
-        return self._connection.attribute(verb, name, packed)
+        call = session_pb2.AttributeCall(verb=verb, name=name, argument=packed)
+        return self._connection.exchange(session_pb2.SessionRequest(attribute=call)).attribute
+
+
+def _step_call(slab: bytes, noticed: list[Deviation]) -> session_pb2.StepCall:
+    call = session_pb2.StepCall(action=slab)
+    for part in noticed:
+        call.deviations.add(kind=part.kind, path=part.path, lane=part.lane, detail=part.detail)
+    return call

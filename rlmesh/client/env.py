@@ -125,14 +125,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             ConnectionLostError: If the connection broke.
             StateError: If a call was given up before, and no reset came since.
         """
-        observation, result, info = self._driver.step(action)
-        return (
-            observation,
-            result.rewards[0],
-            result.terminations[0],
-            result.truncations[0],
-            info,
-        )
+        return self._driver.step(action)
 
     def render(self) -> Any:
         """Renders the environment.

@@ -169,14 +169,7 @@ class RemoteVectorEnv(
             ConnectionLostError: If the connection broke.
             StateError: If a call was given up before, and no reset came since.
         """
-        observations, result, infos = self._driver.step(actions)
-        return (
-            observations,
-            np.array(result.rewards, np.float64),
-            np.array(result.terminations, np.bool_),
-            np.array(result.truncations, np.bool_),
-            infos,
-        )
+        return self._driver.step(actions)
 
     def render(self) -> Any:
         """Renders the environment.

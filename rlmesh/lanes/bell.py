@@ -16,19 +16,21 @@ closes its end, and `poll` returns at once.
 
 from __future__ import annotations
 
-import enum
+import os
 import platform
 import select
 import socket
 import threading
 import time
 
+from rlmesh.lanes.port import Woken
+
 LINE_WORDS = 8
 """Words of one side: a cache line of its own, so that the two do not slow each other down."""
 
 _ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
 # One look takes some 50 ns: a whole spin takes about as long as the wake-up that it saves.
-_SPIN_LOOKS = 1200 if _ORDERED else 0
+_SPIN_LOOKS = 1200 if _ORDERED and os.environ.get("RLMESH_SPIN") != "0" else 0
 # So many waits in a row that had to sleep after all stop the spinning for a while.
 _PATIENCE = 3
 _LONGEST_REST = 512
@@ -36,15 +38,6 @@ _POSTED, _ASLEEP = 0, 1
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
 _LONGEST_POLL = 500.0
-
-
-class Woken(enum.Enum):
-    """Why a wait ended."""
-
-    POSTED = "the other side has posted"
-    GONE = "the other side has gone"
-    LATE = "the deadline has passed"
-    CALLED = "the second descriptor is readable"
 
 
 class Bell:

@@ -18,7 +18,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from rlmesh.lanes.port import Plan, Port
+from rlmesh.lanes.memory_port import MemoryPort, Plan
 from rlmesh.lanes.segment import create_segment
 
 _log = logging.getLogger("rlmesh.lanes")
@@ -37,8 +37,8 @@ class Door:
 
     Args:
         plan: How segments are divided.
-        admit: Takes the secret that was shown; gives what takes over socket and segment, or None
-            for a stranger.
+        admit: Takes the secret that was shown; gives what takes what makes the session's port,
+            given a descriptor that ends its waits as well; None for a stranger.
 
     Attributes:
         name: The socket's name in the abstract namespace.
@@ -47,7 +47,7 @@ class Door:
     def __init__(
         self,
         plan: Plan,
-        admit: Callable[[bytes], Callable[[socket.socket, int, Plan], None] | None],
+        admit: Callable[[bytes], Callable[[Callable[[int], MemoryPort]], None] | None],
     ) -> None:
         self.name = f"rlmesh-{secrets.token_hex(16)}"
         self._plan = plan
@@ -101,10 +101,10 @@ class Door:
             os.close(descriptor)
             raise
         guest.settimeout(None)
-        attach(guest, descriptor, self._plan)
+        attach(lambda also: MemoryPort(guest, descriptor, self._plan, client=False, also=also))
 
 
-def enter(name: str, secret: bytes) -> Port | None:
+def enter(name: str, secret: bytes) -> MemoryPort | None:
     """The client's side: a port of the session with that secret.
 
     Returns:
@@ -126,4 +126,4 @@ def enter(name: str, secret: bytes) -> Port | None:
             return None
         sock.settimeout(None)
         undo.pop_all()
-        return Port(sock, descriptors[0], Plan(*_PLAN.unpack(words)), client=True)
+        return MemoryPort(sock, descriptors[0], Plan(*_PLAN.unpack(words)), client=True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import grpc
 
-from rlmesh.errors import (
-    CallTimeoutError,
-    ConnectionLostError,
-    EndpointDrainingError,
-    EndpointError,
-    StateError,
-)
+from rlmesh.errors import ConnectionLostError, EndpointDrainingError, EndpointError
 from rlmesh.lanes.failures import error_from_rpc, status_of
-from rlmesh_api.v1 import env_service_pb2_grpc, session_pb2
+from rlmesh.lanes.lane import Wait, closed_meanwhile, late
+from rlmesh.lanes.port import Received
+from rlmesh_api.v1 import env_service_pb2
+
+SESSION_METHOD = f"/{env_service_pb2.DESCRIPTOR.services_by_name['EnvService'].full_name}/Session"
+"""The method of the session stream, as gRPC names it."""
 
 # How long the end of a stream may take to arrive here.
 _END_SECONDS = 1.0
@@ -25,25 +25,34 @@ _END_SECONDS = 1.0
 # afterwards: so many seconds may Ctrl-C take at most.
 _LONGEST_WAIT = 0.5
 
+_Inbox: TypeAlias = "queue.SimpleQueue[bytes | EndpointError]"
+
 
 class GrpcLane:
-    """One session stream.
+    """One session stream; see `Lane`.
 
-    grpc's iterator of answers blocks without a deadline, so a thread of its own reads it and hands
-    the answers over; that costs a tenth of a round trip and makes every deadline exact.
+    grpc's iterator of answers blocks without a deadline, so a thread of its own reads it. Nobody
+    waits for that thread: an answer is handed over where grpc would deserialize it, on the thread
+    on which it arrives.
+
+    Args:
+        channel: The channel to the endpoint.
+        address: The endpoint's address, for messages.
     """
 
     name = "grpc"
 
-    def __init__(self, stub: env_service_pb2_grpc.EnvServiceStub, address: str) -> None:
+    def __init__(self, channel: grpc.Channel, address: str) -> None:
         self._address = address
-        self._outbox: queue.SimpleQueue[session_pb2.SessionRequest | None] = queue.SimpleQueue()
-        self._inbox: queue.SimpleQueue[session_pb2.SessionResponse | EndpointError] = (
-            queue.SimpleQueue()
-        )
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._inbox: _Inbox = queue.SimpleQueue()
+        self._owed = 0
         self._broken: EndpointError | None = None
         self._closed = False
-        self._stream = stub.Session(iter(self._outbox.get, None))
+        method: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+            SESSION_METHOD, response_deserializer=_into(self._inbox)
+        )
+        self._stream = method(iter(self._outbox.get, None))
         # The thread must not keep the lane alive, so it is given what it needs and no `self`.
         threading.Thread(
             target=_read,
@@ -52,30 +61,21 @@ class GrpcLane:
             daemon=True,
         ).start()
 
-    def exchange(
-        self, request: session_pb2.SessionRequest, timeout: float | None
-    ) -> session_pb2.SessionResponse:
-        """Sends a request and waits for its answer.
-
-        Args:
-            request: The request; its sequence number is larger than every one before.
-            timeout: Seconds to wait, None: for ever.
-
-        Raises:
-            CallTimeoutError: If the answer did not come in time. It is dropped when it comes.
-            EndpointDrainingError: If the server ended the stream.
-            ConnectionLostError: If the stream broke. Either way every later exchange raises too.
-            StateError: If another thread closed the lane meanwhile.
-        """
+    def post(self, message: bytes, wait: Wait) -> None:
+        """Sends a request; see `Lane`."""
         if self._broken is not None:
             raise type(self._broken)(str(self._broken))
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self._outbox.put(request)
+        self._owed += 1
+        self._outbox.put(message)
+
+    def take(self, wait: Wait) -> Received:
+        """Waits for the answer; see `Lane`."""
         while True:
-            answer = self._receive(deadline, request, timeout)
-            # An earlier number answers a call that nobody waits for any more.
-            if answer.sequence == request.sequence:
-                return answer
+            answer = self._receive(wait)
+            self._owed -= 1
+            # Before it come the answers to calls that nobody waits for any more.
+            if not self._owed:
+                return answer, 0, len(answer)
 
     def end(self) -> EndpointError | None:
         """Why the stream has ended; None if it has not within a second."""
@@ -95,46 +95,43 @@ class GrpcLane:
         self._outbox.put(None)
         self._stream.cancel()
 
-    def _receive(
-        self,
-        deadline: float | None,
-        request: session_pb2.SessionRequest,
-        timeout: float | None,
-    ) -> session_pb2.SessionResponse:
+    def leave_to_parent(self) -> None:
+        """A forked process holds nothing of it that it could give back."""
+
+    def _receive(self, wait: Wait) -> bytes:
         while True:
             remaining = _LONGEST_WAIT
-            if deadline is not None:
-                remaining = min(remaining, max(0.0, deadline - time.monotonic()))
+            if wait.deadline is not None:
+                remaining = min(remaining, max(0.0, wait.deadline - time.monotonic()))
             try:
                 answer = self._inbox.get(timeout=remaining)
                 break
             except queue.Empty:
-                if deadline is None or time.monotonic() < deadline:
+                if wait.deadline is None or time.monotonic() < wait.deadline:
                     continue
-                raise CallTimeoutError(
-                    f"{request.WhichOneof('call')}: no answer from {self._address} within "
-                    f"{timeout} s; the environment may still be in that call. The next call must "
-                    f"be a reset"
-                ) from None
-        if isinstance(answer, EndpointError):
-            if self._closed:
-                raise StateError(
-                    f"{request.WhichOneof('call')}: another thread closed the connection to "
-                    f"{self._address} during the call; make a new client"
-                )
-            self._broken = answer
-            raise answer
-        return answer
+                raise late(wait, self._address) from None
+        if isinstance(answer, bytes):
+            return answer
+        if self._closed:
+            raise closed_meanwhile(wait, self._address)
+        self._broken = answer
+        raise answer
 
 
-def _read(
-    stream: Iterator[session_pb2.SessionResponse],
-    inbox: queue.SimpleQueue[session_pb2.SessionResponse | EndpointError],
-    address: str,
-) -> None:
+def _into(inbox: _Inbox) -> Callable[[bytes], bytes]:
+    """Hands answers over where grpc deserializes them; what it is to iterate over is empty."""
+
+    def take(answer: bytes) -> bytes:
+        inbox.put(answer)
+        return b""
+
+    return take
+
+
+def _read(stream: Iterator[bytes], inbox: _Inbox, address: str) -> None:
     try:
-        for answer in stream:
-            inbox.put(answer)
+        for _ in stream:
+            pass  # see `_into`
     except grpc.RpcError as error:
         inbox.put(_end_of_stream(error, address))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
 
@@ -13,11 +12,13 @@ from grpc_reflection.v1alpha import reflection
 from rlmesh.address import Address
 from rlmesh.lanes.door import SUPPORTED, Door
 from rlmesh.lanes.grpc_options import server_options
-from rlmesh.lanes.port import Plan
+from rlmesh.lanes.memory_port import Plan
 from rlmesh.server.binding import bind, unlink_socket
+from rlmesh.server.methods import method_handlers
 from rlmesh.server.service import EnvService
+from rlmesh.server.session import Attach
 from rlmesh.server.threads import ThreadPerCall
-from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc
+from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 _SERVICES = (
     *(service.full_name for service in env_service_pb2.DESCRIPTOR.services_by_name.values()),
@@ -52,7 +53,7 @@ class Front:
         service: EnvService,
         wanted: Address,
         plan: Plan,
-        admit: Callable[[bytes], Callable[[socket.socket, int, Plan], None] | None],
+        admit: Callable[[bytes], Attach | None],
     ) -> None:
         self._service = service
         self._plan = plan
@@ -65,7 +66,7 @@ class Front:
             options=server_options(),
             maximum_concurrent_rpcs=_MAX_CALLS,
         )
-        env_service_pb2_grpc.add_EnvServiceServicer_to_server(service, self._server)
+        self._server.add_generic_rpc_handlers((method_handlers(service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(_SERVICES, self._server)
         self._lock = threading.Lock()
@@ -80,7 +81,9 @@ class Front:
             self._started = True
             if SUPPORTED:
                 self._door = Door(self._plan, self._admit)
-                self._service.door = self._door.name
+                self._service.lanes.append(
+                    session_pb2.LaneOffer(lane="shm", address=self._door.name)
+                )
             self._server.start()
         self._tell(health_pb2.HealthCheckResponse.SERVING)
 

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from rlmesh.server.failures import stack_text
-from rlmesh_api.v1 import session_pb2
 
 
 class HostStoppedError(Exception):
@@ -23,13 +22,7 @@ class HostStoppedError(Exception):
 
 
 class HostedCall:
-    """A call that the host was handed.
-
-    Attributes:
-        name: `reset`, `step`, `render`, an attribute's name, or `close`.
-        sequence: Its number in the session; 0 for a call of the server's own.
-        since: When it began, on the monotonic clock, in seconds; 0 until then.
-    """
+    """A call that another thread has handed in; see `Call`."""
 
     __slots__ = ("_done", "_error", "_result", "_work", "name", "sequence", "since")
 
@@ -44,11 +37,6 @@ class HostedCall:
         self._done = threading.Lock()
         self._done.acquire()
 
-    @property
-    def seconds(self) -> float:
-        """For how long it has been running."""
-        return time.monotonic() - self.since
-
     def execute(self) -> None:
         """Does the work; whatever it raises is for whoever waits."""
         try:
@@ -56,7 +44,7 @@ class HostedCall:
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
             self._error = error
 
-    def finish(self) -> None:
+    def finish(self, seconds: float = 0.0) -> None:
         """Lets go whoever waits."""
         # Unlocked already where the call was given up a moment ago.
         with contextlib.suppress(RuntimeError):
@@ -75,10 +63,30 @@ class HostedCall:
         return self._result
 
 
-def call_name(request: session_pb2.SessionRequest) -> str:
-    """What a call is called on status pages: its kind, or the attribute's name."""
-    name: str = request.WhichOneof("call") or "no call"
-    return request.attribute.name if name == "attribute" else name
+class Call(Protocol):
+    """A call that the host executes.
+
+    Attributes:
+        name: `reset`, `step`, `render`, an attribute's name, or `close`.
+        sequence: Its number in the session; 0 for a call of the server's own.
+        since: When it began, on the monotonic clock, in seconds.
+    """
+
+    name: str
+    sequence: int
+    since: float
+
+    def execute(self) -> None:
+        """Does the work; whatever goes wrong is for whoever waits."""
+        ...
+
+    def finish(self, seconds: float) -> None:
+        """Gives the result to whoever waits; the work has taken that long."""
+        ...
+
+    def give_up(self) -> None:
+        """Lets go whoever waits, though the work is not done."""
+        ...
 
 
 class Source(Protocol):
@@ -90,7 +98,7 @@ class Source(Protocol):
 
     over: bool
 
-    def receive(self) -> HostedCall | None:
+    def receive(self) -> Call | None:
         """The next call; None if it is over, or somebody rang."""
         ...
 
@@ -117,11 +125,11 @@ class Host:
         self._thread_id: int | None = None
         self._has_own_thread = False
         self._source: Source | None = None
-        self._running: HostedCall | None = None
+        self._running: Call | None = None
         self.last_used = time.monotonic()
 
     @property
-    def running(self) -> HostedCall | None:
+    def running(self) -> Call | None:
         """The call in progress, if there is one."""
         return self._running
 
@@ -154,8 +162,8 @@ class Host:
                 self._running = call
                 call.execute()
                 self._running = None
-                self.last_used = time.monotonic()
-                call.finish()
+                now = self.last_used = time.monotonic()
+                call.finish(now - call.since)
         finally:
             self._thread_id = None
             if self._source is not None:
@@ -206,7 +214,7 @@ class Host:
                 self._calls.put(None)
                 self._ring()
 
-    def _next(self) -> HostedCall | None:
+    def _next(self) -> Call | None:
         """The next call; None: stop."""
         while (source := self._source) is not None and self._calls.empty():
             call = source.receive()

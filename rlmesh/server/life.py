@@ -15,7 +15,7 @@ from collections.abc import Callable
 from rlmesh.errors import StateError
 from rlmesh.server.failures import env_raised
 from rlmesh.server.front import Front
-from rlmesh.server.host import Host, HostedCall
+from rlmesh.server.host import Call, Host
 from rlmesh.server.latch import Latch
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.session import Desk
@@ -189,9 +189,7 @@ class Life:
         if begun.is_set() and not done.wait(self._options.close_timeout_seconds):
             self._give_up(closing, self._options.close_timeout_seconds, done)
 
-    def _late(
-        self, begun: threading.Event, closing: HostedCall, limit: float | None
-    ) -> HostedCall | None:
+    def _late(self, begun: threading.Event, closing: Call, limit: float | None) -> Call | None:
         """Waits for the host to come to the closing; the call that has kept it for too long."""
         while not begun.wait(limit):
             running = self._host.running
@@ -201,7 +199,7 @@ class Life:
             limit = _LOOK_SECONDS
         return None
 
-    def _give_up(self, call: HostedCall, limit: float | None, over: threading.Event) -> None:
+    def _give_up(self, call: Call, limit: float | None, over: threading.Event) -> None:
         _log.error(
             "the environment's %s() did not return within %s s; it is at\n%s",
             call.name,

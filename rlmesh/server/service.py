@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from rlmesh.contract import EnvContract
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
-from rlmesh.server.failures import CallFailedError
+from rlmesh.server import session as sessions
+from rlmesh.server.failures import CallFailedError, failed
 from rlmesh.server.host import Host
-from rlmesh.server.session import Desk
-from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+from rlmesh.server.requests import damaged
+from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 
-class EnvService(env_service_pb2_grpc.EnvServiceServicer):
+class EnvService:
     """Answers contract, status and session calls of one endpoint.
 
     Args:
@@ -22,12 +25,15 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
         desk: Who gives it to clients.
         host: Where it lives.
         shutdown: Begins to end the server and returns; None where clients may not.
+
+    Attributes:
+        lanes: The lanes on offer beside the stream, the best first.
     """
 
     def __init__(
         self,
         contract: EnvContract,
-        desk: Desk,
+        desk: sessions.Desk,
         host: Host,
         shutdown: Callable[[], None] | None,
     ) -> None:
@@ -39,7 +45,7 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
         self._desk = desk
         self._host = host
         self._shutdown = shutdown
-        self.door: str | None = None
+        self.lanes: list[session_pb2.LaneOffer] = []
 
     def GetContract(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.GetContractRequest, context: grpc.ServicerContext
@@ -59,7 +65,7 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
             status.state = env_service_pb2.SERVER_STATE_BUSY
             status.call = running.name
             status.sequence = running.sequence
-            status.busy_seconds = running.seconds
+            status.busy_seconds = time.monotonic() - running.since
             status.stack = self._host.stack()
         if self._desk.draining:
             status.state = env_service_pb2.SERVER_STATE_DRAINING
@@ -69,45 +75,57 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
         return status
 
     def Session(  # noqa: N802 - gRPC's name
-        self,
-        request_iterator: Iterator[session_pb2.SessionRequest],
-        context: grpc.ServicerContext,
-    ) -> Iterator[session_pb2.SessionResponse]:
-        """Serves one client from `open` to `close` or to the end of its stream."""
+        self, request_iterator: Iterator[bytes], context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
+        """Serves one client from `open` to `close` or to the end of its stream.
+
+        Its messages are `SessionRequest` and `SessionResponse`, as bytes.
+        """
         # Where the stream breaks, the iterator raises grpc's own error, as grpc expects.
         first = next(request_iterator, None)
         if first is None:
             return
-        opened = session_pb2.SessionResponse(sequence=first.sequence)
-        if first.WhichOneof("call") != "open":
-            opened.failure.code = session_pb2.ERROR_CODE_PROTOCOL
-            opened.failure.message = "the first call of a session must be open"
-            yield opened
-            return
+        opened = session_pb2.SessionResponse()
         try:
-            session = self._desk.open(first.open, context)
+            session = self._open(first, opened, context)
         except CallFailedError as error:
             opened.failure.CopyFrom(error.failure)
-            yield opened
+            yield opened.SerializeToString()
             return
         try:
-            opened.open.session_id = session.id
-            if self.door is not None:
-                opened.open.secret = session.secret
-                opened.open.lanes.add(lane="shm", address=self.door)
-            opened.open.protocol_generation = PROTOCOL_GENERATION
-            yield opened
-            for request in request_iterator:
-                answer = self._desk.answer(session, request)
-                if answer.WhichOneof("answer") == "close":
-                    # The next client may come as soon as this one knows that it has closed.
-                    self._desk.close(session)
+            yield opened.SerializeToString()
+            for message in request_iterator:
+                answer, over = self._desk.answer(session, message)
                 yield answer
                 # grpc comes back here when the answer has left; a drain must not overtake it.
-                if not self._desk.answered(session) or _ends(answer):
+                if not self._desk.answered(session) or over:
                     return
         finally:
             self._desk.close(session)
+
+    def _open(
+        self,
+        message: bytes,
+        opened: session_pb2.SessionResponse,
+        context: grpc.ServicerContext,
+    ) -> sessions.Session:
+        try:
+            first = session_pb2.SessionRequest.FromString(message)
+        except DecodeError as error:
+            raise damaged(error) from error
+        opened.sequence = first.sequence
+        if first.WhichOneof("call") != "open":
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL, "the first call of a session must be open"
+            )
+        session = self._desk.open(first.open, context)
+        result = opened.open
+        result.session_id = session.id
+        result.protocol_generation = PROTOCOL_GENERATION
+        result.lanes.extend(self.lanes)
+        if self.lanes:
+            result.secret = session.secret
+        return session
 
     def Shutdown(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.ShutdownRequest, context: grpc.ServicerContext
@@ -121,10 +139,3 @@ class EnvService(env_service_pb2_grpc.EnvServiceServicer):
             )
         self._shutdown()
         return env_service_pb2.ShutdownResponse()
-
-
-def _ends(answer: session_pb2.SessionResponse) -> bool:
-    return answer.WhichOneof("answer") == "close" or answer.failure.code in (
-        session_pb2.ERROR_CODE_PROTOCOL,
-        session_pb2.ERROR_CODE_INTERNAL,
-    )

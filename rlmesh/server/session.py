@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from rlmesh.contract import AutoresetMode
 from rlmesh.lanes.door import SECRET_BYTES
 from rlmesh.lanes.peer import PROTOCOL_GENERATION
-from rlmesh.lanes.port import Plan
+from rlmesh.lanes.port import Outbox, Port
+from rlmesh.lanes.scratch import Scratch
+from rlmesh.server.costs import Cost
 from rlmesh.server.failures import CallFailedError, env_raised, failed
-from rlmesh.server.host import Host, HostStoppedError, call_name
-from rlmesh.server.memory import MemorySource
+from rlmesh.server.host import Host, HostStoppedError
+from rlmesh.server.requests import Answered, Request, damaged, read_request, write_answer
 from rlmesh.server.served_env import ServedEnv
+from rlmesh.server.source import PortSource
 from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
@@ -29,6 +33,13 @@ _CLIENTS_FAULT = (
     session_pb2.ERROR_CODE_INVALID_ARGUMENT,
     session_pb2.ERROR_CODE_INVALID_ACTION,
 )
+
+
+# After these a client and its server have no common ground.
+_ENDS = (session_pb2.ERROR_CODE_PROTOCOL, session_pb2.ERROR_CODE_INTERNAL)
+
+Attach: TypeAlias = Callable[[Callable[[int], Port]], None]
+"""Takes what makes a session's port, given a descriptor that shall end its waits as well."""
 
 
 @dataclass(slots=True)
@@ -42,8 +53,10 @@ class Session:
         since: When it began, on the monotonic clock, in seconds.
         in_call: Whether a call of it is being executed, or its answer is on its way.
         secret: What its client shows on another lane; 32 bytes.
-        memory: Where its calls come from on the shared-memory lane, if it uses that.
-        in_memory_call: Whether `in_call` is about a call on that lane.
+        source: Where its calls come from on another lane, if it uses one.
+        in_port_call: Whether `in_call` is about a call on that lane.
+        outbox: Where its answers on the stream are written.
+        cost: What the calls of the kind of the one in progress have cost.
         gone: Whether its client has left.
     """
 
@@ -53,13 +66,20 @@ class Session:
     since: float = field(default_factory=time.monotonic)
     in_call: bool = False
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(SECRET_BYTES), repr=False)
-    memory: MemorySource | None = None
-    in_memory_call: bool = False
+    source: PortSource | None = None
+    in_port_call: bool = False
     gone: bool = False
+    outbox: Scratch = field(default_factory=Scratch, repr=False)
+    cost: Cost = field(default_factory=Cost, repr=False)
 
     def holder(self) -> session_pb2.Holder:
         """The session as it is told to others."""
         return session_pb2.Holder(peer=self.peer, seconds=time.monotonic() - self.since)
+
+    def took(self, seconds: float) -> None:
+        """Notes how long the server had the call in progress."""
+        self.cost.count += 1
+        self.cost.server += seconds
 
 
 class Desk:
@@ -128,64 +148,67 @@ class Desk:
         """Takes the environment back once it is in no call. May be called repeatedly."""
         with self._lock:
             session.gone = True
-            memory = session.memory
+            source = session.source
             # On the stream the caller has waited for the call; on shared memory nobody does.
-            if self._session is not session or session.in_memory_call:
+            if self._session is not session or session.in_port_call:
                 ended = False
             else:
                 self._session, ended = None, True
                 self._free.set()
-        if memory is not None:
-            memory.close()
+        if source is not None:
+            source.close()
         if ended:
             _log.info("session %s ends", session.id)
 
-    def answer(
-        self, session: Session, request: session_pb2.SessionRequest
-    ) -> session_pb2.SessionResponse:
-        """Has the host execute a call, and gives its answer; what goes wrong is an answer too."""
-        if not self._enter(session):
-            return _refusing(request)
-        name = request.WhichOneof("call") or "no call"
+    def answer(self, session: Session, message: bytes) -> tuple[bytes, bool]:
+        """Has the host execute a call of the stream; the answer, and whether the session ends."""
+        outbox = session.outbox
         try:
-            response: session_pb2.SessionResponse = self._host.call(
-                lambda: self._perform(session, name, request),
-                name=call_name(request),
+            request = read_request(message)
+        except DecodeError as error:
+            start, end = write_answer(_failed_so(0, damaged(error).failure), outbox)
+            return bytes(outbox.view[start:end]), True
+        if not self._enter(session):
+            return _refusing(request).SerializeToString(), False
+        try:
+            start, end, over = self._host.call(
+                lambda: self._perform(session, request, outbox),
+                name=request.name,
                 sequence=request.sequence,
             )
         except HostStoppedError:
-            return _giving_up(request)
-        return response
+            return _giving_up(request).SerializeToString(), False
+        if request.name == "close" and over:
+            # The next client may come as soon as this one knows that it has closed.
+            self.close(session)
+        return bytes(outbox.view[start:end]), over
 
-    def answer_here(
-        self, session: Session, request: session_pb2.SessionRequest
-    ) -> session_pb2.SessionResponse:
+    def answer_here(self, session: Session, request: Request, outbox: Outbox) -> Answered:
         """As `answer`, on the environment's own thread."""
-        session.in_memory_call = True
+        session.in_port_call = True
         if not self._enter(session):
-            return _refusing(request)
-        return self._perform(session, request.WhichOneof("call") or "no call", request)
+            return *write_answer(_refusing(request), outbox), False
+        return self._perform(session, request, outbox)
 
-    def admit(self, secret: bytes) -> Callable[[socket.socket, int, Plan], None] | None:
-        """What takes a segment for the session with that secret; None if there is no such one."""
+    def admit(self, secret: bytes) -> Attach | None:
+        """What takes a port for the session with that secret; None if there is no such one."""
         session = self._session
         if session is None or not secrets.compare_digest(session.secret, secret):
             return None
-        return lambda sock, descriptor, plan: self._attach(session, sock, descriptor, plan)
+        return lambda make_port: self._attach(session, make_port)
 
-    def _attach(self, session: Session, sock: socket.socket, descriptor: int, plan: Plan) -> None:
-        source = MemorySource(
-            sock,
-            descriptor,
-            plan,
-            lambda request: self.answer_here(session, request),
-            _giving_up,
+    def _attach(self, session: Session, make_port: Callable[[int], Port]) -> None:
+        source = PortSource(
+            make_port,
+            lambda request, outbox: self.answer_here(session, request, outbox),
+            lambda request, outbox: (*write_answer(_giving_up(request), outbox), False),
             lambda: self._answered_here(session),
+            session.took,
         )
         with self._lock:
-            welcome = self._session is session and session.memory is None and not self._draining
+            welcome = self._session is session and session.source is None and not self._draining
             if welcome:
-                session.memory = source
+                session.source = source
         try:
             if welcome:
                 self._host.attach(source)
@@ -195,7 +218,7 @@ class Desk:
         source.release()
 
     def _answered_here(self, session: Session) -> bool:
-        session.in_memory_call = False
+        session.in_port_call = False
         going = self.answered(session)
         if not going:
             # Its stream has waited for the last call, to tell the client why there are no more.
@@ -220,8 +243,8 @@ class Desk:
             idle = session is not None and not session.in_call
         if session is not None and idle:
             session.context.cancel()
-            if session.memory is not None:
-                session.memory.close()
+            if session.source is not None:
+                session.source.close()
 
     def _enter(self, session: Session) -> bool:
         """Notes that a session is in a call, until `answered`; whether it may be."""
@@ -233,14 +256,17 @@ class Desk:
         """Waits until nobody holds the environment, so that the last answer has left."""
         self._free.wait(seconds)
 
-    def _perform(
-        self, session: Session, name: str, request: session_pb2.SessionRequest
-    ) -> session_pb2.SessionResponse:
+    def _perform(self, session: Session, request: Request, outbox: Outbox) -> Answered:
         """Executes a call on the environment's thread; no exception leaves that thread."""
-        response = session_pb2.SessionResponse(sequence=request.sequence)
         try:
-            self._execute(name, request, response)
+            if request.action is not None:
+                stepper = self._env.stepper
+                session.cost = stepper.cost
+                start, end = stepper.step(request.action, (), request.sequence, outbox)
+                return start, end, False
+            return self._execute(session, request.message, outbox)
         except CallFailedError as error:
+            # Not the error itself, whose traceback would lead back here.
             failure = error.failure
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
             failure = failed(
@@ -248,35 +274,40 @@ class Desk:
                 f"{type(error).__name__} in RLMesh itself: {error}; please report it",
                 error,
             ).failure
-        else:
-            return response
-        _log_failure(session, request.sequence, name, failure)
-        # A new one: the call may have filled in a part of the other.
-        return session_pb2.SessionResponse(sequence=request.sequence, failure=failure)
+        _log_failure(session, request, failure)
+        start, end = write_answer(_failed_so(request.sequence, failure), outbox)
+        return start, end, failure.code in _ENDS
 
     def _execute(
-        self,
-        name: str,
-        request: session_pb2.SessionRequest,
-        response: session_pb2.SessionResponse,
-    ) -> None:
-        env = self._env
+        self, session: Session, request: session_pb2.SessionRequest | None, outbox: Outbox
+    ) -> Answered:
+        request = request or session_pb2.SessionRequest()
+        env, sequence, name = self._env, request.sequence, request.WhichOneof("call") or "no call"
+        session.cost = env.costs.of(name)
+        response = session_pb2.SessionResponse(sequence=sequence)
         if name == "step":
-            response.step.CopyFrom(env.step(request.step))
-        elif name == "reset":
-            response.reset.CopyFrom(env.reset(request.reset))
+            call = request.step
+            start, end = env.stepper.step(call.action, call.deviations, sequence, outbox)
+            return start, end, False
+        if name == "step_many":
+            return *env.stepper.step_many(request.step_many, sequence, outbox), False
+        if name == "reset":
+            response.reset.MergeFrom(env.reset(request.reset))
         elif name == "render":
-            response.render.CopyFrom(env.render())
+            response.render.MergeFrom(env.render())
         elif name == "attribute":
-            response.attribute.CopyFrom(env.attribute(request.attribute))
+            response.attribute.MergeFrom(env.attribute(request.attribute))
+        elif name == "stats":
+            response.stats.MergeFrom(env.costs.to_proto())
         elif name == "close":
             response.close.SetInParent()
         else:
             raise failed(
                 session_pb2.ERROR_CODE_PROTOCOL,
                 f"the session is open and this server knows no call {name!r}; allowed are reset, "
-                f"step, render, attribute and close",
+                f"step, step_many, render, attribute, stats and close",
             )
+        return *write_answer(response, outbox), name == "close"
 
 
 def _mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
@@ -288,17 +319,21 @@ def _mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
         raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
 
 
-def _log_failure(session: Session, sequence: int, name: str, failure: session_pb2.Failure) -> None:
+def _log_failure(session: Session, request: Request, failure: session_pb2.Failure) -> None:
     # What the client did wrong is his to mend; what the environment did is its author's.
     _log.log(
         logging.WARNING if failure.code in _CLIENTS_FAULT else logging.ERROR,
         "session %s, call %d (%s): %s%s",
         session.id,
-        sequence,
-        name,
+        request.sequence,
+        request.name,
         failure.message,
         f"\n{failure.traceback}" if failure.traceback else "",
     )
+
+
+def _failed_so(sequence: int, failure: session_pb2.Failure) -> session_pb2.SessionResponse:
+    return session_pb2.SessionResponse(sequence=sequence, failure=failure)
 
 
 def _draining() -> CallFailedError:
@@ -308,15 +343,14 @@ def _draining() -> CallFailedError:
     )
 
 
-def _refusing(request: session_pb2.SessionRequest) -> session_pb2.SessionResponse:
-    return session_pb2.SessionResponse(sequence=request.sequence, failure=_draining().failure)
+def _refusing(request: Request) -> session_pb2.SessionResponse:
+    return _failed_so(request.sequence, _draining().failure)
 
 
-def _giving_up(request: session_pb2.SessionRequest) -> session_pb2.SessionResponse:
-    name = request.WhichOneof("call") or "no call"
+def _giving_up(request: Request) -> session_pb2.SessionResponse:
     error = failed(
         session_pb2.ERROR_CODE_DRAINING,
-        f"the server is shutting down, and the environment's {name}() did not return in the time "
-        f"that it was given; connect anew once it serves again",
+        f"the server is shutting down, and the environment's {request.name}() did not return in "
+        f"the time that it was given; connect anew once it serves again",
     )
-    return session_pb2.SessionResponse(sequence=request.sequence, failure=error.failure)
+    return _failed_so(request.sequence, error.failure)

@@ -15,9 +15,9 @@ import pytest
 
 import rlmesh
 from rlmesh.errors import EndpointError, InvalidArgumentError
-from rlmesh.lanes.bell import Woken
 from rlmesh.lanes.door import Door, enter
-from rlmesh.lanes.port import BadFrameError, Plan, Port
+from rlmesh.lanes.memory_port import MemoryPort, Plan
+from rlmesh.lanes.port import BadFrameError, Woken
 from rlmesh.lanes.segment import BadSegmentError, create_segment, map_segment
 from support.sample_envs import Gate, ScriptedEnv
 from support.serving import served_process, serving
@@ -27,12 +27,12 @@ PLAN = Plan.for_slabs(8, 16)
 
 
 @contextlib.contextmanager
-def ports() -> Generator[tuple[Port, Port]]:
+def ports() -> Generator[tuple[MemoryPort, MemoryPort]]:
     """The client's and the server's end of one lane."""
     ours, theirs = socket.socketpair()
     descriptor = create_segment(PLAN.size)
-    client = Port(ours, os.dup(descriptor), PLAN, client=True)
-    server = Port(theirs, descriptor, PLAN, client=False)
+    client = MemoryPort(ours, os.dup(descriptor), PLAN, client=True)
+    server = MemoryPort(theirs, descriptor, PLAN, client=False)
     try:
         yield client, server
     finally:
@@ -44,28 +44,36 @@ def soon() -> float:
     return time.monotonic() + SOON
 
 
+def message(port: MemoryPort) -> bytes:
+    """The next message that a port receives."""
+    received = port.receive(soon())
+    assert isinstance(received, tuple)
+    buffer, start, end = received
+    return bytes(buffer[start:end])
+
+
 def test_messages_cross_in_both_directions() -> None:
     with ports() as (client, server):
         for number in range(3):
             client.send(b"ask %d" % number)
-            assert server.receive(soon()) == b"ask %d" % number
+            assert message(server) == b"ask %d" % number
             server.send(b"answer")
-            assert client.receive(soon()) == b"answer"
+            assert message(client) == b"answer"
 
 
 def test_a_message_larger_than_the_segment_crosses() -> None:
     large = os.urandom(3 * PLAN.size)
     with ports() as (client, server):
         client.send(large)
-        assert server.receive(soon()) == large
+        assert message(server) == large
         server.send(b"small")
-        assert client.receive(soon()) == b"small"
+        assert message(client) == b"small"
 
 
 def test_a_sleeping_side_is_woken() -> None:
     with ports() as (client, server):
         got: list[Any] = []
-        waiting = threading.Thread(target=lambda: got.append(server.receive(soon())))
+        waiting = threading.Thread(target=lambda: got.append(message(server)))
         waiting.start()
         words = client._bell._words
         deadline = soon()
@@ -86,7 +94,7 @@ def test_what_was_posted_before_the_end_is_received_then_the_end() -> None:
     with ports() as (client, server):
         server.send(b"last")
         server.close()
-        assert client.receive(soon()) == b"last"
+        assert message(client) == b"last"
         assert client.receive(soon()) is Woken.GONE
 
 
@@ -144,7 +152,7 @@ def test_the_environment_variable_asks_for_a_lane(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_unknown_lane_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="lane must be one of shm, grpc"):
+    with pytest.raises(InvalidArgumentError, match="lane must be one of shm, direct, grpc"):
         rlmesh.RemoteEnv("tcp://127.0.0.1:1", lane="pigeon")
 
 

@@ -318,12 +318,19 @@ def test_a_request_that_makes_no_sense_ends_the_session_and_not_the_server(
         rlmesh.RemoteEnv(server.address).close()
 
 
-def test_bytes_that_are_no_message_end_the_stream_and_not_the_server() -> None:
+@pytest.mark.parametrize("opened", [False, True])
+def test_bytes_that_are_no_message_end_the_stream_and_not_the_server(opened: bool) -> None:
+    opening = session_pb2.SessionRequest(
+        sequence=1, open=session_pb2.OpenCall(protocol_generation=1)
+    )
+    messages = [opening.SerializeToString()] * opened + [b"\xff\xff\xff\xff"]
     with serving(ScriptedEnv()) as server:
         with channel(server.address) as raw:
             send: Any = raw.stream_stream("/rlmesh_api.v1.EnvService/Session")
-            with pytest.raises(grpc.RpcError):
-                list(send(iter([b"\xff\xff\xff\xff"]), timeout=20))
+            *_, last = send(iter(messages), timeout=20)
+        failure = session_pb2.SessionResponse.FromString(last).failure
+        assert failure.code == session_pb2.ERROR_CODE_PROTOCOL
+        assert "cannot be read" in failure.message
         rlmesh.RemoteEnv(server.address).close()
 
 

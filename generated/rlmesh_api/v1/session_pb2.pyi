@@ -205,11 +205,17 @@ class OpenCall(_message.Message):
     PEER_FIELD_NUMBER: _builtins.int
     PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
     AUTORESET_MODE_FIELD_NUMBER: _builtins.int
+    AS_VECTOR_FIELD_NUMBER: _builtins.int
     protocol_generation: _builtins.int
     """The highest protocol generation that the client speaks."""
     autoreset_mode: _contract_pb2.AutoresetMode.ValueType
     """When lanes shall reset themselves in this session. Absent: as the contract says. A mode that
     the server cannot give is refused.
+    """
+    as_vector: _builtins.bool
+    """Whether the environment of a single endpoint is driven as the only lane of a vector
+    environment in this session, which then needs an autoreset mode. Without effect on a vector
+    endpoint.
     """
     @_builtins.property
     def peer(self) -> Global___Peer:
@@ -221,10 +227,11 @@ class OpenCall(_message.Message):
         peer: Global___Peer | None = ...,
         protocol_generation: _builtins.int = ...,
         autoreset_mode: _contract_pb2.AutoresetMode.ValueType | None = ...,
+        as_vector: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "autoreset_mode", b"autoreset_mode", "peer", b"peer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "autoreset_mode", b"autoreset_mode", "peer", b"peer", "protocol_generation", b"protocol_generation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "as_vector", b"as_vector", "autoreset_mode", b"autoreset_mode", "peer", b"peer", "protocol_generation", b"protocol_generation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__autoreset_mode: _TypeAlias = _typing.Literal["autoreset_mode"]  # noqa: Y015
     _WhichOneofArgType__autoreset_mode: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode"]  # noqa: Y015
@@ -241,9 +248,12 @@ class LaneOffer(_message.Message):
     LANE_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     lane: _builtins.str
-    """The lane: `shm`. A client passes over a lane that it does not know."""
+    """The lane: `shm` or `direct`. A client passes over a lane that it does not know."""
     address: _builtins.str
-    """Where it is to be had. `shm`: the name of a Unix socket in Linux's abstract namespace."""
+    """Where it is to be had. `shm`: the name of a Unix socket in Linux's abstract namespace.
+    `direct`: `HOST:PORT`; without the host where it is the one that the client has reached the
+    endpoint at.
+    """
     def __init__(
         self,
         *,
@@ -461,6 +471,63 @@ class StepResult(_message.Message):
 Global___StepResult: _TypeAlias = StepResult  # noqa: Y015
 
 @_typing.final
+class StepManyCall(_message.Message):
+    """Calls the environment's `step` once for each of several actions, and stops early after a failure
+    or at the end of an episode. The episode of a vector environment ends when one of its lanes does
+    that does not reset itself.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepCall]:
+        """One call of `step` each, in order."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[Global___StepCall] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepManyCall: _TypeAlias = StepManyCall  # noqa: Y015
+
+@_typing.final
+class StepManyResult(_message.Message):
+    """What the calls of `step` returned that were made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepResult]:
+        """One for each call that was made and returned."""
+
+    @_builtins.property
+    def failure(self) -> Global___Failure:
+        """Why the call after those failed. Absent where none failed."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[Global___StepResult] | None = ...,
+        failure: Global___Failure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepManyResult: _TypeAlias = StepManyResult  # noqa: Y015
+
+@_typing.final
 class RenderCall(_message.Message):
     """Calls the environment's `render`."""
 
@@ -562,6 +629,81 @@ class AttributeResult(_message.Message):
 Global___AttributeResult: _TypeAlias = AttributeResult  # noqa: Y015
 
 @_typing.final
+class StatsCall(_message.Message):
+    """Asks what this session's calls have cost so far."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatsCall: _TypeAlias = StatsCall  # noqa: Y015
+
+@_typing.final
+class CallStats(_message.Message):
+    """What the calls of one kind have cost the server in this session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_SECONDS_FIELD_NUMBER: _builtins.int
+    SERVER_SECONDS_FIELD_NUMBER: _builtins.int
+    call: _builtins.str
+    """The kind: the name of a field of `SessionRequest`."""
+    count: _builtins.int
+    """How many were made."""
+    environment_seconds: _builtins.float
+    """For how many seconds they were in the environment."""
+    server_seconds: _builtins.float
+    """For how many seconds the server had them, from the request's arrival to the answer's leaving."""
+    def __init__(
+        self,
+        *,
+        call: _builtins.str = ...,
+        count: _builtins.int = ...,
+        environment_seconds: _builtins.float = ...,
+        server_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "count", b"count", "environment_seconds", b"environment_seconds", "server_seconds", b"server_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallStats: _TypeAlias = CallStats  # noqa: Y015
+
+@_typing.final
+class StatsResult(_message.Message):
+    """What this session's calls have cost so far."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___CallStats]:
+        """One for each kind that was called."""
+
+    def __init__(
+        self,
+        *,
+        calls: _abc.Iterable[Global___CallStats] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatsResult: _TypeAlias = StatsResult  # noqa: Y015
+
+@_typing.final
 class CloseCall(_message.Message):
     """Ends the session. The environment is free for the next client; the server lives on."""
 
@@ -645,7 +787,13 @@ Global___Failure: _TypeAlias = Failure  # noqa: Y015
 
 @_typing.final
 class SessionRequest(_message.Message):
-    """One call of a client."""
+    """One call of a client.
+
+    Most calls are steps. So that they can be written and read without looking for anything, RLMesh's
+    own peers write this message, `SessionResponse` and what a step has in them in a fixed form: the
+    sequence first, the slab of an observation after the numbers and before the info, and the lengths
+    of what holds a slab as varints of five bytes. Any other encoding of the same message is as good.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -656,6 +804,8 @@ class SessionRequest(_message.Message):
     RENDER_FIELD_NUMBER: _builtins.int
     CLOSE_FIELD_NUMBER: _builtins.int
     ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    STEP_MANY_FIELD_NUMBER: _builtins.int
+    STATS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The call's number: 1 for `open`, then one more for every call."""
     @_builtins.property
@@ -682,6 +832,14 @@ class SessionRequest(_message.Message):
     def attribute(self) -> Global___AttributeCall:
         """Read, set or call an attribute."""
 
+    @_builtins.property
+    def step_many(self) -> Global___StepManyCall:
+        """Step the environment several times."""
+
+    @_builtins.property
+    def stats(self) -> Global___StatsCall:
+        """Tell what the calls have cost."""
+
     def __init__(
         self,
         *,
@@ -692,12 +850,14 @@ class SessionRequest(_message.Message):
         render: Global___RenderCall | None = ...,
         close: Global___CloseCall | None = ...,
         attribute: Global___AttributeCall | None = ...,
+        step_many: Global___StepManyCall | None = ...,
+        stats: Global___StatsCall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "render", b"render", "reset", b"reset", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "render", b"render", "reset", b"reset", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "render", b"render", "reset", b"reset", "sequence", b"sequence", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "render", b"render", "reset", b"reset", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "attribute"]  # noqa: Y015
+    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "attribute", "step_many", "stats"]  # noqa: Y015
     _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_call) -> _WhichOneofReturnType_call | None: ...
 
@@ -717,6 +877,8 @@ class SessionResponse(_message.Message):
     CLOSE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    STEP_MANY_FIELD_NUMBER: _builtins.int
+    STATS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The number of the call that this answers."""
     @_builtins.property
@@ -747,6 +909,14 @@ class SessionResponse(_message.Message):
     def attribute(self) -> Global___AttributeResult:
         """The answer to `attribute`."""
 
+    @_builtins.property
+    def step_many(self) -> Global___StepManyResult:
+        """The answer to `step_many`."""
+
+    @_builtins.property
+    def stats(self) -> Global___StatsResult:
+        """The answer to `stats`."""
+
     def __init__(
         self,
         *,
@@ -758,12 +928,14 @@ class SessionResponse(_message.Message):
         close: Global___CloseResult | None = ...,
         failure: Global___Failure | None = ...,
         attribute: Global___AttributeResult | None = ...,
+        step_many: Global___StepManyResult | None = ...,
+        stats: Global___StatsResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "render", b"render", "reset", b"reset", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "render", b"render", "reset", b"reset", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "render", b"render", "reset", b"reset", "sequence", b"sequence", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "render", b"render", "reset", b"reset", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "failure", "attribute"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "failure", "attribute", "step_many", "stats"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 

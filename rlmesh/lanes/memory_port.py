@@ -1,0 +1,184 @@
+"""A port of shared memory: one side's end of the lane `shm`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from dataclasses import dataclass
+
+from rlmesh.lanes.bell import LINE_WORDS, Bell
+from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Woken
+from rlmesh.lanes.segment import BadSegmentError, create_segment, map_segment
+
+_CONTROL_BYTES = 2 * 8 * LINE_WORDS
+# What texts and infos may add to the slabs before a message needs a segment of its own.
+_ROOM = 1 << 20
+# Where the message begins and ends, and how large the segment of its own is in which it stands; 0
+# where it stands in the area.
+_HEADER = struct.Struct("<QQQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a segment is divided.
+
+    Attributes:
+        request: The bytes of the area in which the client writes.
+        answer: The bytes of the area in which the server writes.
+    """
+
+    request: int
+    answer: int
+
+    @classmethod
+    def for_slabs(cls, action: int, observation: int) -> Plan:
+        """A plan with room for slabs of these sizes, and for what comes with them."""
+        return cls(_aligned(action + _ROOM), _aligned(observation + _ROOM))
+
+    @property
+    def size(self) -> int:
+        """The bytes of the whole segment."""
+        return _CONTROL_BYTES + self.request + self.answer
+
+
+class MemoryPort:
+    """Sends and receives messages through a segment; see `Port`.
+
+    Args:
+        sock: The Unix socket whose other end the other side holds. The port owns it.
+        descriptor: The segment. The port owns it.
+        plan: How the segment is divided.
+        client: Whether this is the client's side.
+        also: A descriptor whose readability ends a wait as well; None where there is none.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        descriptor: int,
+        plan: Plan,
+        *,
+        client: bool,
+        also: int | None = None,
+    ) -> None:
+        try:
+            memory = memoryview(map_segment(descriptor, plan.size))
+        finally:
+            os.close(descriptor)
+        words = memory[:_CONTROL_BYTES].cast("Q")
+        request = memory[_CONTROL_BYTES : _CONTROL_BYTES + plan.request]
+        answer = memory[_CONTROL_BYTES + plan.request :]
+        self._out, self._in = (request, answer) if client else (answer, request)
+        self._room = self._out
+        self._sock = sock
+        self._bell = Bell(words, sock, first=client, also=also)
+        self._ring, self._wait = self._bell.post, self._bell.wait
+        self._received = 0
+        self._elsewhere: tuple[int, memoryview] | None = None
+
+    @property
+    def owed(self) -> bool:
+        """Whether a message was sent that none was received for."""
+        return self._bell.posted != self._received
+
+    def room(self, nbytes: int, keep: int = 0) -> bytearray | memoryview:
+        """A buffer for a message; see `Outbox`."""
+        last = self._room
+        if self._elsewhere is not None:
+            if keep:
+                last = self._elsewhere[1]
+            else:
+                self._leave_elsewhere()
+        if nbytes <= len(last):
+            return last
+        # Twice as much as was asked for last, for a message that grows from step to step.
+        size = max(nbytes, 2 * len(last) if keep else 0)
+        descriptor = create_segment(size)
+        try:
+            view = memoryview(map_segment(descriptor, size))
+            view[:keep] = last[:keep]
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._leave_elsewhere()
+        self._elsewhere = descriptor, view
+        return view
+
+    def send(self, message: bytes) -> None:
+        """Sends a message. That the other side has gone, the next `receive` tells."""
+        end = RESERVED + len(message)
+        self.room(end)[RESERVED:end] = message
+        self.post(RESERVED, end)
+
+    def post(self, start: int, end: int) -> None:
+        """Sends the message that stands between these places in the last `room`."""
+        if self._elsewhere is not None:
+            self._post_elsewhere(start, end, *self._elsewhere)
+        else:
+            _HEADER.pack_into(self._out, 0, start, end, 0)
+        self._ring()
+
+    def receive(self, deadline: float | None = None) -> Received | Woken:
+        """Waits for the next message; see `Port`."""
+        woken = self._wait(self._received + 1, deadline)
+        if woken is not Woken.POSTED:
+            return woken
+        self._received += 1
+        start, end, elsewhere = _HEADER.unpack_from(self._in)
+        buffer = self._in if not elsewhere else self._fetch_elsewhere(elsewhere)
+        if not RESERVED <= start <= end <= len(buffer):
+            raise BadFrameError(f"a message from {start} to {end} in {len(buffer)} bytes")
+        return buffer, start, end
+
+    def divert(self) -> None:
+        """Has later rooms lead nowhere, for a thread that writes an answer too late."""
+        self._room = memoryview(bytearray(len(self._out)))
+
+    def finish(self) -> None:
+        """Ends the lane; the last message stands where the other side still reads it."""
+        self.close()
+
+    def close(self) -> None:
+        """Ends the lane; the other side notices at once. Any thread may, repeatedly."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def leave_to_parent(self) -> None:
+        """Gives back what a forked process holds of its parent's lane, which goes on."""
+        self._sock.close()
+
+    def release(self) -> None:
+        """Ends the lane and gives the socket back; only the thread that receives may."""
+        self.close()
+        self._sock.close()
+        self._leave_elsewhere()
+
+    def _post_elsewhere(self, start: int, end: int, descriptor: int, view: memoryview) -> None:
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._sock, [b"\0"], [descriptor])
+        _HEADER.pack_into(self._out, 0, start, end, len(view))
+        self._leave_elsewhere()
+
+    def _leave_elsewhere(self) -> None:
+        if self._elsewhere is not None:
+            os.close(self._elsewhere[0])
+            self._elsewhere = None
+
+    def _fetch_elsewhere(self, size: int) -> memoryview:
+        if size > MAX_BYTES:
+            raise BadFrameError(f"a message of {size} bytes; the limit is {MAX_BYTES}")
+        descriptor = self._bell.take_descriptor()
+        if descriptor is None:
+            raise BadFrameError("a message elsewhere, and no segment with it")
+        try:
+            return memoryview(map_segment(descriptor, size))
+        except BadSegmentError as error:
+            raise BadFrameError(f"a message elsewhere in a bad segment: {error}") from error
+        finally:
+            os.close(descriptor)
+
+
+def _aligned(size: int) -> int:
+    return (size + 63) // 64 * 64

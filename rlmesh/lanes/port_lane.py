@@ -1,0 +1,74 @@
+"""A client's lane over a port: shared memory, or a connection of its own."""
+
+from __future__ import annotations
+
+import threading
+
+from rlmesh.errors import ConnectionLostError, ProtocolError, RlmeshError
+from rlmesh.lanes.grpc_lane import GrpcLane
+from rlmesh.lanes.lane import Wait, closed_meanwhile, late
+from rlmesh.lanes.port import BadFrameError, Port, Received, Woken
+
+
+class PortLane:
+    """Messages of a session through a port; see `Lane`.
+
+    Args:
+        name: The lane's name.
+        port: The client's end.
+        stream: The session's stream, which knows why the session ended.
+        address: The endpoint's address, for messages.
+    """
+
+    def __init__(self, name: str, port: Port, stream: GrpcLane, address: str) -> None:
+        self.name = name
+        self._port = port
+        self._send, self._receive = port.send, port.receive
+        self._stream = stream
+        self._address = address
+        self._closed = False
+        self._in_use = threading.Lock()
+
+    def post(self, message: bytes, wait: Wait) -> None:
+        """Sends a request; see `Lane`."""
+        # A deadline or Ctrl-C ended the wait for an answer: it is taken before the next call goes.
+        if self._port.owed:
+            self.take(wait)
+        self._send(message)
+
+    def take(self, wait: Wait) -> Received:
+        """Waits for the answer; see `Lane`."""
+        self._in_use.acquire()
+        try:
+            received = self._receive(wait.deadline)
+        except BadFrameError as error:
+            raise ProtocolError(f"{self._address} sent what cannot be: {error}") from error
+        finally:
+            self._in_use.release()
+            if self._closed:
+                self._port.release()
+        if isinstance(received, tuple):
+            return received
+        raise self._why(received, wait)
+
+    def _why(self, woken: Woken, wait: Wait) -> RlmeshError:
+        if woken is Woken.LATE:
+            return late(wait, self._address)
+        if self._closed:
+            return closed_meanwhile(wait, self._address)
+        return self._stream.end() or ConnectionLostError(
+            f"{wait.call}: the server at {self._address} left the lane {self.name}; connect anew"
+        )
+
+    def close(self) -> None:
+        """Ends the lane; the server notices at once. May be called repeatedly."""
+        self._closed = True
+        self._port.close()
+        # A call that is under way on another thread gives the socket back when it returns.
+        if self._in_use.acquire(blocking=False):
+            self._port.release()
+            self._in_use.release()
+
+    def leave_to_parent(self) -> None:
+        """Gives back what a forked process holds of its parent's lane, which goes on."""
+        self._port.leave_to_parent()

@@ -1,0 +1,348 @@
+"""The messages of a step as bytes, written and read in one go.
+
+They are `SessionRequest` and `SessionResponse` in protobuf's own encoding, in the fixed form that
+session.proto describes: whatever stands before a slab is as long for one step as for the next, so
+`struct` writes and reads it in less time than protobuf takes to make an object. A message in
+another form is as good; protobuf reads it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from google.protobuf.message import Message
+
+from rlmesh_api.v1 import session_pb2
+
+__all__ = [
+    "INNER",
+    "PREFIX",
+    "STEP",
+    "STEPS",
+    "STEP_MANY",
+    "Buffer",
+    "StepForm",
+    "Stepped",
+    "compile_step_form",
+    "frame",
+    "padded",
+    "read_action",
+    "sequence_of",
+    "stepped",
+    "write_action",
+    "write_sequence",
+]
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""What a message stands in; a memoryview is one of bytes."""
+
+Stepped: TypeAlias = tuple[Any, Any, Any, Buffer, int, int, bytes]
+"""What a step gave: reward, terminated and truncated, of a vector environment as arrays with a
+place for each lane; where the observation's slab stands, where it begins there, how many bytes it
+has; and the packed info."""
+
+_LENGTH_TYPE = 2  # protobuf's wire type of a field that begins with its length
+_HIGH = 0x80
+
+
+def _tag(message: type[Message], field: str) -> bytes:
+    """What stands before the length of a field; one byte, as the numbers used here are small."""
+    return bytes([message.DESCRIPTOR.fields_by_name[field].number << 3 | _LENGTH_TYPE])
+
+
+_STEP_CALL = _tag(session_pb2.SessionRequest, "step")
+_ACTION = _tag(session_pb2.StepCall, "action")
+_INFO = _tag(session_pb2.StepResult, "info")
+
+STEP = _tag(session_pb2.SessionResponse, "step")
+"""The tag of a step's result in an answer."""
+STEP_MANY = _tag(session_pb2.SessionResponse, "step_many")
+"""The tag of the results of several steps in an answer."""
+STEPS = _tag(session_pb2.StepManyResult, "steps")
+"""The tag of one step's result among several."""
+
+_SEQUENCE_TAG = session_pb2.SessionRequest.DESCRIPTOR.fields_by_name["sequence"].number << 3 | 1
+_SEQUENCE = struct.Struct("<BQ")
+PREFIX = _SEQUENCE.size
+"""The bytes of the sequence, with which a message begins."""
+
+_INNER = struct.Struct("<c5s")
+INNER = _INNER.size
+"""The bytes before what a field holds: its tag, and its length as a varint of five bytes."""
+
+
+@lru_cache(maxsize=256)
+def padded(length: int) -> bytes:
+    """A length as a varint of five bytes."""
+    return bytes(
+        [*(length >> shift & 0x7F | _HIGH for shift in (0, 7, 14, 21)), length >> 28 & 0x7F]
+    )
+
+
+@lru_cache(maxsize=256)
+def _unpadded(varint: bytes) -> int:
+    """The length that a varint of five bytes stands for; -1 where it is shorter or longer."""
+    *low, last = varint
+    if last & _HIGH or not all(byte & _HIGH for byte in low):
+        return -1
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(varint))
+
+
+def frame(buffer: bytearray | memoryview, start: int, tag: bytes, end: int) -> None:
+    """Writes the tag and the length of a field that begins at `start` and ends at `end`."""
+    _INNER.pack_into(buffer, start, tag, padded(end - start - INNER))
+
+
+def write_sequence(buffer: bytearray | memoryview, start: int, sequence: int) -> None:
+    """Writes the sequence with which a message begins."""
+    _SEQUENCE.pack_into(buffer, start, _SEQUENCE_TAG, sequence)
+
+
+def sequence_of(buffer: Buffer, start: int, end: int) -> int | None:
+    """The sequence of a message; None where it does not begin with one."""
+    if end - start < PREFIX:
+        return None
+    tag, sequence = _SEQUENCE.unpack_from(buffer, start)
+    return sequence if tag == _SEQUENCE_TAG else None
+
+
+_REQUEST = struct.Struct("<BQc5sc5s")
+_AFTER_SEQUENCE = struct.Struct("<c5sc5s")
+
+
+def write_action(sequence: int, action: bytes) -> bytes:
+    """The message of a step with that action's slab."""
+    size = len(action)
+    head = _REQUEST.pack(
+        _SEQUENCE_TAG, sequence, _STEP_CALL, padded(size + INNER), _ACTION, padded(size)
+    )
+    return head + action
+
+
+def read_action(message: bytes) -> bytes | None:
+    """The action's slab of a step's message; None where protobuf must read the message."""
+    size = len(message) - _REQUEST.size
+    if size < 0 or message[0] != _SEQUENCE_TAG:
+        return None
+    expected = (_STEP_CALL, padded(size + INNER), _ACTION, padded(size))
+    if _AFTER_SEQUENCE.unpack_from(message, PREFIX) != expected:
+        return None
+    return message[_REQUEST.size :]
+
+
+class Write(Protocol):
+    """Writes a step's result around the slab of its observation, which stands there already."""
+
+    def __call__(
+        self,
+        buffer: bytearray | memoryview,
+        start: int,
+        tag: bytes,
+        slab_end: int,
+        numbers: tuple[Any, Any, Any],
+        info: bytes,
+        /,
+    ) -> int:
+        """Where the result ends.
+
+        Args:
+            buffer: Where to write it.
+            start: Where it begins; its slab begins `head` bytes later.
+            tag: The tag of the field that holds it.
+            slab_end: Where the slab ends; the packed info and what stands before it must fit
+                behind.
+            numbers: Reward, terminated and truncated; of a vector environment as arrays of float64
+                and bool, shape `(num_envs,)`.
+            info: The packed info; empty means an empty dict.
+        """
+        ...
+
+
+class Read(Protocol):
+    """Reads a step's result."""
+
+    def __call__(self, buffer: Buffer, start: int, end: int, tag: bytes, /) -> Stepped | None:
+        """What the step gave; None where protobuf must read it.
+
+        Args:
+            buffer: Where it stands.
+            start: Where its field begins.
+            end: Where that ends.
+            tag: The field's tag.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepForm:
+    """How the result of a step stands in a message.
+
+    Attributes:
+        head: The bytes from the beginning of its field to the slab of its observation.
+        write: Writes it.
+        read: Reads it.
+    """
+
+    head: int
+    write: Write
+    read: Read
+
+
+def compile_step_form(lanes: int | None) -> StepForm:
+    """Compiles how steps are written and read.
+
+    Args:
+        lanes: The number of lanes of a vector environment; None for a single one.
+    """
+    marks = _marks(1 if lanes is None else lanes)
+    double, flag = ("d", "?") if lanes is None else (f"{8 * lanes}s", f"{lanes}s")
+    rewards, terminations, truncations, _ = (f"{len(mark)}s" for mark in marks)
+    form = struct.Struct(f"<c5s{rewards}{double}{terminations}{flag}{truncations}{flag}c5s")
+    write, read = _compile_write(form, marks), _compile_read(form, marks)
+    if lanes is None:
+        return StepForm(form.size, write, read)
+    return StepForm(form.size, _of_lanes_write(write), _of_lanes_read(read))
+
+
+def _marks(count: int) -> tuple[bytes, bytes, bytes, bytes]:
+    """What stands before the rewards, the two flags and the observation's length."""
+    tags = [
+        _tag(session_pb2.StepResult, name)
+        for name in ("rewards", "terminations", "truncations", "observation")
+    ]
+    flags = _varint(count)
+    return tags[0] + _varint(8 * count), tags[1] + flags, tags[2] + flags, tags[3]
+
+
+def _compile_write(form: struct.Struct, marks: tuple[bytes, bytes, bytes, bytes]) -> Write:
+    rewards, terminations, truncations, observation = marks
+    head, pack_into, pack_info_into = form.size, form.pack_into, _INNER.pack_into
+
+    def write(
+        buffer: bytearray | memoryview,
+        start: int,
+        tag: bytes,
+        slab_end: int,
+        numbers: tuple[Any, Any, Any],
+        info: bytes,
+        /,
+    ) -> int:
+        end = slab_end
+        if info:
+            pack_info_into(buffer, end, _INFO, padded(len(info)))
+            end += INNER
+            buffer[end : end + len(info)] = info
+            end += len(info)
+        reward, terminated, truncated = numbers
+        pack_into(
+            buffer,
+            start,
+            tag,
+            padded(end - start - INNER),
+            rewards,
+            reward,
+            terminations,
+            terminated,
+            truncations,
+            truncated,
+            observation,
+            padded(slab_end - start - head),
+        )
+        return end
+
+    return write
+
+
+def _compile_read(form: struct.Struct, marks: tuple[bytes, bytes, bytes, bytes]) -> Read:
+    head, unpack_from = form.size, form.unpack_from
+
+    def read(buffer: Buffer, start: int, end: int, tag: bytes, /) -> Stepped | None:
+        if end - start < head:
+            return None
+        a, size, b, reward, c, terminated, d, truncated, e, slab_size = unpack_from(buffer, start)
+        if a != tag or (b, c, d, e) != marks or size != padded(end - start - INNER):
+            return None
+        slab = start + head
+        nbytes = _unpadded(slab_size)
+        after = slab + nbytes
+        if after == end:
+            return reward, terminated, truncated, buffer, slab, nbytes, b""
+        begin = after + INNER
+        if (
+            nbytes < 0
+            or begin > end
+            or _INNER.unpack_from(buffer, after) != (_INFO, padded(end - begin))
+        ):
+            return None
+        return reward, terminated, truncated, buffer, slab, nbytes, bytes(buffer[begin:end])
+
+    return read
+
+
+def _of_lanes_write(write: Write) -> Write:
+    def write_lanes(
+        buffer: bytearray | memoryview,
+        start: int,
+        tag: bytes,
+        slab_end: int,
+        numbers: tuple[Any, Any, Any],
+        info: bytes,
+        /,
+    ) -> int:
+        reward, terminated, truncated = numbers
+        chunks = (reward.tobytes(), terminated.tobytes(), truncated.tobytes())
+        return write(buffer, start, tag, slab_end, chunks, info)
+
+    return write_lanes
+
+
+def _of_lanes_read(read: Read) -> Read:
+    def read_lanes(buffer: Buffer, start: int, end: int, tag: bytes, /) -> Stepped | None:
+        found = read(buffer, start, end, tag)
+        if found is None:
+            return None
+        reward, terminated, truncated, slab, begin, nbytes, info = found
+        return (
+            np.frombuffer(reward, np.float64).copy(),
+            # A bool of NumPy that is neither 0 nor 1 would break it.
+            np.frombuffer(terminated, np.uint8) != 0,
+            np.frombuffer(truncated, np.uint8) != 0,
+            slab,
+            begin,
+            nbytes,
+            info,
+        )
+
+    return read_lanes
+
+
+def stepped(result: session_pb2.StepResult, lanes: int | None) -> Stepped | None:
+    """What a step gave, of a result that protobuf has read; None where lanes are missing."""
+    numbers = (result.rewards, result.terminations, result.truncations)
+    if any(len(part) != (1 if lanes is None else lanes) for part in numbers):
+        return None
+    slab = result.observation
+    if lanes is None:
+        reward, terminated, truncated = (part[0] for part in numbers)
+        return reward, terminated, truncated, slab, 0, len(slab), result.info
+    return (
+        np.array(result.rewards, np.float64),
+        np.array(result.terminations, np.bool_),
+        np.array(result.truncations, np.bool_),
+        slab,
+        0,
+        len(slab),
+        result.info,
+    )
+
+
+def _varint(number: int) -> bytes:
+    groups = [number & 0x7F]
+    while number := number >> 7:
+        groups[-1] |= _HIGH
+        groups.append(number & 0x7F)
+    return bytes(groups)

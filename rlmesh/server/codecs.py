@@ -1,0 +1,129 @@
+"""The functions that a served environment's values go through, compiled from its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from rlmesh.contract import EnvContract
+from rlmesh.lanes.port import Outbox
+from rlmesh.lanes.wire import StepForm, compile_step_form
+from rlmesh.server.failures import CallFailedError, failed
+from rlmesh.server.results import BadResultError
+from rlmesh.values.conformance import Policy, compile_check
+from rlmesh.values.layout import BufferTooSmallError, Layout, compile_layout
+from rlmesh.values.misfit import Deviation, Misfit
+from rlmesh_api.v1 import session_pb2
+
+Noticed: TypeAlias = Iterable[session_pb2.Deviation]
+"""What a client noticed when it encoded an action."""
+
+
+class Codecs:
+    """Decodes and checks actions, encodes and checks observations.
+
+    Args:
+        contract: The environment's contract.
+        lanes: The number of lanes; None for a single environment.
+        policy: What to do about values outside of their bounds.
+
+    Attributes:
+        lanes: As given.
+        form: How the results of steps stand in messages.
+        observation: How observations stand in slabs.
+        action: How actions do.
+    """
+
+    def __init__(self, contract: EnvContract, lanes: int | None, policy: Policy) -> None:
+        self.lanes = lanes
+        self.form: StepForm = compile_step_form(lanes)
+        self.observation: Layout = compile_layout(contract.observation_space, lanes)
+        self.action: Layout = compile_layout(contract.action_space, lanes)
+        self._policy = policy
+        self._check_observation = compile_check(
+            contract.observation_space, lanes, self.observation, contract.batched_observation_space
+        )
+        self._check_action = compile_check(
+            contract.action_space, lanes, self.action, contract.batched_action_space
+        )
+
+    def decode_action(self, slab: bytes, noticed: Noticed) -> tuple[Any, list[Deviation]]:
+        """An action, and where it deviates from its space.
+
+        Raises:
+            CallFailedError: If the action space does not hold it, or the slab is damaged.
+        """
+        try:
+            action = self.action.decode(slab)
+            found = self._check_action(slab, 0, self._policy)
+        except Misfit as error:
+            raise _bad_action(str(error)) from error
+        except ValueError as error:
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL, f"the action's slab is damaged: {error}"
+            ) from error
+        return action, found if not noticed else self._noticed(noticed) + found
+
+    def encode(self, observation: Any) -> tuple[bytes, list[Deviation]]:
+        """An observation's slab, and where it deviates from its space.
+
+        Raises:
+            Misfit: If the observation space does not hold it.
+            BadResultError: If a deviation is an error by the policy.
+        """
+        notes: list[Deviation] = []
+        slab = bytes(self.observation.encode(observation, notes))
+        return slab, self._checked(slab, 0, notes)
+
+    def encode_into(
+        self, observation: Any, outbox: Outbox, start: int
+    ) -> tuple[bytearray | memoryview, int, list[Deviation]]:
+        """Writes an observation's slab behind the head of a step's result.
+
+        Args:
+            observation: What the environment gave.
+            outbox: Where to write it.
+            start: Where the result begins.
+
+        Returns:
+            The buffer, where the slab ends in it, and the deviations.
+
+        Raises:
+            Misfit: If the observation space does not hold it.
+            BadResultError: If a deviation is an error by the policy.
+        """
+        layout, base = self.observation, start + self.form.head
+        notes: list[Deviation] = []
+        buffer = outbox.room(base + layout.size, start)
+        try:
+            length = layout.encode_into(observation, buffer, base, notes)
+        except BufferTooSmallError as error:
+            # Texts, whose length nobody knew.
+            notes.clear()
+            buffer = outbox.room(base + error.needed, start)
+            length = layout.encode_into(observation, buffer, base, notes)
+        return buffer, base + length, self._checked(buffer, base, notes)
+
+    def _checked(
+        self, buffer: bytes | bytearray | memoryview, base: int, notes: list[Deviation]
+    ) -> list[Deviation]:
+        if notes and self._policy is Policy.STRICT:
+            raise BadResultError(f"{notes[0].path}: {notes[0].detail}")
+        found = self._check_observation(buffer, base, self._policy)
+        return notes + found if notes else found
+
+    def _noticed(self, noticed: Noticed) -> list[Deviation]:
+        deviations = [
+            Deviation("overflow", d.path, d.lane if d.HasField("lane") else None, d.detail)
+            for d in noticed
+        ]
+        if deviations and self._policy is Policy.STRICT:
+            raise _bad_action(f"{deviations[0].path}: {deviations[0].detail}")
+        return deviations
+
+
+def _bad_action(reason: str) -> CallFailedError:
+    return failed(
+        session_pb2.ERROR_CODE_INVALID_ACTION,
+        f"the action was refused: {reason}. The environment was not called",
+    )

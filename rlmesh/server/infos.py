@@ -1,0 +1,58 @@
+"""Packs the infos of a session, and says in them what RLMesh has to say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlmesh.values.conformance import Policy, Reporter
+from rlmesh.values.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
+from rlmesh.values.misfit import Deviation
+from rlmesh.values.packing import Degraded, pack_info
+
+_log = logging.getLogger("rlmesh.server")
+
+
+class InfoPacker:
+    """Packs infos; remembers what it has told in this session.
+
+    Args:
+        policy: What to do about values outside of their bounds.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._reporter = Reporter()
+        self._told: set[tuple[str, str]] = set()
+
+    def pack(self, info: Mapping[str, Any], deviations: Sequence[Deviation]) -> bytes:
+        """Packs an info; empty for an empty one.
+
+        Args:
+            info: What the environment gave.
+            deviations: What is to be told in it.
+        """
+        if deviations and self._policy is not Policy.OFF:
+            news = self._reporter.filter(deviations)
+            if news:
+                info = {**info, CONFORMANCE_WARNING: news}
+        packed, degraded = pack_info(info)
+        if degraded:
+            self._tell(degraded)
+        return packed
+
+    def _tell(self, degraded: list[Degraded]) -> None:
+        for part in degraded:
+            # Once for what it is, not for where: a place may be another one at every step.
+            what = (part.type, part.reason)
+            if what not in self._told:
+                self._told.add(what)
+                _log.warning(
+                    "the info's %s arrives as text, for a value of type %s cannot travel (%s); the "
+                    "client's info lists it under %r",
+                    part.path,
+                    part.type,
+                    part.reason,
+                    INFO_DEGRADED,
+                )

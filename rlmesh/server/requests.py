@@ -1,0 +1,62 @@
+"""What a client asks for, read from its message, and where the answer stands."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from google.protobuf.message import DecodeError
+
+from rlmesh.lanes.port import RESERVED, Outbox
+from rlmesh.lanes.wire import read_action, sequence_of
+from rlmesh.server.failures import CallFailedError, failed
+from rlmesh_api.v1 import session_pb2
+
+Answered: TypeAlias = tuple[int, int, bool]
+"""Where an answer begins and ends in its outbox, and whether the session ends with it."""
+
+
+class Request(NamedTuple):
+    """A call.
+
+    Attributes:
+        name: What it is called on status pages: its kind, or the attribute's name.
+        sequence: Its number in the session.
+        action: The action's slab, of a step in the fixed form.
+        message: The whole call, unless it is one.
+    """
+
+    name: str
+    sequence: int
+    action: bytes | None = None
+    message: session_pb2.SessionRequest | None = None
+
+
+def read_request(message: bytes) -> Request:
+    """Reads a call.
+
+    Raises:
+        DecodeError: If it is no message.
+    """
+    action = read_action(message)
+    if action is not None:
+        return Request("step", sequence_of(message, 0, len(message)) or 0, action)
+    request = session_pb2.SessionRequest.FromString(message)
+    name: str = request.WhichOneof("call") or "no call"
+    return Request(
+        request.attribute.name if name == "attribute" else name,
+        request.sequence,
+        message=request,
+    )
+
+
+def damaged(error: DecodeError) -> CallFailedError:
+    """The failure that a message is which cannot be read."""
+    return failed(session_pb2.ERROR_CODE_PROTOCOL, f"the message cannot be read: {error}")
+
+
+def write_answer(response: session_pb2.SessionResponse, outbox: Outbox) -> tuple[int, int]:
+    """Writes an answer; where it begins and ends."""
+    message = response.SerializeToString()
+    end = RESERVED + len(message)
+    outbox.room(end)[RESERVED:end] = message
+    return RESERVED, end

@@ -1,0 +1,152 @@
+"""The steps of a session: from an action's slab to an answer, on the path of every step."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from rlmesh.contract import AutoresetMode
+from rlmesh.lanes.port import RESERVED, Outbox
+from rlmesh.lanes.wire import INNER, PREFIX, STEP, STEP_MANY, STEPS, frame, write_sequence
+from rlmesh.server.codecs import Codecs, Noticed
+from rlmesh.server.costs import Costs
+from rlmesh.server.failures import CallFailedError, env_raised, unreadable
+from rlmesh.server.infos import InfoPacker
+from rlmesh.server.results import (
+    BadResultError,
+    flag_of,
+    flags_of,
+    reward_of,
+    rewards_of,
+    split_step,
+)
+from rlmesh_api.v1 import session_pb2
+
+# Of the slab's place in its room: NumPy reads aligned numbers, and processors aligned lines.
+_ALIGNMENT = 64
+
+
+class Stepper:
+    """Steps an environment for one session.
+
+    Args:
+        env: The environment.
+        codecs: What its values go through.
+        infos: Packs its infos.
+        costs: Takes how long it was called.
+        mode: The autoreset mode of a vector environment in this session.
+
+    Attributes:
+        cost: What the steps have cost.
+    """
+
+    def __init__(
+        self, env: Any, codecs: Codecs, infos: InfoPacker, costs: Costs, mode: AutoresetMode | None
+    ) -> None:
+        self._env = env
+        self._codecs = codecs
+        self._lanes = codecs.lanes
+        self._write = codecs.form.write
+        self._pack = infos.pack
+        self.cost = costs.of("step")
+        # Whether a lane whose episode is over stays so until it is reset.
+        self._stays_over = mode is AutoresetMode.DISABLED
+        slab = RESERVED + PREFIX + codecs.form.head
+        self._start = RESERVED + -slab % _ALIGNMENT
+
+    def step(
+        self, action: bytes, noticed: Noticed, sequence: int, outbox: Outbox
+    ) -> tuple[int, int]:
+        """Steps the environment, and writes the answer.
+
+        Args:
+            action: The action's slab.
+            noticed: What the client noticed when it encoded the action.
+            sequence: The call's number.
+            outbox: Where to write the answer.
+
+        Returns:
+            Where the answer begins and ends.
+
+        Raises:
+            CallFailedError: If the action, the environment or what it returned is at fault.
+        """
+        start = self._start
+        buffer, end, _ = self._step(action, noticed, outbox, start + PREFIX, STEP)
+        write_sequence(buffer, start, sequence)
+        return start, end
+
+    def step_many(
+        self, call: session_pb2.StepManyCall, sequence: int, outbox: Outbox
+    ) -> tuple[int, int]:
+        """Steps the environment for one action after the other, and writes the answer.
+
+        Args:
+            call: The call.
+            sequence: Its number.
+            outbox: Where to write the answer.
+
+        Returns:
+            Where the answer begins and ends.
+        """
+        begin = RESERVED + PREFIX
+        end = begin + INNER
+        buffer = outbox.room(end)
+        try:
+            for step in call.steps:
+                buffer, end, over = self._step(step.action, step.deviations, outbox, end, STEPS)
+                if over:
+                    break
+        except CallFailedError as error:
+            rest = session_pb2.StepManyResult(failure=error.failure).SerializeToString()
+            buffer = outbox.room(end + len(rest), end)
+            buffer[end : end + len(rest)] = rest
+            end += len(rest)
+        frame(buffer, begin, STEP_MANY, end)
+        write_sequence(buffer, RESERVED, sequence)
+        return RESERVED, end
+
+    def _step(
+        self, slab: bytes, noticed: Noticed, outbox: Outbox, start: int, tag: bytes
+    ) -> tuple[bytearray | memoryview, int, bool]:
+        """Steps, and writes the result into the field that begins at `start`.
+
+        Returns:
+            The buffer, where the result ends, and whether an episode is over that goes no further.
+        """
+        action, deviations = self._codecs.decode_action(slab, noticed)
+        began = perf_counter()
+        try:
+            returned = self._env.step(action)
+        except BadResultError as error:
+            # Lanes of a list, and lanes whose autoreset mode is converted, are read in the call.
+            raise unreadable("step", error) from error
+        except BaseException as error:
+            raise env_raised("the environment's step()", error) from error
+        finally:
+            self.cost.environment += perf_counter() - began
+        try:
+            observation, reward, terminated, truncated, info = split_step(returned, self._lanes)
+            buffer, end, more = self._codecs.encode_into(observation, outbox, start)
+            numbers, over = self._numbers(reward, terminated, truncated)
+            packed = b""
+            if info or deviations or more:
+                packed = self._pack(info, [*deviations, *more])
+                buffer = outbox.room(end + INNER + len(packed), end)
+            return buffer, self._write(buffer, start, tag, end, numbers, packed), over
+        except BaseException as error:
+            raise unreadable("step", error) from error
+
+    def _numbers(
+        self, reward: Any, terminated: Any, truncated: Any
+    ) -> tuple[tuple[Any, Any, Any], bool]:
+        """Reward and flags as they are sent; whether an episode is over that goes no further."""
+        lanes = self._lanes
+        if lanes is None:
+            terminated = flag_of(terminated, "terminated")
+            truncated = flag_of(truncated, "truncated")
+            return (reward_of(reward), terminated, truncated), terminated or truncated
+        terminated = flags_of(terminated, lanes, "terminations")
+        truncated = flags_of(truncated, lanes, "truncations")
+        over = self._stays_over and bool(terminated.any() or truncated.any())
+        return (rewards_of(reward, lanes), terminated, truncated), over
