@@ -95,7 +95,9 @@ def _tensors(value: Any, device: Any) -> Any:
     if is_row(value):
         return tuple(_tensors(part, device) for part in value)
     if issubclass(type(value), np.ndarray | np.generic):
-        return _torch.from_numpy(np.asarray(value)).to(device)
+        array = np.asarray(value)
+        # A tensor can be written on, a view of what the server sends cannot.
+        return _torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
     return value
 
 

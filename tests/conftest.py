@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import threading
 from collections.abc import Generator
@@ -9,6 +10,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+import rlmesh
 from support.process import child_processes
 
 # A busy machine is no failure. Under CI, Hypothesis derives its examples from the test alone.
@@ -19,11 +21,15 @@ settings.load_profile("rlmesh")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(params=["shm", "grpc"])
+@pytest.fixture(params=["shm", "direct", "grpc"])
 def each_lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The lane that clients of this process use; whoever asks for it runs once over each."""
     lane: str = request.param
     monkeypatch.setenv("RLMESH_LANE", lane)
+    if lane == "direct":
+        # Servers have it only where they are asked to.
+        make = functools.partialmethod(rlmesh.EnvServer.__init__, direct="tcp://127.0.0.1:0")
+        monkeypatch.setattr(rlmesh.EnvServer, "__init__", make)
     return lane
 
 

@@ -25,7 +25,7 @@ from rlmesh.errors import (
     RlmeshError,
     StateError,
 )
-from rlmesh.lanes.door import enter
+from rlmesh.lanes.door import enter_direct, enter_memory
 from rlmesh.lanes.failures import error_from_failure, error_from_rpc
 from rlmesh.lanes.grpc_lane import GrpcLane
 from rlmesh.lanes.grpc_options import channel_options
@@ -81,6 +81,7 @@ class Connection:
         if isinstance(parsed, TcpAddress) and parsed.port == 0:
             raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
         self.address = str(parsed)
+        self._host = self.address.removeprefix("tcp://").rpartition(":")[0]
         self._request_timeout = request_timeout
         self._lock = threading.Lock()
         self._sequence = 0
@@ -291,8 +292,22 @@ class Connection:
 
     def _enter(self, offer: session_pb2.LaneOffer, secret: bytes) -> Port | None:
         if offer.lane == "shm":
-            return enter(offer.address, secret)
+            return enter_memory(offer.address, secret)
+        if offer.lane == "direct":
+            return self._enter_direct(offer.address, secret)
         return None
+
+    def _enter_direct(self, offered: str, secret: bytes) -> Port | None:
+        try:
+            # Without a host it is to be had where the endpoint is.
+            address = parse_address(
+                f"{self._host}{offered}" if offered.startswith(":") else offered
+            )
+        except InvalidAddressError as error:
+            raise ProtocolError(f"{self.address} offers no such lane: {error}") from error
+        if not isinstance(address, TcpAddress):
+            return None
+        return enter_direct(address.host, address.port, secret)
 
     def _open(
         self, deadline: float | None, autoreset: AutoresetMode | None

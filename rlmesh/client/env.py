@@ -38,8 +38,10 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         connect_timeout_seconds: Until when the server must have answered; one that is not up yet is
             tried again until then. None: for ever.
         request_timeout_seconds: Until when each call must have been answered. None: for ever.
-        lane: The lane to use if it can be had, `shm` or `grpc`. None: what the environment variable
-            `RLMESH_LANE` says, or else the fastest.
+        lane: The lane to use if it can be had, `shm`, `direct` or `grpc`. None: what the
+            environment variable `RLMESH_LANE` says, or else the fastest.
+        copy: Whether observations are the caller's own. False saves a copy: their arrays are
+            read-only views, and hold until the next call.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
@@ -56,12 +58,14 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
         lane: str | None = None,
+        copy: bool = True,
     ) -> None:
         self._driver = Driver(
             address,
             connect_timeout=connect_timeout_seconds,
             request_timeout=request_timeout_seconds,
             lane=lane,
+            copy=copy,
             accept=_accept_single,
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
@@ -78,7 +82,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     @property
     def lane(self) -> str:
-        """The lane in use: `shm` between processes of one machine and user, else `grpc`."""
+        """The lane in use: `shm` between processes of one machine and user, else what there is."""
         return self._driver.lane
 
     def reset(

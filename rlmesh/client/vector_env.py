@@ -45,8 +45,10 @@ class RemoteVectorEnv(
         connect_timeout_seconds: Until when the server must have answered; one that is not up yet is
             tried again until then. None: for ever.
         request_timeout_seconds: Until when each call must have been answered. None: for ever.
-        lane: The lane to use if it can be had, `shm` or `grpc`. None: what the environment variable
-            `RLMESH_LANE` says, or else the fastest.
+        lane: The lane to use if it can be had, `shm`, `direct` or `grpc`. None: what the
+            environment variable `RLMESH_LANE` says, or else the fastest.
+        copy: Whether observations are the caller's own. False saves a copy: their arrays are
+            read-only views, and hold until the next call.
         autoreset: When lanes shall reset themselves, `next_step`, `same_step` or `disabled`, where
             that is not the environment's own mode. None: as the environment does.
 
@@ -66,6 +68,7 @@ class RemoteVectorEnv(
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
         lane: str | None = None,
+        copy: bool = True,
         autoreset: str | gymnasium.vector.AutoresetMode | None = None,
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
@@ -76,6 +79,7 @@ class RemoteVectorEnv(
             connect_timeout=connect_timeout_seconds,
             request_timeout=request_timeout_seconds,
             lane=lane,
+            copy=copy,
             accept=_accept_vector,
             autoreset=mode,
         )
@@ -105,7 +109,7 @@ class RemoteVectorEnv(
 
     @property
     def lane(self) -> str:
-        """The lane in use: `shm` between processes of one machine and user, else `grpc`."""
+        """The lane in use: `shm` between processes of one machine and user, else what there is."""
         return self._driver.lane
 
     def reset(

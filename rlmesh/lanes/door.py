@@ -1,9 +1,13 @@
-"""The door: where a session's client and its server meet to share memory.
+"""Doors: where a session's client and its server meet for a lane of their own.
 
-The server listens on a Unix socket in Linux's abstract namespace, under a name that only its
+A server tells a session's client where its doors are, and a secret. Whoever comes in shows the
+secret of a session, and is given that session's port.
+
+The door of shared memory is a Unix socket in Linux's abstract namespace, under a name that only
 sessions' clients are told: there is no file to be left behind, and no way in from another machine
-or from a container with a network of its own. Whoever comes must be the same user and show a
-session's secret; he is given a segment and keeps the socket as doorbell and lifeline.
+or from a container with a network of its own. Only the same user may come in; he is given a
+segment, and keeps the socket as doorbell and lifeline. The door of the direct lane is a TCP port;
+the connection itself is the lane.
 """
 
 from __future__ import annotations
@@ -17,44 +21,45 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
+from typing import TypeAlias
 
 from rlmesh.lanes.memory_port import MemoryPort, Plan
+from rlmesh.lanes.port import Port
 from rlmesh.lanes.segment import create_segment
+from rlmesh.lanes.socket_port import SocketPort
 
 _log = logging.getLogger("rlmesh.lanes")
 
 SUPPORTED = sys.platform == "linux"
 SECRET_BYTES = 32
 
+MakePort: TypeAlias = Callable[[int], Port]
+"""Makes a session's port, given a descriptor whose readability ends its waits as well."""
+
+Admit: TypeAlias = Callable[[bytes], Callable[[MakePort], None] | None]
+"""Takes the secret that was shown; gives what takes the port, or None for a stranger."""
+
 # How long either side waits for the other's half of the greeting.
 _GREETING_SECONDS = 1.0
+# Guests that are greeted at the same time; more are turned away, and use the stream.
+_MAX_GUESTS = 16
 _PLAN = struct.Struct("<QQ")
 _CREDENTIALS = struct.Struct("3i")
+_WELCOME = b"\1"
 
 
 class Door:
-    """The server's side.
+    """Lets guests in, each on a thread of his own: one who says nothing keeps nobody else waiting.
 
     Args:
-        plan: How segments are divided.
-        admit: Takes the secret that was shown; gives what takes what makes the session's port,
-            given a descriptor that ends its waits as well; None for a stranger.
-
-    Attributes:
-        name: The socket's name in the abstract namespace.
+        listener: Where guests come. The door owns it.
+        welcome: Greets a guest who has connected; closes the socket, or gives it away.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        admit: Callable[[bytes], Callable[[Callable[[int], MemoryPort]], None] | None],
-    ) -> None:
-        self.name = f"rlmesh-{secrets.token_hex(16)}"
-        self._plan = plan
-        self._admit = admit
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(f"\0{self.name}")
-        self._socket.listen()
+    def __init__(self, listener: socket.socket, welcome: Callable[[socket.socket], None]) -> None:
+        self._socket = listener
+        self._welcome = welcome
+        self._places = threading.BoundedSemaphore(_MAX_GUESTS)
         self._thread = threading.Thread(target=self._watch, name="rlmesh-door", daemon=True)
         try:
             self._thread.start()
@@ -77,35 +82,87 @@ class Door:
                 guest, _ = self._socket.accept()
             except OSError:
                 return
-            try:
-                self._greet(guest)
-            except OSError as error:
-                _log.debug("a guest left in the middle of the greeting: %s", error)
+            if not self._places.acquire(blocking=False):
                 guest.close()
+                continue
+            try:
+                threading.Thread(
+                    target=self._greet, args=(guest,), name="rlmesh-greeting", daemon=True
+                ).start()
+            except RuntimeError:
+                guest.close()
+                self._places.release()
 
     def _greet(self, guest: socket.socket) -> None:
-        guest.settimeout(_GREETING_SECONDS)
-        size = _CREDENTIALS.size
-        credentials = guest.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        try:
+            guest.settimeout(_GREETING_SECONDS)
+            self._welcome(guest)
+        except OSError as error:
+            _log.debug("a guest left in the middle of the greeting: %s", error)
+            guest.close()
+        finally:
+            self._places.release()
+
+
+def open_memory_door(plan: Plan, admit: Admit) -> tuple[str, Door]:
+    """Opens a door of shared memory.
+
+    Args:
+        plan: How segments are divided.
+        admit: Who may come in.
+
+    Returns:
+        The socket's name in the abstract namespace, and the door.
+    """
+    name = f"rlmesh-{secrets.token_hex(16)}"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(f"\0{name}")
+    listener.listen()
+
+    def welcome(guest: socket.socket) -> None:
+        credentials = guest.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         _, user, _ = _CREDENTIALS.unpack(credentials)
-        secret = guest.recv(SECRET_BYTES, socket.MSG_WAITALL)
-        attach = self._admit(secret) if user == os.geteuid() else None
+        attach = admit(_shown(guest)) if user == os.geteuid() else None
         if attach is None:
             guest.close()
             return
-        descriptor = create_segment(self._plan.size)
+        descriptor = create_segment(plan.size)
         try:
-            words = _PLAN.pack(self._plan.request, self._plan.answer)
-            socket.send_fds(guest, [words], [descriptor])
+            socket.send_fds(guest, [_PLAN.pack(plan.request, plan.answer)], [descriptor])
         except OSError:
             os.close(descriptor)
             raise
         guest.settimeout(None)
-        attach(lambda also: MemoryPort(guest, descriptor, self._plan, client=False, also=also))
+        attach(lambda also: MemoryPort(guest, descriptor, plan, client=False, also=also))
+
+    return name, Door(listener, welcome)
 
 
-def enter(name: str, secret: bytes) -> MemoryPort | None:
-    """The client's side: a port of the session with that secret.
+def open_direct_door(listener: socket.socket, admit: Admit) -> Door:
+    """Opens a door of the direct lane.
+
+    Args:
+        listener: The TCP port. The door owns it.
+        admit: Who may come in.
+    """
+
+    def welcome(guest: socket.socket) -> None:
+        attach = admit(_shown(guest))
+        if attach is None:
+            guest.close()
+            return
+        guest.sendall(_WELCOME)
+        attach(lambda also: SocketPort(guest, also=also))
+
+    return Door(listener, welcome)
+
+
+def _shown(guest: socket.socket) -> bytes:
+    return guest.recv(SECRET_BYTES, socket.MSG_WAITALL)
+
+
+def enter_memory(name: str, secret: bytes) -> MemoryPort | None:
+    """The client's side of a door of shared memory: a port of the session with that secret.
 
     Returns:
         The port, or None where the door cannot be reached or does not open: on another machine, in
@@ -127,3 +184,21 @@ def enter(name: str, secret: bytes) -> MemoryPort | None:
         sock.settimeout(None)
         undo.pop_all()
         return MemoryPort(sock, descriptors[0], Plan(*_PLAN.unpack(words)), client=True)
+
+
+def enter_direct(host: str, port: int, secret: bytes) -> SocketPort | None:
+    """The client's side of a door of the direct lane: a port of the session with that secret.
+
+    Returns:
+        The port, or None where the door cannot be reached or does not open.
+    """
+    with contextlib.ExitStack() as undo:
+        try:
+            sock = undo.enter_context(socket.create_connection((host, port), _GREETING_SECONDS))
+            sock.sendall(secret)
+            if sock.recv(1) != _WELCOME:
+                return None
+        except OSError:
+            return None
+        undo.pop_all()
+        return SocketPort(sock)

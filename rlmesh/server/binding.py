@@ -1,4 +1,4 @@
-"""Binds a gRPC server to an address, and says clearly why it cannot."""
+"""Binds to an address, and says clearly why it cannot."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def bind(server: grpc.Server, address: Address) -> Address:
         with _private_files():
             _add_port(server, address)
         return address
-    _probe(address)
+    # With a plain socket first: gRPC tells no reason, and prints to stderr instead.
+    listen(address).close()
     return replace(address, port=_add_port(server, address))
 
 
@@ -52,8 +53,13 @@ def _add_port(server: grpc.Server, address: Address) -> int:
     return port
 
 
-def _probe(address: TcpAddress) -> None:
-    """Binds with a plain socket first: gRPC tells no reason, and prints to stderr instead."""
+def listen(address: TcpAddress) -> socket.socket:
+    """A plain socket that listens at an address.
+
+    Raises:
+        AddressInUseError: If somebody else listens there.
+        InvalidAddressError: If the address cannot be bound on this machine.
+    """
     try:
         candidates = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -63,13 +69,14 @@ def _probe(address: TcpAddress) -> None:
             f"{address} cannot be bound: the host {address.host!r} is unknown ({error.strerror})"
         ) from error
     family, kind, protocol, _, where = candidates[0]
+    listener = socket.socket(family, kind, protocol)
     try:
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(where)
-            # Two sockets may bind to one port with SO_REUSEADDR; only one may listen.
-            probe.listen(1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        # Two sockets may bind to one port with SO_REUSEADDR; only one may listen.
+        listener.listen()
     except OSError as error:
+        listener.close()
         if error.errno == errno.EADDRINUSE:
             raise AddressInUseError(
                 f"{address} is in use by another program; choose another port, or 0 for a free one"
@@ -77,6 +84,7 @@ def _probe(address: TcpAddress) -> None:
         raise InvalidAddressError(
             f"{address} cannot be bound on this machine: {error.strerror}"
         ) from error
+    return listener
 
 
 def _free_socket_path(address: UnixAddress) -> None:

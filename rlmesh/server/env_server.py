@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Self
 
-from rlmesh.address import address_from
+from rlmesh.address import TcpAddress, address_from
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidAddressError, StateError
 from rlmesh.seconds import check_seconds
 from rlmesh.server.attributes import check_exposed
+from rlmesh.server.doors import Doors, check_lanes
 from rlmesh.server.front import Front
 from rlmesh.server.host import Host
 from rlmesh.server.lanes_of import vector_of
@@ -52,13 +53,17 @@ class EnvServer:
         expose: The names of the attributes and methods of the environment that clients may read,
             set and call.
         insecure: Whether to serve beyond this machine without a token or TLS.
+        lanes: The names of the lanes that clients may use, some of `shm`, `direct` and `grpc`,
+            which is there in any case. Default: all that can be had.
+        direct: Where the lane `direct` is to be had, a TCP address with a port of its own. Default:
+            nowhere. Whoever watches that network sees what crosses.
 
     Raises:
         InvalidEnvError: If `env` has not the shape of an environment.
         UnsupportedSpaceError: If one of its spaces cannot be carried.
         InvalidAddressError: If the address is none, or cannot be bound on this machine.
         AddressInUseError: If somebody else serves there.
-        InvalidArgumentError: If `validation` is an unknown word.
+        InvalidArgumentError: If `validation` is an unknown word, or `lanes` holds one.
     """
 
     def __init__(
@@ -73,18 +78,23 @@ class EnvServer:
         validation: str | None = None,
         expose: Collection[str] = (),
         insecure: bool = False,
+        lanes: Collection[str] | None = None,
+        direct: str | int | None = None,
     ) -> None:
         if options is not None and not isinstance(options, ServeOptions):
             raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
         options = options or ServeOptions()
         policy = policy_from(validation, os.environ)
         wanted = address_from(address, host=host, port=port, path=path)
-        if not (wanted.is_loopback or insecure):
-            raise InvalidAddressError(
-                f"{wanted} is reachable from other machines, and whoever reaches it may drive the "
-                f"environment; serve on 127.0.0.1 or a Unix socket, or pass insecure=True if "
-                f"everybody on that network is trusted"
-            )
+        names = check_lanes(lanes, direct)
+        own = None if direct is None else _direct_address(direct)
+        for reached in (wanted, own):
+            if not (reached is None or reached.is_loopback or insecure):
+                raise InvalidAddressError(
+                    f"{reached} is reachable from other machines, and whoever reaches it may drive "
+                    f"the environment; serve on 127.0.0.1 or a Unix socket, or pass insecure=True "
+                    f"if everybody on that network is trusted"
+                )
         if is_row(env):
             env = vector_of(env)
         self._contract = read_contract(env)
@@ -97,13 +107,23 @@ class EnvServer:
             self._host,
             self._end_by_client if options.allow_remote_shutdown else None,
         )
-        self._front = Front(service, wanted, served.plan, desk.admit)
+        self._doors = Doors(names, own, served.plan, desk.admit)
+        try:
+            self._front = Front(service, wanted, self._doors)
+        except BaseException:
+            self._doors.close()
+            raise
         self._life = Life(served.close, self._host, desk, self._front, options)
 
     @property
     def address(self) -> str:
         """Where clients connect: resolved, and final from construction on."""
         return str(self._front.address)
+
+    @property
+    def direct_address(self) -> str | None:
+        """Where the lane `direct` is to be had, resolved; None: nowhere."""
+        return None if self._doors.direct is None else str(self._doors.direct)
 
     @property
     def env_contract(self) -> EnvContract:
@@ -222,3 +242,10 @@ class EnvServer:
 
     def _end_by_client(self) -> None:
         self._life.end("a client asked for it")
+
+
+def _direct_address(direct: str | int) -> TcpAddress:
+    address = address_from(str(direct) if isinstance(direct, int) else direct)
+    if not isinstance(address, TcpAddress):
+        raise InvalidAddressError(f"direct must be a TCP address, got {address}")
+    return address

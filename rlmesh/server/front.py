@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from rlmesh.address import Address
-from rlmesh.lanes.door import SUPPORTED, Door
 from rlmesh.lanes.grpc_options import server_options
-from rlmesh.lanes.memory_port import Plan
 from rlmesh.server.binding import bind, unlink_socket
+from rlmesh.server.doors import Doors
 from rlmesh.server.methods import method_handlers
 from rlmesh.server.service import EnvService
-from rlmesh.server.session import Attach
 from rlmesh.server.threads import ThreadPerCall
-from rlmesh_api.v1 import env_service_pb2, session_pb2
+from rlmesh_api.v1 import env_service_pb2
 
 _SERVICES = (
     *(service.full_name for service in env_service_pb2.DESCRIPTOR.services_by_name.values()),
@@ -37,8 +34,7 @@ class Front:
     Args:
         service: What answers.
         wanted: Where.
-        plan: How the segments of the shared-memory lane are divided.
-        admit: Who may have one; see `Door`.
+        doors: The lanes on offer beside the stream.
 
     Attributes:
         address: Where it is bound, port 0 resolved.
@@ -52,13 +48,10 @@ class Front:
         self,
         service: EnvService,
         wanted: Address,
-        plan: Plan,
-        admit: Callable[[bytes], Attach | None],
+        doors: Doors,
     ) -> None:
         self._service = service
-        self._plan = plan
-        self._admit = admit
-        self._door: Door | None = None
+        self._doors = doors
         self._health = health.HealthServicer()
         self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server = grpc.server(
@@ -79,11 +72,7 @@ class Front:
             if self._stopped:
                 return
             self._started = True
-            if SUPPORTED:
-                self._door = Door(self._plan, self._admit)
-                self._service.lanes.append(
-                    session_pb2.LaneOffer(lane="shm", address=self._door.name)
-                )
+            self._service.lanes += self._doors.open()
             self._server.start()
         self._tell(health_pb2.HealthCheckResponse.SERVING)
 
@@ -95,8 +84,7 @@ class Front:
         """Ends every call, after a moment for answers under way, and frees the address."""
         with self._lock:
             self._stopped = True
-            if self._door is not None:
-                self._door.close()
+            self._doors.close()
             if not self._started:
                 # grpc frees the port of a server that it started, and of no other.
                 self._server.start()

@@ -15,6 +15,8 @@ from support import sample_envs
 from support.sample_envs import EchoEnv, newest
 from support.serving import serving
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 REGISTERED = [
     newest(name)
     for name in (

@@ -10,6 +10,8 @@ import pytest
 from support.sample_envs import ScriptedEnv
 from support.serving import remote
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 
 def test_a_degraded_info_is_listed_in_it_each_time_and_logged_once(
     caplog: pytest.LogCaptureFixture,

@@ -13,6 +13,8 @@ from rlmesh.client.probing import fetch_contract, fetch_status, wait_until_servi
 from support.sample_envs import Gate, ScriptedEnv
 from support.serving import serving
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 SOON = 20.0
 LIMIT = 0.5
 

@@ -13,6 +13,8 @@ import rlmesh
 from rlmesh.errors import InvalidArgumentError, InvalidObservationError
 from support.serving import remote, remote_vector, serving
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 
 class OldGym:
     """Counts to ten; its time limit, if it has one, tells of itself as Gym's TimeLimit did."""

@@ -16,6 +16,8 @@ from support.plain_envs import PlainCounter, PlainVector
 from support.process import run_python
 from support.serving import TESTS, remote, remote_vector, served_process
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 
 def drive_counter(client: rlmesh.RemoteEnv[Any, Any]) -> None:
     observation, info = client.reset(seed=3, options={"a": 1})

@@ -6,6 +6,7 @@ It prints its address when it is bound, and ends by a signal.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -25,7 +26,9 @@ def main() -> None:
         sys.modules["gymnasium"] = None  # type: ignore[assignment] # how Python spells it
     import rlmesh
 
-    server = rlmesh.EnvServer(_make(arguments), arguments.address)
+    # Where a test runs over the direct lane, see its fixture.
+    direct = "tcp://127.0.0.1:0" if os.environ.get("RLMESH_LANE") == "direct" else None
+    server = rlmesh.EnvServer(_make(arguments), arguments.address, direct=direct)
     print(server.address, flush=True)  # noqa: T201 - the line that the test waits for
     if arguments.start:
         server.start()

@@ -19,6 +19,8 @@ from support.lane_envs import KINDS, Envs, LaneEnv, NoSwitch, record, sync_lanes
 from support.plain_envs import PlainVector
 from support.serving import remote_vector, serving
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 STEPS = 60
 MODES = list(AutoresetMode)
 

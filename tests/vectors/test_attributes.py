@@ -21,6 +21,8 @@ from support.lane_envs import LaneEnv, NoSwitch, ShapedLane, sync_lanes
 from support.plain_envs import PlainCounter, PlainVector
 from support.serving import serving
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 EXPOSED = (
     "level",
     "scale",

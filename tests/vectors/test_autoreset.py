@@ -17,6 +17,8 @@ from support.comparing import assert_same
 from support.lane_envs import KINDS, Envs, record, sync_lanes, told
 from support.serving import remote_vector
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 MODES = list(AutoresetMode)
 
 

@@ -19,6 +19,8 @@ from support.comparing import assert_same
 from support.lane_envs import KINDS, Envs, record, sync_lanes, told
 from support.serving import remote_vector, serving
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 STEPS = 20
 NAMES = ("observation_space", "action_space", "single_observation_space", "single_action_space")
 WARNING = "rlmesh.conformance.warning"

@@ -17,6 +17,8 @@ from support.async_lanes import served_async_lanes
 from support.lane_envs import sync_lanes
 from support.serving import serving
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 
 def connect(address: str) -> rlmesh.RemoteVectorEnv[Any, Any]:
     return rlmesh.RemoteVectorEnv(address)

@@ -14,6 +14,8 @@ from support.lane_envs import NoSwitch, record, sync_lanes, told
 from support.plain_envs import PlainVector
 from support.serving import remote_vector
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 STEPS = 300
 LANES = 4
 

@@ -18,6 +18,8 @@ from support.lane_envs import KINDS, LaneEnv, ShapedLane, record, sync_lanes, to
 from support.plain_envs import PlainCounter, PlainVector
 from support.serving import remote_vector, serving
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 STEPS = 60
 
 

@@ -14,6 +14,8 @@ from support.comparing import assert_same
 from support.lane_envs import sync_lanes
 from support.serving import remote_vector
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 STEPS = 12
 
 # What a client takes, and the same as a list, which Gymnasium's own environments take.

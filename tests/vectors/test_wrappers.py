@@ -19,6 +19,8 @@ from support.comparing import assert_same
 from support.lane_envs import Envs, sync_lanes, told
 from support.serving import remote_vector
 
+pytestmark = pytest.mark.usefixtures("each_lane")
+
 STEPS = 60
 MODES = list(AutoresetMode)
 Wrap = Callable[[Any], Any]
