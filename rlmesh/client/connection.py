@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -33,7 +32,7 @@ from rlmesh.lanes.lane import Lane, Wait
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
 from rlmesh.lanes.port import Port, Received
 from rlmesh.lanes.port_lane import PortLane
-from rlmesh.lanes.wire import sequence_of, write_action
+from rlmesh.lanes.wire import Stepped, compile_step_form, stepped, write_action
 from rlmesh.seconds import check_seconds
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
@@ -83,7 +82,8 @@ class Connection:
         self.address = str(parsed)
         self._host = self.address.removeprefix("tcp://").rpartition(":")[0]
         self._request_timeout = request_timeout
-        self._lock = threading.Lock()
+        # Whoever takes the only item has the connection: half as dear as a lock.
+        self._free = [True]
         self._sequence = 0
         self._behind = False
         self._closed = False
@@ -99,6 +99,8 @@ class Connection:
             stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
             self.contract = self._get_contract(stub, connect_timeout)
             accept(self.contract)
+            self._lanes = self.contract.num_envs if self.contract.vector else None
+            self._read_step = compile_step_form(self._lanes).read_answer
             self._lane = self._stream = GrpcLane(self._channel, self.address)
             opened = self._open(deadline, autoreset)
             self._lane = self._fastest(self._stream, opened, wanted)
@@ -111,21 +113,61 @@ class Connection:
         """The name of the lane in use."""
         return GrpcLane.name if self._lane is None else self._lane.name
 
-    def step(self, action: bytes) -> Received:
-        """Has the environment step; the answer as it came.
+    def step(self, action: bytes) -> Stepped:
+        """Has the environment step.
 
         Args:
             action: The action's slab.
 
+        Returns:
+            What it gave; the observation's slab stands where it says until the next call.
+
         Raises:
             RlmeshError: As the tree in `rlmesh.errors` says.
         """
+        # `post_step` and `take` in one frame: here passes every step.
+        try:
+            self._free.pop()
+        except IndexError:
+            raise self._in_use() from None
+        try:
+            timeout = self._request_timeout
+            lane = self._begin("step", known=True)
+            wait = _STEP if timeout is None else _wait("step", timeout)
+            sequence = self._sequence
+            self._behind = True
+            try:
+                received = lane.exchange(write_action(sequence, action), wait)
+            except EndpointError:
+                # No reset mends this; the lane says so again at every call.
+                self._behind = False
+                raise
+            self._behind = False
+        finally:
+            self._free.append(True)
+        buffer, start, end = received
+        found = self._read_step(buffer, start, end, sequence)
+        return self.read_step(received) if found is None else found
+
+    def exchange_step(self, request: session_pb2.SessionRequest) -> Stepped:
+        """As `step`, for a call that has more in it than an action's slab."""
         self.hold()
         try:
-            self.post_step(action)
-            return self.take()
+            self.post(request, known=True)
+            received = self.take()
         finally:
             self.let_go()
+        return self.read_step(received)
+
+    def read_step(self, received: Received) -> Stepped:
+        """What a step gave, of an answer that may have any form or say that the call failed."""
+        found = stepped(self.read(received, "step").step, self._lanes)
+        if found is None:
+            raise ProtocolError(
+                f"the answer of {self.address} cannot be read: a step needs a reward and two flags "
+                f"for each lane. Its server is another RLMesh than this one, or none"
+            )
+        return found
 
     def exchange(
         self,
@@ -155,22 +197,20 @@ class Connection:
 
     def hold(self) -> None:
         """Keeps the connection to the calls of this thread, until `let_go`."""
-        if not self._lock.acquire(blocking=False):
-            raise StateError(
-                f"another thread is in a call to {self.address}; a client makes one call at a time"
-            )
+        try:
+            self._free.pop()
+        except IndexError:
+            raise self._in_use() from None
 
     def let_go(self) -> None:
         """Lets other threads call, too."""
-        self._lock.release()
+        self._free.append(True)
 
     def post_step(self, action: bytes) -> None:
         """Sends a step, of which `take` gives the answer; only while the connection is held."""
         timeout = self._request_timeout
-        wait = _STEP
-        if timeout is not None:
-            wait = Wait("step", time.monotonic() + timeout, timeout)
         lane = self._begin("step", known=True)
+        wait = _STEP if timeout is None else _wait("step", timeout)
         self._post(lane, write_action(self._sequence, action), wait)
 
     def post(
@@ -179,29 +219,33 @@ class Connection:
         """Sends a request, of which `take` gives the answer; only while the connection is held."""
         name = request.WhichOneof("call") or "no call"
         timeout = timeout or self._request_timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
         lane = self._begin(name, known=known)
         request.sequence = self._sequence
-        self._post(lane, request.SerializeToString(), Wait(name, deadline, timeout))
+        wait = Wait(name) if timeout is None else _wait(name, timeout)
+        self._post(lane, request.SerializeToString(), wait)
 
     def take(self) -> Received:
         """The answer to what was posted, as it came; only while the connection is held."""
-        # Another thread may close the connection meanwhile: the lane tells.
-        lane = self._lane or self._usable()
         try:
-            received = lane.take(self._wait)
+            received = self._posted_to.take(self._wait)
         except EndpointError:
             # No reset mends this; the lane says so again at every call.
             self._behind = self._before
             raise
         self._behind = self._before
-        if sequence_of(*received) != self._sequence:
-            self._check_sequence(received)
         return received
 
     def read(self, received: Received, call: str) -> session_pb2.SessionResponse:
         """The message of an answer to that call, unless it says that the call failed."""
-        response = self._parse(received)
+        buffer, start, end = received
+        try:
+            response = session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
+        except DecodeError as error:
+            raise ProtocolError(f"{self.address} sent a damaged message: {error}") from error
+        if response.sequence != self._sequence:
+            raise ProtocolError(
+                f"{self.address} answered call {response.sequence} to call {self._sequence}"
+            )
         answer = response.WhichOneof("answer")
         if answer == "failure":
             raise error_from_failure(response.failure, self.address)
@@ -228,7 +272,7 @@ class Connection:
 
     def close_at_exit(self) -> None:
         """Closes, unless another thread is in a call, which would have to tell it to somebody."""
-        if not self._lock.locked():
+        if self._free:
             self.close()
 
     def leave_to_parent(self) -> None:
@@ -240,8 +284,9 @@ class Connection:
     def _say_farewell(self, stream: GrpcLane) -> None:
         """Waits until the server has taken the environment back, so that another may have it."""
         # In the middle of a call the answer may never come; the stream's end says the same, later.
-        if self._behind or not self._lock.acquire(blocking=False):
+        if self._behind or not self._free:
             return
+        self.hold()
         try:
             self._sequence += 1
             farewell = session_pb2.SessionRequest(
@@ -253,7 +298,7 @@ class Connection:
                 stream.post(farewell, wait)
                 stream.take(wait)
         finally:
-            self._lock.release()
+            self._free.append(True)
 
     def _get_contract(
         self, stub: env_service_pb2_grpc.EnvServiceStub, timeout: float | None
@@ -323,7 +368,8 @@ class Connection:
                 f"{self.address} told its contract, but opened no session in time"
             ) from error
 
-    def _usable(self) -> Lane:
+    def _begin(self, name: str, *, known: bool) -> Lane:
+        """Begins a call: gives it a number, if the state is known that it may need."""
         lane = self._lane
         if self._closed or lane is None:
             raise StateError(
@@ -332,11 +378,6 @@ class Connection:
                 if self._forked
                 else f"the connection to {self.address} is closed; make a new client"
             )
-        return lane
-
-    def _begin(self, name: str, *, known: bool) -> Lane:
-        """Begins a call: gives it a number, if the state is known that it may need."""
-        lane = self._usable()
         if known and self._behind:
             raise StateError(
                 f"{name}: an earlier call to {self.address} was given up before its answer came, "
@@ -349,25 +390,21 @@ class Connection:
         self._before = self._behind
         # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
         self._behind = True
-        self._wait = wait
+        self._posted_to, self._wait = lane, wait
         try:
             lane.post(message, wait)
         except EndpointError:
             self._behind = self._before
             raise
 
-    def _parse(self, received: Received) -> session_pb2.SessionResponse:
-        buffer, start, end = received
-        try:
-            return session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
-        except DecodeError as error:
-            raise ProtocolError(f"{self.address} sent a damaged message: {error}") from error
+    def _in_use(self) -> StateError:
+        return StateError(
+            f"another thread is in a call to {self.address}; a client makes one call at a time"
+        )
 
-    def _check_sequence(self, received: Received) -> None:
-        """An answer need not begin with its sequence."""
-        sequence = self._parse(received).sequence
-        if sequence != self._sequence:
-            raise ProtocolError(f"{self.address} answered call {sequence} to call {self._sequence}")
+
+def _wait(call: str, timeout: float) -> Wait:
+    return Wait(call, time.monotonic() + timeout, timeout)
 
 
 def _wanted_lane(lane: str | None) -> str | None:

@@ -10,7 +10,6 @@ from rlmesh.client.arguments import reset_call
 from rlmesh.client.connection import Connection
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import ArgumentTypeError, InvalidActionError, ProtocolError
-from rlmesh.lanes.wire import PREFIX, STEP, Stepped, compile_step_form, stepped
 from rlmesh.values.layout import compile_layout
 from rlmesh.values.misfit import Deviation, Misfit
 from rlmesh.values.packing import PackingError, pack_listing, unpack, unpack_info
@@ -51,7 +50,7 @@ class Driver:
         self._num_envs = contract.num_envs if contract.vector else None
         self._decode = compile_layout(contract.observation_space, self._num_envs).decode
         self._encode = compile_layout(contract.action_space, self._num_envs).encode
-        self._read_step = compile_step_form(self._num_envs).read
+        self._step = self._connection.step
         # Bound here, so that dropping a client needs no more than this one function.
         self.close = self._connection.close
 
@@ -86,14 +85,15 @@ class Driver:
             ) from error
         if noticed:
             call = session_pb2.SessionRequest(step=_step_call(slab, noticed))
-            return self._transition(self._stepped(self._connection.exchange(call, known=True).step))
-        received = self._connection.step(slab)
-        buffer, start, end = received
-        found = self._read_step(buffer, start + PREFIX, end, STEP)
-        if found is None:
-            # Another form of the message, or the call failed.
-            found = self._stepped(self._connection.read(received, "step").step)
-        return self._transition(found)
+            found = self._connection.exchange_step(call)
+        else:
+            found = self._step(slab)
+        reward, terminated, truncated, buffer, start, nbytes, info = found
+        try:
+            observation = self._decode(buffer, start, nbytes, copy=self._copy)
+            return observation, reward, terminated, truncated, unpack_info(info) if info else {}
+        except (Misfit, ValueError) as error:
+            raise self._damaged(error) from error
 
     def render(self) -> Any:
         """Renders the environment; what it returned."""
@@ -120,20 +120,6 @@ class Driver:
         argument = [list(arguments), keywords]
         result = self._attribute(session_pb2.ATTRIBUTE_VERB_CALL, name, argument)
         return self._unpacked(result.value)
-
-    def _stepped(self, result: session_pb2.StepResult) -> Stepped:
-        found = stepped(result, self._num_envs)
-        if found is None:
-            raise self._damaged("a step needs a reward and two flags for each lane")
-        return found
-
-    def _transition(self, found: Stepped) -> Transition:
-        reward, terminated, truncated, slab, start, nbytes, info = found
-        try:
-            observation = self._decode(slab, start, nbytes, copy=self._copy)
-            return observation, reward, terminated, truncated, unpack_info(info) if info else {}
-        except (Misfit, ValueError) as error:
-            raise self._damaged(error) from error
 
     def _decoded(
         self, slab: bytes, start: int, nbytes: int, info: bytes

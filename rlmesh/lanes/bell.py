@@ -1,14 +1,17 @@
 """The bell: how two processes that share memory tell each other that it is the other's turn.
 
-Each side owns a line of words in the shared segment: how many frames it has posted, and whether it
-sleeps. A side that waits looks at the other's count: for a short time in a loop, because a wake-up
-by the kernel costs tens of microseconds, then asleep in `poll` on the Unix socket that both hold.
+Each side owns a line of bytes in the shared segment: how many frames it has posted, modulo 256, and
+whether it sleeps. A side that waits looks at the other's count: for a short time in a loop, because
+a wake-up by the kernel costs tens of microseconds, then asleep in `poll` on the Unix socket that
+both hold. The two take turns, so a count that is one off says that nothing has come yet.
 
-No wake-up is lost. The sleeper raises its flag and then looks at the count once more; the poster
-raises its count and then looks at the flag. An x86 processor may let a load pass an earlier store
-to another word, so each side takes a lock between the two, whose atomic instruction orders them: at
-least one side sees what the other wrote. Where the processor orders memory less strictly than x86
-that is no argument, so nobody spins there and every post rings.
+No wake-up is lost for more than a millisecond. The sleeper raises its flag and then looks at the
+count once more; the poster raises its count and then looks at the flag. One of the two sees what
+the other wrote, unless both look while the other's write is still in a processor's store buffer,
+which an x86 processor allows. A write stands there for some nanoseconds; so the sleeper's first
+sleep ends after a millisecond, and it looks again. A fence on the path of every post would cost
+more than those sleeps. Where the processor orders memory less strictly than x86 even a count may
+overtake the frame that it announces: there nobody spins, and every post rings.
 
 The socket is the end-of-life signal too: when the other process dies, however it dies, the kernel
 closes its end, and `poll` returns at once.
@@ -16,86 +19,81 @@ closes its end, and `poll` returns at once.
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
 import select
 import socket
-import threading
 import time
 
 from rlmesh.lanes.port import Woken
 
-LINE_WORDS = 8
-"""Words of one side: a cache line of its own, so that the two do not slow each other down."""
+LINE = 64
+"""Bytes of one side: a cache line of its own, so that the two do not slow each other down."""
 
 _ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
-# One look takes some 50 ns: a whole spin takes about as long as the wake-up that it saves.
-_SPIN_LOOKS = 1200 if _ORDERED and os.environ.get("RLMESH_SPIN") != "0" else 0
+# One look takes some 25 ns: a whole spin takes about as long as the wake-up that it saves.
+_SPIN_LOOKS = 2000 if _ORDERED and os.environ.get("RLMESH_SPIN") != "0" else 0
 # So many waits in a row that had to sleep after all stop the spinning for a while.
 _PATIENCE = 3
+# The first spin after that while lasts longer: the other side may rest too, and wake only now.
+_TRIAL = 4
 _LONGEST_REST = 512
 _POSTED, _ASLEEP = 0, 1
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
 _LONGEST_POLL = 500.0
+_FIRST_POLL = 1.0
 
 
 class Bell:
     """One side's end of a bell.
 
     Args:
-        words: The segment's control lines, as unsigned 64-bit words.
+        lines: The segment's control lines.
         sock: This side's end of the Unix socket.
         first: Whether this side owns the first line; the other side then owns the second.
         also: A descriptor whose readability ends a wait as well; None where there is none.
     """
 
     def __init__(
-        self, words: memoryview, sock: socket.socket, *, first: bool, also: int | None = None
+        self, lines: mmap.mmap, sock: socket.socket, *, first: bool, also: int | None = None
     ) -> None:
-        self._words = words
+        self._lines = lines
         self._sock = sock
-        self._mine = 0 if first else LINE_WORDS
-        self._theirs = LINE_WORDS if first else 0
+        self._mine = 0 if first else LINE
+        self._theirs = LINE if first else 0
         self._also = also
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         if also is not None:
             self._poll.register(also, select.POLLIN)
-        self._fence = threading.Lock()
         self._descriptors: list[int] = []
         self._misses = 0
         self._rest = 0
         self._rested = 0
 
-    @property
-    def posted(self) -> int:
-        """How many frames this side has posted."""
-        return int(self._words[self._mine + _POSTED])
-
     def post(self) -> None:
         """Tells the other side that this side has posted one more frame."""
-        words = self._words
-        # The word itself is the count: Ctrl-C may come just before this, or just after.
-        words[self._mine + _POSTED] += 1
-        with self._fence:
-            asleep = words[self._theirs + _ASLEEP]
-        if asleep or not _ORDERED:
+        lines, mine = self._lines, self._mine
+        # The byte itself is the count: Ctrl-C may come just before this, or just after.
+        lines[mine] = (lines[mine] + 1) & 0xFF
+        if lines[self._theirs + _ASLEEP] or not _ORDERED:
             self._ring()
 
     def wait(self, count: int, deadline: float | None = None) -> Woken:
         """Waits until the other side has posted its frame number `count`.
 
         Args:
-            count: The number.
+            count: The number, modulo 256.
             deadline: On the monotonic clock, in seconds; None: for ever.
         """
-        words, place = self._words, self._theirs + _POSTED
+        lines, place = self._lines, self._theirs
         if self._rested < self._rest:
             self._rested += 1
         else:
-            for _ in range(_SPIN_LOOKS):
-                if words[place] == count:
+            for _ in range(_SPIN_LOOKS * _TRIAL if self._rest else _SPIN_LOOKS):
+                if lines[place] == count:
                     self._misses = self._rest = 0
                     return Woken.POSTED
             self._tire()
@@ -109,18 +107,18 @@ class Bell:
         self._rested = 0
 
     def _sleep(self, count: int, deadline: float | None) -> Woken:
-        words, place = self._words, self._theirs + _POSTED
-        words[self._mine + _ASLEEP] = 1
+        lines, place = self._lines, self._theirs
+        lines[self._mine + _ASLEEP] = 1
+        longest = _FIRST_POLL
         try:
-            with self._fence:
-                pass
-            while words[place] != count:
-                pause = _LONGEST_POLL
+            while lines[place] != count:
+                pause = longest
                 if deadline is not None:
                     pause = min(pause, max(0.0, (deadline - time.monotonic()) * 1000))
                 events = self._poll.poll(pause)
+                longest = _LONGEST_POLL
                 if not events:
-                    if words[place] == count:
+                    if lines[place] == count:
                         break
                     if deadline is None or time.monotonic() < deadline:
                         continue
@@ -129,10 +127,10 @@ class Bell:
                     if descriptor == self._also:
                         return Woken.CALLED
                     # Its last post may have come before its end.
-                    if not self._answer_ring() and words[place] != count:
+                    if not self._answer_ring() and lines[place] != count:
                         return Woken.GONE
         finally:
-            words[self._mine + _ASLEEP] = 0
+            lines[self._mine + _ASLEEP] = 0
         return Woken.POSTED
 
     def _ring(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -52,14 +54,22 @@ class GrpcLane:
         method: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
             SESSION_METHOD, response_deserializer=_into(self._inbox)
         )
-        self._stream = method(iter(self._outbox.get, None))
+        stream = method(iter(self._outbox.get, None))
+        # None once it is closed: the reader drops it then, when it has ended.
+        self._stream: grpc.RpcContext | None = stream
         # The thread must not keep the lane alive, so it is given what it needs and no `self`.
-        threading.Thread(
+        self._reader = threading.Thread(
             target=_read,
-            args=(self._stream, self._inbox, address),
+            args=(stream, self._inbox, address),
             name="rlmesh-reader",
             daemon=True,
-        ).start()
+        )
+        self._reader.start()
+
+    def exchange(self, message: bytes, wait: Wait) -> Received:
+        """Sends a request and waits for its answer; see `Lane`."""
+        self.post(message, wait)
+        return self.take(wait)
 
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request; see `Lane`."""
@@ -92,8 +102,11 @@ class GrpcLane:
     def close(self) -> None:
         """Ends the stream; the server notices at once. May be called repeatedly."""
         self._closed = True
-        self._outbox.put(None)
-        self._stream.cancel()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            _ending.add(self._reader)
+            self._outbox.put(None)
+            stream.cancel()
 
     def leave_to_parent(self) -> None:
         """A forked process holds nothing of it that it could give back."""
@@ -118,6 +131,25 @@ class GrpcLane:
         raise answer
 
 
+_ending: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+def _await_readers() -> None:
+    """Waits at the end of the program for closed streams to have ended, and to be dropped.
+
+    Python stops grpc's threads wherever they are, and some of them hold the lock of a stream while
+    it ends. Whoever drops that stream later waits for the lock for ever.
+    """
+    deadline = time.monotonic() + _END_SECONDS
+    for reader in list(_ending):
+        reader.join(max(0.0, deadline - time.monotonic()))
+
+
+# Connections end their streams at the end of the program, and before this: what is registered
+# later is called earlier.
+atexit.register(_await_readers)
+
+
 def _into(inbox: _Inbox) -> Callable[[bytes], bytes]:
     """Hands answers over where grpc deserializes them; what it is to iterate over is empty."""
 
@@ -133,6 +165,8 @@ def _read(stream: Iterator[bytes], inbox: _Inbox, address: str) -> None:
         for _ in stream:
             pass  # see `_into`
     except grpc.RpcError as error:
+        # It is the stream itself, and its traceback would keep it in a cycle; see `_await_readers`.
+        error.with_traceback(None)
         inbox.put(_end_of_stream(error, address))
     else:
         inbox.put(_ended(address))

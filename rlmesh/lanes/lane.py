@@ -31,6 +31,10 @@ class Lane(Protocol):
 
     name: str
 
+    def exchange(self, message: bytes, wait: Wait) -> Received:
+        """Sends a request and waits for its answer: `post`, then `take`."""
+        ...
+
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request. Raises what `take` raises, where an earlier answer is still awaited."""
         ...

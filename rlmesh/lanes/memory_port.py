@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import socket
 import struct
 from dataclasses import dataclass
 
-from rlmesh.lanes.bell import LINE_WORDS, Bell
-from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Woken
+from rlmesh.lanes.bell import Bell
+from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Room, Woken
 from rlmesh.lanes.segment import BadSegmentError, create_segment, map_segment
 
-_CONTROL_BYTES = 2 * 8 * LINE_WORDS
+# Areas begin at pages, as each is mapped by itself.
+_PAGE = mmap.ALLOCATIONGRANULARITY
+_CONTROL_BYTES = _PAGE
 # What texts and infos may add to the slabs before a message needs a segment of its own.
 _ROOM = 1 << 20
 # Where the message begins and ends, and how large the segment of its own is in which it stands; 0
 # where it stands in the area.
 _HEADER = struct.Struct("<QQQ")
+_pack_header, _unpack_header = _HEADER.pack_into, _HEADER.unpack_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +68,21 @@ class MemoryPort:
         also: int | None = None,
     ) -> None:
         try:
-            memory = memoryview(map_segment(descriptor, plan.size))
+            lines = map_segment(descriptor, _CONTROL_BYTES)
+            request = map_segment(descriptor, plan.request, _CONTROL_BYTES)
+            answer = map_segment(descriptor, plan.answer, _CONTROL_BYTES + plan.request)
         finally:
             os.close(descriptor)
-        words = memory[:_CONTROL_BYTES].cast("Q")
-        request = memory[_CONTROL_BYTES : _CONTROL_BYTES + plan.request]
-        answer = memory[_CONTROL_BYTES + plan.request :]
+        # Maps, not views of them: Python reads and writes these in half of the time.
         self._out, self._in = (request, answer) if client else (answer, request)
-        self._room = self._out
+        self._room: bytearray | mmap.mmap = self._out
         self._sock = sock
-        self._bell = Bell(words, sock, first=client, also=also)
+        self._bell = Bell(lines, sock, first=client, also=also)
         self._ring, self._wait = self._bell.post, self._bell.wait
         self._received = 0
-        self._elsewhere: tuple[int, memoryview] | None = None
+        self._elsewhere: tuple[int, mmap.mmap] | None = None
 
-    @property
-    def owed(self) -> bool:
-        """Whether a message was sent that none was received for."""
-        return self._bell.posted != self._received
-
-    def room(self, nbytes: int, keep: int = 0) -> bytearray | memoryview:
+    def room(self, nbytes: int, keep: int = 0) -> Room:
         """A buffer for a message; see `Outbox`."""
         last = self._room
         if self._elsewhere is not None:
@@ -97,7 +96,7 @@ class MemoryPort:
         size = max(nbytes, 2 * len(last) if keep else 0)
         descriptor = create_segment(size)
         try:
-            view = memoryview(map_segment(descriptor, size))
+            view = map_segment(descriptor, size)
             view[:keep] = last[:keep]
         except BaseException:
             os.close(descriptor)
@@ -109,24 +108,31 @@ class MemoryPort:
     def send(self, message: bytes) -> None:
         """Sends a message. That the other side has gone, the next `receive` tells."""
         end = RESERVED + len(message)
-        self.room(end)[RESERVED:end] = message
-        self.post(RESERVED, end)
+        if end > len(self._out):
+            self.room(end)[RESERVED:end] = message
+            self.post(RESERVED, end)
+            return
+        out = self._out
+        out[RESERVED:end] = message
+        _pack_header(out, 0, RESERVED, end, 0)
+        self._ring()
 
     def post(self, start: int, end: int) -> None:
         """Sends the message that stands between these places in the last `room`."""
         if self._elsewhere is not None:
             self._post_elsewhere(start, end, *self._elsewhere)
         else:
-            _HEADER.pack_into(self._out, 0, start, end, 0)
+            _pack_header(self._out, 0, start, end, 0)
         self._ring()
 
     def receive(self, deadline: float | None = None) -> Received | Woken:
         """Waits for the next message; see `Port`."""
-        woken = self._wait(self._received + 1, deadline)
+        count = (self._received + 1) & 0xFF
+        woken = self._wait(count, deadline)
         if woken is not Woken.POSTED:
             return woken
-        self._received += 1
-        start, end, elsewhere = _HEADER.unpack_from(self._in)
+        self._received = count
+        start, end, elsewhere = _unpack_header(self._in)
         buffer = self._in if not elsewhere else self._fetch_elsewhere(elsewhere)
         if not RESERVED <= start <= end <= len(buffer):
             raise BadFrameError(f"a message from {start} to {end} in {len(buffer)} bytes")
@@ -134,7 +140,7 @@ class MemoryPort:
 
     def divert(self) -> None:
         """Has later rooms lead nowhere, for a thread that writes an answer too late."""
-        self._room = memoryview(bytearray(len(self._out)))
+        self._room = bytearray(len(self._out))
 
     def finish(self) -> None:
         """Ends the lane; the last message stands where the other side still reads it."""
@@ -155,10 +161,10 @@ class MemoryPort:
         self._sock.close()
         self._leave_elsewhere()
 
-    def _post_elsewhere(self, start: int, end: int, descriptor: int, view: memoryview) -> None:
+    def _post_elsewhere(self, start: int, end: int, descriptor: int, view: mmap.mmap) -> None:
         with contextlib.suppress(OSError):
             socket.send_fds(self._sock, [b"\0"], [descriptor])
-        _HEADER.pack_into(self._out, 0, start, end, len(view))
+        _pack_header(self._out, 0, start, end, len(view))
         self._leave_elsewhere()
 
     def _leave_elsewhere(self) -> None:
@@ -166,14 +172,14 @@ class MemoryPort:
             os.close(self._elsewhere[0])
             self._elsewhere = None
 
-    def _fetch_elsewhere(self, size: int) -> memoryview:
+    def _fetch_elsewhere(self, size: int) -> mmap.mmap:
         if size > MAX_BYTES:
             raise BadFrameError(f"a message of {size} bytes; the limit is {MAX_BYTES}")
         descriptor = self._bell.take_descriptor()
         if descriptor is None:
             raise BadFrameError("a message elsewhere, and no segment with it")
         try:
-            return memoryview(map_segment(descriptor, size))
+            return map_segment(descriptor, size)
         except BadSegmentError as error:
             raise BadFrameError(f"a message elsewhere in a bad segment: {error}") from error
         finally:
@@ -181,4 +187,4 @@ class MemoryPort:
 
 
 def _aligned(size: int) -> int:
-    return (size + 63) // 64 * 64
+    return -(-size // _PAGE) * _PAGE

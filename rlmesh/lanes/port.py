@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import mmap
 from typing import Protocol, TypeAlias
 
 from rlmesh.lanes.wire import Buffer
@@ -12,6 +13,9 @@ RESERVED = 24
 
 MAX_BYTES = 1 << 30
 """The longest message that is received."""
+
+Room: TypeAlias = bytearray | memoryview | mmap.mmap
+"""Where a message is written; a memoryview is one of bytes."""
 
 Received: TypeAlias = tuple[Buffer, int, int]
 """A message: where it stands until the port is used again, where it begins there and ends."""
@@ -33,7 +37,7 @@ class Woken(enum.Enum):
 class Outbox(Protocol):
     """Where a message is written that is about to be sent."""
 
-    def room(self, nbytes: int, keep: int = 0) -> bytearray | memoryview:
+    def room(self, nbytes: int, keep: int = 0) -> Room:
         """A buffer of that many bytes or more; the first `RESERVED` are not the message's.
 
         Args:
@@ -45,11 +49,6 @@ class Outbox(Protocol):
 
 class Port(Outbox, Protocol):
     """One side's end of a lane."""
-
-    @property
-    def owed(self) -> bool:
-        """Whether a message was sent that none was received for."""
-        ...
 
     def send(self, message: bytes) -> None:
         """Sends a message. That the other side has gone, the next `receive` tells."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from rlmesh.errors import ConnectionLostError, ProtocolError, RlmeshError
 from rlmesh.lanes.grpc_lane import GrpcLane
 from rlmesh.lanes.lane import Wait, closed_meanwhile, late
@@ -26,30 +24,44 @@ class PortLane:
         self._send, self._receive = port.send, port.receive
         self._stream = stream
         self._address = address
+        # Whether an answer is still to come, and whether a thread is in a call: plain flags, as
+        # each side sets its own before it looks at the other's.
+        self._owed = False
         self._closed = False
-        self._in_use = threading.Lock()
+        self._in_use = False
+
+    def exchange(self, message: bytes, wait: Wait) -> Received:
+        """Sends a request and waits for its answer; see `Lane`."""
+        if self._owed:
+            self.take(wait)
+        self._owed = True
+        self._send(message)
+        return self.take(wait)
 
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request; see `Lane`."""
         # A deadline or Ctrl-C ended the wait for an answer: it is taken before the next call goes.
-        if self._port.owed:
+        if self._owed:
             self.take(wait)
+        self._owed = True
         self._send(message)
 
     def take(self, wait: Wait) -> Received:
         """Waits for the answer; see `Lane`."""
-        self._in_use.acquire()
+        self._in_use = True
         try:
-            received = self._receive(wait.deadline)
+            # A port that another thread has given back must not be waited for.
+            received = Woken.GONE if self._closed else self._receive(wait.deadline)
         except BadFrameError as error:
             raise ProtocolError(f"{self._address} sent what cannot be: {error}") from error
         finally:
-            self._in_use.release()
+            self._in_use = False
             if self._closed:
                 self._port.release()
-        if isinstance(received, tuple):
-            return received
-        raise self._why(received, wait)
+        if isinstance(received, Woken):
+            raise self._why(received, wait)
+        self._owed = False
+        return received
 
     def _why(self, woken: Woken, wait: Wait) -> RlmeshError:
         if woken is Woken.LATE:
@@ -65,9 +77,8 @@ class PortLane:
         self._closed = True
         self._port.close()
         # A call that is under way on another thread gives the socket back when it returns.
-        if self._in_use.acquire(blocking=False):
+        if not self._in_use:
             self._port.release()
-            self._in_use.release()
 
     def leave_to_parent(self) -> None:
         """Gives back what a forked process holds of its parent's lane, which goes on."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rlmesh.lanes.port import Room
+
 _FIRST_ROOM = 1 << 16
 
 
@@ -15,7 +17,7 @@ class Scratch:
     def __init__(self) -> None:
         self.view = memoryview(bytearray(_FIRST_ROOM))
 
-    def room(self, nbytes: int, keep: int = 0) -> bytearray | memoryview:
+    def room(self, nbytes: int, keep: int = 0) -> Room:
         """A buffer of that many bytes or more; see `Outbox`."""
         if nbytes > len(self.view):
             larger = memoryview(bytearray(max(nbytes, 2 * len(self.view))))

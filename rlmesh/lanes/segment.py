@@ -29,17 +29,19 @@ def create_segment(size: int) -> int:
     return descriptor
 
 
-def map_segment(descriptor: int, size: int) -> mmap.mmap:
-    """Maps a segment that came from the other side.
+def map_segment(descriptor: int, size: int, offset: int = 0) -> mmap.mmap:
+    """Maps a segment that came from the other side, or `size` bytes of it from `offset` on.
 
     Raises:
-        BadSegmentError: If it is not sealed, or smaller than `size`.
+        BadSegmentError: If it is not sealed, or smaller.
     """
     try:
         seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
         actual = os.fstat(descriptor).st_size
-        if seals & fcntl.F_SEAL_SHRINK and actual >= size > 0:
-            return mmap.mmap(descriptor, size)
-    except OSError as error:
+        if seals & fcntl.F_SEAL_SHRINK and size > 0 and actual >= offset + size:
+            return mmap.mmap(descriptor, size, offset=offset)
+    except (OSError, ValueError) as error:
         raise BadSegmentError(str(error)) from error
-    raise BadSegmentError(f"expected a sealed segment of {size} bytes, got {actual}, seals {seals}")
+    raise BadSegmentError(
+        f"expected a sealed segment of {offset + size} bytes, got {actual}, seals {seals}"
+    )

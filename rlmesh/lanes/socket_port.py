@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 
-from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Woken
+from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Room, Woken
 from rlmesh.lanes.scratch import Scratch
 
 # A frame is the length of the message, then the message.
@@ -48,14 +48,8 @@ class SocketPort:
         self._arrived = 0
         self._taken = 0
         self._unsent = memoryview(b"")
-        self._sent = self._received = 0
 
-    @property
-    def owed(self) -> bool:
-        """Whether a message was sent that none was received for."""
-        return self._sent != self._received
-
-    def room(self, nbytes: int, keep: int = 0) -> bytearray | memoryview:
+    def room(self, nbytes: int, keep: int = 0) -> Room:
         """A buffer for a message; see `Outbox`."""
         return self._scratch.room(nbytes, keep)
 
@@ -70,7 +64,6 @@ class SocketPort:
         begin = start - _LENGTH.size
         view = self._scratch.view
         _LENGTH.pack_into(view, begin, end - start)
-        self._sent += 1
         self._unsent = view[begin:end]
         self._push()
 
@@ -85,7 +78,6 @@ class SocketPort:
             woken = self._await(deadline)
             if woken is not None:
                 return woken
-        self._received += 1
         return self._in, _LENGTH.size, self._taken
 
     def divert(self) -> None:

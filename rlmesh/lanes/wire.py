@@ -8,10 +8,12 @@ another form is as good; protobuf reads it.
 
 from __future__ import annotations
 
+import mmap
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from google.protobuf.message import Message
@@ -31,14 +33,16 @@ __all__ = [
     "frame",
     "padded",
     "read_action",
-    "sequence_of",
     "stepped",
     "write_action",
     "write_sequence",
 ]
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
+Buffer: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
 """What a message stands in; a memoryview is one of bytes."""
+
+Room: TypeAlias = bytearray | memoryview | mmap.mmap
+"""What a message is written into."""
 
 Stepped: TypeAlias = tuple[Any, Any, Any, Buffer, int, int, bytes]
 """What a step gave: reward, terminated and truncated, of a vector environment as arrays with a
@@ -83,55 +87,40 @@ def padded(length: int) -> bytes:
     )
 
 
-@lru_cache(maxsize=256)
-def _unpadded(varint: bytes) -> int:
-    """The length that a varint of five bytes stands for; -1 where it is shorter or longer."""
-    *low, last = varint
-    if last & _HIGH or not all(byte & _HIGH for byte in low):
-        return -1
-    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(varint))
-
-
-def frame(buffer: bytearray | memoryview, start: int, tag: bytes, end: int) -> None:
+def frame(buffer: Room, start: int, tag: bytes, end: int) -> None:
     """Writes the tag and the length of a field that begins at `start` and ends at `end`."""
     _INNER.pack_into(buffer, start, tag, padded(end - start - INNER))
 
 
-def write_sequence(buffer: bytearray | memoryview, start: int, sequence: int) -> None:
+def write_sequence(buffer: Room, start: int, sequence: int) -> None:
     """Writes the sequence with which a message begins."""
     _SEQUENCE.pack_into(buffer, start, _SEQUENCE_TAG, sequence)
 
 
-def sequence_of(buffer: Buffer, start: int, end: int) -> int | None:
-    """The sequence of a message; None where it does not begin with one."""
-    if end - start < PREFIX:
-        return None
-    tag, sequence = _SEQUENCE.unpack_from(buffer, start)
-    return sequence if tag == _SEQUENCE_TAG else None
+_REQUEST = struct.Struct(f"<BQ{2 * INNER}s")
+_REQUEST_BYTES, _pack_request, _unpack_request = _REQUEST.size, _REQUEST.pack, _REQUEST.unpack_from
 
 
-_REQUEST = struct.Struct("<BQc5sc5s")
-_AFTER_SEQUENCE = struct.Struct("<c5sc5s")
+@lru_cache(maxsize=256)
+def _before_action(size: int) -> bytes:
+    """What stands between the sequence and the slab of an action of that many bytes."""
+    return _STEP_CALL + padded(size + INNER) + _ACTION + padded(size)
 
 
 def write_action(sequence: int, action: bytes) -> bytes:
     """The message of a step with that action's slab."""
-    size = len(action)
-    head = _REQUEST.pack(
-        _SEQUENCE_TAG, sequence, _STEP_CALL, padded(size + INNER), _ACTION, padded(size)
-    )
-    return head + action
+    return _pack_request(_SEQUENCE_TAG, sequence, _before_action(len(action))) + action
 
 
-def read_action(message: bytes) -> bytes | None:
-    """The action's slab of a step's message; None where protobuf must read the message."""
-    size = len(message) - _REQUEST.size
-    if size < 0 or message[0] != _SEQUENCE_TAG:
+def read_action(message: bytes) -> tuple[int, bytes] | None:
+    """Sequence and action's slab of a step's message; None where protobuf must read it."""
+    size = len(message) - _REQUEST_BYTES
+    if size < 0:
         return None
-    expected = (_STEP_CALL, padded(size + INNER), _ACTION, padded(size))
-    if _AFTER_SEQUENCE.unpack_from(message, PREFIX) != expected:
+    tag, sequence, before = _unpack_request(message)
+    if tag != _SEQUENCE_TAG or before != _before_action(size):
         return None
-    return message[_REQUEST.size :]
+    return sequence, message[_REQUEST_BYTES:]
 
 
 class Write(Protocol):
@@ -139,7 +128,7 @@ class Write(Protocol):
 
     def __call__(
         self,
-        buffer: bytearray | memoryview,
+        buffer: Room,
         start: int,
         tag: bytes,
         slab_end: int,
@@ -177,6 +166,21 @@ class Read(Protocol):
         ...
 
 
+class ReadAnswer(Protocol):
+    """Reads the answer to a step."""
+
+    def __call__(self, buffer: Buffer, start: int, end: int, sequence: int, /) -> Stepped | None:
+        """What the step gave; None where protobuf must read it.
+
+        Args:
+            buffer: Where the message stands.
+            start: Where it begins.
+            end: Where it ends.
+            sequence: Its sequence.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StepForm:
     """How the result of a step stands in a message.
@@ -185,11 +189,13 @@ class StepForm:
         head: The bytes from the beginning of its field to the slab of its observation.
         write: Writes it.
         read: Reads it.
+        read_answer: Reads it, of a message that holds it alone.
     """
 
     head: int
     write: Write
     read: Read
+    read_answer: ReadAnswer
 
 
 def compile_step_form(lanes: int | None) -> StepForm:
@@ -198,32 +204,40 @@ def compile_step_form(lanes: int | None) -> StepForm:
     Args:
         lanes: The number of lanes of a vector environment; None for a single one.
     """
-    marks = _marks(1 if lanes is None else lanes)
+    count = 1 if lanes is None else lanes
     double, flag = ("d", "?") if lanes is None else (f"{8 * lanes}s", f"{lanes}s")
-    rewards, terminations, truncations, _ = (f"{len(mark)}s" for mark in marks)
-    form = struct.Struct(f"<c5s{rewards}{double}{terminations}{flag}{truncations}{flag}c5s")
+    marks = _marks(count)
+    opening = INNER + len(marks.rewards)
+    second, third = len(marks.terminations), len(marks.truncations)
+    form = struct.Struct(f"<{opening}s{double}{second}s{flag}{third}s{flag}{INNER}s")
     write, read = _compile_write(form, marks), _compile_read(form, marks)
-    if lanes is None:
-        return StepForm(form.size, write, read)
-    return StepForm(form.size, _of_lanes_write(write), _of_lanes_read(read))
+    if lanes is not None:
+        write, read = _of_lanes_write(write), _of_lanes_read(read)
+    return StepForm(form.size, write, read, _compile_read_answer(read))
 
 
-def _marks(count: int) -> tuple[bytes, bytes, bytes, bytes]:
-    """What stands before the rewards, the two flags and the observation's length."""
-    tags = [
-        _tag(session_pb2.StepResult, name)
-        for name in ("rewards", "terminations", "truncations", "observation")
-    ]
-    flags = _varint(count)
-    return tags[0] + _varint(8 * count), tags[1] + flags, tags[2] + flags, tags[3]
+class _Marks(NamedTuple):
+    """What stands before each part of a step's result, with a length unless it varies."""
+
+    rewards: bytes
+    terminations: bytes
+    truncations: bytes
+    observation: bytes
 
 
-def _compile_write(form: struct.Struct, marks: tuple[bytes, bytes, bytes, bytes]) -> Write:
-    rewards, terminations, truncations, observation = marks
-    head, pack_into, pack_info_into = form.size, form.pack_into, _INNER.pack_into
+def _marks(count: int) -> _Marks:
+    tags = [_tag(session_pb2.StepResult, name) for name in _Marks._fields]
+    return _Marks(
+        tags[0] + _varint(8 * count), tags[1] + _varint(count), tags[2] + _varint(count), tags[3]
+    )
+
+
+def _compile_write(form: struct.Struct, marks: _Marks) -> Write:
+    _, terminations, truncations, _ = marks
+    head, pack_into, opening, closing = form.size, form.pack_into, _opening(marks), _closing(marks)
 
     def write(
-        buffer: bytearray | memoryview,
+        buffer: Room,
         start: int,
         tag: bytes,
         slab_end: int,
@@ -233,7 +247,7 @@ def _compile_write(form: struct.Struct, marks: tuple[bytes, bytes, bytes, bytes]
     ) -> int:
         end = slab_end
         if info:
-            pack_info_into(buffer, end, _INFO, padded(len(info)))
+            _INNER.pack_into(buffer, end, _INFO, padded(len(info)))
             end += INNER
             buffer[end : end + len(info)] = info
             end += len(info)
@@ -241,51 +255,95 @@ def _compile_write(form: struct.Struct, marks: tuple[bytes, bytes, bytes, bytes]
         pack_into(
             buffer,
             start,
-            tag,
-            padded(end - start - INNER),
-            rewards,
+            opening(tag, end - start - INNER),
             reward,
             terminations,
             terminated,
             truncations,
             truncated,
-            observation,
-            padded(slab_end - start - head),
+            closing(slab_end - start - head),
         )
         return end
 
     return write
 
 
-def _compile_read(form: struct.Struct, marks: tuple[bytes, bytes, bytes, bytes]) -> Read:
-    head, unpack_from = form.size, form.unpack_from
+def _compile_read(form: struct.Struct, marks: _Marks) -> Read:
+    _, terminations, truncations, _ = marks
+    head, unpack_from, opening, closed = (
+        form.size,
+        form.unpack_from,
+        _opening(marks),
+        _closed(marks),
+    )
 
     def read(buffer: Buffer, start: int, end: int, tag: bytes, /) -> Stepped | None:
         if end - start < head:
             return None
-        a, size, b, reward, c, terminated, d, truncated, e, slab_size = unpack_from(buffer, start)
-        if a != tag or (b, c, d, e) != marks or size != padded(end - start - INNER):
+        a, reward, b, terminated, c, truncated, d = unpack_from(buffer, start)
+        if a != opening(tag, end - start - INNER) or b != terminations or c != truncations:
             return None
-        slab = start + head
-        nbytes = _unpadded(slab_size)
+        slab, nbytes = start + head, closed(d)
         after = slab + nbytes
-        if after == end:
+        if after == end and nbytes >= 0:
             return reward, terminated, truncated, buffer, slab, nbytes, b""
         begin = after + INNER
-        if (
-            nbytes < 0
-            or begin > end
-            or _INNER.unpack_from(buffer, after) != (_INFO, padded(end - begin))
-        ):
+        if nbytes < 0 or begin > end:
+            return None
+        if _INNER.unpack_from(buffer, after) != (_INFO, padded(end - begin)):
             return None
         return reward, terminated, truncated, buffer, slab, nbytes, bytes(buffer[begin:end])
 
     return read
 
 
+def _opening(marks: _Marks) -> Callable[[bytes, int], bytes]:
+    """What stands before the rewards: given the field's tag and length."""
+
+    @lru_cache(maxsize=64)
+    def opening(tag: bytes, length: int) -> bytes:
+        return tag + padded(length) + marks.rewards
+
+    return opening
+
+
+def _closing(marks: _Marks) -> Callable[[int], bytes]:
+    """What stands before the slab: given its length."""
+
+    @lru_cache(maxsize=64)
+    def closing(length: int) -> bytes:
+        return marks.observation + padded(length)
+
+    return closing
+
+
+def _closed(marks: _Marks) -> Callable[[bytes], int]:
+    """The length of the slab before which this stands; -1 where it is another form."""
+
+    @lru_cache(maxsize=64)
+    def closed(closing: bytes) -> int:
+        tag, *low, last = closing
+        if bytes([tag]) != marks.observation or last & _HIGH or not all(b & _HIGH for b in low):
+            return -1
+        return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(closing[1:]))
+
+    return closed
+
+
+def _compile_read_answer(read: Read) -> ReadAnswer:
+    unpack_from = _SEQUENCE.unpack_from
+
+    def read_answer(buffer: Buffer, start: int, end: int, sequence: int, /) -> Stepped | None:
+        if end - start < PREFIX or unpack_from(buffer, start) != (_SEQUENCE_TAG, sequence):
+            return None
+        return read(buffer, start + PREFIX, end, STEP)
+
+    return read_answer
+
+
 def _of_lanes_write(write: Write) -> Write:
     def write_lanes(
-        buffer: bytearray | memoryview,
+        buffer: Room,
         start: int,
         tag: bytes,
         slab_end: int,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
-from typing import Any, TypeGuard
+from typing import Any
 
 from rlmesh.errors import ArgumentTypeError
+from rlmesh.values.guards import is_collection
 from rlmesh.values.packing import pack_listing
 from rlmesh_api.v1 import session_pb2
 
@@ -23,7 +23,7 @@ def check_exposed(names: object) -> frozenset[str]:
     Raises:
         ArgumentTypeError: If they are not a collection of str.
     """
-    if not isinstance(names, (str, bytes)) and _is_collection(names):
+    if is_collection(names):
         listed = list(names)
         exposed = [name for name in listed if isinstance(name, str)]
         if len(exposed) == len(listed):
@@ -31,10 +31,6 @@ def check_exposed(names: object) -> frozenset[str]:
     raise ArgumentTypeError(
         f'expose must be a collection of attribute names, such as ("level",), got {names!r:.80}'
     )
-
-
-def _is_collection(names: object) -> TypeGuard[Collection[object]]:
-    return isinstance(names, Collection)
 
 
 class Attributes:

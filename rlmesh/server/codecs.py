@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from rlmesh.contract import EnvContract
-from rlmesh.lanes.port import Outbox
+from rlmesh.lanes.port import Outbox, Room
 from rlmesh.lanes.wire import StepForm, compile_step_form
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh.server.results import BadResultError
 from rlmesh.values.conformance import Policy, compile_check
-from rlmesh.values.layout import BufferTooSmallError, Layout, compile_layout
+from rlmesh.values.layout import BufferTooSmallError, Layout, Readable, compile_layout
 from rlmesh.values.misfit import Deviation, Misfit
 from rlmesh_api.v1 import session_pb2
 
@@ -77,7 +77,7 @@ class Codecs:
 
     def encode_into(
         self, observation: Any, outbox: Outbox, start: int
-    ) -> tuple[bytearray | memoryview, int, list[Deviation]]:
+    ) -> tuple[Room, int, list[Deviation]]:
         """Writes an observation's slab behind the head of a step's result.
 
         Args:
@@ -102,11 +102,11 @@ class Codecs:
             notes.clear()
             buffer = outbox.room(base + error.needed, start)
             length = layout.encode_into(observation, buffer, base, notes)
-        return buffer, base + length, self._checked(buffer, base, notes)
+        if notes:
+            return buffer, base + length, self._checked(buffer, base, notes)
+        return buffer, base + length, self._check_observation(buffer, base, self._policy)
 
-    def _checked(
-        self, buffer: bytes | bytearray | memoryview, base: int, notes: list[Deviation]
-    ) -> list[Deviation]:
+    def _checked(self, buffer: Readable, base: int, notes: list[Deviation]) -> list[Deviation]:
         if notes and self._policy is Policy.STRICT:
             raise BadResultError(f"{notes[0].path}: {notes[0].detail}")
         found = self._check_observation(buffer, base, self._policy)

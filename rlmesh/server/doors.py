@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Collection
 from dataclasses import replace
 
 from rlmesh.address import TcpAddress
@@ -12,6 +11,7 @@ from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.lanes.door import SUPPORTED, Admit, Door, open_direct_door, open_memory_door
 from rlmesh.lanes.memory_port import Plan
 from rlmesh.server.binding import listen
+from rlmesh.values.guards import is_collection
 from rlmesh_api.v1 import session_pb2
 
 LANES = ("shm", "direct", "grpc")
@@ -31,23 +31,23 @@ def check_lanes(lanes: object, direct: object) -> frozenset[str]:
     """
     if lanes is None:
         return frozenset(LANES if direct is not None else set(LANES) - {"direct"})
-    if isinstance(lanes, str) or not isinstance(lanes, Collection):
+    if not is_collection(lanes):
         raise ArgumentTypeError(
             f"lanes must be a collection of names, as ('shm', 'grpc'), or None for all, got "
             f"{lanes!r:.80}"
         )
-    wanted = frozenset(lanes)
-    unknown = sorted(map(repr, wanted - set(LANES)))
+    wanted = list(lanes)
+    unknown = [repr(name) for name in wanted if name not in LANES]
     if unknown:
         raise InvalidArgumentError(
-            f"lanes must be some of {', '.join(LANES)}, got {', '.join(unknown)}"
+            f"lanes must be some of {', '.join(LANES)}, got {', '.join(unknown):.80}"
         )
     if ("direct" in wanted) != (direct is not None):
         raise InvalidArgumentError(
             "the lane direct needs a port of its own: give direct='tcp://HOST:PORT' and name "
             "'direct' among the lanes, or neither"
         )
-    return wanted
+    return frozenset(name for name in LANES if name in wanted)
 
 
 class Doors:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 from google.protobuf.message import DecodeError
 
 from rlmesh.lanes.port import RESERVED, Outbox
-from rlmesh.lanes.wire import read_action, sequence_of
+from rlmesh.lanes.wire import read_action
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh_api.v1 import session_pb2
 
@@ -37,9 +37,9 @@ def read_request(message: bytes) -> Request:
     Raises:
         DecodeError: If it is no message.
     """
-    action = read_action(message)
-    if action is not None:
-        return Request("step", sequence_of(message, 0, len(message)) or 0, action)
+    step = read_action(message)
+    if step is not None:
+        return Request("step", step[0], step[1])
     request = session_pb2.SessionRequest.FromString(message)
     name: str = request.WhichOneof("call") or "no call"
     return Request(

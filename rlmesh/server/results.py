@@ -11,6 +11,10 @@ import numpy.typing as npt
 
 from rlmesh.values.guards import is_mapping, is_row
 
+# Names that a type checker does not narrow by.
+_plain_tuple: Any = tuple
+_plain_dict: Any = dict
+
 _RESET = "reset() must return (observation, info)"
 _STEP = "step() must return (observation, reward, terminated, truncated, info)"
 # What Gym's time limit said before `truncated` had a place of its own.
@@ -57,6 +61,10 @@ def split_step(
     Raises:
         BadResultError: If it is no such tuple with a dict in the last place.
     """
+    # What nearly every environment gives.
+    if type(returned) is _plain_tuple and len(returned) == 5 and type(returned[4]) is _plain_dict:
+        result: tuple[Any, Any, Any, Any, Mapping[str, Any]] = returned
+        return result
     if not _is_tuple(returned) or len(returned) not in (4, 5):
         raise BadResultError(f"{_STEP}, got {_outline(returned)}")
     info = returned[-1]

@@ -169,26 +169,19 @@ class Desk:
             start, end = write_answer(_failed_so(0, damaged(error).failure), outbox)
             return bytes(outbox.view[start:end]), True
         if not self._enter(session):
-            return _refusing(request).SerializeToString(), False
+            return _refusing(request.sequence).SerializeToString(), False
         try:
             start, end, over = self._host.call(
-                lambda: self._perform(session, request, outbox),
+                lambda: self.perform(session, request, outbox),
                 name=request.name,
                 sequence=request.sequence,
             )
         except HostStoppedError:
-            return _giving_up(request).SerializeToString(), False
+            return _giving_up(request.name, request.sequence).SerializeToString(), False
         if request.name == "close" and over:
             # The next client may come as soon as this one knows that it has closed.
             self.close(session)
         return bytes(outbox.view[start:end]), over
-
-    def answer_here(self, session: Session, request: Request, outbox: Outbox) -> Answered:
-        """As `answer`, on the environment's own thread."""
-        session.in_port_call = True
-        if not self._enter(session):
-            return *write_answer(_refusing(request), outbox), False
-        return self._perform(session, request, outbox)
 
     def admit(self, secret: bytes) -> Attach | None:
         """What takes a port for the session with that secret; None if there is no such one."""
@@ -198,13 +191,7 @@ class Desk:
         return lambda make_port: self._attach(session, make_port)
 
     def _attach(self, session: Session, make_port: Callable[[int], Port]) -> None:
-        source = PortSource(
-            make_port,
-            lambda request, outbox: self.answer_here(session, request, outbox),
-            lambda request, outbox: (*write_answer(_giving_up(request), outbox), False),
-            lambda: self._answered_here(session),
-            session.took,
-        )
+        source = PortSource(make_port, PortCalls(self, session))
         with self._lock:
             welcome = self._session is session and session.source is None and not self._draining
             if welcome:
@@ -217,23 +204,13 @@ class Desk:
             _log.debug("session %s comes too late", session.id)
         source.release()
 
-    def _answered_here(self, session: Session) -> bool:
-        session.in_port_call = False
-        going = self.answered(session)
-        if not going:
-            # Its stream has waited for the last call, to tell the client why there are no more.
-            session.context.cancel()
-        return going
-
     def answered(self, session: Session) -> bool:
         """Notes that an answer has left; whether there may be further calls."""
-        with self._lock:
-            session.in_call = False
-            over = session.gone
-            going = not (over or self._draining)
-        if over:
+        session.in_call = False
+        if session.gone:
             self.close(session)
-        return going
+            return False
+        return not self._draining
 
     def drain(self) -> None:
         """Takes no more calls, and ends the stream of a session that is not in one."""
@@ -256,26 +233,45 @@ class Desk:
         """Waits until nobody holds the environment, so that the last answer has left."""
         self._free.wait(seconds)
 
-    def _perform(self, session: Session, request: Request, outbox: Outbox) -> Answered:
-        """Executes a call on the environment's thread; no exception leaves that thread."""
+    def step(self, session: Session, sequence: int, action: bytes, outbox: Outbox) -> Answered:
+        """Executes a step with an action's slab, as `perform` does."""
+        stepper = self._env.stepper
+        session.cost = stepper.cost
         try:
-            if request.action is not None:
-                stepper = self._env.stepper
-                session.cost = stepper.cost
-                start, end = stepper.step(request.action, (), request.sequence, outbox)
-                return start, end, False
-            return self._execute(session, request.message, outbox)
-        except CallFailedError as error:
-            # Not the error itself, whose traceback would lead back here.
-            failure = error.failure
+            start, end = stepper.step(action, (), sequence, outbox)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
-            failure = failed(
-                session_pb2.ERROR_CODE_INTERNAL,
-                f"{type(error).__name__} in RLMesh itself: {error}; please report it",
-                error,
-            ).failure
-        _log_failure(session, request, failure)
-        start, end = write_answer(_failed_so(request.sequence, failure), outbox)
+            return self._failed(session, "step", sequence, _failure_of(error), outbox)
+        return start, end, False
+
+    def perform(self, session: Session, request: Request, outbox: Outbox) -> Answered:
+        """Executes a call on the environment's thread; no exception leaves that thread."""
+        if request.action is not None:
+            return self.step(session, request.sequence, request.action, outbox)
+        try:
+            return self._execute(session, request.message, outbox)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
+            failure = _failure_of(error)
+            return self._failed(session, request.name, request.sequence, failure, outbox)
+
+    def _failed(
+        self,
+        session: Session,
+        name: str,
+        sequence: int,
+        failure: session_pb2.Failure,
+        outbox: Outbox,
+    ) -> Answered:
+        # What the client did wrong is his to mend; what the environment did is its author's.
+        _log.log(
+            logging.WARNING if failure.code in _CLIENTS_FAULT else logging.ERROR,
+            "session %s, call %d (%s): %s%s",
+            session.id,
+            sequence,
+            name,
+            failure.message,
+            f"\n{failure.traceback}" if failure.traceback else "",
+        )
+        start, end = write_answer(_failed_so(sequence, failure), outbox)
         return start, end, failure.code in _ENDS
 
     def _execute(
@@ -310,6 +306,46 @@ class Desk:
         return *write_answer(response, outbox), name == "close"
 
 
+class PortCalls:
+    """Answers the calls of a session that come through a port; see `Calls`."""
+
+    def __init__(self, desk: Desk, session: Session) -> None:
+        self._desk = desk
+        self._session = session
+
+    def step(self, sequence: int, action: bytes, outbox: Outbox) -> Answered:
+        """Executes a step with an action's slab, and writes the answer."""
+        session = self._session
+        session.in_call = session.in_port_call = True
+        if self._desk.draining or session.gone:
+            return *write_answer(_refusing(sequence), outbox), False
+        return self._desk.step(session, sequence, action, outbox)
+
+    def answer(self, request: Request, outbox: Outbox) -> Answered:
+        """Executes a call, and writes the answer."""
+        session = self._session
+        # Each side sets its own flag before it looks at the other's; see `drain` and `close`.
+        session.in_call = session.in_port_call = True
+        if self._desk.draining or session.gone:
+            return *write_answer(_refusing(request.sequence), outbox), False
+        return self._desk.perform(session, request, outbox)
+
+    def give_up(self, name: str, sequence: int, outbox: Outbox) -> Answered:
+        """Writes the answer to a call that a shutdown does not wait for any longer."""
+        return *write_answer(_giving_up(name, sequence), outbox), False
+
+    def answered(self, seconds: float) -> bool:
+        """Notes that an answer has left after that time; whether there may be further calls."""
+        session = self._session
+        session.took(seconds)
+        session.in_port_call = False
+        going = self._desk.answered(session)
+        if not going:
+            # Its stream has waited for the last call, to tell the client why there are no more.
+            session.context.cancel()
+        return going
+
+
 def _mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
     if not call.HasField("autoreset_mode"):
         return None
@@ -319,17 +355,14 @@ def _mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
         raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
 
 
-def _log_failure(session: Session, request: Request, failure: session_pb2.Failure) -> None:
-    # What the client did wrong is his to mend; what the environment did is its author's.
-    _log.log(
-        logging.WARNING if failure.code in _CLIENTS_FAULT else logging.ERROR,
-        "session %s, call %d (%s): %s%s",
-        session.id,
-        request.sequence,
-        request.name,
-        failure.message,
-        f"\n{failure.traceback}" if failure.traceback else "",
-    )
+def _failure_of(error: Exception) -> session_pb2.Failure:
+    if isinstance(error, CallFailedError):
+        return error.failure
+    return failed(
+        session_pb2.ERROR_CODE_INTERNAL,
+        f"{type(error).__name__} in RLMesh itself: {error}; please report it",
+        error,
+    ).failure
 
 
 def _failed_so(sequence: int, failure: session_pb2.Failure) -> session_pb2.SessionResponse:
@@ -343,14 +376,14 @@ def _draining() -> CallFailedError:
     )
 
 
-def _refusing(request: Request) -> session_pb2.SessionResponse:
-    return _failed_so(request.sequence, _draining().failure)
+def _refusing(sequence: int) -> session_pb2.SessionResponse:
+    return _failed_so(sequence, _draining().failure)
 
 
-def _giving_up(request: Request) -> session_pb2.SessionResponse:
+def _giving_up(name: str, sequence: int) -> session_pb2.SessionResponse:
     error = failed(
         session_pb2.ERROR_CODE_DRAINING,
-        f"the server is shutting down, and the environment's {request.name}() did not return in "
+        f"the server is shutting down, and the environment's {name}() did not return in "
         f"the time that it was given; connect anew once it serves again",
     )
-    return _failed_so(request.sequence, error.failure)
+    return _failed_so(sequence, error.failure)

@@ -5,17 +5,37 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
 from rlmesh.lanes.port import BadFrameError, Outbox, Port, Woken
+from rlmesh.lanes.wire import read_action
 from rlmesh.server.requests import Answered, Request, read_request
 
 _log = logging.getLogger("rlmesh.server")
 
-Answer: TypeAlias = Callable[[Request, Outbox], Answered]
+
+class Calls(Protocol):
+    """Answers the calls of a session, on the environment's own thread."""
+
+    def step(self, sequence: int, action: bytes, outbox: Outbox) -> Answered:
+        """Executes a step with an action's slab, and writes the answer."""
+        ...
+
+    def answer(self, request: Request, outbox: Outbox) -> Answered:
+        """Executes a call, and writes the answer."""
+        ...
+
+    def give_up(self, name: str, sequence: int, outbox: Outbox) -> Answered:
+        """Writes the answer to a call that a shutdown does not wait for any longer."""
+        ...
+
+    def answered(self, seconds: float) -> bool:
+        """Notes that an answer has left after that time; whether there may be further calls."""
+        ...
 
 
 class PortSource:
@@ -23,10 +43,7 @@ class PortSource:
 
     Args:
         make_port: Makes the port; given a descriptor whose readability ends a wait as well.
-        answer: Executes a call on this thread and writes its answer.
-        give_up: Writes the answer to a call that a shutdown does not wait for any longer.
-        answered: Notes that an answer has left; whether there may be further calls.
-        took: Notes how many seconds a call has taken.
+        calls: Answers them.
 
     Attributes:
         over: Whether no more calls come.
@@ -38,10 +55,7 @@ class PortSource:
     def __init__(
         self,
         make_port: Callable[[int], Port],
-        answer: Answer,
-        give_up: Answer,
-        answered: Callable[[], bool],
-        took: Callable[[float], None],
+        calls: Calls,
     ) -> None:
         self.over = False
         self.name = ""
@@ -55,15 +69,12 @@ class PortSource:
             os.close(self._bell)
             raise
         self._receive = self._port.receive
-        self._answer = answer
-        self._give_up_answer = give_up
-        self._answered = answered
-        self._took = took
+        self._calls = calls
+        self._action: bytes | None = None
         self._request = Request("", 0)
-        self._answer_is: Answered | None = None
-        # Held by whoever answers: the host when the call has returned, or a shutdown before.
-        self._answering = threading.Lock()
-        self._owing = False
+        self._answer: Answered | None = None
+        # Taken by whoever answers: the host when the call has returned, or a shutdown before.
+        self._owing: list[bool] = []
 
     def receive(self) -> PortSource | None:
         """The next call; None if it is over, or the host is wanted for something else."""
@@ -72,9 +83,8 @@ class PortSource:
             if isinstance(received, tuple):
                 buffer, start, end = received
                 # A copy, which the other side cannot change while it is looked at.
-                request = self._request = read_request(bytes(buffer[start:end]))
-                self.name, self.sequence = request.name, request.sequence
-                self._owing = True
+                self._read(bytes(buffer[start:end]))
+                self._owing = [True]
                 return self
             if received is Woken.CALLED:
                 os.eventfd_read(self._bell)
@@ -84,29 +94,38 @@ class PortSource:
         self.release()
         return None
 
+    def _read(self, message: bytes) -> None:
+        step = read_action(message)
+        if step is not None:
+            self.name = "step"
+            self.sequence, self._action = step
+            return
+        self._action = None
+        request = self._request = read_request(message)
+        self.name, self.sequence = request.name, request.sequence
+
     def execute(self) -> None:
         """Executes the call and writes its answer."""
+        self._answer = None
         try:
-            self._answer_is = self._answer(self._request, self._port)
+            if self._action is not None:
+                self._answer = self._calls.step(self.sequence, self._action, self._port)
+            else:
+                self._answer = self._calls.answer(self._request, self._port)
         except BaseException:  # noqa: BLE001 - interrupted by a shutdown, outside of the environment
-            self._answer_is = None
+            _log.debug("a call was given up")
 
     def finish(self, seconds: float) -> None:
         """Sends the answer."""
-        self._took(seconds)
-        with self._answering:
-            if self._owing:
-                self._owing = False
-                self._send(self._answer_is or self._give_up_answer(self._request, self._port))
+        if self._taken():
+            self._send(self._answer, seconds)
 
     def give_up(self) -> None:
         """Sends the answer though the call has not returned."""
-        with self._answering:
-            if self._owing:
-                self._owing = False
-                self._send(self._give_up_answer(self._request, self._port))
-                # The environment may return after all, while the client reads this answer.
-                self._port.divert()
+        if self._taken():
+            self._send(None, time.monotonic() - self.since)
+            # The environment may return after all, while the client reads this answer.
+            self._port.divert()
 
     def ring(self) -> None:
         """Ends a `receive` that waits. Any thread may."""
@@ -126,8 +145,17 @@ class PortSource:
                 os.close(self._bell)
         self._port.release()
 
-    def _send(self, answered: Answered) -> None:
-        start, end, over = answered
+    def _taken(self) -> bool:
+        """Whether this thread is the one that answers."""
+        try:
+            return self._owing.pop()
+        except IndexError:
+            return False
+
+    def _send(self, answer: Answered | None, seconds: float) -> None:
+        if answer is None:
+            answer = self._calls.give_up(self.name, self.sequence, self._port)
+        start, end, over = answer
         self._port.post(start, end)
-        if not self._answered() or over:
+        if not self._calls.answered(seconds) or over:
             self._port.finish()

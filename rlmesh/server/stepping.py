@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from rlmesh.contract import AutoresetMode
-from rlmesh.lanes.port import RESERVED, Outbox
+from rlmesh.lanes.port import RESERVED, Outbox, Room
 from rlmesh.lanes.wire import INNER, PREFIX, STEP, STEP_MANY, STEPS, frame, write_sequence
 from rlmesh.server.codecs import Codecs, Noticed
 from rlmesh.server.costs import Costs
@@ -108,7 +108,7 @@ class Stepper:
 
     def _step(
         self, slab: bytes, noticed: Noticed, outbox: Outbox, start: int, tag: bytes
-    ) -> tuple[bytearray | memoryview, int, bool]:
+    ) -> tuple[Room, int, bool]:
         """Steps, and writes the result into the field that begins at `start`.
 
         Returns:
@@ -143,9 +143,13 @@ class Stepper:
         """Reward and flags as they are sent; whether an episode is over that goes no further."""
         lanes = self._lanes
         if lanes is None:
-            terminated = flag_of(terminated, "terminated")
-            truncated = flag_of(truncated, "truncated")
-            return (reward_of(reward), terminated, truncated), terminated or truncated
+            if type(reward) is not float:
+                reward = reward_of(reward)
+            if terminated is not True and terminated is not False:
+                terminated = flag_of(terminated, "terminated")
+            if truncated is not True and truncated is not False:
+                truncated = flag_of(truncated, "truncated")
+            return (reward, terminated, truncated), terminated or truncated
         terminated = flags_of(terminated, lanes, "terminations")
         truncated = flags_of(truncated, lanes, "truncations")
         over = self._stays_over and bool(terminated.any() or truncated.any())

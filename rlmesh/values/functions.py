@@ -5,6 +5,7 @@ Their arguments are by position: keywords cost time where every step passes.
 
 from __future__ import annotations
 
+import mmap
 from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
@@ -23,10 +24,10 @@ __all__ = [
     "Writable",
 ]
 
-Readable: TypeAlias = bytes | bytearray | memoryview
+Readable: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
 """What a slab is read from; a memoryview is one of bytes."""
 
-Writable: TypeAlias = bytearray | memoryview
+Writable: TypeAlias = bytearray | memoryview | mmap.mmap
 """What a slab is written into; a memoryview is one of bytes."""
 
 Notes: TypeAlias = list[Deviation] | None

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["is_array", "is_mapping", "is_row"]
+__all__ = ["is_array", "is_collection", "is_mapping", "is_row"]
 
 
 def is_array(value: object) -> TypeGuard[npt.NDArray[Any]]:
     """Whether it is an array of NumPy."""
     return isinstance(value, np.ndarray)
+
+
+def is_collection(value: object) -> TypeGuard[Collection[Any]]:
+    """Whether it is a collection of things, which a text is not."""
+    return isinstance(value, Collection) and not isinstance(value, str | bytes)
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:

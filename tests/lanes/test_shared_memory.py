@@ -15,6 +15,7 @@ import pytest
 
 import rlmesh
 from rlmesh.errors import EndpointError, InvalidArgumentError
+from rlmesh.lanes.bell import LINE
 from rlmesh.lanes.door import enter_memory, open_memory_door
 from rlmesh.lanes.memory_port import MemoryPort, Plan
 from rlmesh.lanes.port import BadFrameError, Woken
@@ -75,11 +76,11 @@ def test_a_sleeping_side_is_woken() -> None:
         got: list[Any] = []
         waiting = threading.Thread(target=lambda: got.append(message(server)))
         waiting.start()
-        words = client._bell._words
+        lines = client._bell._lines
         deadline = soon()
-        while not words[9] and time.monotonic() < deadline:
+        while not lines[LINE + 1] and time.monotonic() < deadline:
             os.sched_yield()
-        assert words[9], "the server's side sleeps"
+        assert lines[LINE + 1], "the server's side sleeps"
         client.send(b"wake up")
         waiting.join(SOON)
         assert got == [b"wake up"]
