@@ -39,7 +39,7 @@ generate: $(call installed,test) ## Write generated/ anew from schema/ and api_m
 	$(BIN)/python -m codegen
 
 bench: $(call installed,bench) ## Measure, and write the numbers that the documentation quotes.
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --publish
 
 docs: $(call installed,check) ## Build the documentation into site/.
 	rm -rf site

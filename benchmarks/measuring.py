@@ -1,70 +1,59 @@
-"""Rounds of steps, and what they say."""
+"""Contenders taking turns at a workload."""
 
 from __future__ import annotations
 
-import contextlib
-import statistics
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.contenders import CONTENDERS, Step
+from benchmarks.contenders.catalogue import Contender
+from benchmarks.fleet import Driver, DriverError, Fleet
+from benchmarks.results import Turns
+from benchmarks.turns import Turn
+from benchmarks.workloads import Workload
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What one contender took for one workload.
+class Measured:
+    """What one workload brought.
 
     Attributes:
-        contender: Its name.
-        medians: The median of each round, in microseconds per step.
-        p99: The 99th percentile over all rounds, in microseconds.
+        turns: The turns of each contender, in the order of the rounds.
+        absent: Why a contender is missing.
+        failures: Those that are missing because something went wrong.
     """
 
-    contender: str
-    medians: tuple[float, ...]
-    p99: float
-
-    @property
-    def p50(self) -> float:
-        """The median of the rounds' medians, in microseconds."""
-        return statistics.median(self.medians)
-
-    @property
-    def spread(self) -> float:
-        """How far the rounds' medians lie apart, as a part of their median."""
-        return (max(self.medians) - min(self.medians)) / self.p50
+    turns: dict[str, Turns]
+    absent: dict[str, str]
+    failures: set[str]
 
 
-def measure(workload: str, rounds: int, seconds: float) -> list[Result]:
-    """Has every contender take turns at a workload.
+def measure(
+    workload: Workload, contenders: Sequence[Contender], rounds: int, seconds: float
+) -> Measured:
+    """Has the contenders take turns, in an order that is reversed each round.
 
     Args:
-        workload: The workload's name.
+        workload: What is stepped.
+        contenders: Who steps it.
         rounds: How many turns each has, after one to warm up.
-        seconds: How long a turn takes.
+        seconds: How long a turn is.
     """
-    taken: dict[str, list[list[float]]] = {name: [] for name in CONTENDERS}
-    with contextlib.ExitStack() as stack:
-        steps = {name: stack.enter_context(make(workload)) for name, make in CONTENDERS.items()}
-        for step in steps.values():
-            _turn(step, seconds)
-        for _ in range(rounds):
-            for name, step in steps.items():
-                taken[name].append(_turn(step, seconds))
-    return [
-        Result(
-            name,
-            tuple(statistics.median(turn) for turn in turns),
-            statistics.quantiles([one for turn in turns for one in turn], n=100)[-1],
-        )
-        for name, turns in taken.items()
-    ]
+    taken: dict[str, list[Turn]] = {contender.key: [] for contender in contenders}
+    with Fleet() as fleet:
+        fleet.start([one for one in contenders if one.environment or workload.bare], workload)
+        for number in range(1 + rounds):
+            for driver in list(fleet.drivers)[:: -1 if number % 2 else 1]:
+                turn = _turn(fleet, driver, seconds)
+                if turn and number:
+                    taken[driver.contender.key].append(turn)
+    complete = {key: tuple(turns) for key, turns in taken.items() if len(turns) == rounds}
+    return Measured(complete, fleet.absent, fleet.failures)
 
 
-def _turn(step: Step, seconds: float) -> list[float]:
-    taken: list[float] = []
-    end = time.perf_counter() + seconds
-    while (begin := time.perf_counter()) < end:
-        step()
-        taken.append((time.perf_counter() - begin) * 1e6)
-    return taken
+def _turn(fleet: Fleet, driver: Driver, seconds: float) -> Turn | None:
+    try:
+        driver.begin(seconds)
+        return driver.finish(seconds)
+    except DriverError as error:
+        fleet.drop(driver, error)
+        return None

@@ -1,40 +1,95 @@
-"""The environments that are stepped."""
+"""The workloads: which environment is stepped, in how many lanes, by how slow a policy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
+
+from benchmarks.environments import Camera, Robot, Slow, Telemetry
+from benchmarks.guards import is_array, is_dict, is_sequence
+
+Env = gym.Env[Any, Any]
+Local = Env | gym.vector.VectorEnv[Any, Any, Any]
 
 
-class Camera(gym.Env[npt.NDArray[np.uint8], Any]):
-    """Gives a new frame of uint8 pixels each step, at no cost of its own."""
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is stepped, and by whom.
 
-    def __init__(self, height: int, width: int) -> None:
-        shape = (height, width, 3)
-        self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
-        self.action_space = gym.spaces.Discrete(2)
-        self._frames = np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8)
-        self._step = 0
+    Attributes:
+        key: Its name on the command line.
+        title: Its name on the page.
+        make_one: Makes one environment; all of them take Discrete(2) actions.
+        lanes: How many of them one step steps; 0: one environment that is no vector.
+        policy_seconds: How long the policy sleeps between two steps.
+        bare: Whether a floor without an environment tells anything.
+    """
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
-        """The first frame."""
-        super().reset(seed=seed)
-        return self._frames[0], {}
+    key: str
+    title: str
+    make_one: Callable[[], Env]
+    lanes: int = 0
+    policy_seconds: float = 0.0
+    bare: bool = True
 
-    def step(self, action: Any) -> tuple[npt.NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
-        """The next of a few frames, made before."""
-        self._step += 1
-        return self._frames[self._step % 4], 1.0, False, False, {}
+    def make(self) -> Local:
+        """The environment as it is stepped in one process."""
+        if self.lanes:
+            return gym.vector.SyncVectorEnv([self.make_one] * self.lanes)
+        return self.make_one()
+
+    def actions(self) -> list[Any]:
+        """The actions that every contender repeats: `int64`, shape () or (lanes,)."""
+        rng = np.random.default_rng(0)
+        shape = (64, self.lanes) if self.lanes else 64
+        return list(rng.integers(0, 2, shape, np.int64))
+
+    def answer_bytes(self) -> int:
+        """How many bytes a step's result takes: values, texts, and some 30 of numbers and tags."""
+        env = self.make()
+        try:
+            env.reset(seed=0)
+            result = env.step(self.actions()[0])
+        finally:
+            env.close()
+        return 30 + sum(_sizes(result[0])) + 10 * self.lanes + sum(_sizes(result[4]))
 
 
-WORKLOADS: dict[str, Callable[[], gym.Env[Any, Any]]] = {
-    "CartPole-v1": lambda: gym.make("CartPole-v1"),
-    "image 84x84x3": lambda: Camera(84, 84),
-    "image 480x640x3": lambda: Camera(480, 640),
+def _sizes(value: Any) -> Iterator[int]:
+    if is_dict(value):
+        for name, item in value.items():
+            yield len(name) + 2
+            yield from _sizes(item)
+    elif is_sequence(value):
+        for item in value:
+            yield from _sizes(item)
+    elif is_array(value):
+        yield value.nbytes
+    else:
+        yield len(value.encode()) + 2 if isinstance(value, str) else 8
+
+
+def _cartpole() -> Env:
+    return gym.make("CartPole-v1")
+
+
+WORKLOADS = {
+    workload.key: workload
+    for workload in (
+        Workload("cartpole", "CartPole", _cartpole),
+        Workload("image-84", "An image of 84x84x3", lambda: Camera(84, 84)),
+        Workload("image-224", "An image of 224x224x3", lambda: Camera(224, 224)),
+        Workload("image-480", "An image of 480x640x3", lambda: Camera(480, 640)),
+        Workload("image-1080", "An image of 1080x1920x3", lambda: Camera(1080, 1920)),
+        Workload("dict", "A Dict of cameras, state and text", Robot),
+        Workload("vector-8", "8 CartPoles in one vector", _cartpole, lanes=8),
+        Workload("vector-64", "64 CartPoles in one vector", _cartpole, lanes=64),
+        Workload("infos", "An info-heavy step", Telemetry),
+        Workload("slow-env", "A 5 ms environment", lambda: Slow(_cartpole(), 0.005), bare=False),
+        Workload("slow-policy", "A 5 ms policy", _cartpole, policy_seconds=0.005),
+    )
 }

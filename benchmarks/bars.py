@@ -1,0 +1,203 @@
+"""What a remote step has to reach, as ratios within one run."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.contenders.catalogue import CONTENDERS
+from benchmarks.crowd import CORES, PAIRS
+from benchmarks.results import Run, Spread, rate
+from benchmarks.turns import Turn
+from benchmarks.workloads import WORKLOADS
+
+Ratio = Callable[[Turn, Turn], float]
+Found = tuple[str, Spread]
+Find = Callable[[Run], Iterable[Found]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One thing to reach.
+
+    Attributes:
+        text: What is compared with what.
+        limit: Where the bar is.
+        at_most: Whether the ratio has to stay below it; else it has to be above.
+        find: The ratios that count, each with where it was found; the worst is told.
+    """
+
+    text: str
+    limit: float
+    at_most: bool
+    find: Find
+
+    def judge(self, run: Run) -> Verdict:
+        """What a run says of it."""
+        found = list(self.find(run))
+        if not found:
+            return Verdict(self, "", None)
+        worst = max if self.at_most else min
+        return Verdict(self, *worst(found, key=lambda one: one[1].median))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A bar, and what was measured.
+
+    Attributes:
+        bar: The bar.
+        where: Where the worst ratio was found, if there are several places; else empty.
+        measured: The worst ratio; None if nothing was measured.
+    """
+
+    bar: Bar
+    where: str
+    measured: Spread | None
+
+    @property
+    def met(self) -> bool:
+        """Whether the median has reached the bar."""
+        if self.measured is None:
+            return False
+        if self.bar.at_most:
+            return self.measured.median <= self.bar.limit
+        return self.measured.median >= self.bar.limit
+
+
+def verdicts(run: Run) -> list[Verdict]:
+    """Every bar, judged."""
+    return [bar.judge(run) for bar in BARS]
+
+
+def _faster(ours: Turn, theirs: Turn) -> float:
+    return rate(ours) / rate(theirs)
+
+
+def _longer(ours: Turn, theirs: Turn) -> float:
+    return ours.p50 / theirs.p50
+
+
+def _against(ratio: Ratio, ours: str, theirs: Sequence[str], workloads: Sequence[str]) -> Find:
+    """One contender against others; turns of one round stood next to each other."""
+
+    def find(run: Run) -> Iterator[Found]:
+        for workload in workloads:
+            for other in theirs:
+                mine, others = run.of(workload, ours), run.of(workload, other)
+                if mine and others:
+                    place = [WORKLOADS[workload].title] if len(workloads) > 1 else []
+                    place += [CONTENDERS[other].title] if len(theirs) > 1 else []
+                    yield ", ".join(place), Spread.of(map(ratio, mine, others))
+
+    return find
+
+
+def _waiting(workload: str) -> Find:
+    """The part of a core that each side of each lane burns while it waits.
+
+    That is what a step takes of the processor beyond what it takes where nothing is waited for.
+    """
+
+    def find(run: Run) -> Iterator[Found]:
+        for key, contender in CONTENDERS.items():
+            waiting, busy = run.of(workload, key), run.of("cartpole", key)
+            if contender.group == "rlmesh" and waiting and busy:
+                for side in ("client_cpu", "server_cpu"):
+                    burnt = _burnt(operator.attrgetter(side))
+                    place = f"{contender.title}, {side.removesuffix('_cpu')}"
+                    yield place, Spread.of(map(burnt, waiting, busy))
+
+    return find
+
+
+def _burnt(cpu: Callable[[Turn], float]) -> Ratio:
+    return lambda waiting, busy: (
+        (cpu(waiting) - cpu(busy) * waiting.steps / busy.steps) / waiting.wall
+    )
+
+
+def _crowd(run: Run) -> Iterator[Found]:
+    if run.crowd:
+        pairs = zip(run.crowd["on"], run.crowd["off"], strict=True)
+        yield "", Spread.of(on / off for on, off in pairs)
+
+
+_ZMQ = ("zmq-tcp", "zmq-ipc")
+_ALL = tuple(WORKLOADS)
+
+BARS = (
+    Bar(
+        "CartPole: how much faster shm is than AsyncVectorEnv",
+        6.0,
+        at_most=False,
+        find=_against(_faster, "shm", ["async"], ["cartpole"]),
+    ),
+    Bar(
+        "CartPole: the p50 of shm, to the in-process step's",
+        3.0,
+        at_most=True,
+        find=_against(_longer, "shm", ["in-process"], ["cartpole"]),
+    ),
+    Bar(
+        "the same, the goal beyond the bar",
+        2.0,
+        at_most=True,
+        find=_against(_longer, "shm", ["in-process"], ["cartpole"]),
+    ),
+    Bar(
+        "84x84x3 and 224x224x3: how much faster shm is than AsyncVectorEnv",
+        3.0,
+        at_most=False,
+        find=_against(_faster, "shm", ["async"], ["image-84", "image-224"]),
+    ),
+    Bar(
+        "480x640x3 and 1080x1920x3: how much faster shm is than AsyncVectorEnv",
+        1.0,
+        at_most=False,
+        find=_against(_faster, "shm", ["async"], ["image-480", "image-1080"]),
+    ),
+    Bar(
+        "Dict: how much faster shm is than pyzmq with msgpack",
+        4.0,
+        at_most=False,
+        find=_against(_faster, "shm", _ZMQ, ["dict"]),
+    ),
+    Bar(
+        "64 CartPoles: the p50 of shm, to the in-process SyncVectorEnv's",
+        1.2,
+        at_most=True,
+        find=_against(_longer, "shm", ["in-process"], ["vector-64"]),
+    ),
+    Bar(
+        "TCP, every workload: the p50 of grpc, to a bare grpcio stream's",
+        1.25,
+        at_most=True,
+        find=_against(_longer, "grpc", ["grpcio-stream"], _ALL),
+    ),
+    Bar(
+        "TCP, every workload: how much faster direct is than pyzmq with msgpack",
+        1.0,
+        at_most=False,
+        find=_against(_faster, "direct", ["zmq-tcp"], _ALL),
+    ),
+    Bar(
+        "a 5 ms environment: the part of a core that waiting takes",
+        0.05,
+        at_most=True,
+        find=_waiting("slow-env"),
+    ),
+    Bar(
+        "a 5 ms policy: the part of a core that waiting takes",
+        0.05,
+        at_most=True,
+        find=_waiting("slow-policy"),
+    ),
+    Bar(
+        f"{PAIRS} pairs on {CORES} cores: the throughput, to that without spinning",
+        1.0,
+        at_most=False,
+        find=_crowd,
+    ),
+)

@@ -1,0 +1,105 @@
+"""Plain grpcio between two processes: the environment is stepped, and as many bytes move.
+
+Nothing is encoded, checked or decoded: what RLMesh's gRPC lane costs beside this is its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections.abc import Callable, Generator, Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+
+from benchmarks.contenders.driven import Driven
+from benchmarks.contenders.sizes import REQUEST_BYTES
+from benchmarks.peer import Announce, peer
+from benchmarks.workloads import WORKLOADS, Workload
+
+_STEP, _RESET = b"s" * REQUEST_BYTES, b"r" * REQUEST_BYTES
+_GOES_ON, _ENDED = b"\0", b"\1"
+_UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+Call = Callable[[bytes], bytes]
+
+
+@contextlib.contextmanager
+def unary(workload: Workload) -> Generator[Driven]:
+    """A call for each step."""
+    with _channel(workload, "unary") as channel:
+        method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/bare/unary")
+        yield _driven(method)
+
+
+@contextlib.contextmanager
+def stream(workload: Workload) -> Generator[Driven]:
+    """One stream for all steps."""
+    outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    with _channel(workload, "stream") as channel:
+        method: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream("/bare/stream")
+        answers = method(iter(outbox.get, None))
+
+        def call(request: bytes) -> bytes:
+            outbox.put(request)
+            return next(answers)
+
+        try:
+            yield _driven(call)
+        finally:
+            outbox.put(None)
+
+
+@contextlib.contextmanager
+def _channel(workload: Workload, method: str) -> Generator[grpc.Channel]:
+    with (
+        peer(serve, workload.key, method) as target,
+        grpc.insecure_channel(target, _UNLIMITED) as channel,
+    ):
+        yield channel
+
+
+def _driven(call: Call) -> Driven:
+    return Driven(lambda: call(_STEP)[:1] == _ENDED, lambda: call(_RESET))
+
+
+def serve(announce: Announce, workload: str, method: str) -> None:
+    """The other process."""
+    answer = _answering(WORKLOADS[workload])
+
+    def unary_method(request: bytes, context: grpc.ServicerContext) -> bytes:
+        return answer(request)
+
+    def stream_method(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        return map(answer, requests)
+
+    handler: grpc.RpcMethodHandler[bytes, bytes] = (
+        grpc.unary_unary_rpc_method_handler(unary_method)
+        if method == "unary"
+        else grpc.stream_stream_rpc_method_handler(stream_method)
+    )
+    server = grpc.server(futures.ThreadPoolExecutor(4), options=_UNLIMITED)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("bare", {method: handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    announce(f"127.0.0.1:{port}")
+    server.wait_for_termination()
+
+
+def _answering(workload: Workload) -> Call:
+    env: Any = workload.make()
+    # The first byte tells the end of an episode; a vector's episodes are no matter of the caller.
+    goes_on, ended = (flag + b"x" * (workload.answer_bytes() - 1) for flag in (_GOES_ON, _ENDED))
+    action = workload.actions()[0]
+
+    def answer(request: bytes) -> bytes:
+        if request == _RESET:
+            env.reset()
+            return goes_on
+        _, _, terminated, truncated, _ = env.step(action)
+        return ended if not workload.lanes and (terminated or truncated) else goes_on
+
+    return answer

@@ -1,0 +1,176 @@
+"""Every contender by name, with the group that it belongs to and how it is set up.
+
+A contender's code is imported in its own driver only, so that nobody pays for another's libraries.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.contenders.driven import Driven
+from benchmarks.workloads import Workload
+
+Group = Literal["local", "rlmesh", "other", "floor"]
+Open = Callable[[Workload], AbstractContextManager[Driven]]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One way to have a step made.
+
+    Attributes:
+        key: Its name on the command line.
+        title: Its name on the page.
+        group: What it is compared as.
+        where: `module:function` of the context that opens it.
+        setup: How it is set up, for the page.
+        environment: Whether an environment is stepped in it.
+    """
+
+    key: str
+    title: str
+    group: Group
+    where: str
+    setup: str
+    environment: bool = True
+
+    def load(self) -> Open:
+        """The context that opens it, for a workload."""
+        module, _, function = self.where.partition(":")
+        found: Open = getattr(importlib.import_module(f"benchmarks.contenders.{module}"), function)
+        return found
+
+
+CONTENDERS = {
+    contender.key: contender
+    for contender in (
+        Contender(
+            "in-process",
+            "in-process",
+            "local",
+            "in_process:open_it",
+            "the environment itself; for a vector, Gymnasium's `SyncVectorEnv`",
+        ),
+        Contender(
+            "shm",
+            "RLMesh, shm",
+            "rlmesh",
+            "lanes:shm",
+            "`RemoteEnv(address)`, which chooses shared memory by itself; observations are copies",
+        ),
+        Contender(
+            "shm-views",
+            "RLMesh, shm, copy=False",
+            "rlmesh",
+            "lanes:shm_views",
+            "`RemoteEnv(address, copy=False)`: read-only views",
+        ),
+        Contender(
+            "grpc",
+            "RLMesh, grpc",
+            "rlmesh",
+            "lanes:grpc_lane",
+            '`RemoteEnv(address, lane="grpc")` over TCP',
+        ),
+        Contender(
+            "direct",
+            "RLMesh, direct",
+            "rlmesh",
+            "lanes:direct",
+            '`RemoteEnv(address, lane="direct")` over TCP',
+        ),
+        Contender(
+            "async",
+            "AsyncVectorEnv",
+            "other",
+            "async_vector:copies",
+            "Gymnasium's, with `shared_memory=True, copy=True`, one process for each environment",
+        ),
+        Contender(
+            "async-views",
+            "AsyncVectorEnv, copy=False",
+            "other",
+            "async_vector:views",
+            "the same, with views of the shared memory",
+        ),
+        Contender(
+            "zmq-tcp",
+            "pyzmq and msgpack, TCP",
+            "other",
+            "zeromq:tcp",
+            "REQ/REP; arrays from 16 KiB are frames of their own, sent and received without a "
+            "copy, smaller ones stand in the msgpack message",
+        ),
+        Contender(
+            "zmq-ipc",
+            "pyzmq and msgpack, IPC",
+            "other",
+            "zeromq:ipc",
+            "the same over a Unix socket",
+        ),
+        Contender(
+            "websockets",
+            "websockets and msgpack",
+            "other",
+            "websocket:open_it",
+            "the threaded client and server over TCP, without compression",
+        ),
+        Contender(
+            "dm-env-rpc",
+            "dm-env-rpc",
+            "other",
+            "dm_rpc:open_it",
+            "`DmEnvAdaptor` over TCP; every leaf of an observation or an info is a tensor",
+        ),
+        Contender(
+            "ray",
+            "Ray actor",
+            "other",
+            "ray_actor:open_it",
+            "`ray.get(actor.step.remote(action))` on one machine; the server's figures cover Ray's "
+            "own daemons",
+        ),
+        Contender(
+            "floor-spin",
+            "floor: spinning shared memory",
+            "floor",
+            "shared_memory:open_it",
+            "both sides look at a counter in a loop; one copy in, one copy out; no environment",
+            environment=False,
+        ),
+        Contender(
+            "floor-unix",
+            "floor: Unix socket",
+            "floor",
+            "sockets:unix",
+            "blocking `sendall` and `recv_into` on both sides; no environment",
+            environment=False,
+        ),
+        Contender(
+            "floor-tcp",
+            "floor: TCP socket",
+            "floor",
+            "sockets:tcp",
+            "the same over TCP, with TCP_NODELAY; no environment",
+            environment=False,
+        ),
+        Contender(
+            "grpcio-stream",
+            "floor: grpcio stream",
+            "floor",
+            "bare_grpc:stream",
+            "bytes over one stream, TCP; the environment is stepped, and nothing encoded",
+        ),
+        Contender(
+            "grpcio-unary",
+            "floor: grpcio unary",
+            "floor",
+            "bare_grpc:unary",
+            "the same, with a call for each step",
+        ),
+    )
+}

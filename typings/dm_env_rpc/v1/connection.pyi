@@ -1,0 +1,9 @@
+# The part of dm-env-rpc that benchmarks/ uses, so that its types are checked where it is not
+# installed. Not shipped.
+from typing import Self
+
+class Connection:
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *args: object) -> None: ...
+
+def create_secure_channel_and_connect(server_address: str) -> Connection: ...

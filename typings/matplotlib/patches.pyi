@@ -1,0 +1,3 @@
+# As __init__.pyi.
+class Patch:
+    def __init__(self, *, color: str, label: str) -> None: ...
