@@ -33,11 +33,11 @@ LINE = 64
 
 _ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
 # One look takes some 25 ns: a whole spin takes about as long as the wake-up that it saves.
-_SPIN_LOOKS = 2000 if _ORDERED and os.environ.get("RLMESH_SPIN") != "0" else 0
+_SPIN_LOOKS = 6000 if _ORDERED and os.environ.get("RLMESH_SPIN") != "0" else 0
 # So many waits in a row that had to sleep after all stop the spinning for a while.
 _PATIENCE = 3
 # The first spin after that while lasts longer: the other side may rest too, and wake only now.
-_TRIAL = 4
+_TRIAL = 2
 _LONGEST_REST = 512
 _POSTED, _ASLEEP = 0, 1
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs

@@ -58,6 +58,8 @@ class MemoryPort:
         also: A descriptor whose readability ends a wait as well; None where there is none.
     """
 
+    reserved = RESERVED
+
     def __init__(
         self,
         sock: socket.socket,

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from rlmesh.lanes.wire import Buffer
 
 RESERVED = 24
-"""The bytes at the beginning of a room that are the port's own."""
+"""The bytes at the beginning of a port's rooms that are its own."""
 
 MAX_BYTES = 1 << 30
 """The longest message that is received."""
@@ -37,8 +37,13 @@ class Woken(enum.Enum):
 class Outbox(Protocol):
     """Where a message is written that is about to be sent."""
 
+    @property
+    def reserved(self) -> int:
+        """How many bytes at the beginning of a room are not the message's."""
+        ...
+
     def room(self, nbytes: int, keep: int = 0) -> Room:
-        """A buffer of that many bytes or more; the first `RESERVED` are not the message's.
+        """A buffer of that many bytes or more.
 
         Args:
             nbytes: How many bytes.

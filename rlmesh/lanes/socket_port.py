@@ -33,6 +33,8 @@ class SocketPort:
         also: A descriptor whose readability ends a wait as well; None where there is none.
     """
 
+    reserved = RESERVED
+
     def __init__(self, sock: socket.socket, *, also: int | None = None) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

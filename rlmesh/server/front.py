@@ -12,7 +12,7 @@ from rlmesh.address import Address
 from rlmesh.lanes.grpc_options import server_options
 from rlmesh.server.binding import bind, unlink_socket
 from rlmesh.server.doors import Doors
-from rlmesh.server.methods import method_handlers
+from rlmesh.server.methods import Methods
 from rlmesh.server.service import EnvService
 from rlmesh.server.threads import ThreadPerCall
 from rlmesh_api.v1 import env_service_pb2
@@ -59,7 +59,7 @@ class Front:
             options=server_options(),
             maximum_concurrent_rpcs=_MAX_CALLS,
         )
-        self._server.add_generic_rpc_handlers((method_handlers(service),))
+        self._server.add_generic_rpc_handlers((Methods(service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(_SERVICES, self._server)
         self._lock = threading.Lock()

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 from google.protobuf.message import DecodeError
 
-from rlmesh.lanes.port import RESERVED, Outbox
+from rlmesh.lanes.port import Outbox
 from rlmesh.lanes.wire import read_action
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh_api.v1 import session_pb2
@@ -57,6 +57,7 @@ def damaged(error: DecodeError) -> CallFailedError:
 def write_answer(response: session_pb2.SessionResponse, outbox: Outbox) -> tuple[int, int]:
     """Writes an answer; where it begins and ends."""
     message = response.SerializeToString()
-    end = RESERVED + len(message)
-    outbox.room(end)[RESERVED:end] = message
-    return RESERVED, end
+    start = outbox.reserved
+    end = start + len(message)
+    outbox.room(end)[start:end] = message
+    return start, end

@@ -74,34 +74,9 @@ class EnvService:
             status.holder.CopyFrom(holder)
         return status
 
-    def Session(  # noqa: N802 - gRPC's name
-        self, request_iterator: Iterator[bytes], context: grpc.ServicerContext
-    ) -> Iterator[bytes]:
-        """Serves one client from `open` to `close` or to the end of its stream.
-
-        Its messages are `SessionRequest` and `SessionResponse`, as bytes.
-        """
-        # Where the stream breaks, the iterator raises grpc's own error, as grpc expects.
-        first = next(request_iterator, None)
-        if first is None:
-            return
-        opened = session_pb2.SessionResponse()
-        try:
-            session = self._open(first, opened, context)
-        except CallFailedError as error:
-            opened.failure.CopyFrom(error.failure)
-            yield opened.SerializeToString()
-            return
-        try:
-            yield opened.SerializeToString()
-            for message in request_iterator:
-                answer, over = self._desk.answer(session, message)
-                yield answer
-                # grpc comes back here when the answer has left; a drain must not overtake it.
-                if not self._desk.answered(session) or over:
-                    return
-        finally:
-            self._desk.close(session)
+    def session(self) -> Stream:
+        """What serves one client, from `open` to `close` or to the end of its stream."""
+        return Stream(self._desk, self._open)
 
     def _open(
         self,
@@ -139,3 +114,65 @@ class EnvService:
             )
         self._shutdown()
         return env_service_pb2.ShutdownResponse()
+
+
+class Stream:
+    """One session stream. Its messages are `SessionRequest` and `SessionResponse`, as bytes.
+
+    A call is handed to the environment's thread where grpc would deserialize it, on the thread on
+    which it arrives; the stream's own thread, which grpc wakes then, waits for the answer and sends
+    it. So nobody is woken only to wake somebody else.
+
+    Args:
+        desk: Who gives the environment to clients.
+        begin: Opens a session, given the first message, and fills in the answer to it.
+    """
+
+    def __init__(
+        self,
+        desk: sessions.Desk,
+        begin: Callable[
+            [bytes, session_pb2.SessionResponse, grpc.ServicerContext], sessions.Session
+        ],
+    ) -> None:
+        self._desk = desk
+        self._begin = begin
+        self._session: sessions.Session | None = None
+        self._pending: sessions.Pending | None = None
+
+    def receive(self, message: bytes) -> bytes:
+        """Takes a message as it arrives; what grpc is to iterate over."""
+        if self._session is not None:
+            self._pending = self._desk.begin(self._session, message)
+        return message
+
+    def serve(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        """Answers messages until the session ends."""
+        # Where the stream breaks, the iterator raises grpc's own error, as grpc expects.
+        first = next(requests, None)
+        if first is None:
+            return
+        opened = session_pb2.SessionResponse()
+        try:
+            session = self._session = self._begin(first, opened, context)
+        except CallFailedError as error:
+            opened.failure.CopyFrom(error.failure)
+            yield opened.SerializeToString()
+            return
+        try:
+            yield opened.SerializeToString()
+            for _ in requests:
+                pending, self._pending = self._pending, None
+                if pending is None:
+                    return
+                answer, over = pending()
+                yield answer
+                # grpc comes back here when the answer has left; a drain must not overtake it.
+                if not self._desk.answered(session) or over:
+                    return
+        finally:
+            if self._pending is not None:
+                # The stream broke with a call under way, which still has the environment.
+                self._pending()
+                self._desk.answered(session)
+            self._desk.close(session)

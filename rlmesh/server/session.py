@@ -17,7 +17,7 @@ from rlmesh.contract import AutoresetMode
 from rlmesh.lanes.door import SECRET_BYTES
 from rlmesh.lanes.peer import PROTOCOL_GENERATION
 from rlmesh.lanes.port import Outbox, Port
-from rlmesh.lanes.scratch import Scratch
+from rlmesh.lanes.stream_outbox import StreamOutbox
 from rlmesh.server.costs import Cost
 from rlmesh.server.failures import CallFailedError, env_raised, failed
 from rlmesh.server.host import Host, HostStoppedError
@@ -37,6 +37,9 @@ _CLIENTS_FAULT = (
 
 # After these a client and its server have no common ground.
 _ENDS = (session_pb2.ERROR_CODE_PROTOCOL, session_pb2.ERROR_CODE_INTERNAL)
+
+Pending: TypeAlias = Callable[[], tuple[bytes, bool]]
+"""Waits for a call; its answer, and whether the session ends with it."""
 
 Attach: TypeAlias = Callable[[Callable[[int], Port]], None]
 """Takes what makes a session's port, given a descriptor that shall end its waits as well."""
@@ -69,7 +72,7 @@ class Session:
     source: PortSource | None = None
     in_port_call: bool = False
     gone: bool = False
-    outbox: Scratch = field(default_factory=Scratch, repr=False)
+    outbox: StreamOutbox = field(default_factory=StreamOutbox, repr=False)
     cost: Cost = field(default_factory=Cost, repr=False)
 
     def holder(self) -> session_pb2.Holder:
@@ -160,28 +163,41 @@ class Desk:
         if ended:
             _log.info("session %s ends", session.id)
 
-    def answer(self, session: Session, message: bytes) -> tuple[bytes, bool]:
-        """Has the host execute a call of the stream; the answer, and whether the session ends."""
+    def begin(self, session: Session, message: bytes) -> Pending:
+        """Has the host execute a call of the stream, and returns at once.
+
+        Returns:
+            What waits for the call, and gives its answer and whether the session ends with it.
+        """
         outbox = session.outbox
         try:
             request = read_request(message)
         except DecodeError as error:
-            start, end = write_answer(_failed_so(0, damaged(error).failure), outbox)
-            return bytes(outbox.view[start:end]), True
+            damage = _failed_so(0, damaged(error).failure).SerializeToString()
+            return lambda: (damage, True)
         if not self._enter(session):
-            return _refusing(request.sequence).SerializeToString(), False
+            refusal = _refusing(request.sequence).SerializeToString()
+            return lambda: (refusal, False)
         try:
-            start, end, over = self._host.call(
+            call = self._host.post(
                 lambda: self.perform(session, request, outbox),
                 name=request.name,
                 sequence=request.sequence,
             )
         except HostStoppedError:
-            return _giving_up(request.name, request.sequence).SerializeToString(), False
-        if request.name == "close" and over:
-            # The next client may come as soon as this one knows that it has closed.
-            self.close(session)
-        return bytes(outbox.view[start:end]), over
+            return lambda: (_giving_up(request).SerializeToString(), False)
+
+        def wait() -> tuple[bytes, bool]:
+            try:
+                start, end, over = call.wait()
+            except HostStoppedError:
+                return _giving_up(request).SerializeToString(), False
+            if request.name == "close" and over:
+                # The next client may come as soon as this one knows that it has closed.
+                self.close(session)
+            return outbox.message(start, end), over
+
+        return wait
 
     def admit(self, secret: bytes) -> Attach | None:
         """What takes a port for the session with that secret; None if there is no such one."""
@@ -332,7 +348,7 @@ class PortCalls:
 
     def give_up(self, name: str, sequence: int, outbox: Outbox) -> Answered:
         """Writes the answer to a call that a shutdown does not wait for any longer."""
-        return *write_answer(_giving_up(name, sequence), outbox), False
+        return *write_answer(_giving_up(Request(name, sequence)), outbox), False
 
     def answered(self, seconds: float) -> bool:
         """Notes that an answer has left after that time; whether there may be further calls."""
@@ -380,10 +396,10 @@ def _refusing(sequence: int) -> session_pb2.SessionResponse:
     return _failed_so(sequence, _draining().failure)
 
 
-def _giving_up(name: str, sequence: int) -> session_pb2.SessionResponse:
+def _giving_up(request: Request) -> session_pb2.SessionResponse:
     error = failed(
         session_pb2.ERROR_CODE_DRAINING,
-        f"the server is shutting down, and the environment's {name}() did not return in "
+        f"the server is shutting down, and the environment's {request.name}() did not return in "
         f"the time that it was given; connect anew once it serves again",
     )
-    return _failed_so(sequence, error.failure)
+    return _failed_so(request.sequence, error.failure)

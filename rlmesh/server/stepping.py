@@ -51,6 +51,7 @@ class Stepper:
         self.cost = costs.of("step")
         # Whether a lane whose episode is over stays so until it is reset.
         self._stays_over = mode is AutoresetMode.DISABLED
+        # In shared memory, where views of it are handed out.
         slab = RESERVED + PREFIX + codecs.form.head
         self._start = RESERVED + -slab % _ALIGNMENT
 
@@ -71,7 +72,7 @@ class Stepper:
         Raises:
             CallFailedError: If the action, the environment or what it returned is at fault.
         """
-        start = self._start
+        start = self._start if outbox.reserved else 0
         buffer, end, _ = self._step(action, noticed, outbox, start + PREFIX, STEP)
         write_sequence(buffer, start, sequence)
         return start, end
@@ -89,7 +90,8 @@ class Stepper:
         Returns:
             Where the answer begins and ends.
         """
-        begin = RESERVED + PREFIX
+        start = outbox.reserved
+        begin = start + PREFIX
         end = begin + INNER
         buffer = outbox.room(end)
         try:
@@ -103,8 +105,8 @@ class Stepper:
             buffer[end : end + len(rest)] = rest
             end += len(rest)
         frame(buffer, begin, STEP_MANY, end)
-        write_sequence(buffer, RESERVED, sequence)
-        return RESERVED, end
+        write_sequence(buffer, start, sequence)
+        return start, end
 
     def _step(
         self, slab: bytes, noticed: Noticed, outbox: Outbox, start: int, tag: bytes
