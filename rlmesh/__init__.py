@@ -18,23 +18,29 @@ from rlmesh.server.options import ServeOptions
 
 if TYPE_CHECKING:
     from rlmesh.client.env import RemoteEnv
+    from rlmesh.client.stats import CallStats
+    from rlmesh.client.transitions import Transitions
     from rlmesh.client.vector_env import RemoteVectorEnv
 
 __all__ = [
+    "CallStats",
     "EnvContract",
     "EnvServer",
     "RemoteEnv",
     "RemoteVectorEnv",
     "RlmeshError",
     "ServeOptions",
+    "Transitions",
     "__version__",
     "errors",
     "spaces",
 ]
 
 _LAZY = {
+    "CallStats": "rlmesh.client.stats",
     "RemoteEnv": "rlmesh.client.env",
     "RemoteVectorEnv": "rlmesh.client.vector_env",
+    "Transitions": "rlmesh.client.transitions",
 }
 
 

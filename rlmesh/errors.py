@@ -27,6 +27,8 @@ Every message names the thing, what was expected, what came, and the next step.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AccessDeniedError",
     "AddressInUseError",
@@ -53,7 +55,14 @@ __all__ = [
 
 
 class RlmeshError(Exception):
-    """The root: every error that RLMesh raises on purpose is one of these."""
+    """The root: every error that RLMesh raises on purpose is one of these.
+
+    Attributes:
+        transitions: What `step_many` had done before the step that failed; None where that was the
+            first one, and for every other call.
+    """
+
+    transitions: Any = None
 
 
 class InvalidAddressError(RlmeshError, ValueError):

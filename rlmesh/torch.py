@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch  # pyright: ignore[reportMissingImports] # optional: whoever import
 
 from rlmesh.client import env as numpy_env
 from rlmesh.client import vector_env as numpy_vector_env
+from rlmesh.client.transitions import Transitions
 from rlmesh.values.guards import is_mapping, is_row
 
 __all__ = ["RemoteEnv", "RemoteVectorEnv"]
@@ -50,6 +51,11 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
         observation, reward, terminated, truncated, info = super().step(_arrays(action))
         return _tensors(observation, self._device), reward, terminated, truncated, info
 
+    def step_many(self, actions: Iterable[Any]) -> Transitions:
+        """As `rlmesh.RemoteEnv.step_many`; the observations are tensors."""
+        made = super().step_many(map(_arrays, actions))
+        return made._replace(observations=_tensors(made.observations, self._device))
+
 
 class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
     """`rlmesh.RemoteVectorEnv` with PyTorch tensors.
@@ -87,6 +93,14 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
             _tensors(part, self._device) for part in arrays
         )
         return observations, rewards, terminations, truncations, infos
+
+    def step_many(self, actions: Iterable[Any]) -> Transitions:
+        """As `rlmesh.RemoteVectorEnv.step_many`; all arrays are tensors."""
+        *arrays, infos = super().step_many(map(_arrays, actions))
+        observations, rewards, terminations, truncations = (
+            _tensors(part, self._device) for part in arrays
+        )
+        return Transitions(observations, rewards, terminations, truncations, infos)
 
 
 def _tensors(value: Any, device: Any) -> Any:

@@ -121,6 +121,18 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="What a served environment is: its spaces, lanes, render mode and metadata.",
             ),
             Export(
+                name="Transitions",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="What several steps gave, stacked.",
+            ),
+            Export(
+                name="CallStats",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="What the calls of one kind have cost, and where the time went.",
+            ),
+            Export(
                 name="RlmeshError",
                 kind="exception",
                 stability=Stability.STABLE,

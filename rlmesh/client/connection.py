@@ -8,11 +8,13 @@ import os
 import time
 import weakref
 from collections.abc import Callable
+from time import perf_counter
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from rlmesh.address import TcpAddress, parse_address
+from rlmesh.client.stats import CallStats, Tally
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
     CallTimeoutError,
@@ -32,7 +34,7 @@ from rlmesh.lanes.lane import Lane, Wait
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
 from rlmesh.lanes.port import Port, Received
 from rlmesh.lanes.port_lane import PortLane
-from rlmesh.lanes.wire import Stepped, compile_step_form, stepped, write_action
+from rlmesh.lanes.wire import Stepped, compile_step_form, read_steps, stepped, write_action
 from rlmesh.seconds import check_seconds
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
@@ -90,6 +92,9 @@ class Connection:
         self._forked = False
         self._before = False
         self._wait = _STEP
+        # The tally of steps is at hand without looking for it.
+        self.step_tally = Tally()
+        self._tallies = {"step": self.step_tally}
         self._lane: Lane | None = None
         self._stream: GrpcLane | None = None
         _connections.add(self)
@@ -100,7 +105,8 @@ class Connection:
             self.contract = self._get_contract(stub, connect_timeout)
             accept(self.contract)
             self._lanes = self.contract.num_envs if self.contract.vector else None
-            self._read_step = compile_step_form(self._lanes).read_answer
+            self._form = compile_step_form(self._lanes)
+            self._read_step = self._form.read_answer
             self._lane = self._stream = GrpcLane(self._channel, self.address)
             opened = self._open(deadline, autoreset)
             self._lane = self._fastest(self._stream, opened, wanted)
@@ -135,19 +141,62 @@ class Connection:
             lane = self._begin("step", known=True)
             wait = _STEP if timeout is None else _wait("step", timeout)
             sequence = self._sequence
+            message = write_action(sequence, action)
             self._behind = True
+            posted = perf_counter()
             try:
-                received = lane.exchange(write_action(sequence, action), wait)
+                received = lane.exchange(message, wait)
             except EndpointError:
                 # No reset mends this; the lane says so again at every call.
                 self._behind = False
                 raise
+            came = perf_counter()
             self._behind = False
         finally:
             self._free.append(True)
         buffer, start, end = received
+        tally = self.step_tally
+        tally.posted, tally.came = posted, came
+        tally.count += 1
+        tally.waiting += came - posted
+        tally.sent += len(message)
+        tally.received += end - start
         found = self._read_step(buffer, start, end, sequence)
         return self.read_step(received) if found is None else found
+
+    def step_many(self, call: session_pb2.StepManyCall) -> tuple[list[Stepped], RlmeshError | None]:
+        """Has the environment step several times.
+
+        Returns:
+            What each step gave, and why the one after those failed, if one did.
+
+        Raises:
+            RlmeshError: As the tree in `rlmesh.errors` says, if nothing is known of any step.
+        """
+        self.hold()
+        try:
+            self.post(session_pb2.SessionRequest(step_many=call), known=True)
+            received = self.take()
+        finally:
+            self.let_go()
+        buffer, start, end = received
+        found = read_steps(self._form, buffer, start, end, self._sequence)
+        if found is not None:
+            return found, None
+        result = self.read(received, "step_many").step_many
+        failure = None
+        if result.HasField("failure"):
+            failure = error_from_failure(result.failure, self.address)
+        return [self._stepped(step) for step in result.steps], failure
+
+    def stats(self) -> dict[str, CallStats]:
+        """What the calls of each kind have cost in this session."""
+        told = self.exchange(session_pb2.SessionRequest(stats=session_pb2.StatsCall())).stats
+        return {
+            call.call: self._tallies.setdefault(call.call, Tally()).stats(call)
+            for call in told.calls
+            if call.count and call.call != "stats"
+        }
 
     def exchange_step(self, request: session_pb2.SessionRequest) -> Stepped:
         """As `step`, for a call that has more in it than an action's slab."""
@@ -161,7 +210,10 @@ class Connection:
 
     def read_step(self, received: Received) -> Stepped:
         """What a step gave, of an answer that may have any form or say that the call failed."""
-        found = stepped(self.read(received, "step").step, self._lanes)
+        return self._stepped(self.read(received, "step").step)
+
+    def _stepped(self, result: session_pb2.StepResult) -> Stepped:
+        found = stepped(result, self._lanes)
         if found is None:
             raise ProtocolError(
                 f"the answer of {self.address} cannot be read: a step needs a reward and two flags "
@@ -233,6 +285,11 @@ class Connection:
             self._behind = self._before
             raise
         self._behind = self._before
+        tally = self._tally
+        tally.came = perf_counter()
+        tally.waiting += tally.came - tally.posted
+        tally.count += 1
+        tally.received += received[2] - received[1]
         return received
 
     def read(self, received: Received, call: str) -> session_pb2.SessionResponse:
@@ -391,6 +448,9 @@ class Connection:
         # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
         self._behind = True
         self._posted_to, self._wait = lane, wait
+        tally = self._tally = self._tallies.setdefault(wait.call, Tally())
+        tally.sent += len(message)
+        tally.posted = perf_counter()
         try:
             lane.post(message, wait)
         except EndpointError:

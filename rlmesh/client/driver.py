@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from rlmesh.client.arguments import reset_call
 from rlmesh.client.connection import Connection
+from rlmesh.client.stats import CallStats
+from rlmesh.client.transitions import Transitions, compile_stack
 from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.errors import ArgumentTypeError, InvalidActionError, ProtocolError
+from rlmesh.errors import (
+    ArgumentTypeError,
+    InvalidActionError,
+    InvalidArgumentError,
+    ProtocolError,
+)
+from rlmesh.lanes.wire import Stepped
 from rlmesh.values.layout import compile_layout
 from rlmesh.values.misfit import Deviation, Misfit
 from rlmesh.values.packing import PackingError, pack_listing, unpack, unpack_info
@@ -50,7 +61,10 @@ class Driver:
         self._num_envs = contract.num_envs if contract.vector else None
         self._decode = compile_layout(contract.observation_space, self._num_envs).decode
         self._encode = compile_layout(contract.action_space, self._num_envs).encode
+        self._stack = compile_stack(contract.observation_space)
+        self._mode = autoreset or contract.autoreset_mode
         self._step = self._connection.step
+        self._tally = self._connection.step_tally
         # Bound here, so that dropping a client needs no more than this one function.
         self.close = self._connection.close
 
@@ -76,6 +90,7 @@ class Driver:
 
     def step(self, action: Any) -> Transition:
         """Steps the environment."""
+        began = perf_counter()
         noticed: list[Deviation] = []
         try:
             slab = self._encode(action, noticed)
@@ -91,14 +106,84 @@ class Driver:
         reward, terminated, truncated, buffer, start, nbytes, info = found
         try:
             observation = self._decode(buffer, start, nbytes, copy=self._copy)
-            return observation, reward, terminated, truncated, unpack_info(info) if info else {}
+            unpacked = unpack_info(info) if info else {}
         except (Misfit, ValueError) as error:
             raise self._damaged(error) from error
+        tally = self._tally
+        tally.encoding += tally.posted - began
+        tally.decoding += perf_counter() - tally.came
+        return observation, reward, terminated, truncated, unpacked
+
+    def step_many(self, actions: Iterable[Any]) -> Transitions:
+        """Steps the environment for one action after the other, until an episode is over.
+
+        Raises:
+            RlmeshError: What the same loop of `step` would raise; what it would have done before
+                stands in its `transitions`.
+        """
+        call = session_pb2.StepManyCall()
+        refused: InvalidActionError | None = None
+        for action in actions:
+            noticed: list[Deviation] = []
+            try:
+                slab = self._encode(action, noticed)
+            except Misfit as error:
+                refused = InvalidActionError(
+                    f"action {len(call.steps)} was refused: {error}. The environment was not "
+                    f"called for it"
+                )
+                break
+            call.steps.append(_step_call(slab, noticed))
+        if not call.steps:
+            raise refused or InvalidArgumentError(
+                "step_many needs one action or more, got none; an environment is not stepped by "
+                "nothing"
+            )
+        found, failure = self._connection.step_many(call)
+        transitions = self._stacked(found) if found else None
+        over = len(found) < len(call.steps) or bool(self._stays_over(found[-1]))
+        stopped = failure or (None if over else refused)
+        if stopped is not None:
+            stopped.transitions = transitions
+            raise stopped
+        if transitions is None:
+            raise self._damaged("several steps were asked for, and it tells of none")
+        return transitions
+
+    def stats(self) -> dict[str, CallStats]:
+        """What the calls of each kind have cost in this session."""
+        return self._connection.stats()
 
     def render(self) -> Any:
         """Renders the environment; what it returned."""
         request = session_pb2.SessionRequest(render=session_pb2.RenderCall())
         return self._unpacked(self._connection.exchange(request).render.frame)
+
+    def _stacked(self, found: list[Stepped]) -> Transitions:
+        try:
+            # Views, as stacking copies.
+            observations = [
+                self._decode(buffer, start, nbytes, copy=False)
+                for _, _, _, buffer, start, nbytes, _ in found
+            ]
+            infos = [unpack_info(info) for *_, info in found]
+        except (Misfit, ValueError) as error:
+            raise self._damaged(error) from error
+        rewards, terminations, truncations, *_ = zip(*found, strict=True)
+        return Transitions(
+            self._stack(observations),
+            np.array(rewards, np.float64),
+            np.array(terminations, np.bool_),
+            np.array(truncations, np.bool_),
+            infos,
+        )
+
+    def _stays_over(self, found: Stepped) -> Any:
+        """Whether an episode is over after a step, and no step begins another."""
+        _, terminated, truncated, *_ = found
+        if self._num_envs is None:
+            return terminated or truncated
+        return self._mode is AutoresetMode.DISABLED and (terminated | truncated).any()
 
     def get_attribute(self, name: str) -> Any:
         """Reads an attribute that the server exposes; a method is a function that calls it."""

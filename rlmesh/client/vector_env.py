@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic
 
 import gymnasium
@@ -14,6 +14,8 @@ from gymnasium.vector import VectorEnv
 from rlmesh.client.driver import Driver
 from rlmesh.client.env import ActType, ObsType
 from rlmesh.client.stand_in import local_metadata, local_spec
+from rlmesh.client.stats import CallStats
+from rlmesh.client.transitions import Transitions
 from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
 from rlmesh.errors import InvalidArgumentError, WrongEndpointKindError
 from rlmesh.spaces import to_gymnasium_space
@@ -174,6 +176,38 @@ class RemoteVectorEnv(
             StateError: If a call was given up before, and no reset came since.
         """
         return self._driver.step(actions)
+
+    def step_many(self, actions: Iterable[ActType]) -> Transitions:
+        """Steps every lane for one batch of actions after the other, in one exchange.
+
+        It is what a loop of `step` does: every action, observation and info is checked and told as
+        there. With autoreset disabled it ends with the first step that ends the episode of a lane,
+        and the actions beyond it are not used.
+        `request_timeout_seconds` holds for all of them together.
+
+        Args:
+            actions: Members of `action_space`, one or more.
+
+        Returns:
+            What the steps gave, stacked; as many as were made.
+
+        Raises:
+            RlmeshError: What `step` raises, for the first step that fails. Those before it were
+                made, and stand in the error's `transitions`.
+            InvalidArgumentError: If there is no action.
+        """
+        return self._driver.step_many(actions)
+
+    def stats(self) -> dict[str, CallStats]:
+        """What the calls have cost in this session so far, and where the time went.
+
+        Returns:
+            For each kind of call, such as `step`, counts, bytes and sums of seconds.
+
+        Raises:
+            StateError: If the client is closed.
+        """
+        return self._driver.stats()
 
     def render(self) -> Any:
         """Renders the environment.

@@ -33,7 +33,9 @@ __all__ = [
     "frame",
     "padded",
     "read_action",
+    "read_steps",
     "stepped",
+    "unpadded",
     "write_action",
     "write_sequence",
 ]
@@ -85,6 +87,15 @@ def padded(length: int) -> bytes:
     return bytes(
         [*(length >> shift & 0x7F | _HIGH for shift in (0, 7, 14, 21)), length >> 28 & 0x7F]
     )
+
+
+@lru_cache(maxsize=256)
+def unpadded(varint: bytes) -> int:
+    """The length that a varint of five bytes stands for; -1 where it is shorter or longer."""
+    *low, last = varint
+    if last & _HIGH or not all(byte & _HIGH for byte in low):
+        return -1
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(varint))
 
 
 def frame(buffer: Room, start: int, tag: bytes, end: int) -> None:
@@ -322,10 +333,7 @@ def _closed(marks: _Marks) -> Callable[[bytes], int]:
 
     @lru_cache(maxsize=64)
     def closed(closing: bytes) -> int:
-        tag, *low, last = closing
-        if bytes([tag]) != marks.observation or last & _HIGH or not all(b & _HIGH for b in low):
-            return -1
-        return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(closing[1:]))
+        return unpadded(closing[1:]) if closing[:1] == marks.observation else -1
 
     return closed
 
@@ -376,6 +384,36 @@ def _of_lanes_read(read: Read) -> Read:
         )
 
     return read_lanes
+
+
+def read_steps(
+    form: StepForm, buffer: Buffer, start: int, end: int, sequence: int
+) -> list[Stepped] | None:
+    """What several steps gave, of an answer to `step_many`; None where protobuf must read it.
+
+    Args:
+        form: How one step stands there.
+        buffer: Where the message stands.
+        start: Where it begins.
+        end: Where it ends.
+        sequence: Its sequence.
+    """
+    place = start + PREFIX + INNER
+    if end < place or _SEQUENCE.unpack_from(buffer, start) != (_SEQUENCE_TAG, sequence):
+        return None
+    if _INNER.unpack_from(buffer, start + PREFIX) != (STEP_MANY, padded(end - place)):
+        return None
+    found: list[Stepped] = []
+    while place < end:
+        if end - place < INNER:
+            return None
+        step_end = place + INNER + unpadded(_INNER.unpack_from(buffer, place)[1])
+        step = form.read(buffer, place, step_end, STEPS) if step_end <= end else None
+        if step is None:
+            return None
+        found.append(step)
+        place = step_end
+    return found
 
 
 def stepped(result: session_pb2.StepResult, lanes: int | None) -> Stepped | None:

@@ -22,14 +22,18 @@ class HostStoppedError(Exception):
 
 
 class HostedCall:
-    """A call that another thread has handed in; see `Call`."""
+    """A call that another thread has handed in; see `Call`.
 
-    __slots__ = ("_done", "_error", "_result", "_work", "name", "sequence", "since")
+    Attributes:
+        seconds: How long it has taken.
+    """
+
+    __slots__ = ("_done", "_error", "_result", "_work", "name", "seconds", "sequence", "since")
 
     def __init__(self, work: Callable[[], Any], name: str, sequence: int) -> None:
         self.name = name
         self.sequence = sequence
-        self.since = 0.0
+        self.since = self.seconds = 0.0
         self._work = work
         self._result: Any = None
         self._error: BaseException | None = None
@@ -46,6 +50,7 @@ class HostedCall:
 
     def finish(self, seconds: float = 0.0) -> None:
         """Lets go whoever waits."""
+        self.seconds = seconds
         # Unlocked already where the call was given up a moment ago.
         with contextlib.suppress(RuntimeError):
             self._done.release()

@@ -192,6 +192,7 @@ class Desk:
                 start, end, over = call.wait()
             except HostStoppedError:
                 return _giving_up(request).SerializeToString(), False
+            session.took(call.seconds)
             if request.name == "close" and over:
                 # The next client may come as soon as this one knows that it has closed.
                 self.close(session)

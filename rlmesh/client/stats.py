@@ -1,0 +1,77 @@
+"""What the calls of a client have cost, and where the time went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlmesh_api.v1 import session_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class CallStats:
+    """What the calls of one kind have cost in this session so far. Times are sums, in seconds.
+
+    Attributes:
+        count: How many were answered, failed ones included.
+        environment_seconds: In the environment.
+        serving_seconds: In the server around it: reading, checking and writing values.
+        encoding_seconds: In this client, until the request was ready.
+        decoding_seconds: In this client, from the answer's arrival on.
+        crossing_seconds: Everything between: both ways through the lane, wake-ups included.
+        sent_bytes: Of requests.
+        received_bytes: Of answers.
+    """
+
+    count: int
+    environment_seconds: float
+    serving_seconds: float
+    encoding_seconds: float
+    decoding_seconds: float
+    crossing_seconds: float
+    sent_bytes: int
+    received_bytes: int
+
+
+class Tally:
+    """Adds up what the calls of one kind have cost this client.
+
+    Attributes:
+        count: How many were answered.
+        encoding: Seconds until requests were ready.
+        waiting: Seconds until answers had come.
+        decoding: Seconds until they were read.
+        sent: Bytes of requests.
+        received: Bytes of answers.
+        posted: When the last request was ready, on the clock of `time.perf_counter`.
+        came: When the last answer had come.
+    """
+
+    __slots__ = (
+        "came",
+        "count",
+        "decoding",
+        "encoding",
+        "posted",
+        "received",
+        "sent",
+        "waiting",
+    )
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.encoding = self.waiting = self.decoding = 0.0
+        self.sent = self.received = 0
+        self.posted = self.came = 0.0
+
+    def stats(self, told: session_pb2.CallStats) -> CallStats:
+        """The whole, with what the server tells."""
+        return CallStats(
+            count=self.count,
+            environment_seconds=told.environment_seconds,
+            serving_seconds=max(0.0, told.server_seconds - told.environment_seconds),
+            encoding_seconds=self.encoding,
+            decoding_seconds=self.decoding,
+            crossing_seconds=max(0.0, self.waiting - told.server_seconds),
+            sent_bytes=self.sent,
+            received_bytes=self.received,
+        )
