@@ -57,6 +57,14 @@ class Connection:
         autoreset: When the lanes of a vector environment shall reset themselves; None: as it does.
         lane: The lane to use if it can be had, `shm`, `direct` or `grpc`; None: `RLMESH_LANE`, or
             else the fastest that can be had.
+        as_vector: Whether a single environment is driven as the only lane of a vector environment.
+
+    Attributes:
+        address: The endpoint's address.
+        contract: Its contract.
+        lanes: The number of lanes of a vector environment; None for a single one.
+        mode: When lanes reset themselves in this session; None where there are none, and where
+            nobody tells.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
@@ -74,6 +82,7 @@ class Connection:
         accept: Callable[[EnvContract], None],
         autoreset: AutoresetMode | None = None,
         lane: str | None = None,
+        as_vector: bool = False,
     ) -> None:
         wanted = _wanted_lane(lane)
         check_seconds("connect_timeout_seconds", connect_timeout)
@@ -104,11 +113,16 @@ class Connection:
             stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
             self.contract = self._get_contract(stub, connect_timeout)
             accept(self.contract)
-            self._lanes = self.contract.num_envs if self.contract.vector else None
-            self._form = compile_step_form(self._lanes)
+            contract = self.contract
+            self.lanes = contract.num_envs if contract.vector or as_vector else None
+            self.mode = autoreset or contract.autoreset_mode
+            if self.lanes and not contract.vector:
+                self.mode = self.mode or AutoresetMode.NEXT_STEP
+                autoreset = self.mode
+            self._form = compile_step_form(self.lanes)
             self._read_step = self._form.read_answer
             self._lane = self._stream = GrpcLane(self._channel, self.address)
-            opened = self._open(deadline, autoreset)
+            opened = self._open(deadline, autoreset, as_vector=as_vector)
             self._lane = self._fastest(self._stream, opened, wanted)
         except BaseException:
             self.close()
@@ -213,7 +227,7 @@ class Connection:
         return self._stepped(self.read(received, "step").step)
 
     def _stepped(self, result: session_pb2.StepResult) -> Stepped:
-        found = stepped(result, self._lanes)
+        found = stepped(result, self.lanes)
         if found is None:
             raise ProtocolError(
                 f"the answer of {self.address} cannot be read: a step needs a reward and two flags "
@@ -291,6 +305,12 @@ class Connection:
         tally.count += 1
         tally.received += received[2] - received[1]
         return received
+
+    def take_step(self) -> Stepped:
+        """As `take`, for a step: what it gave."""
+        received = self.take()
+        found = self._read_step(*received, self._sequence)
+        return self.read_step(received) if found is None else found
 
     def read(self, received: Received, call: str) -> session_pb2.SessionResponse:
         """The message of an answer to that call, unless it says that the call failed."""
@@ -412,10 +432,12 @@ class Connection:
         return enter_direct(address.host, address.port, secret)
 
     def _open(
-        self, deadline: float | None, autoreset: AutoresetMode | None
+        self, deadline: float | None, autoreset: AutoresetMode | None, *, as_vector: bool
     ) -> session_pb2.OpenResult:
         remaining = None if deadline is None else max(0.001, deadline - time.monotonic())
-        call = session_pb2.OpenCall(peer=this_peer(), protocol_generation=PROTOCOL_GENERATION)
+        call = session_pb2.OpenCall(
+            peer=this_peer(), protocol_generation=PROTOCOL_GENERATION, as_vector=as_vector
+        )
         if autoreset is not None:
             call.autoreset_mode = autoreset.to_proto()
         try:

@@ -47,6 +47,7 @@ class Driver:
         autoreset: AutoresetMode | None = None,
         lane: str | None = None,
         copy: bool = True,
+        as_vector: bool = False,
     ) -> None:
         self._connection = Connection(
             address,
@@ -55,16 +56,20 @@ class Driver:
             accept=accept,
             autoreset=autoreset,
             lane=lane,
+            as_vector=as_vector,
         )
         contract = self.contract = self._connection.contract
         self._copy = copy
-        self._num_envs = contract.num_envs if contract.vector else None
-        self._decode = compile_layout(contract.observation_space, self._num_envs).decode
-        self._encode = compile_layout(contract.action_space, self._num_envs).encode
+        lanes = self._num_envs = self._connection.lanes
+        self._decode = compile_layout(contract.observation_space, lanes).decode
+        self._encode = compile_layout(contract.action_space, lanes).encode
         self._stack = compile_stack(contract.observation_space)
-        self._mode = autoreset or contract.autoreset_mode
+        self.mode = self._connection.mode
         self._step = self._connection.step
         self._tally = self._connection.step_tally
+        self.hold, self.let_go = self._connection.hold, self._connection.let_go
+        self.num_envs = lanes or 1
+        self.address = self._connection.address
         # Bound here, so that dropping a client needs no more than this one function.
         self.close = self._connection.close
 
@@ -75,34 +80,72 @@ class Driver:
 
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the environment; observation and info."""
+        self.hold()
+        try:
+            self.post_reset(seed, options)
+            return self.take_reset()
+        finally:
+            self.let_go()
+
+    def post_reset(self, seed: Any, options: Any) -> None:
+        """Asks for a reset, of which `take_reset` gives the result; only while held."""
         call, degraded = reset_call(seed, options, self._num_envs)
         for part in degraded:
             # Once for what it is: Python shows one warning of a text and place only once.
             warnings.warn(
                 f"reset: a value of type {part.type} in the options cannot travel ({part.reason}) "
                 f"and reaches the environment as its text",
-                stacklevel=3,
+                stacklevel=4,
             )
-        result = self._connection.exchange(session_pb2.SessionRequest(reset=call)).reset
+        self._connection.post(session_pb2.SessionRequest(reset=call), known=False)
+
+    def take_reset(self) -> tuple[Any, dict[str, Any]]:
+        """What the reset gave; observation and info."""
+        result = self._connection.read(self._connection.take(), "reset").reset
         self._connection.forget()
         slab = result.observation
-        return self._decoded(slab, 0, len(slab), result.info)
+        try:
+            observation = self._decode(slab, 0, len(slab), copy=self._copy)
+            return observation, unpack_info(result.info)
+        except (Misfit, ValueError) as error:
+            raise self._damaged(error) from error
 
-    def step(self, action: Any) -> Transition:
-        """Steps the environment."""
-        began = perf_counter()
+    def encode(self, action: Any) -> tuple[bytes, list[Deviation]]:
+        """An action's slab, and what was noticed when it was encoded."""
         noticed: list[Deviation] = []
         try:
-            slab = self._encode(action, noticed)
+            return self._encode(action, noticed), noticed
         except Misfit as error:
             raise InvalidActionError(
                 f"the action was refused: {error}. The environment was not called"
             ) from error
+
+    def post_step(self, slab: bytes, noticed: list[Deviation]) -> None:
+        """Asks for a step, of which `take_step` gives the result; only while held."""
+        if noticed:
+            call = session_pb2.SessionRequest(step=_step_call(slab, noticed))
+            self._connection.post(call, known=True)
+        else:
+            self._connection.post_step(slab)
+
+    def take_step(self) -> Transition:
+        """What the step gave."""
+        return self._transition(self._connection.take_step())
+
+    def step(self, action: Any) -> Transition:
+        """Steps the environment."""
+        began = perf_counter()
+        slab, noticed = self.encode(action)
         if noticed:
             call = session_pb2.SessionRequest(step=_step_call(slab, noticed))
             found = self._connection.exchange_step(call)
         else:
             found = self._step(slab)
+        tally = self._tally
+        tally.encoding += tally.posted - began
+        return self._transition(found)
+
+    def _transition(self, found: Stepped) -> Transition:
         reward, terminated, truncated, buffer, start, nbytes, info = found
         try:
             observation = self._decode(buffer, start, nbytes, copy=self._copy)
@@ -110,7 +153,6 @@ class Driver:
         except (Misfit, ValueError) as error:
             raise self._damaged(error) from error
         tally = self._tally
-        tally.encoding += tally.posted - began
         tally.decoding += perf_counter() - tally.came
         return observation, reward, terminated, truncated, unpacked
 
@@ -183,7 +225,7 @@ class Driver:
         _, terminated, truncated, *_ = found
         if self._num_envs is None:
             return terminated or truncated
-        return self._mode is AutoresetMode.DISABLED and (terminated | truncated).any()
+        return self.mode is AutoresetMode.DISABLED and (terminated | truncated).any()
 
     def get_attribute(self, name: str) -> Any:
         """Reads an attribute that the server exposes; a method is a function that calls it."""
@@ -205,14 +247,6 @@ class Driver:
         argument = [list(arguments), keywords]
         result = self._attribute(session_pb2.ATTRIBUTE_VERB_CALL, name, argument)
         return self._unpacked(result.value)
-
-    def _decoded(
-        self, slab: bytes, start: int, nbytes: int, info: bytes
-    ) -> tuple[Any, dict[str, Any]]:
-        try:
-            return self._decode(slab, start, nbytes, copy=self._copy), unpack_info(info)
-        except (Misfit, ValueError) as error:
-            raise self._damaged(error) from error
 
     def _unpacked(self, packed: bytes) -> Any:
         try:

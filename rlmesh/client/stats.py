@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 from rlmesh_api.v1 import session_pb2
 
@@ -75,3 +76,17 @@ class Tally:
             sent_bytes=self.sent,
             received_bytes=self.received,
         )
+
+
+def added(parts: Sequence[Mapping[str, CallStats]]) -> dict[str, CallStats]:
+    """The sums of what calls have cost at several endpoints."""
+    kinds = dict.fromkeys(kind for part in parts for kind in part)
+    return {
+        kind: CallStats(
+            *(
+                sum(getattr(part[kind], field.name) for part in parts if kind in part)
+                for field in fields(CallStats)
+            )
+        )
+        for kind in kinds
+    }

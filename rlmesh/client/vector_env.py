@@ -13,6 +13,7 @@ from gymnasium.vector import VectorEnv
 
 from rlmesh.client.driver import Driver
 from rlmesh.client.env import ActType, ObsType
+from rlmesh.client.fleet import Fleet
 from rlmesh.client.stand_in import local_metadata, local_spec
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
@@ -20,6 +21,7 @@ from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
 from rlmesh.errors import InvalidArgumentError, WrongEndpointKindError
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
+from rlmesh.values.guards import is_row
 
 
 class RemoteVectorEnv(
@@ -43,7 +45,11 @@ class RemoteVectorEnv(
         ...     envs.close()
 
     Args:
-        address: The server's address, `tcp://HOST:PORT` or `unix:///PATH`.
+        address: The server's address, `tcp://HOST:PORT` or `unix:///PATH`; or a list of addresses,
+            whose environments stand side by side: a single environment is a lane, the lanes of a
+            vector environment stay together. They are asked all at once, so that a step takes as
+            long as the slowest of them. When the environment of one fails, the others have been
+            called; the next call must be a reset.
         connect_timeout_seconds: Until when the server must have answered; one that is not up yet is
             tried again until then. None: for ever.
         request_timeout_seconds: Until when each call must have been answered. None: for ever.
@@ -52,20 +58,22 @@ class RemoteVectorEnv(
         copy: Whether observations are the caller's own. False saves a copy: their arrays are
             read-only views, and hold until the next call.
         autoreset: When lanes shall reset themselves, `next_step`, `same_step` or `disabled`, where
-            that is not the environment's own mode. None: as the environment does.
+            that is not the environment's own mode. None: as the environment does; single
+            environments, of a list of addresses, at the next step.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
         EndpointUnreachableError: If nobody answers in time.
         EndpointBusyError: If another client holds the environment.
         WrongEndpointKindError: If the endpoint is a single environment.
-        InvalidArgumentError: If `autoreset` is no mode, or one that cannot be had here.
+        InvalidArgumentError: If `autoreset` is no mode, or one that cannot be had here; if the
+            environments of several addresses differ in their spaces or modes.
         ProtocolError: If what answers does not speak RLMesh.
     """
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         *,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
@@ -76,14 +84,17 @@ class RemoteVectorEnv(
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed = True
         mode = None if autoreset is None else _mode(autoreset)
-        self._driver = Driver(
-            address,
-            connect_timeout=connect_timeout_seconds,
-            request_timeout=request_timeout_seconds,
-            lane=lane,
-            copy=copy,
-            accept=_accept_vector,
-            autoreset=mode,
+        options: dict[str, Any] = {
+            "connect_timeout": connect_timeout_seconds,
+            "request_timeout": request_timeout_seconds,
+            "lane": lane,
+            "copy": copy,
+        }
+        given: Any = address  # what is neither is refused where addresses are read
+        self._driver: Driver | Fleet = (
+            Fleet(list(given), accept=_accept_any, autoreset=mode, **options)
+            if is_row(given)
+            else Driver(given, accept=_accept_vector, autoreset=mode, **options)
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
         self._finalizer = weakref.finalize(self, self._driver.close)
@@ -92,7 +103,10 @@ class RemoteVectorEnv(
         self.closed = False
         contract = self._driver.contract
         self.env_contract: EnvContract = contract
-        self.num_envs = contract.num_envs
+        self.env_contracts = (
+            self._driver.contracts if isinstance(self._driver, Fleet) else (contract,)
+        )
+        self.num_envs = self._driver.num_envs
         self.single_observation_space = to_gymnasium_space(contract.observation_space)
         self.single_action_space = to_gymnasium_space(contract.action_space)
         self.observation_space = (
@@ -105,7 +119,7 @@ class RemoteVectorEnv(
             if contract.batched_action_space is not None
             else batched_gymnasium_space(contract.action_space, self.num_envs)
         )
-        self.metadata = local_metadata(contract, mode)
+        self.metadata = local_metadata(contract, self._driver.mode)
         self.render_mode = contract.render_mode
         self.spec = local_spec(contract)
 
@@ -298,6 +312,10 @@ def _mode(autoreset: object) -> AutoresetMode:
             f"own mode, got {autoreset!r}"
         )
     return mode
+
+
+def _accept_any(contract: EnvContract) -> None:
+    """Of several endpoints each may be single or vector."""
 
 
 def _accept_vector(contract: EnvContract) -> None:

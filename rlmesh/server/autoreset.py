@@ -11,7 +11,8 @@ import numpy.typing as npt
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.server.calling import compile_reset, takes_options
 from rlmesh.server.results import BadResultError, flags_of, split_reset, split_step
-from rlmesh.values.guards import is_array, is_mapping
+from rlmesh.values.guards import is_array
+from rlmesh.values.lane_infos import add_lane, mark_lane, unmasked
 from rlmesh_api.contract import DictSpace, Space, TupleSpace
 
 Flags = npt.NDArray[np.bool_]
@@ -139,52 +140,16 @@ def _merged(
         num_envs: The number of lanes.
     """
     # What has no mask is not told lane by lane, so it is told of the step and of its end.
-    whole = _unmasked(infos)
-    merged = {**whole, **_unmasked(resets)}
+    whole = unmasked(infos)
+    merged = {**whole, **unmasked(resets)}
     for lane in range(num_envs):
         if lane not in ended:
-            _add(merged, infos, lane, num_envs)
+            add_lane(merged, infos, lane, num_envs, lane)
             continue
         observations = merged.setdefault("final_obs", np.full(num_envs, None, dtype=object))
         observations[lane] = ended[lane]
-        _mark(merged, "final_obs", lane, num_envs)
-        _add(merged.setdefault("final_info", dict(whole)), infos, lane, num_envs)
-        _mark(merged, "final_info", lane, num_envs)
-        _add(merged, resets, lane, num_envs)
+        mark_lane(merged, "final_obs", lane, num_envs)
+        add_lane(merged.setdefault("final_info", dict(whole)), infos, lane, num_envs, lane)
+        mark_lane(merged, "final_info", lane, num_envs)
+        add_lane(merged, resets, lane, num_envs, lane)
     return merged
-
-
-def _add(target: dict[str, Any], source: Mapping[str, Any], lane: int, num_envs: int) -> None:
-    """Adds one lane's part of infos to others, as Gymnasium adds the info of an environment."""
-    for key, value in source.items():
-        mask = _mask_of(source, key)
-        if mask is None or not mask[lane]:
-            continue
-        if is_mapping(value):
-            _add(target.setdefault(key, {}), value, lane, num_envs)
-        else:
-            if key not in target:
-                # Objects that are no arrays stand by themselves, among Nones.
-                alone = value.dtype == object and value.ndim == 1
-                empty = np.full(num_envs, None) if alone else np.zeros(value.shape, value.dtype)
-                target[key] = empty
-            target[key][lane] = value[lane]
-        _mark(target, key, lane, num_envs)
-
-
-def _mark(infos: dict[str, Any], key: str, lane: int, num_envs: int) -> None:
-    """Says in a key's mask that a lane has it."""
-    infos.setdefault(f"_{key}", np.zeros(num_envs, np.bool_))[lane] = True
-
-
-def _mask_of(infos: Mapping[str, Any], key: str) -> Flags | None:
-    """Which lanes have a key; None where it is not told lane by lane."""
-    value, mask = infos[key], infos.get(f"_{key}")
-    return mask if is_array(mask) and (is_array(value) or is_mapping(value)) else None
-
-
-def _unmasked(infos: Mapping[str, Any]) -> dict[str, Any]:
-    """What is not told lane by lane."""
-    masked = [key for key in infos if _mask_of(infos, key) is not None]
-    lanewise = {*masked, *(f"_{key}" for key in masked)}
-    return {key: value for key, value in infos.items() if key not in lanewise}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.contract import AutoresetMode, EnvContract, read_contract
 from rlmesh.lanes.memory_port import Plan
 from rlmesh.server.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.autoreset import AutoresetRefusedError, in_mode
@@ -14,6 +14,7 @@ from rlmesh.server.codecs import Codecs
 from rlmesh.server.costs import Costs
 from rlmesh.server.failures import env_raised, failed, unreadable
 from rlmesh.server.infos import InfoPacker
+from rlmesh.server.lanes_of import vector_of
 from rlmesh.server.results import BadResultError, split_reset
 from rlmesh.server.stepping import Stepper
 from rlmesh.values.conformance import Policy
@@ -41,34 +42,46 @@ class ServedEnv:
         self._own_env = env
         self._contract = contract
         self._policy = policy
-        self._attributes = Attributes(env, exposed, vector=contract.vector)
+        self._exposed = exposed
         self._tuple_space = contract.observation_space.kind == "tuple"
-        self._codecs = Codecs(contract, contract.num_envs if contract.vector else None, policy)
+        self._own_codecs = Codecs(contract, contract.num_envs if contract.vector else None, policy)
         self.begin_session(None)
 
-    def begin_session(self, mode: AutoresetMode | None) -> None:
+    def begin_session(self, mode: AutoresetMode | None, *, as_vector: bool = False) -> None:
         """Prepares for the next client.
 
         Args:
             mode: The autoreset mode that it asks for; None: the environment's own.
+            as_vector: Whether it drives a single environment as the lane of a vector environment.
 
         Raises:
             CallFailedError: If the mode cannot be had.
         """
+        contract, env, codecs = self._contract, self._own_env, self._own_codecs
+        if as_vector and not contract.vector:
+            contract, env, codecs = self._as_vector()
         try:
-            env = self._env = in_mode(self._own_env, self._contract, mode)
+            env = self._env = in_mode(env, contract, mode)
         except AutoresetRefusedError as error:
             raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
+        self._codecs = codecs
+        self._attributes = Attributes(env, self._exposed, vector=contract.vector)
         self._reset = compile_reset(env)
         self._infos = InfoPacker(self._policy)
         self.costs = Costs()
-        mode = mode or self._contract.autoreset_mode
-        self.stepper = Stepper(env, self._codecs, self._infos, self.costs, mode)
+        mode = mode or contract.autoreset_mode
+        self.stepper = Stepper(env, codecs, self._infos, self.costs, mode)
+
+    def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
+        """The environment as the only lane of a vector environment, as a list of one would be."""
+        env = vector_of([self._own_env])
+        contract = read_contract(env)
+        return contract, env, Codecs(contract, 1, self._policy)
 
     @property
     def plan(self) -> Plan:
         """How much room calls take in shared memory."""
-        return Plan.for_slabs(self._codecs.action.size, self._codecs.observation.size)
+        return Plan.for_slabs(self._own_codecs.action.size, self._own_codecs.observation.size)
 
     def reset(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
         """Resets the environment.

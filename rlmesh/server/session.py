@@ -136,7 +136,9 @@ class Desk:
             session = self._session = Session(call.peer, context)
             self._free.clear()
         try:
-            self._host.call(lambda: self._env.begin_session(mode), name="open")
+            self._host.call(
+                lambda: self._env.begin_session(mode, as_vector=call.as_vector), name="open"
+            )
         except BaseException as error:
             self.close(session)
             if isinstance(error, CallFailedError):
