@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -90,7 +90,7 @@ class Fleet:
             ]
             for place in wanted:
                 self._drivers[place].post_reset(seeds[place], asked[place][0])
-            answers = self._taken(wanted, lambda driver: driver.take_reset())
+            answers = self._taken(wanted, Driver.take_reset)
         observations: list[Any] = list(self._last) or [None] * len(self._drivers)
         infos: list[dict[str, Any]] = [{}] * len(self._drivers)
         for place, (observation, info) in zip(wanted, answers, strict=True):
@@ -106,7 +106,7 @@ class Fleet:
         with self._held():
             for driver, one in zip(self._drivers, encoded, strict=True):
                 driver.post_step(*one)
-            made = self._taken(range(len(self._drivers)), lambda driver: driver.take_step())
+            made = self._taken(range(len(self._drivers)), Driver.take_step)
         observations, rewards, terminations, truncations, infos = zip(*made, strict=True)
         return (
             self._together(list(observations)),
@@ -190,14 +190,14 @@ class Fleet:
         return mode
 
     @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
+    def _held(self) -> Generator[None]:
         with contextlib.ExitStack() as stack:
             for driver in self._drivers:
                 driver.hold()
                 stack.callback(driver.let_go)
             yield
 
-    def _taken(self, places: Iterable[int], take: Any) -> list[Any]:
+    def _taken(self, places: Iterable[int], take: Callable[[Driver], Any]) -> list[Any]:
         """The answers of all; only then is raised what the first of them failed with."""
         answers: list[Any] = []
         failure: RlmeshError | None = None
