@@ -1,6 +1,6 @@
 """RLMesh: a Gymnasium environment behind an address.
 
-The serving side needs no Gymnasium; the clients import it when they are first used.
+What is exported is imported when it is first used. The serving side needs no Gymnasium.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 import rlmesh.lanes  # noqa: F401 # pyright: ignore[reportUnusedImport] - imports grpc as it must be
-from rlmesh import errors, spaces
+from rlmesh import errors
 from rlmesh._version import __version__
-from rlmesh.contract import EnvContract
 from rlmesh.errors import RlmeshError
-from rlmesh.server.env_server import EnvServer
-from rlmesh.server.options import ServeOptions
 
 if TYPE_CHECKING:
+    from rlmesh import spaces
     from rlmesh.client.env import RemoteEnv
     from rlmesh.client.stats import CallStats
     from rlmesh.client.transitions import Transitions
     from rlmesh.client.vector_env import RemoteVectorEnv
+    from rlmesh.contract import EnvContract
+    from rlmesh.server.env_server import EnvServer
+    from rlmesh.server.options import ServeOptions
 
 __all__ = [
     "CallStats",
@@ -38,8 +39,11 @@ __all__ = [
 
 _LAZY = {
     "CallStats": "rlmesh.client.stats",
+    "EnvContract": "rlmesh.contract",
+    "EnvServer": "rlmesh.server.env_server",
     "RemoteEnv": "rlmesh.client.env",
     "RemoteVectorEnv": "rlmesh.client.vector_env",
+    "ServeOptions": "rlmesh.server.options",
     "Transitions": "rlmesh.client.transitions",
 }
 
@@ -49,6 +53,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_LAZY[name]), name)
         globals()[name] = value
         return value
+    if name == "spaces":
+        return importlib.import_module("rlmesh.spaces")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
