@@ -9,7 +9,7 @@ from rlmesh.contract import AutoresetMode
 from rlmesh.lanes.port import RESERVED, Outbox, Room
 from rlmesh.lanes.wire import INNER, PREFIX, STEP, STEP_MANY, STEPS, frame, write_sequence
 from rlmesh.server.codecs import Codecs, Noticed
-from rlmesh.server.costs import Costs
+from rlmesh.server.costs import Cost, Costs
 from rlmesh.server.failures import CallFailedError, env_raised, unreadable
 from rlmesh.server.infos import InfoPacker
 from rlmesh.server.results import (
@@ -49,6 +49,7 @@ class Stepper:
         self._write = codecs.form.write
         self._pack = infos.pack
         self.cost = costs.of("step")
+        self._cost_of_many = costs.of("step_many")
         # Whether a lane whose episode is over stays so until it is reset.
         self._stays_over = mode is AutoresetMode.DISABLED
         # In shared memory, where views of it are handed out.
@@ -73,7 +74,7 @@ class Stepper:
             CallFailedError: If the action, the environment or what it returned is at fault.
         """
         start = self._start if outbox.reserved else 0
-        buffer, end, _ = self._step(action, noticed, outbox, start + PREFIX, STEP)
+        buffer, end, _ = self._step(action, noticed, outbox, start + PREFIX, STEP, self.cost)
         write_sequence(buffer, start, sequence)
         return start, end
 
@@ -96,7 +97,9 @@ class Stepper:
         buffer = outbox.room(end)
         try:
             for step in call.steps:
-                buffer, end, over = self._step(step.action, step.deviations, outbox, end, STEPS)
+                buffer, end, over = self._step(
+                    step.action, step.deviations, outbox, end, STEPS, self._cost_of_many
+                )
                 if over:
                     break
         except CallFailedError as error:
@@ -109,7 +112,13 @@ class Stepper:
         return start, end
 
     def _step(
-        self, slab: bytes, noticed: Noticed, outbox: Outbox, start: int, tag: bytes
+        self,
+        slab: bytes,
+        noticed: Noticed,
+        outbox: Outbox,
+        start: int,
+        tag: bytes,
+        cost: Cost,
     ) -> tuple[Room, int, bool]:
         """Steps, and writes the result into the field that begins at `start`.
 
@@ -126,7 +135,7 @@ class Stepper:
         except BaseException as error:
             raise env_raised("the environment's step()", error) from error
         finally:
-            self.cost.environment += perf_counter() - began
+            cost.environment += perf_counter() - began
         try:
             observation, reward, terminated, truncated, info = split_step(returned, self._lanes)
             buffer, end, more = self._codecs.encode_into(observation, outbox, start)

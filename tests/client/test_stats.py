@@ -60,6 +60,17 @@ def test_the_time_in_the_environment_is_the_environments() -> None:
     assert sum(parts) <= took
 
 
+def test_the_time_of_many_steps_at_once_is_told_apart() -> None:
+    env = ScriptedEnv()
+    env.script["step"] = busy
+    with remote(env) as client:
+        client.reset(seed=0)
+        client.step_many([ACTION] * 2)
+        stats = client.stats()
+    assert stats["step_many"].environment_seconds >= 2 * SLOW
+    assert "step" not in stats
+
+
 def test_bytes_are_those_of_the_messages() -> None:
     with remote(ScriptedEnv()) as env:
         env.reset(seed=0)

@@ -79,6 +79,9 @@ HELD_BY: dict[str, list[str]] = {
         "values/test_packing.py::test_the_masks_and_object_arrays_of_a_vector_environment_arrive",
         "values/test_packing_limits.py::test_what_does_not_fit_becomes_a_text_and_the_rest_arrives",
     ],
+    "docs/driving.md / Where the time goes: Sum of": [
+        "client/test_stats.py::test_the_time_in_the_environment_is_the_environments",
+    ],
     "docs/driving.md / What the client is: Attribute": [
         "client/test_connecting.py::test_a_client_is_the_environment_that_gymnasium_expects",
         "client/test_connecting.py::test_an_environment_that_is_not_registered_here_has_no_spec",
