@@ -5,9 +5,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from time import perf_counter
 
 import grpc
@@ -92,7 +93,8 @@ class Connection:
             raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
         self.address = str(parsed)
         self._host = self.address.removeprefix("tcp://").rpartition(":")[0]
-        self._request_timeout = request_timeout
+        # Until the session stands, the time to connect is what counts.
+        self._request_timeout: float | None = None
         # Whoever takes the only item has the connection: half as dear as a lock.
         self._free = [True]
         self._sequence = 0
@@ -124,6 +126,7 @@ class Connection:
             self._lane = self._stream = GrpcLane(self._channel, self.address)
             opened = self._open(deadline, autoreset, as_vector=as_vector)
             self._lane = self._fastest(self._stream, opened, wanted)
+            self._request_timeout = request_timeout
         except BaseException:
             self.close()
             raise
@@ -159,7 +162,7 @@ class Connection:
             self._behind = True
             posted = perf_counter()
             try:
-                received = lane.exchange(message, wait)
+                received = lane.exchange(message, sequence, wait)
             except EndpointError:
                 # No reset mends this; the lane says so again at every call.
                 self._behind = False
@@ -238,7 +241,6 @@ class Connection:
     def exchange(
         self,
         request: session_pb2.SessionRequest,
-        timeout: float | None = None,
         *,
         known: bool = False,
     ) -> session_pb2.SessionResponse:
@@ -246,7 +248,6 @@ class Connection:
 
         Args:
             request: The request, without its sequence.
-            timeout: Seconds to wait, None: as the client's calls.
             known: Whether the environment's state must be known.
 
         Raises:
@@ -255,7 +256,7 @@ class Connection:
         name = request.WhichOneof("call") or "no call"
         self.hold()
         try:
-            self.post(request, timeout, known=known)
+            self.post(request, known=known)
             received = self.take()
         finally:
             self.let_go()
@@ -279,12 +280,10 @@ class Connection:
         wait = _STEP if timeout is None else _wait("step", timeout)
         self._post(lane, write_action(self._sequence, action), wait)
 
-    def post(
-        self, request: session_pb2.SessionRequest, timeout: float | None = None, *, known: bool
-    ) -> None:
+    def post(self, request: session_pb2.SessionRequest, *, known: bool) -> None:
         """Sends a request, of which `take` gives the answer; only while the connection is held."""
         name = request.WhichOneof("call") or "no call"
-        timeout = timeout or self._request_timeout
+        timeout = self._request_timeout
         lane = self._begin(name, known=known)
         request.sequence = self._sequence
         wait = Wait(name) if timeout is None else _wait(name, timeout)
@@ -293,7 +292,7 @@ class Connection:
     def take(self) -> Received:
         """The answer to what was posted, as it came; only while the connection is held."""
         try:
-            received = self._posted_to.take(self._wait)
+            received = self._posted_to.take(self._sequence, self._wait)
         except EndpointError:
             # No reset mends this; the lane says so again at every call.
             self._behind = self._before
@@ -373,7 +372,7 @@ class Connection:
             # A connection that is lost already has ended the session as well.
             with contextlib.suppress(RlmeshError):
                 stream.post(farewell, wait)
-                stream.take(wait)
+                stream.take(self._sequence, wait)
         finally:
             self._free.append(True)
 
@@ -441,7 +440,8 @@ class Connection:
         if autoreset is not None:
             call.autoreset_mode = autoreset.to_proto()
         try:
-            return self.exchange(session_pb2.SessionRequest(open=call), remaining).open
+            with _expiring(self._stream, remaining):
+                return self.exchange(session_pb2.SessionRequest(open=call)).open
         except CallTimeoutError as error:
             raise EndpointUnreachableError(
                 f"{self.address} told its contract, but opened no session in time"
@@ -483,6 +483,21 @@ class Connection:
         return StateError(
             f"another thread is in a call to {self.address}; a client makes one call at a time"
         )
+
+
+@contextlib.contextmanager
+def _expiring(stream: GrpcLane | None, seconds: float | None) -> Generator[None]:
+    """Ends the stream unless the block ends in time."""
+    if stream is None or seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, stream.expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _wait(call: str, timeout: float) -> Wait:

@@ -6,9 +6,10 @@ import atexit
 import queue
 import threading
 import time
+import traceback
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 import grpc
 
@@ -16,6 +17,7 @@ from rlmesh.errors import ConnectionLostError, EndpointDrainingError, EndpointEr
 from rlmesh.lanes.failures import error_from_rpc, status_of
 from rlmesh.lanes.lane import Wait, closed_meanwhile, late
 from rlmesh.lanes.port import Received
+from rlmesh.lanes.wire import sequence_of
 from rlmesh_api.v1 import env_service_pb2
 
 SESSION_METHOD = f"/{env_service_pb2.DESCRIPTOR.services_by_name['EnvService'].full_name}/Session"
@@ -27,11 +29,29 @@ _END_SECONDS = 1.0
 # afterwards: so many seconds may Ctrl-C take at most.
 _LONGEST_WAIT = 0.5
 
-_Inbox: TypeAlias = "queue.SimpleQueue[bytes | _Ended]"
-
 
 class _Ended:
     """What the inbox holds when the stream has ended."""
+
+
+class _Inbox(queue.SimpleQueue[bytes | _Ended]):
+    """Where answers arrive.
+
+    Attributes:
+        arrived: How many have.
+    """
+
+    def __init__(self) -> None:
+        self.arrived = 0
+
+    def take(self, answer: bytes) -> bytes:
+        """Takes an answer where grpc would deserialize it; what grpc is to iterate over is empty.
+
+        grpc holds the stream's lock meanwhile: who sees the answer here may ask for the next.
+        """
+        self.arrived += 1
+        self.put(answer)
+        return b""
 
 
 class GrpcLane:
@@ -53,40 +73,41 @@ class GrpcLane:
     def __init__(self, channel: grpc.Channel, address: str) -> None:
         self._address = address
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        inbox: _Inbox = queue.SimpleQueue()
-        self._inbox = inbox
-        # Requests sent, answers asked for, and answers that have come.
-        self._sent = self._asked = self._come = 0
-        self._unsure = False
+        inbox = self._inbox = _Inbox()
         self._broken: EndpointError | None = None
-        self._closed = False
+        self._closed = self._expired = False
         self._pump: _Pump | None = None
         method: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
-            SESSION_METHOD, response_deserializer=_into(inbox)
+            SESSION_METHOD, response_deserializer=inbox.take
         )
         # None once it is closed: what still refers to it at the end of the program can hang there,
         # as Python stops grpc's threads wherever they are, also while they hold its lock.
         self._stream: Any = method(iter(self._outbox.get, None))
         self._stream.add_callback(lambda: inbox.put(_Ended()))
+        self._asker = _Asker(inbox)
 
-    def exchange(self, message: bytes, wait: Wait) -> Received:
+    def exchange(self, message: bytes, sequence: int, wait: Wait) -> Received:
         """Sends a request and waits for its answer; see `Lane`."""
         self.post(message, wait)
-        return self.take(wait)
+        return self.take(sequence, wait)
 
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request; see `Lane`."""
+        if self._asker.unsure:
+            self._broken = ConnectionLostError(
+                f"{wait.call}: an earlier call to {self._address} was interrupted in the one moment "
+                f"that the connection does not survive; make a new client"
+            )
         if self._broken is not None:
             raise type(self._broken)(str(self._broken))
-        self._sent += 1
         self._outbox.put(message)
 
-    def take(self, wait: Wait) -> Received:
+    def take(self, sequence: int, wait: Wait) -> Received:
         """Waits for the answer; see `Lane`."""
         while True:
             answer = self._receive(wait)
             # Before it come the answers to calls that nobody waits for any more.
-            if self._come == self._sent:
+            if (sequence_of(answer) or sequence) >= sequence:
                 return answer, 0, len(answer)
 
     def end(self) -> EndpointError | None:
@@ -100,6 +121,13 @@ class GrpcLane:
             if isinstance(answer, _Ended):
                 self._broken = self._why_ended()
         return type(self._broken)(str(self._broken))
+
+    def expire(self) -> None:
+        """Ends the stream, for whoever waits has waited for too long. Any thread may."""
+        stream = self._stream
+        if stream is not None:
+            self._expired = True
+            stream.cancel()
 
     def close(self) -> None:
         """Ends the stream; the server notices at once. May be called repeatedly."""
@@ -115,7 +143,8 @@ class GrpcLane:
         """A forked process holds nothing of it that it could give back."""
 
     def _receive(self, wait: Wait) -> bytes:
-        self._ask(wait)
+        if self._inbox.empty():
+            self._ask(wait)
         while True:
             remaining = _LONGEST_WAIT
             if wait.deadline is not None:
@@ -128,38 +157,26 @@ class GrpcLane:
                     continue
                 raise late(wait, self._address) from None
         if isinstance(answer, bytes):
-            self._come += 1
             return answer
         if self._closed:
             raise closed_meanwhile(wait, self._address)
+        if self._expired:
+            raise late(wait, self._address)
         self._broken = self._why_ended()
         raise self._broken
 
     def _ask(self, wait: Wait) -> None:
-        """Has grpc take one answer from the network, unless it has been asked for it before."""
+        """Has grpc take one answer from the network, unless it is about to."""
         stream = self._stream
-        if self._asked > self._come and not self._unsure:
-            return
         if stream is None:
             raise closed_meanwhile(wait, self._address)
-        if wait.deadline is not None or self._unsure:
-            self._asked = self._come + 1
-            self._unsure = False
-            if self._pump is None:
-                self._pump = _Pump(stream)
-            self._pump.ask()
+        # Never both: of two that wait for an answer, the wrong one may be told of it.
+        if wait.deadline is None and self._pump is None:
+            self._asker.ask(stream)
             return
-        self._asked = self._come + 1
-        # Ctrl-C may come before grpc has begun, or after.
-        self._unsure = True
-        try:
-            next(stream)
-        except StopIteration:
-            pass  # the inbox tells
-        except grpc.RpcError as error:
-            # It is the stream itself: its traceback would keep it in a cycle.
-            error.with_traceback(None)
-        self._unsure = False
+        if self._pump is None:
+            self._pump = _Pump(stream, self._asker)
+        self._pump.ask()
 
     def _why_ended(self) -> EndpointError:
         stream = self._stream
@@ -168,39 +185,75 @@ class GrpcLane:
         return _end_of_stream(stream, self._address)
 
 
+class _Asker:
+    """Has grpc take answers from the network, one at a time.
+
+    grpc breaks when it is asked for an answer while it is about to give one. So it is counted how
+    many were asked for, though Ctrl-C may end the asking anywhere.
+
+    Attributes:
+        unsure: Whether Ctrl-C came just where nobody can tell.
+    """
+
+    def __init__(self, inbox: _Inbox) -> None:
+        self.unsure = False
+        self._inbox = inbox
+        self._asked = 0
+
+    def ask(self, stream: Iterator[bytes]) -> None:
+        """Asks for one answer and waits for it; not if one is still to come, as the inbox tells.
+
+        It may return early: what an interrupted wait has left there, grpc gives at once.
+        """
+        before = self._asked
+        if before > self._inbox.arrived:
+            return
+        try:
+            self._asked = before + 1
+            next(stream)
+        except StopIteration:
+            pass  # the inbox tells
+        except grpc.RpcError as error:
+            # It is the stream itself: its traceback would keep it in a cycle.
+            error.with_traceback(None)
+        except BaseException as interruption:
+            self._find_out(interruption, before)
+            raise
+
+    def _find_out(self, interruption: BaseException, before: int) -> None:
+        """Whether grpc was asked; it was if it is waiting."""
+        frames = [frame for frame, _ in traceback.walk_tb(interruption.__traceback__)][1:]
+        if not frames:
+            self._asked = before
+        elif self._inbox.arrived <= before:
+            waiting = threading.Condition.wait.__code__
+            self.unsure = all(frame.f_code is not waiting for frame in frames)
+
+
 class _Pump:
     """Asks grpc for answers on a thread of its own."""
 
-    def __init__(self, stream: Iterator[bytes]) -> None:
-        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    def __init__(self, stream: Iterator[bytes], asker: _Asker) -> None:
+        self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
         # The thread must not keep the lane alive, so it is given what it needs and no `self`.
         self._thread = threading.Thread(
-            target=_run_pump, args=(stream, self._asked), name="rlmesh-reader", daemon=True
+            target=_run_pump, args=(stream, asker, self._tokens), name="rlmesh-reader", daemon=True
         )
         self._thread.start()
 
     def ask(self) -> None:
-        """Has it ask for one more answer."""
-        self._asked.put(True)
+        """Has it ask for an answer."""
+        self._tokens.put(True)
 
     def end(self) -> None:
         """Ends the thread, whose stream ends."""
-        self._asked.put(False)
+        self._tokens.put(False)
         _ending.add(self._thread)
 
 
-def _run_pump(stream: Iterator[bytes], asked: queue.SimpleQueue[bool]) -> None:
-    while asked.get():
-        try:
-            next(stream)
-        except StopIteration:
-            return  # the inbox tells
-        except grpc.RpcError as error:
-            error.with_traceback(None)
-            return
-        except ValueError:
-            # grpc was asked before: a wait was interrupted just after that.
-            continue
+def _run_pump(stream: Iterator[bytes], asker: _Asker, tokens: queue.SimpleQueue[bool]) -> None:
+    while tokens.get():
+        asker.ask(stream)
 
 
 _ending: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
@@ -216,16 +269,6 @@ def _await_pumps() -> None:
 # Connections end their streams at the end of the program, and before this: what is registered
 # later is called earlier.
 atexit.register(_await_pumps)
-
-
-def _into(inbox: _Inbox) -> Callable[[bytes], bytes]:
-    """Hands answers over where grpc deserializes them; what it is to iterate over is empty."""
-
-    def take(answer: bytes) -> bytes:
-        inbox.put(answer)
-        return b""
-
-    return take
 
 
 def _end_of_stream(error: grpc.RpcError, address: str) -> EndpointError:

@@ -31,7 +31,7 @@ class Lane(Protocol):
 
     name: str
 
-    def exchange(self, message: bytes, wait: Wait) -> Received:
+    def exchange(self, message: bytes, sequence: int, wait: Wait) -> Received:
         """Sends a request and waits for its answer: `post`, then `take`."""
         ...
 
@@ -39,8 +39,12 @@ class Lane(Protocol):
         """Sends a request. Raises what `take` raises, where an earlier answer is still awaited."""
         ...
 
-    def take(self, wait: Wait) -> Received:
+    def take(self, sequence: int, wait: Wait) -> Received:
         """Waits for the answer to the request that was posted last.
+
+        Args:
+            sequence: The request's sequence, larger than every one before.
+            wait: For how long.
 
         Returns:
             The answer; it stands where it says until the next exchange.

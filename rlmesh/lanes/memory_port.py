@@ -9,7 +9,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from rlmesh.lanes.bell import Bell
+from rlmesh.lanes.bell import LINE, Bell
 from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Room, Woken
 from rlmesh.lanes.segment import BadSegmentError, create_segment, map_segment
 
@@ -79,10 +79,16 @@ class MemoryPort:
         self._out, self._in = (request, answer) if client else (answer, request)
         self._room: bytearray | mmap.mmap = self._out
         self._sock = sock
+        self._lines, self._mine = lines, 0 if client else LINE
         self._bell = Bell(lines, sock, first=client, also=also)
         self._ring, self._wait = self._bell.post, self._bell.wait
         self._received = 0
         self._elsewhere: tuple[int, mmap.mmap] | None = None
+
+    @property
+    def owed(self) -> bool:
+        """Whether a message was sent that none was received for."""
+        return self._lines[self._mine] != self._received
 
     def room(self, nbytes: int, keep: int = 0) -> Room:
         """A buffer for a message; see `Outbox`."""

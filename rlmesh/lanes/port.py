@@ -53,7 +53,15 @@ class Outbox(Protocol):
 
 
 class Port(Outbox, Protocol):
-    """One side's end of a lane."""
+    """One side's end of a lane.
+
+    Ctrl-C may come between any two steps of what a port does, and leaves it able to go on.
+    """
+
+    @property
+    def owed(self) -> bool:
+        """Whether a message was sent that none was received for."""
+        ...
 
     def send(self, message: bytes) -> None:
         """Sends a message. That the other side has gone, the next `receive` tells."""

@@ -24,29 +24,25 @@ class PortLane:
         self._send, self._receive = port.send, port.receive
         self._stream = stream
         self._address = address
-        # Whether an answer is still to come, and whether a thread is in a call: plain flags, as
-        # each side sets its own before it looks at the other's.
-        self._owed = False
+        # Plain flags, as each side sets its own before it looks at the other's.
         self._closed = False
         self._in_use = False
 
-    def exchange(self, message: bytes, wait: Wait) -> Received:
+    def exchange(self, message: bytes, sequence: int, wait: Wait) -> Received:
         """Sends a request and waits for its answer; see `Lane`."""
-        if self._owed:
-            self.take(wait)
-        self._owed = True
+        if self._port.owed:
+            self.take(sequence, wait)
         self._send(message)
-        return self.take(wait)
+        return self.take(sequence, wait)
 
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request; see `Lane`."""
         # A deadline or Ctrl-C ended the wait for an answer: it is taken before the next call goes.
-        if self._owed:
-            self.take(wait)
-        self._owed = True
+        if self._port.owed:
+            self.take(0, wait)
         self._send(message)
 
-    def take(self, wait: Wait) -> Received:
+    def take(self, sequence: int, wait: Wait) -> Received:
         """Waits for the answer; see `Lane`."""
         self._in_use = True
         try:
@@ -60,7 +56,6 @@ class PortLane:
                 self._port.release()
         if isinstance(received, Woken):
             raise self._why(received, wait)
-        self._owed = False
         return received
 
     def _why(self, woken: Woken, wait: Wait) -> RlmeshError:

@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 import time
+from typing import TypeAlias
 
 from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Room, Woken
 from rlmesh.lanes.scratch import Scratch
@@ -20,6 +21,15 @@ _GROWTH = 1 << 24
 _LEAVING_SECONDS = 1.0
 # In milliseconds; see `Bell`.
 _LONGEST_POLL = 500.0
+
+# Ctrl-C may come between any two steps of Python. What it must not tear apart stands in one tuple,
+# which is replaced as a whole; how many bytes a call of the system has moved is noted in a list
+# by the same call of C.
+_Outbound: TypeAlias = tuple[int, memoryview, list[int]]
+"""How many messages were sent, the frame of the last, and how many bytes of it have left."""
+_Inbound: TypeAlias = tuple[int, memoryview, list[int], int]
+"""How many messages were received, the buffer, how many bytes have arrived there, and how many of
+them are the message that was returned last."""
 
 
 class SocketPort:
@@ -45,11 +55,13 @@ class SocketPort:
         if also is not None:
             self._poll.register(also, select.POLLIN)
         self._scratch = Scratch()
-        self._in = memoryview(bytearray(_FIRST_ROOM))
-        # What has arrived of the next frames.
-        self._arrived = 0
-        self._taken = 0
-        self._unsent = memoryview(b"")
+        self._outbound: _Outbound = (0, memoryview(b""), [])
+        self._inbound: _Inbound = (0, memoryview(bytearray(_FIRST_ROOM)), [], 0)
+
+    @property
+    def owed(self) -> bool:
+        """Whether a message was sent that none was received for."""
+        return self._outbound[0] != self._inbound[0]
 
     def room(self, nbytes: int, keep: int = 0) -> Room:
         """A buffer for a message; see `Outbox`."""
@@ -63,24 +75,23 @@ class SocketPort:
 
     def post(self, start: int, end: int) -> None:
         """Sends the message that stands between these places in the last `room`."""
-        begin = start - _LENGTH.size
-        view = self._scratch.view
+        begin, view = start - _LENGTH.size, self._scratch.view
         _LENGTH.pack_into(view, begin, end - start)
-        self._unsent = view[begin:end]
+        self._outbound = (self._outbound[0] + 1, view[begin:end], [])
         self._push()
 
     def receive(self, deadline: float | None = None) -> Received | Woken:
         """Waits for the next message; see `Port`."""
-        if self._taken:
-            # What follows the last message; nothing, unless the peer did not wait for its answer.
-            rest = self._arrived - self._taken
-            self._in[:rest] = bytes(self._in[self._taken : self._arrived])
-            self._arrived, self._taken = rest, 0
-        while not (self._complete() and not self._unsent):
+        self._drop_returned()
+        while True:
+            end = 0 if self._unsent() else self._complete()
+            if end:
+                count, view, arrived, _ = self._inbound
+                self._inbound = (count + 1, view, arrived, end)
+                return view, _LENGTH.size, end
             woken = self._await(deadline)
             if woken is not None:
                 return woken
-        return self._in, _LENGTH.size, self._taken
 
     def divert(self) -> None:
         """Has later rooms lead nowhere, for a thread that writes an answer too late."""
@@ -89,9 +100,10 @@ class SocketPort:
     def finish(self) -> None:
         """Ends the lane once the last message has left, or a second has passed."""
         deadline = time.monotonic() + _LEAVING_SECONDS
-        while self._unsent and (remaining := deadline - time.monotonic()) > 0:
-            ready = select.select([], [self._sock], [], remaining)[1]
-            if not (ready and self._push()):
+        while self._unsent() and (remaining := deadline - time.monotonic()) > 0:
+            leaving = select.poll()
+            leaving.register(self._sock, select.POLLOUT)
+            if not (leaving.poll(remaining * 1000) and self._push()):
                 break
         self.close()
 
@@ -109,22 +121,41 @@ class SocketPort:
         self.close()
         self._sock.close()
 
-    def _complete(self) -> bool:
-        """Whether a whole frame has arrived; `_taken` is where it ends then."""
-        if self._arrived < _LENGTH.size:
-            return False
-        (length,) = _LENGTH.unpack_from(self._in)
+    def _unsent(self) -> bool:
+        _, frame, left = self._outbound
+        return sum(left) < len(frame)
+
+    def _drop_returned(self) -> None:
+        """Makes room for the message after the one that was returned last."""
+        count, view, arrived, returned = self._inbound
+        if not returned:
+            return
+        # Nothing, unless the peer did not wait for its answer.
+        rest = sum(arrived) - returned
+        if rest:
+            fresh = memoryview(bytearray(len(view)))
+            fresh[:rest] = view[returned : returned + rest]
+            self._inbound = (count, fresh, [rest], 0)
+        else:
+            self._inbound = (count, view, [], 0)
+
+    def _complete(self) -> int:
+        """Where the frame ends that has arrived as a whole; 0 where none has."""
+        count, view, counts, _ = self._inbound
+        arrived = sum(counts)
+        if arrived < _LENGTH.size:
+            return 0
+        (length,) = _LENGTH.unpack_from(view)
         if length > MAX_BYTES:
             raise BadFrameError(f"a message of {length} bytes; the limit is {MAX_BYTES}")
-        end = _LENGTH.size + length
-        if self._arrived >= end:
-            self._taken = end
-            return True
-        if self._arrived == len(self._in):
-            larger = memoryview(bytearray(min(end, len(self._in) + _GROWTH)))
-            larger[: self._arrived] = self._in
-            self._in = larger
-        return False
+        end: int = _LENGTH.size + length
+        if arrived >= end:
+            return end
+        if arrived == len(view):
+            larger = memoryview(bytearray(min(end, len(view) + _GROWTH)))
+            larger[:arrived] = view
+            self._inbound = (count, larger, [arrived], 0)
+        return 0
 
     def _await(self, deadline: float | None) -> Woken | None:
         """Waits until something has moved; why not, if nothing has."""
@@ -146,26 +177,25 @@ class SocketPort:
 
     def _pull(self) -> bool:
         """Takes what has arrived; whether the other side is still there."""
+        _, view, counts, _ = self._inbound
         try:
-            count = self._sock.recv_into(self._in[self._arrived :])
+            counts.extend(map(self._sock.recv_into, (view[sum(counts) :],)))
         except BlockingIOError:
             return True
         except OSError:
             return False
-        self._arrived += count
-        return count > 0
+        return counts[-1] > 0
 
     def _push(self) -> bool:
         """Sends what the connection takes; whether the other side is still there."""
-        waited = len(self._unsent) > 0
+        count, frame, counts = self._outbound
         try:
-            self._unsent = self._unsent[self._sock.send(self._unsent) :]
+            counts.extend(map(self._sock.send, (frame[sum(counts) :],)))
         except BlockingIOError:
             pass  # the rest leaves when there is room for it
         except OSError:
-            self._unsent = memoryview(b"")
+            self._outbound = (count, frame, [len(frame)])
             return False
-        events = select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
-        if waited:
-            self._poll.modify(self._sock, events)
+        events = select.POLLIN | select.POLLOUT if self._unsent() else select.POLLIN
+        self._poll.modify(self._sock, events)
         return True

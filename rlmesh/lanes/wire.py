@@ -34,6 +34,7 @@ __all__ = [
     "padded",
     "read_action",
     "read_steps",
+    "sequence_of",
     "stepped",
     "unpadded",
     "write_action",
@@ -106,6 +107,14 @@ def frame(buffer: Room, start: int, tag: bytes, end: int) -> None:
 def write_sequence(buffer: Room, start: int, sequence: int) -> None:
     """Writes the sequence with which a message begins."""
     _SEQUENCE.pack_into(buffer, start, _SEQUENCE_TAG, sequence)
+
+
+def sequence_of(message: bytes) -> int | None:
+    """The sequence with which a message begins; None where it does not."""
+    if len(message) < PREFIX or message[0] != _SEQUENCE_TAG:
+        return None
+    sequence: int = _SEQUENCE.unpack_from(message)[1]
+    return sequence
 
 
 _REQUEST = struct.Struct(f"<BQ{2 * INNER}s")

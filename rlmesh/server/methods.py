@@ -38,8 +38,6 @@ class Methods(grpc.GenericRpcHandler):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """What handles a call; None if it is none of the service's."""
         if handler_call_details.method == SESSION_METHOD:
-            stream = self._service.session()
-            return grpc.stream_stream_rpc_method_handler(
-                stream.serve, request_deserializer=stream.receive
-            )
+            # Without serializers: what crosses is read and written in one go.
+            return grpc.stream_stream_rpc_method_handler(self._service.session().serve)
         return self._handlers.get(handler_call_details.method)

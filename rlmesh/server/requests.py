@@ -54,6 +54,11 @@ def damaged(error: DecodeError) -> CallFailedError:
     return failed(session_pb2.ERROR_CODE_PROTOCOL, f"the message cannot be read: {error}")
 
 
+def failed_so(sequence: int, failure: session_pb2.Failure) -> session_pb2.SessionResponse:
+    """The answer that a failure is."""
+    return session_pb2.SessionResponse(sequence=sequence, failure=failure)
+
+
 def write_answer(response: session_pb2.SessionResponse, outbox: Outbox) -> tuple[int, int]:
     """Writes an answer; where it begins and ends."""
     message = response.SerializeToString()

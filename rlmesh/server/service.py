@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from rlmesh.contract import EnvContract
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
-from rlmesh.server import session as sessions
-from rlmesh.server.failures import CallFailedError, failed
 from rlmesh.server.host import Host
-from rlmesh.server.requests import damaged
+from rlmesh.server.session import Desk
+from rlmesh.server.stream import Stream
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 
@@ -33,7 +31,7 @@ class EnvService:
     def __init__(
         self,
         contract: EnvContract,
-        desk: sessions.Desk,
+        desk: Desk,
         host: Host,
         shutdown: Callable[[], None] | None,
     ) -> None:
@@ -75,32 +73,8 @@ class EnvService:
         return status
 
     def session(self) -> Stream:
-        """What serves one client, from `open` to `close` or to the end of its stream."""
-        return Stream(self._desk, self._open)
-
-    def _open(
-        self,
-        message: bytes,
-        opened: session_pb2.SessionResponse,
-        context: grpc.ServicerContext,
-    ) -> sessions.Session:
-        try:
-            first = session_pb2.SessionRequest.FromString(message)
-        except DecodeError as error:
-            raise damaged(error) from error
-        opened.sequence = first.sequence
-        if first.WhichOneof("call") != "open":
-            raise failed(
-                session_pb2.ERROR_CODE_PROTOCOL, "the first call of a session must be open"
-            )
-        session = self._desk.open(first.open, context)
-        result = opened.open
-        result.session_id = session.id
-        result.protocol_generation = PROTOCOL_GENERATION
-        result.lanes.extend(self.lanes)
-        if self.lanes:
-            result.secret = session.secret
-        return session
+        """What serves one client."""
+        return Stream(self._desk, self.lanes)
 
     def Shutdown(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.ShutdownRequest, context: grpc.ServicerContext
@@ -114,65 +88,3 @@ class EnvService:
             )
         self._shutdown()
         return env_service_pb2.ShutdownResponse()
-
-
-class Stream:
-    """One session stream. Its messages are `SessionRequest` and `SessionResponse`, as bytes.
-
-    A call is handed to the environment's thread where grpc would deserialize it, on the thread on
-    which it arrives; the stream's own thread, which grpc wakes then, waits for the answer and sends
-    it. So nobody is woken only to wake somebody else.
-
-    Args:
-        desk: Who gives the environment to clients.
-        begin: Opens a session, given the first message, and fills in the answer to it.
-    """
-
-    def __init__(
-        self,
-        desk: sessions.Desk,
-        begin: Callable[
-            [bytes, session_pb2.SessionResponse, grpc.ServicerContext], sessions.Session
-        ],
-    ) -> None:
-        self._desk = desk
-        self._begin = begin
-        self._session: sessions.Session | None = None
-        self._pending: sessions.Pending | None = None
-
-    def receive(self, message: bytes) -> bytes:
-        """Takes a message as it arrives; what grpc is to iterate over."""
-        if self._session is not None:
-            self._pending = self._desk.begin(self._session, message)
-        return message
-
-    def serve(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        """Answers messages until the session ends."""
-        # Where the stream breaks, the iterator raises grpc's own error, as grpc expects.
-        first = next(requests, None)
-        if first is None:
-            return
-        opened = session_pb2.SessionResponse()
-        try:
-            session = self._session = self._begin(first, opened, context)
-        except CallFailedError as error:
-            opened.failure.CopyFrom(error.failure)
-            yield opened.SerializeToString()
-            return
-        try:
-            yield opened.SerializeToString()
-            for _ in requests:
-                pending, self._pending = self._pending, None
-                if pending is None:
-                    return
-                answer, over = pending()
-                yield answer
-                # grpc comes back here when the answer has left; a drain must not overtake it.
-                if not self._desk.answered(session) or over:
-                    return
-        finally:
-            if self._pending is not None:
-                # The stream broke with a call under way, which still has the environment.
-                self._pending()
-                self._desk.answered(session)
-            self._desk.close(session)

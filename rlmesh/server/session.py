@@ -21,7 +21,14 @@ from rlmesh.lanes.stream_outbox import StreamOutbox
 from rlmesh.server.costs import Cost
 from rlmesh.server.failures import CallFailedError, env_raised, failed
 from rlmesh.server.host import Host, HostStoppedError
-from rlmesh.server.requests import Answered, Request, damaged, read_request, write_answer
+from rlmesh.server.requests import (
+    Answered,
+    Request,
+    damaged,
+    failed_so,
+    read_request,
+    write_answer,
+)
 from rlmesh.server.served_env import ServedEnv
 from rlmesh.server.source import PortSource
 from rlmesh_api.v1 import session_pb2
@@ -37,9 +44,6 @@ _CLIENTS_FAULT = (
 
 # After these a client and its server have no common ground.
 _ENDS = (session_pb2.ERROR_CODE_PROTOCOL, session_pb2.ERROR_CODE_INTERNAL)
-
-Pending: TypeAlias = Callable[[], tuple[bytes, bool]]
-"""Waits for a call; its answer, and whether the session ends with it."""
 
 Attach: TypeAlias = Callable[[Callable[[int], Port]], None]
 """Takes what makes a session's port, given a descriptor that shall end its waits as well."""
@@ -58,7 +62,6 @@ class Session:
         secret: What its client shows on another lane; 32 bytes.
         source: Where its calls come from on another lane, if it uses one.
         in_port_call: Whether `in_call` is about a call on that lane.
-        outbox: Where its answers on the stream are written.
         cost: What the calls of the kind of the one in progress have cost.
         gone: Whether its client has left.
     """
@@ -72,7 +75,6 @@ class Session:
     source: PortSource | None = None
     in_port_call: bool = False
     gone: bool = False
-    outbox: StreamOutbox = field(default_factory=StreamOutbox, repr=False)
     cost: Cost = field(default_factory=Cost, repr=False)
 
     def holder(self) -> session_pb2.Holder:
@@ -165,52 +167,39 @@ class Desk:
         if ended:
             _log.info("session %s ends", session.id)
 
-    def begin(self, session: Session, message: bytes) -> Pending:
-        """Has the host execute a call of the stream, and returns at once.
-
-        Returns:
-            What waits for the call, and gives its answer and whether the session ends with it.
-        """
-        outbox = session.outbox
+    def answer(self, session: Session, message: bytes) -> tuple[bytes, bool]:
+        """Has the host execute a call; the answer, and whether the session ends with it."""
+        outbox = StreamOutbox()
         try:
             request = read_request(message)
         except DecodeError as error:
-            damage = _failed_so(0, damaged(error).failure).SerializeToString()
-            return lambda: (damage, True)
+            return failed_so(0, damaged(error).failure).SerializeToString(), True
         if not self._enter(session):
-            refusal = _refusing(request.sequence).SerializeToString()
-            return lambda: (refusal, False)
+            return _refusing(request.sequence).SerializeToString(), False
         try:
-            call = self._host.post(
+            start, end, over = self._host.call(
                 lambda: self.perform(session, request, outbox),
                 name=request.name,
                 sequence=request.sequence,
             )
         except HostStoppedError:
-            return lambda: (_giving_up(request).SerializeToString(), False)
-
-        def wait() -> tuple[bytes, bool]:
-            try:
-                start, end, over = call.wait()
-            except HostStoppedError:
-                return _giving_up(request).SerializeToString(), False
-            session.took(call.seconds)
-            if request.name == "close" and over:
-                # The next client may come as soon as this one knows that it has closed.
-                self.close(session)
-            return outbox.message(start, end), over
-
-        return wait
+            return _giving_up(request).SerializeToString(), False
+        if request.name == "close" and over:
+            # The next client may come as soon as this one knows that it has closed.
+            self.close(session)
+        return outbox.message(start, end), over
 
     def admit(self, secret: bytes) -> Attach | None:
         """What takes a port for the session with that secret; None if there is no such one."""
         session = self._session
         if session is None or not secrets.compare_digest(session.secret, secret):
             return None
-        return lambda make_port: self._attach(session, make_port)
+        return lambda make_port: self.attach(
+            session, PortSource(make_port, PortCalls(self, session))
+        )
 
-    def _attach(self, session: Session, make_port: Callable[[int], Port]) -> None:
-        source = PortSource(make_port, PortCalls(self, session))
+    def attach(self, session: Session, source: PortSource) -> None:
+        """Has the host take a session's calls from a source, unless it has one, or is gone."""
         with self._lock:
             welcome = self._session is session and session.source is None and not self._draining
             if welcome:
@@ -290,7 +279,7 @@ class Desk:
             failure.message,
             f"\n{failure.traceback}" if failure.traceback else "",
         )
-        start, end = write_answer(_failed_so(sequence, failure), outbox)
+        start, end = write_answer(failed_so(sequence, failure), outbox)
         return start, end, failure.code in _ENDS
 
     def _execute(
@@ -326,11 +315,18 @@ class Desk:
 
 
 class PortCalls:
-    """Answers the calls of a session that come through a port; see `Calls`."""
+    """Answers the calls of a session that come through a port; see `Calls`.
 
-    def __init__(self, desk: Desk, session: Session) -> None:
+    Args:
+        desk: Who gives the environment to clients.
+        session: The session.
+        by_stream: Whether the port is the session's stream.
+    """
+
+    def __init__(self, desk: Desk, session: Session, *, by_stream: bool = False) -> None:
         self._desk = desk
         self._session = session
+        self._by_stream = by_stream
 
     def step(self, sequence: int, action: bytes, outbox: Outbox) -> Answered:
         """Executes a step with an action's slab, and writes the answer."""
@@ -347,7 +343,12 @@ class PortCalls:
         session.in_call = session.in_port_call = True
         if self._desk.draining or session.gone:
             return *write_answer(_refusing(request.sequence), outbox), False
-        return self._desk.perform(session, request, outbox)
+        answered = self._desk.perform(session, request, outbox)
+        if request.name == "close" and answered[2]:
+            # The next client may come as soon as this one knows that it has closed.
+            session.source, session.in_port_call = None, False
+            self._desk.close(session)
+        return answered
 
     def give_up(self, name: str, sequence: int, outbox: Outbox) -> Answered:
         """Writes the answer to a call that a shutdown does not wait for any longer."""
@@ -359,7 +360,7 @@ class PortCalls:
         session.took(seconds)
         session.in_port_call = False
         going = self._desk.answered(session)
-        if not going:
+        if not (going or self._by_stream):
             # Its stream has waited for the last call, to tell the client why there are no more.
             session.context.cancel()
         return going
@@ -384,10 +385,6 @@ def _failure_of(error: Exception) -> session_pb2.Failure:
     ).failure
 
 
-def _failed_so(sequence: int, failure: session_pb2.Failure) -> session_pb2.SessionResponse:
-    return session_pb2.SessionResponse(sequence=sequence, failure=failure)
-
-
 def _draining() -> CallFailedError:
     return failed(
         session_pb2.ERROR_CODE_DRAINING,
@@ -396,7 +393,7 @@ def _draining() -> CallFailedError:
 
 
 def _refusing(sequence: int) -> session_pb2.SessionResponse:
-    return _failed_so(sequence, _draining().failure)
+    return failed_so(sequence, _draining().failure)
 
 
 def _giving_up(request: Request) -> session_pb2.SessionResponse:
@@ -405,4 +402,4 @@ def _giving_up(request: Request) -> session_pb2.SessionResponse:
         f"the server is shutting down, and the environment's {request.name}() did not return in "
         f"the time that it was given; connect anew once it serves again",
     )
-    return _failed_so(request.sequence, error.failure)
+    return failed_so(request.sequence, error.failure)

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from rlmesh.lanes.port import BadFrameError, Outbox, Port, Woken
 from rlmesh.lanes.wire import read_action
-from rlmesh.server.requests import Answered, Request, read_request
+from rlmesh.server.requests import Answered, Request, damaged, failed_so, read_request
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -50,6 +50,7 @@ class PortSource:
         name: What the call in progress is called.
         sequence: Its number in the session.
         since: When it began, on the monotonic clock, in seconds.
+        busy: Whether a call is in progress, or its answer on its way.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class PortSource:
         make_port: Callable[[int], Port],
         calls: Calls,
     ) -> None:
-        self.over = False
+        self.over = self.busy = False
         self.name = ""
         self.sequence = 0
         self.since = 0.0
@@ -85,12 +86,17 @@ class PortSource:
                 # A copy, which the other side cannot change while it is looked at.
                 self._read(bytes(buffer[start:end]))
                 self._owing = [True]
+                self.busy = True
                 return self
             if received is Woken.CALLED:
                 os.eventfd_read(self._bell)
                 return None
-        except (BadFrameError, DecodeError) as error:
+        except BadFrameError as error:
             _log.warning("a session ends, for its client sent what cannot be: %s", error)
+        except DecodeError as error:
+            _log.warning("a session ends, for its client sent no message: %s", error)
+            self._port.send(failed_so(0, damaged(error).failure).SerializeToString())
+            self._port.finish()
         self.release()
         return None
 
@@ -119,6 +125,7 @@ class PortSource:
         """Sends the answer."""
         if self._taken():
             self._send(self._answer, seconds)
+        self.busy = False
 
     def give_up(self) -> None:
         """Sends the answer though the call has not returned."""
