@@ -15,7 +15,9 @@ from rlmesh.seconds import LONGEST_SECONDS
 
 ADDRESS_VARIABLE = "RLMESH_ADDRESS"
 PORT_VARIABLE = "RLMESH_PORT"
+LANE_VARIABLE = "RLMESH_LANE"
 DEFAULT_ADDRESS = f"tcp://{LOOPBACK}:0"
+TCP_FORMS = "tcp://HOST:PORT, HOST:PORT, PORT or [IPV6]:PORT"
 ADDRESS_FORMS = "tcp://HOST:PORT, HOST:PORT, PORT, [IPV6]:PORT or unix:///PATH"
 
 
@@ -23,6 +25,20 @@ def serving_address(ctx: click.Context, param: click.Parameter, value: str | Non
     """Where to serve: the option, else the environment, else a free port of the loopback."""
     text, source = _given(value)
     return _parse(text or DEFAULT_ADDRESS, source, ctx, param)
+
+
+def direct_address(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> TcpAddress | None:
+    """Where the lane `direct` is to be had; None: nowhere."""
+    if value is None:
+        return None
+    address = _parse(value, "", ctx, param)
+    if not isinstance(address, TcpAddress):
+        raise click.BadParameter(
+            f"{address} is no TCP address; give {TCP_FORMS}", ctx=ctx, param=param
+        )
+    return address
 
 
 def endpoint_address(ctx: click.Context, param: click.Parameter, value: str | None) -> str:

@@ -10,6 +10,7 @@ from rlmesh._cli import arguments
 from rlmesh._cli.failure import failures_on_one_line
 from rlmesh._cli.serve import LOADING_OPTIONS, VERBOSE, with_options, with_render_mode
 from rlmesh.address import Address
+from rlmesh.server.doors import LANES
 
 
 @click.command(short_help="Serve an environment and drive episodes of it, to see it work.")
@@ -46,6 +47,13 @@ from rlmesh.address import Address
     show_default=True,
     callback=arguments.serving_address,
     help=f"Where to serve: {arguments.ADDRESS_FORMS}. Port 0 takes a free one.",
+)
+@click.option(
+    "--lane",
+    type=click.Choice(LANES),
+    envvar=arguments.LANE_VARIABLE,
+    show_envvar=True,
+    help="The lane to drive it over, if it can be had. Default: the fastest.",
 )
 @VERBOSE
 def demo(

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from rlmesh._cli.arguments import DEFAULT_ADDRESS
 from rlmesh._cli.console import is_live, make_console, plain
 from rlmesh._cli.contract_table import contract_view
 from rlmesh._cli.episodes import Tally, drive
@@ -38,6 +39,7 @@ class DemoRequest:
         episodes: How many episodes to drive.
         seed: Makes them repeatable; None: they are not.
         max_steps: After how many steps an episode is cut.
+        lane: The lane to drive them over, if it can be had; None: the fastest.
         verbose: Whether the server shall log what it does.
     """
 
@@ -48,6 +50,7 @@ class DemoRequest:
     episodes: int
     seed: int | None
     max_steps: int
+    lane: str | None = None
     verbose: bool = False
 
 
@@ -75,6 +78,8 @@ def _server_options(request: DemoRequest) -> list[str]:
         "--address": request.address,
         "--idle-timeout-seconds": str(_IDLE_SECONDS),
     }
+    if request.lane == "direct":
+        options["--direct"] = DEFAULT_ADDRESS
     pairs = [*options.items(), *(("--import", package) for package in request.imports)]
     return [f"{option}={value}" for option, value in pairs] + ["--verbose"] * request.verbose
 
@@ -82,8 +87,8 @@ def _server_options(request: DemoRequest) -> list[str]:
 def _drive(request: DemoRequest, server: ServerProcess, tally: Tally, console: Console) -> None:
     console.print(f"Starting a server for {request.env} ...")
     address = server.start()
-    with contextlib.closing(RemoteEnv[Any, Any](address)) as env:
-        facts = {"address": address, "server": f"process {server.pid}"}
+    with contextlib.closing(RemoteEnv[Any, Any](address, lane=request.lane)) as env:
+        facts = {"address": address, "server": f"process {server.pid}", "lane": env.lane}
         console.print(contract_view(env.env_contract, facts))
         with _display(console, request) as display, tally.running():
             for ended in drive(

@@ -15,7 +15,8 @@ from rlmesh._cli.loading import EnvRequest
 from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.serving import ServeRequest
 from rlmesh._cli.serving import serve as serve_until_ended
-from rlmesh.address import Address
+from rlmesh.address import Address, TcpAddress
+from rlmesh.server.doors import LANES
 from rlmesh.server.options import ServeOptions
 from rlmesh.values.policy import POLICY_VARIABLE, Policy
 
@@ -87,6 +88,21 @@ SERVING_OPTIONS = (
         is_flag=True,
         help="Serve beyond this machine without a token or TLS: whoever reaches the address may "
         "drive the environment.",
+    ),
+    click.option(
+        "--direct",
+        metavar="ADDRESS",
+        callback=arguments.direct_address,
+        help=f"Offer the lane direct at a TCP port of its own: {arguments.TCP_FORMS}. Port 0 takes "
+        f"a free one. Whoever watches that network sees what crosses. Default: nowhere.",
+    ),
+    click.option(
+        "--lane",
+        "lanes",
+        type=click.Choice(LANES),
+        multiple=True,
+        help="A lane that clients may use; grpc is there in any case. May be given repeatedly. "
+        "Default: all that can be had.",
     ),
     click.option(
         "--ready-fd",
@@ -164,6 +180,8 @@ def run_serve(
     vectorization_mode: str | None,
     address: Address,
     insecure: bool,
+    direct: TcpAddress | None,
+    lanes: tuple[str, ...],
     ready_fd: ReadyFd | None,
     validation: str | None,
     expose: tuple[str, ...],
@@ -176,12 +194,14 @@ def run_serve(
     """Serves as the options say; each is what the help of `serve` says of it."""
     if vectorization_mode is not None and num_envs is None:
         raise click.UsageError("--vectorization-mode needs --num-envs.")
-    if not (address.is_loopback or insecure):
-        raise click.UsageError(
-            f"{address} is reachable from other machines, and whoever reaches it may drive the "
-            f"environment; serve on 127.0.0.1 or a Unix socket, or add --insecure if everybody on "
-            f"that network is trusted."
-        )
+    _check_direct(direct, address, lanes)
+    for reached in (address, direct):
+        if not (reached is None or reached.is_loopback or insecure):
+            raise click.UsageError(
+                f"{reached} is reachable from other machines, and whoever reaches it may drive the "
+                f"environment; serve on 127.0.0.1 or a Unix socket, or add --insecure if everybody "
+                f"on that network is trusted."
+            )
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     if verbose:
         logging.getLogger("rlmesh").setLevel(logging.INFO)
@@ -203,10 +223,24 @@ def run_serve(
         validation=validation,
         expose=expose,
         insecure=insecure,
+        lanes=lanes or None,
+        direct=direct,
         ready_fd=ready_fd,
     )
     with failures_on_one_line(verbose=verbose):
         serve_until_ended(request)
+
+
+def _check_direct(direct: TcpAddress | None, address: Address, lanes: tuple[str, ...]) -> None:
+    if lanes and ("direct" in lanes) != (direct is not None):
+        raise click.UsageError(
+            "The lane direct needs a port of its own: give --direct ADDRESS and --lane direct, or "
+            "leave out both, or --lane altogether."
+        )
+    if direct is not None and direct.port != 0 and direct == address:
+        raise click.UsageError(
+            f"--direct needs another port than --address, {address}; 0 takes a free one."
+        )
 
 
 def with_render_mode(kwargs: dict[str, Any], render_mode: str | None) -> dict[str, Any]:

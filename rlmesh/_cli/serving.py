@@ -13,7 +13,7 @@ from rlmesh._cli.console import print_line
 from rlmesh._cli.loading import EnvRequest, load
 from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.signals import EndedBySignal, EndSignals, exit_at_once, keep_signals_from_workers
-from rlmesh.address import Address
+from rlmesh.address import Address, TcpAddress
 from rlmesh.client.probing import HealthProbe
 from rlmesh.errors import StateError
 from rlmesh.server.env_server import EnvServer
@@ -35,6 +35,8 @@ class ServeRequest:
         validation: `warn`, `strict` or `off`; None: as the environment variable says.
         expose: The names that clients may read, set and call.
         insecure: Whether to serve beyond this machine without a token or TLS.
+        lanes: The names of the lanes that clients may use; None: all that can be had.
+        direct: Where the lane `direct` is to be had; None: nowhere.
         ready_fd: Where to write the address once the server serves.
     """
 
@@ -44,6 +46,8 @@ class ServeRequest:
     validation: str | None = None
     expose: tuple[str, ...] = ()
     insecure: bool = False
+    lanes: tuple[str, ...] | None = None
+    direct: TcpAddress | None = None
     ready_fd: ReadyFd | None = None
 
 
@@ -88,6 +92,8 @@ def _bind(env: Any, request: ServeRequest) -> EnvServer:
             validation=request.validation,
             expose=request.expose,
             insecure=request.insecure,
+            lanes=request.lanes,
+            direct=None if request.direct is None else str(request.direct),
         )
     except BaseException:
         # A server closes its environment, and there is none. Why there is none matters more than

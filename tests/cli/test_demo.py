@@ -74,6 +74,24 @@ def test_it_serves_at_an_address_that_is_given(tmp_path: Path) -> None:
     assert f"unix://{tmp_path}/demo.sock" in ended.out
 
 
+def lane_of(shown: str) -> str:
+    found = re.search(r"^lane +(\w+)", shown, re.MULTILINE)
+    assert found, shown
+    return found[1]
+
+
+@pytest.mark.parametrize("lane", ["shm", "direct", "grpc"])
+def test_it_drives_over_the_lane_that_is_asked_for(lane: str) -> None:
+    ended = run("demo", "--episodes=1", f"--lane={lane}")
+    assert (ended.code, ended.err) == (0, "")
+    assert lane_of(ended.out) == lane
+
+
+def test_the_lane_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLMESH_LANE", "direct")
+    assert lane_of(run("demo", "--episodes=1").out) == "direct"
+
+
 def test_variables_of_another_server_do_not_disturb_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLMESH_ADDRESS", "unix:///nowhere/env.sock")
     assert run("demo", "--episodes=1").code == 0
@@ -147,6 +165,7 @@ def test_a_server_that_dies_is_told() -> None:
         (["--seed=-1"], "x>=0"),
         (["--kwargs-json=nonsense"], "is no JSON"),
         (["--address=nonsense"], "is no address"),
+        (["--lane=pigeon"], "'pigeon' is not one of"),
     ],
 )
 def test_wrong_usage_exits_2(arguments: list[str], message: str) -> None:

@@ -138,6 +138,41 @@ def test_the_option_goes_before_the_environment_variables(
         assert address == f"unix://{tmp_path}/env.sock"
 
 
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ((), "shm"),
+        (("--lane=grpc",), "grpc"),
+        (("--lane=shm", "--lane=grpc"), "shm"),
+        (("--direct=127.0.0.1:0",), "shm"),
+        (("--direct=127.0.0.1:0", "--lane=direct"), "direct"),
+    ],
+)
+def test_clients_get_the_fastest_lane_that_the_options_allow(
+    options: tuple[str, ...], given: str
+) -> None:
+    with connected("--env=CartPole-v1", *options) as (_, env):
+        assert env.lane == given
+        env.reset(seed=0)
+
+
+def test_the_direct_lane_is_had_at_its_own_port() -> None:
+    port = free_port()
+    with served("--env=CartPole-v1", f"--direct={port}") as (_, address):
+        assert address != f"tcp://127.0.0.1:{port}"
+        socket.create_connection(("127.0.0.1", port), timeout=20).close()
+        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane="direct")) as env:
+            assert env.lane == "direct"
+
+
+def test_the_direct_lane_may_be_open_to_other_machines_where_that_is_asked_for() -> None:
+    options = ["--address=0.0.0.0:0", "--direct=0.0.0.0:0", "--insecure"]
+    with served("--env=CartPole-v1", *options) as (_, address):
+        here = f"tcp://127.0.0.1:{address.rpartition(':')[2]}"
+        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](here, lane="direct")) as env:
+            assert env.lane == "direct"
+
+
 def test_empty_variables_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLMESH_ADDRESS", "")
     monkeypatch.setenv("RLMESH_PORT", "")
