@@ -46,6 +46,7 @@ HELD_BY: dict[str, list[str]] = {
         "cli/test_serve.py::test_rlmesh_address_goes_before_rlmesh_port",
         "cli/test_serve.py::test_the_option_goes_before_the_environment_variables",
         "cli/test_asking.py::test_the_address_may_come_from_the_environment",
+        "cli/test_demo.py::test_the_lane_may_come_from_the_environment",
         "values/test_conformance_policy.py::test_the_variable_is_read_where_there_is_no_argument",
     ],
     "docs/command-line.md / serve: `ENV`": [
@@ -87,11 +88,6 @@ HELD_BY: dict[str, list[str]] = {
         "client/test_connecting.py::test_an_environment_that_is_not_registered_here_has_no_spec",
         "client/test_wrappers.py::test_the_client_is_unwrapped_as_an_environment_is",
         "docs/test_claims.py::test_the_generator_of_a_client_is_its_own",
-    ],
-    "docs/driving.md / How calls cross: `lane`": [
-        "lanes/test_shared_memory.py::test_a_client_gets_the_lane_that_it_asks_for",
-        "lanes/test_shared_memory.py::test_a_stranger_gets_no_segment",
-        "lanes/test_shared_memory.py::test_a_server_that_is_killed_in_a_call_is_noticed_at_once",
     ],
     "docs/errors.md / When a server is made: You see": [
         "server/test_binding.py::test_a_wrong_address_is_a_typed_error",
@@ -140,6 +136,30 @@ HELD_BY: dict[str, list[str]] = {
         "server/test_lifecycle.py::test_a_close_that_hangs_is_left_behind_after_the_close_timeout",
         "docs/test_claims.py::test_same_step_gives_the_end_in_the_info",
         "docs/test_claims.py::test_the_registration_that_the_server_tells_is_in_the_contract",
+    ],
+    "docs/lanes.md / Lanes: Lane": [
+        "lanes/test_lanes_page.py::test_here_a_client_shares_memory_whatever_the_address",
+        "lanes/test_lanes_page.py::test_another_user_shares_no_memory",
+        "lanes/test_lanes_page.py::test_the_secret_admits_one_guest_only",
+        "lanes/test_lanes_page.py::test_a_server_offers_what_the_page_says_it_offers",
+    ],
+    "docs/lanes.md / What a client chooses: You ask for": [
+        "lanes/test_lanes_page.py::test_a_client_gets_what_the_page_says_it_gets",
+        "lanes/test_lanes_page.py::test_a_client_that_asks_for_nothing_goes_down_the_list",
+    ],
+    "docs/lanes.md / What a server offers: Arguments of `EnvServer`": [
+        "lanes/test_lanes_page.py::test_a_server_offers_what_the_page_says_it_offers",
+    ],
+    "docs/lanes.md / What a client gets elsewhere: Where the client runs": [
+        "lanes/test_lanes_page.py::test_here_a_client_shares_memory_whatever_the_address",
+        "lanes/test_lanes_page.py::test_a_client_that_shares_only_the_network_shares_memory",
+        "lanes/test_lanes_page.py::test_another_user_shares_no_memory",
+        "lanes/test_lanes_page.py::test_a_client_with_a_network_of_its_own_gets_the_stream_and_no_noise",
+    ],
+    "docs/lanes.md / When one side is killed: Killed": [
+        "lanes/test_shared_memory.py::test_a_server_that_is_killed_in_a_call_is_noticed_at_once",
+        "server/test_lifecycle.py::test_a_client_of_a_server_that_was_killed_is_told",
+        "server/test_session.py::test_a_client_whose_process_is_killed_frees_the_endpoint",
     ],
     "docs/readiness.md / Wait for an address: Exit code": [
         "cli/test_asking.py::test_wait_returns_when_the_server_serves",
@@ -235,7 +255,8 @@ def test_the_further_arguments_of_a_server_are_listed_with_their_defaults() -> N
     found = defaults(rlmesh.EnvServer)
     assert set(listed) == set(found) - {"env", "address", "host", "port", "path"}
     assert listed["expose"] == f"`{found['expose']!r}`"
-    assert listed["insecure"] == f"`{found['insecure']!r}`"
+    for name in ("insecure", "lanes", "direct"):
+        assert listed[name] == f"`{found[name]!r}`"
 
 
 def test_the_arguments_of_a_client_are_listed_with_their_defaults() -> None:

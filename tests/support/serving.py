@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,14 +79,23 @@ class ServedProcess:
 def start_python(
     arguments: list[str],
     *,
+    prefix: Sequence[str] = (),
     stdin: int = subprocess.DEVNULL,
     stdout: int | None = None,
     stderr: int | None = None,
 ) -> subprocess.Popen[str]:
-    """Starts this interpreter with the tests' support modules on its path."""
+    """Starts this interpreter with the tests' support modules on its path.
+
+    Args:
+        arguments: What follows the interpreter.
+        prefix: What stands before it.
+        stdin: Where standard input comes from.
+        stdout: Where standard output goes; None: where this process's goes.
+        stderr: Where standard error goes; None: where this process's goes.
+    """
     paths = [str(TESTS), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return subprocess.Popen(
-        [sys.executable, *arguments],
+        [*prefix, sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         text=True,
         stdin=stdin,

@@ -1,0 +1,311 @@
+"""What docs/lanes.md says: who gets which lane where, and what a lane may be trusted with."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import json
+import os
+import queue
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+import rlmesh
+from rlmesh.address import parse_address
+from rlmesh.errors import InvalidArgumentError
+from rlmesh.lanes.door import enter_direct, enter_memory
+from rlmesh.lanes.port import Woken
+from rlmesh.server.doors import LANES
+from rlmesh_api.v1 import env_service_pb2_grpc, session_pb2
+from support.pages import code, tables
+from support.sample_envs import ScriptedEnv, make
+from support.serving import serving, start_python
+
+TABLES = tables("docs/lanes.md")
+CHOICES = {row[0]: row[1] for row in TABLES["What a client chooses: You ask for"]}
+OFFERS = {row[0]: row[1] for row in TABLES["What a server offers: Arguments of `EnvServer`"]}
+DIRECT = "tcp://127.0.0.1:0"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RLMESH_LANE", raising=False)
+
+
+def arguments(cell: str) -> dict[str, Any]:
+    """The keyword arguments that stand in a cell of the page."""
+    call = ast.parse(f"f({', '.join(code(cell))})", mode="eval").body
+    assert isinstance(call, ast.Call)
+    return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+
+
+def lane_at(address: str, **asked: Any) -> str:
+    """The lane that a client gets, which then resets and steps."""
+    with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, **asked)) as client:
+        client.reset(seed=0)
+        client.step(client.action_space.sample())
+        return client.lane
+
+
+# What a client chooses.
+
+
+@pytest.mark.parametrize("asked", CHOICES)
+def test_a_client_gets_what_the_page_says_it_gets(asked: str) -> None:
+    wanted = arguments(asked)
+    with serving(ScriptedEnv(), direct=DIRECT) as every, serving(ScriptedEnv(), lanes=()) as none:
+        if "Error" in CHOICES[asked]:
+            with pytest.raises(InvalidArgumentError, match="lane must be one of shm, direct, grpc"):
+                lane_at(every.address, **wanted)
+            return
+        told = code(CHOICES[asked])
+        assert lane_at(every.address, **wanted) == told[0]
+        assert lane_at(none.address, **wanted) == told[-1] == "grpc"
+
+
+def test_a_client_that_asks_for_nothing_goes_down_the_list() -> None:
+    order = code(CHOICES["nothing"])
+    assert order == ["shm", "direct", "grpc"]
+    settings: list[dict[str, Any]] = [
+        {"direct": DIRECT},
+        {"direct": DIRECT, "lanes": ("direct",)},
+        {"lanes": ()},
+    ]
+    for setting, lane in zip(settings, order, strict=True):
+        with serving(ScriptedEnv(), **setting) as server:
+            assert lane_at(server.address) == lane
+
+
+def test_the_argument_goes_before_the_environment_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RLMESH_LANE", "grpc")
+    with serving(ScriptedEnv()) as server:
+        assert lane_at(server.address) == "grpc"
+        assert lane_at(server.address, lane="shm") == "shm"
+
+
+# What a server offers.
+
+
+@pytest.mark.parametrize("given", OFFERS)
+def test_a_server_offers_what_the_page_says_it_offers(given: str) -> None:
+    settings = arguments(given) if "=" in given else {}
+    if "Error" in OFFERS[given]:
+        with pytest.raises(InvalidArgumentError, match="direct"):
+            rlmesh.EnvServer(ScriptedEnv(), **settings)
+        return
+    with serving(ScriptedEnv(), **settings) as server:
+        had = [lane for lane in LANES if lane_at(server.address, lane=lane) == lane]
+        assert (server.direct_address is not None) == ("direct" in had)
+    assert had == code(OFFERS[given])
+
+
+@pytest.mark.parametrize(
+    ("address", "dialled"),
+    [
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1"),
+        ("tcp://127.0.0.1:0", "tcp://localhost"),
+        ("tcp://[::1]:0", "tcp://[::1]"),
+    ],
+)
+def test_where_direct_stands_for_every_address_clients_take_the_servers_host(
+    address: str, dialled: str
+) -> None:
+    everywhere = "tcp://[::]:0" if "[" in address else "tcp://0.0.0.0:0"
+    with serving(ScriptedEnv(), address, direct=everywhere, insecure=True) as server:
+        port = server.address.rpartition(":")[2]
+        assert lane_at(f"{dialled}:{port}", lane="direct") == "direct"
+
+
+# What a client gets elsewhere.
+
+# Another process, which becomes another user where one is given, as it would be told.
+ELSEWHERE = """
+import encodings.idna, json, os, sys
+import rlmesh
+own, user, *addresses = sys.argv[1:]
+def lane_at(address):
+    with rlmesh.RemoteEnv(address) as env:
+        env.reset(seed=0)
+        env.step(env.action_space.sample())
+        return env.lane
+# All modules are imported then: the other user may not be allowed to read them.
+lane_at(own)
+if int(user):
+    os.setresuid(int(user), int(user), int(user))
+print(json.dumps([lane_at(address) for address in addresses]))
+"""
+NOBODY = 65534
+
+
+def lanes_elsewhere(
+    *addresses: str, own: str, namespaces: tuple[str, ...] = (), user: int = 0
+) -> list[str]:
+    """The lanes that another process gets; it must have nothing to say about them.
+
+    Args:
+        *addresses: Where it connects.
+        own: Where it connects before it becomes another user.
+        namespaces: The options of `unshare` for namespaces of its own.
+        user: The user that it becomes; 0: none.
+    """
+    program = ["-W", "error", "-c", ELSEWHERE, own, str(user), *addresses]
+    prefix = ["unshare", "--map-root-user", *namespaces] if namespaces else []
+    if prefix and subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this process may make no namespaces")
+    with start_python(
+        program, prefix=prefix, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        out, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (0, "")
+    lanes: list[str] = json.loads(out)
+    return lanes
+
+
+@contextlib.contextmanager
+def two_servers(folder: Path) -> Generator[tuple[str, str]]:
+    """The addresses, Unix sockets, of a server without a direct lane and of one with it."""
+    with (
+        serving(ScriptedEnv(), f"unix://{folder}/plain.sock") as plain,
+        serving(ScriptedEnv(), f"unix://{folder}/direct.sock", direct=DIRECT) as direct,
+    ):
+        yield plain.address, direct.address
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:0", "tcp://[::1]:0", "unix://{}/e.sock"])
+def test_here_a_client_shares_memory_whatever_the_address(address: str, tmp_path: Path) -> None:
+    with serving(ScriptedEnv(), address.format(tmp_path)) as server:
+        assert lanes_elsewhere(server.address, own=server.address) == ["shm"]
+
+
+def test_a_client_that_shares_only_the_network_shares_memory(tmp_path: Path) -> None:
+    with two_servers(tmp_path) as addresses:
+        namespaces = ("--pid", "--fork", "--ipc", "--mount", "--uts")
+        lanes = lanes_elsewhere(*addresses, own=addresses[0], namespaces=namespaces)
+    assert lanes == ["shm", "shm"]
+
+
+def test_a_client_with_a_network_of_its_own_gets_the_stream_and_no_noise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with two_servers(tmp_path) as addresses:
+        lanes = lanes_elsewhere(*addresses, own=addresses[0], namespaces=("--net",))
+    # The direct lane's port is on the other network's loopback, out of reach.
+    assert lanes == ["grpc", "grpc"]
+    assert not [record for record in caplog.records if record.name.startswith("rlmesh.lanes")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser can become another user")
+def test_another_user_shares_no_memory(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(ScriptedEnv()) as plain, serving(ScriptedEnv(), direct=DIRECT) as direct:
+        lanes = lanes_elsewhere(plain.address, direct.address, own=plain.address, user=NOBODY)
+    assert lanes == ["grpc", "direct"]
+    assert not [record for record in caplog.records if record.name.startswith("rlmesh.lanes")]
+
+
+# Views instead of copies.
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_view_is_read_only_and_the_rest_is_the_callers(lane: str) -> None:
+    env = make("CartPole-v1", 2)
+    with (
+        serving(env, direct=DIRECT) as server,
+        contextlib.closing(
+            rlmesh.RemoteVectorEnv[Any, Any](server.address, lane=lane, copy=False)
+        ) as client,
+    ):
+        assert client.lane == lane
+        observation, _ = client.reset(seed=0)
+        assert not observation.flags.writeable
+        observation, *rest, _ = client.step([0, 1])
+        with pytest.raises(ValueError, match="read-only"):
+            observation[:] = 0
+        assert all(part.flags.writeable for part in rest)
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_view_holds_what_a_copy_holds_until_the_next_call(lane: str) -> None:
+    with serving(ScriptedEnv(), direct=DIRECT) as server:
+        seen: list[list[Any]] = []
+        for copy in (True, False):
+            with contextlib.closing(
+                rlmesh.RemoteEnv[Any, Any](server.address, lane=lane, copy=copy)
+            ) as client:
+                observations = [client.reset(seed=0)[0].copy()]
+                observations += [client.step([1, 0.5])[0].copy() for _ in range(5)]
+                seen.append(observations)
+    np.testing.assert_array_equal(*seen)
+
+
+# Spinning and sleeping.
+
+
+@pytest.mark.parametrize(("value", "spins"), [("0", False), ("1", True)])
+def test_spinning_is_switched_off_by_the_environment_variable(
+    value: str, spins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLMESH_SPIN", value)
+    program = "from rlmesh.lanes import bell; print(bell._SPIN_LOOKS > 0, bell._ORDERED)"
+    with start_python(["-c", program], stdout=subprocess.PIPE) as process:
+        out, _ = process.communicate(timeout=60)
+    looks, ordered = out.split()
+    assert looks == str(spins and ordered == "True")
+
+
+# How safe each is.
+
+
+@contextlib.contextmanager
+def session(address: str) -> Generator[session_pb2.OpenResult]:
+    """A session that is open inside of this, and what its client is told."""
+    requests: queue.SimpleQueue[session_pb2.SessionRequest | None] = queue.SimpleQueue()
+    requests.put(
+        session_pb2.SessionRequest(sequence=1, open=session_pb2.OpenCall(protocol_generation=1))
+    )
+    with grpc.insecure_channel(parse_address(address).dial_target) as channel:
+        stub = env_service_pb2_grpc.EnvServiceStub(channel)
+        answers = stub.Session(iter(requests.get, None), timeout=60)
+        yield next(answers).open
+        requests.put(None)
+        assert list(answers) == []
+
+
+@pytest.mark.parametrize("lane", ["shm", "direct"])
+def test_the_secret_admits_one_guest_only(lane: str) -> None:
+    with (
+        serving(ScriptedEnv(), direct=DIRECT) as server,
+        session(server.address) as told,
+        contextlib.ExitStack() as at_end,
+    ):
+        [offer] = [offer for offer in told.lanes if offer.lane == lane]
+        host, _, port = offer.address.rpartition(":")
+        enter = (
+            functools.partial(enter_direct, host, int(port))
+            if lane == "direct"
+            else functools.partial(enter_memory, offer.address)
+        )
+        assert len(told.secret) == 32
+        assert enter(bytes(32)) is None
+        first = enter(told.secret)
+        assert first is not None
+        at_end.callback(first.release)
+        second = enter(told.secret)
+        if second is not None:
+            at_end.callback(second.release)
+            assert second.receive() is Woken.GONE
+        request = session_pb2.SessionRequest(sequence=2, reset=session_pb2.ResetCall())
+        first.send(request.SerializeToString())
+        received = first.receive()
+        assert isinstance(received, tuple)
+        buffer, start, end = received
+        answer = session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
+        assert answer.WhichOneof("answer") == "reset"
