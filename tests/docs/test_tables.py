@@ -157,8 +157,8 @@ HELD_BY: dict[str, list[str]] = {
         "lanes/test_lanes_page.py::test_a_client_with_a_network_of_its_own_gets_the_stream_and_no_noise",
     ],
     "docs/lanes.md / When one side is killed: Killed": [
-        "lanes/test_shared_memory.py::test_a_server_that_is_killed_in_a_call_is_noticed_at_once",
-        "server/test_lifecycle.py::test_a_client_of_a_server_that_was_killed_is_told",
+        "lanes/test_lanes_page.py::test_a_server_that_is_killed_between_calls_is_told",
+        "lanes/test_lanes_page.py::test_a_server_that_is_killed_in_a_call_is_told",
         "server/test_session.py::test_a_client_whose_process_is_killed_frees_the_endpoint",
     ],
     "docs/readiness.md / Wait for an address: Exit code": [

@@ -8,8 +8,10 @@ import functools
 import json
 import os
 import queue
+import signal
 import subprocess
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,13 @@ import pytest
 
 import rlmesh
 from rlmesh.address import parse_address
-from rlmesh.errors import InvalidArgumentError
+from rlmesh.errors import ConnectionLostError, InvalidArgumentError
 from rlmesh.lanes.door import enter_direct, enter_memory
 from rlmesh.lanes.port import Woken
 from rlmesh.server.doors import LANES
 from rlmesh_api.v1 import env_service_pb2_grpc, session_pb2
 from support.pages import code, tables
+from support.processes import served
 from support.sample_envs import ScriptedEnv, make
 from support.serving import serving, start_python
 
@@ -111,18 +114,19 @@ def test_a_server_offers_what_the_page_says_it_offers(given: str) -> None:
 @pytest.mark.parametrize(
     ("address", "dialled"),
     [
-        ("tcp://127.0.0.1:0", "tcp://127.0.0.1"),
-        ("tcp://127.0.0.1:0", "tcp://localhost"),
-        ("tcp://[::1]:0", "tcp://[::1]"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:{port}"),
+        ("tcp://127.0.0.1:0", "tcp://localhost:{port}"),
+        ("tcp://[::1]:0", "tcp://[::1]:{port}"),
     ],
 )
 def test_where_direct_stands_for_every_address_clients_take_the_servers_host(
-    address: str, dialled: str
+    address: str, dialled: str, tmp_path: Path
 ) -> None:
     everywhere = "tcp://[::]:0" if "[" in address else "tcp://0.0.0.0:0"
-    with serving(ScriptedEnv(), address, direct=everywhere, insecure=True) as server:
+    wanted = address.format(tmp_path)
+    with serving(ScriptedEnv(), wanted, direct=everywhere, insecure=True) as server:
         port = server.address.rpartition(":")[2]
-        assert lane_at(f"{dialled}:{port}", lane="direct") == "direct"
+        assert lane_at(dialled.format(tmp_path, port=port), lane="direct") == "direct"
 
 
 # What a client gets elsewhere.
@@ -259,6 +263,41 @@ def test_spinning_is_switched_off_by_the_environment_variable(
         out, _ = process.communicate(timeout=60)
     looks, ordered = out.split()
     assert looks == str(spins and ordered == "True")
+
+
+# When one side is killed. That a client is, tests/server/test_session.py tests over each lane.
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_server_that_is_killed_between_calls_is_told(lane: str) -> None:
+    with served("--env=CartPole-v1", f"--direct={DIRECT}") as (server, address):
+        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client:
+            client.reset(seed=0)
+            server.send(signal.SIGKILL)
+            server.end()
+            for _ in range(2):
+                with pytest.raises(ConnectionLostError):
+                    client.step(0)
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_server_that_is_killed_in_a_call_is_told(lane: str, tmp_path: Path) -> None:
+    began, go = tmp_path / "began", tmp_path / "go"
+    os.mkfifo(began)
+    os.mkfifo(go)
+    kwargs = json.dumps({"began": str(began), "go": str(go)})
+    options = ["--env=support.cli_envs:Gated", f"--kwargs-json={kwargs}", f"--direct={DIRECT}"]
+    with (
+        served(*options) as (server, address),
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        client.reset(seed=0)
+        answer = pool.submit(client.step, 0)
+        assert began.read_text() == "in a step\n"
+        server.send(signal.SIGKILL)
+        with pytest.raises(ConnectionLostError):
+            answer.result(timeout=20)
 
 
 # How safe each is.
