@@ -14,7 +14,7 @@ from time import perf_counter
 import grpc
 from google.protobuf.message import DecodeError
 
-from rlmesh.address import TcpAddress, parse_address
+from rlmesh.address import LOOPBACK, TcpAddress, parse_address
 from rlmesh.client.stats import CallStats, Tally
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
@@ -92,7 +92,11 @@ class Connection:
         if isinstance(parsed, TcpAddress) and parsed.port == 0:
             raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
         self.address = str(parsed)
-        self._host = self.address.removeprefix("tcp://").rpartition(":")[0]
+        self._host = (
+            self.address.removeprefix("tcp://").rpartition(":")[0]
+            if isinstance(parsed, TcpAddress)
+            else LOOPBACK
+        )
         # Until the session stands, the time to connect is what counts.
         self._request_timeout: float | None = None
         # Whoever takes the only item has the connection: half as dear as a lock.

@@ -95,8 +95,8 @@ class GrpcLane:
         """Sends a request; see `Lane`."""
         if self._asker.unsure:
             self._broken = ConnectionLostError(
-                f"{wait.call}: an earlier call to {self._address} was interrupted in the one moment "
-                f"that the connection does not survive; make a new client"
+                f"{wait.call}: an earlier call to {self._address} was interrupted in the one "
+                f"moment that the connection does not survive; make a new client"
             )
         if self._broken is not None:
             raise type(self._broken)(str(self._broken))

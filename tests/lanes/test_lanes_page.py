@@ -114,6 +114,7 @@ def test_a_server_offers_what_the_page_says_it_offers(given: str) -> None:
 @pytest.mark.parametrize(
     ("address", "dialled"),
     [
+        ("unix://{}/e.sock", "unix://{}/e.sock"),
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:{port}"),
         ("tcp://127.0.0.1:0", "tcp://localhost:{port}"),
         ("tcp://[::1]:0", "tcp://[::1]:{port}"),
