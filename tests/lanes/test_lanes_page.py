@@ -240,15 +240,15 @@ def test_a_view_is_read_only_and_the_rest_is_the_callers(lane: str) -> None:
 @pytest.mark.parametrize("lane", LANES)
 def test_a_view_holds_what_a_copy_holds_until_the_next_call(lane: str) -> None:
     with serving(ScriptedEnv(), direct=DIRECT) as server:
-        seen: list[list[Any]] = []
+        seen: dict[bool, list[Any]] = {}
         for copy in (True, False):
             with contextlib.closing(
                 rlmesh.RemoteEnv[Any, Any](server.address, lane=lane, copy=copy)
             ) as client:
                 observations = [client.reset(seed=0)[0].copy()]
                 observations += [client.step([1, 0.5])[0].copy() for _ in range(5)]
-                seen.append(observations)
-    np.testing.assert_array_equal(*seen)
+                seen[copy] = observations
+    np.testing.assert_array_equal(seen[False], seen[True])
 
 
 # Spinning and sleeping.
