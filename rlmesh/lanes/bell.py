@@ -26,7 +26,7 @@ import select
 import socket
 import time
 
-from rlmesh.lanes.port import Woken
+from rlmesh.lanes.port import BadFrameError, Woken
 
 LINE = 64
 """Bytes of one side: a cache line of its own, so that the two do not slow each other down."""
@@ -115,20 +115,16 @@ class Bell:
                 pause = longest
                 if deadline is not None:
                     pause = min(pause, max(0.0, (deadline - time.monotonic()) * 1000))
-                events = self._poll.poll(pause)
-                longest = _LONGEST_POLL
-                if not events:
-                    if lines[place] == count:
-                        break
-                    if deadline is None or time.monotonic() < deadline:
-                        continue
-                    return Woken.LATE
-                for descriptor, _ in events:
+                for descriptor, _ in self._poll.poll(pause):
                     if descriptor == self._also:
                         return Woken.CALLED
                     # Its last post may have come before its end.
                     if not self._answer_ring() and lines[place] != count:
                         return Woken.GONE
+                longest = _LONGEST_POLL
+                late = deadline is not None and time.monotonic() >= deadline
+                if late and lines[place] != count:
+                    return Woken.LATE
         finally:
             lines[self._mine + _ASLEEP] = 0
         return Woken.POSTED
@@ -144,18 +140,30 @@ class Bell:
             return
 
     def take_descriptor(self) -> int | None:
-        """The descriptor that came with the other side's rings; None if it has gone without one.
+        """The descriptor that came with the other side's rings; None if none has come.
 
-        The caller has been told that one comes, and closes it.
+        It is sent before the frame that announces it, so there is nothing to wait for. The caller
+        closes it.
         """
+        mine = self._sock.fileno()
         while not self._descriptors:
-            self._poll.poll()
+            if mine not in dict(self._poll.poll(0)):
+                return None
             if not self._answer_ring() and not self._descriptors:
                 return None
-        return self._descriptors.pop(0)
+        return self._descriptors.pop()
+
+    def close(self) -> None:
+        """Gives back a descriptor that came without its frame."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
     def _answer_ring(self) -> bool:
-        """Takes what the socket holds; whether the other side is still there."""
+        """Takes what the socket holds; whether the other side is still there.
+
+        Raises:
+            BadFrameError: If it sends descriptors that no frame announces.
+        """
         try:
             rings, descriptors, _, _ = socket.recv_fds(self._sock, 256, 4, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -163,4 +171,6 @@ class Bell:
         except OSError:
             return False
         self._descriptors += descriptors
+        if len(self._descriptors) > 1:
+            raise BadFrameError("more than one segment for a message")
         return bool(rings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import select
 import socket
 import struct
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ _ROOM = 1 << 20
 # Where the message begins and ends, and how large the segment of its own is in which it stands; 0
 # where it stands in the area.
 _HEADER = struct.Struct("<QQQ")
+# How long the other side may take to hear what fills the socket.
+_HEARING_SECONDS = 1.0
+_DESCRIPTOR = socket.SOL_SOCKET, socket.SCM_RIGHTS
+_AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 _pack_header, _unpack_header = _HEADER.pack_into, _HEADER.unpack_from
 
 
@@ -100,8 +105,9 @@ class MemoryPort:
                 self._leave_elsewhere()
         if nbytes <= len(last):
             return last
-        # Twice as much as was asked for last, for a message that grows from step to step.
-        size = max(nbytes, 2 * len(last) if keep else 0)
+        # Twice as much as was asked for last, for a message that grows from step to step; never
+        # more than the other side takes, unless the message needs it.
+        size = max(nbytes, min(2 * len(last), MAX_BYTES) if keep else 0)
         descriptor = create_segment(size)
         try:
             view = map_segment(descriptor, size)
@@ -167,11 +173,18 @@ class MemoryPort:
         """Ends the lane and gives the socket back; only the thread that receives may."""
         self.close()
         self._sock.close()
+        self._bell.close()
         self._leave_elsewhere()
 
     def _post_elsewhere(self, start: int, end: int, descriptor: int, view: mmap.mmap) -> None:
         with contextlib.suppress(OSError):
-            socket.send_fds(self._sock, [b"\0"], [descriptor])
+            # Rings that the other side has not heard may fill the socket. It hears them while it
+            # waits for this message; one that does not is not waited for.
+            hearing = select.poll()
+            hearing.register(self._sock, select.POLLOUT)
+            hearing.poll(_HEARING_SECONDS * 1000)
+            # Not by `socket.send_fds`, which drops its flags in Python 3.11.
+            self._sock.sendmsg([b"\0"], [(*_DESCRIPTOR, struct.pack("i", descriptor))], _AT_ONCE)
         _pack_header(self._out, 0, start, end, len(view))
         self._leave_elsewhere()
 
