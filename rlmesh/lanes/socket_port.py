@@ -83,15 +83,16 @@ class SocketPort:
     def receive(self, deadline: float | None = None) -> Received | Woken:
         """Waits for the next message; see `Port`."""
         self._drop_returned()
+        woken: Woken | None = None
         while True:
             end = 0 if self._unsent() else self._complete()
             if end:
                 count, view, arrived, _ = self._inbound
                 self._inbound = (count + 1, view, arrived, end)
                 return view, _LENGTH.size, end
-            woken = self._await(deadline)
             if woken is not None:
                 return woken
+            woken = self._await(deadline)
 
     def divert(self) -> None:
         """Has later rooms lead nowhere, for a thread that writes an answer too late."""
@@ -162,18 +163,15 @@ class SocketPort:
         pause = _LONGEST_POLL
         if deadline is not None:
             pause = min(pause, max(0.0, (deadline - time.monotonic()) * 1000))
-        events = self._poll.poll(pause)
-        if not events:
-            late = deadline is not None and time.monotonic() >= deadline
-            return Woken.LATE if late else None
-        for descriptor, event in events:
+        for descriptor, event in self._poll.poll(pause):
             if descriptor == self._also:
                 return Woken.CALLED
             if event & select.POLLOUT and not self._push():
                 return Woken.GONE
             if event & ~select.POLLOUT and not self._pull():
                 return Woken.GONE
-        return None
+        late = deadline is not None and time.monotonic() >= deadline
+        return Woken.LATE if late else None
 
     def _pull(self) -> bool:
         """Takes what has arrived; whether the other side is still there."""
