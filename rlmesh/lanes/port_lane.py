@@ -49,6 +49,8 @@ class PortLane:
             # A port that another thread has given back must not be waited for.
             received = Woken.GONE if self._closed else self._receive(wait.deadline)
         except BadFrameError as error:
+            # Nothing that comes after it can be trusted, or may be waited for.
+            self._port.close()
             raise ProtocolError(f"{self._address} sent what cannot be: {error}") from error
         finally:
             self._in_use = False
