@@ -25,7 +25,7 @@ from typing import TypeAlias
 
 from rlmesh.lanes.memory_port import MemoryPort, Plan
 from rlmesh.lanes.port import Port
-from rlmesh.lanes.segment import create_segment
+from rlmesh.lanes.segment import BadSegmentError, create_segment
 from rlmesh.lanes.socket_port import SocketPort
 
 _log = logging.getLogger("rlmesh.lanes")
@@ -180,10 +180,16 @@ def enter_memory(name: str, secret: bytes) -> MemoryPort | None:
         except OSError:
             return None
         if len(words) != _PLAN.size or len(descriptors) != 1:
+            for descriptor in descriptors:
+                os.close(descriptor)
             return None
         sock.settimeout(None)
+        try:
+            port = MemoryPort(sock, descriptors[0], Plan(*_PLAN.unpack(words)), client=True)
+        except BadSegmentError:
+            return None
         undo.pop_all()
-        return MemoryPort(sock, descriptors[0], Plan(*_PLAN.unpack(words)), client=True)
+        return port
 
 
 def enter_direct(host: str, port: int, secret: bytes) -> SocketPort | None:
