@@ -1,0 +1,219 @@
+"""What every port does, of shared memory and of a connection: messages, ends, deadlines, calls."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from rlmesh.lanes.port import Port, Woken
+from support.ports import ENDS, SOON, Ends, descriptors, message, soon, wait_until_asleep
+
+# Where a port of each kind sleeps.
+SLEEPS = {"shm": "_sleep", "direct": "_await"}
+# More than an area holds, more than a connection takes at once, and more than a room has at first.
+LARGE = os.urandom(5 << 20)
+
+
+@pytest.fixture(params=list(ENDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def ends(kind: str) -> Generator[Ends[Port]]:
+    with ENDS[kind]() as made:
+        yield made
+
+
+def receiving(port: Port, got: list[Any]) -> threading.Thread:
+    """A thread that receives one message, or why there is none."""
+
+    def receive() -> None:
+        received = port.receive(soon())
+        if isinstance(received, tuple):
+            buffer, start, end = received
+            got.append(bytes(buffer[start:end]))
+        else:
+            got.append(received)
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    return thread
+
+
+def exchange(asking: Port, answering: Port, text: bytes) -> bytes:
+    """Sends a message that may need the other side to take it, and gives what arrives there."""
+    got: list[Any] = []
+    thread = receiving(answering, got)
+    asking.send(text)
+    while thread.is_alive():
+        # A port sends what did not leave at once while it waits.
+        assert asking.receive(time.monotonic() + 0.02) is Woken.LATE
+    return bytes(got[0])
+
+
+@pytest.mark.parametrize("text", [b"", b"x", b"ask" * 50])
+def test_messages_cross_in_both_directions(ends: Ends[Port], text: bytes) -> None:
+    for number in range(3):
+        ends.client.send(text + b"%d" % number)
+        assert message(ends.server) == text + b"%d" % number
+        ends.server.send(text)
+        assert message(ends.client) == text
+
+
+def test_messages_larger_than_the_area_cross_in_both_directions(ends: Ends[Port]) -> None:
+    assert exchange(ends.client, ends.server, LARGE) == LARGE
+    assert exchange(ends.server, ends.client, LARGE[::-1]) == LARGE[::-1]
+    assert exchange(ends.client, ends.server, b"small") == b"small"
+
+
+def test_more_messages_cross_than_a_byte_counts(ends: Ends[Port]) -> None:
+    for number in range(600):
+        ends.client.send(b"ask %d" % number)
+        assert message(ends.server) == b"ask %d" % number
+        ends.server.send(b"answer %d" % number)
+        assert message(ends.client) == b"answer %d" % number
+
+
+def test_a_message_is_what_stands_between_the_places_that_are_posted(ends: Ends[Port]) -> None:
+    port = ends.client
+    start = port.reserved + 40
+    room = port.room(start + 100)
+    room[start : start + 100] = bytes(range(100))
+    port.post(start + 10, start + 90)
+    assert message(ends.server) == bytes(range(10, 90))
+
+
+def test_a_room_that_grows_keeps_what_was_written(ends: Ends[Port], kind: str) -> None:
+    port, start = ends.server, ends.server.reserved
+    text = os.urandom(6 << 20)
+    end, size = start, 100
+    while end < start + len(text):
+        piece = text[end - start : end - start + size]
+        room = port.room(end + len(piece), end if end > start else 0)
+        room[end : end + len(piece)] = piece
+        end += len(piece)
+        size *= 3
+    got: list[Any] = []
+    thread = receiving(ends.client, got)
+    port.post(start, end)
+    while thread.is_alive():
+        assert port.receive(time.monotonic() + 0.02) is Woken.LATE
+    assert got == [text]
+
+
+def test_a_large_room_that_is_not_used_leaves_nothing(ends: Ends[Port]) -> None:
+    before = descriptors()
+    ends.server.room(len(LARGE))
+    ends.server.room(2 * len(LARGE), 100)
+    ends.server.room(100)[ends.server.reserved : ends.server.reserved + 4] = b"text"
+    assert descriptors() == before
+    ends.server.post(ends.server.reserved, ends.server.reserved + 4)
+    assert message(ends.client) == b"text"
+
+
+def test_a_deadline_that_has_passed_does_not_keep_a_message_back(ends: Ends[Port]) -> None:
+    ends.client.send(b"there")
+    assert message(ends.server, time.monotonic() - 1) == b"there"
+
+
+def test_a_wait_ends_at_its_deadline_and_the_message_may_come_later(ends: Ends[Port]) -> None:
+    begun = time.monotonic()
+    assert ends.client.receive(begun + 0.05) is Woken.LATE
+    assert time.monotonic() >= begun + 0.05
+    assert ends.client.receive(begun) is Woken.LATE
+    ends.server.send(b"late")
+    assert message(ends.client) == b"late"
+
+
+def test_a_side_that_sleeps_is_woken_by_a_message(ends: Ends[Port], kind: str) -> None:
+    got: list[Any] = []
+    thread = receiving(ends.server, got)
+    wait_until_asleep(thread, SLEEPS[kind])
+    ends.client.send(b"wake up")
+    thread.join(SOON)
+    assert got == [b"wake up"]
+
+
+def test_a_side_that_sleeps_is_woken_by_a_call(ends: Ends[Port], kind: str) -> None:
+    got: list[Any] = []
+    thread = receiving(ends.server, got)
+    wait_until_asleep(thread, SLEEPS[kind])
+    os.eventfd_write(ends.called, 1)
+    thread.join(SOON)
+    assert got == [Woken.CALLED]
+
+
+def test_a_message_that_comes_with_a_call_is_not_lost(ends: Ends[Port]) -> None:
+    os.eventfd_write(ends.called, 1)
+    assert ends.server.receive(soon()) is Woken.CALLED
+    ends.client.send(b"ask")
+    received = ends.server.receive(soon())
+    os.eventfd_read(ends.called)
+    if received is Woken.CALLED:
+        received = ends.server.receive(soon())
+    assert isinstance(received, tuple)
+    buffer, start, end = received
+    assert bytes(buffer[start:end]) == b"ask"
+
+
+@pytest.mark.parametrize("end", ["close", "release", "finish"])
+def test_what_was_sent_before_the_end_is_received_then_the_end(ends: Ends[Port], end: str) -> None:
+    ends.server.send(b"last")
+    getattr(ends.server, end)()
+    assert message(ends.client) == b"last"
+    for _ in range(2):
+        assert ends.client.receive(soon()) is Woken.GONE
+
+
+@pytest.mark.parametrize("closer", ["client", "server"])
+def test_a_side_that_sleeps_is_woken_by_the_end(ends: Ends[Port], kind: str, closer: str) -> None:
+    # Its own end, closed by another thread, or the other one.
+    got: list[Any] = []
+    thread = receiving(ends.server, got)
+    wait_until_asleep(thread, SLEEPS[kind])
+    getattr(ends, closer).close()
+    thread.join(SOON)
+    assert got == [Woken.GONE]
+
+
+def test_sending_to_a_side_that_has_gone_raises_nothing(ends: Ends[Port]) -> None:
+    ends.server.release()
+    for text in (b"ask", LARGE, b"ask"):
+        ends.client.send(text)
+    assert ends.client.receive(soon()) is Woken.GONE
+
+
+def test_ends_may_be_repeated(ends: Ends[Port]) -> None:
+    for _ in range(2):
+        ends.client.close()
+        ends.client.finish()
+    for _ in range(2):
+        ends.client.release()
+
+
+def test_what_is_written_after_a_diversion_goes_nowhere(ends: Ends[Port]) -> None:
+    port, start = ends.server, ends.server.reserved
+    port.send(b"the answer")
+    port.divert()
+    for keep in (0, start + 10):
+        room = port.room(start + 10, keep)
+        room[start : start + 10] = b"too late.."
+    assert message(ends.client) == b"the answer"
+
+
+@pytest.mark.parametrize("nbytes", [10, len(LARGE)])
+def test_a_lane_leaves_no_descriptor(kind: str, nbytes: int) -> None:
+    before = descriptors()
+    with ENDS[kind]() as ends:
+        assert exchange(ends.client, ends.server, LARGE[:nbytes]) == LARGE[:nbytes]
+        # One that is never received.
+        ends.server.send(LARGE[:nbytes])
+    del ends
+    assert descriptors() == before

@@ -1,0 +1,132 @@
+"""Both ends of a lane in one process, for tests of what crosses and what may not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from rlmesh.lanes.memory_port import MemoryPort, Plan
+from rlmesh.lanes.port import Port
+from rlmesh.lanes.segment import create_segment
+from rlmesh.lanes.socket_port import SocketPort
+
+SOON = 20.0
+PLAN = Plan.for_slabs(8, 16)
+
+AnyPort = TypeVar("AnyPort", bound=Port)
+
+
+@dataclass(frozen=True)
+class Ends(Generic[AnyPort]):
+    """The two ends of a lane.
+
+    Attributes:
+        client: The client's port.
+        server: The server's.
+        called: A descriptor that ends the server's waits when it is written to.
+    """
+
+    client: AnyPort
+    server: AnyPort
+    called: int
+
+
+def soon() -> float:
+    """A deadline that is only there so that a defect does not hang the tests."""
+    return time.monotonic() + SOON
+
+
+def message(port: Port, deadline: float | None = None) -> bytes:
+    """The next message that a port receives."""
+    received = port.receive(soon() if deadline is None else deadline)
+    assert isinstance(received, tuple), received
+    buffer, start, end = received
+    return bytes(buffer[start:end])
+
+
+@contextlib.contextmanager
+def memory_ends(plan: Plan = PLAN) -> Generator[Ends[MemoryPort]]:
+    """The two ends of a lane of shared memory."""
+    ours, theirs = socket.socketpair()
+    descriptor = create_segment(plan.size)
+    client = MemoryPort(ours, os.dup(descriptor), plan, client=True)
+    with _called() as called:
+        server = MemoryPort(theirs, descriptor, plan, client=False, also=called)
+        try:
+            yield Ends(client, server, called)
+        finally:
+            client.release()
+            server.release()
+
+
+@contextlib.contextmanager
+def socket_ends() -> Generator[Ends[SocketPort]]:
+    """The two ends of a TCP connection."""
+    ours, theirs = tcp_pair()
+    client = SocketPort(ours)
+    with _called() as called:
+        server = SocketPort(theirs, also=called)
+        try:
+            yield Ends(client, server, called)
+        finally:
+            client.release()
+            server.release()
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection over the loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    return ours, theirs
+
+
+@contextlib.contextmanager
+def _called() -> Generator[int]:
+    called = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    try:
+        yield called
+    finally:
+        os.close(called)
+
+
+ENDS: dict[str, Callable[[], contextlib.AbstractContextManager[Ends[Port]]]] = {
+    "shm": memory_ends,  # type: ignore[dict-item] # ends are only read, so a narrower port will do
+    "direct": socket_ends,  # type: ignore[dict-item] # the same
+}
+
+
+def wait_until_asleep(thread: threading.Thread, name: str) -> None:
+    """Returns as soon as a thread sleeps in a function of that name.
+
+    Args:
+        thread: A thread of this process that has been started.
+        name: The function, which is written in Python.
+    """
+    deadline = soon()
+    state = Path(f"/proc/self/task/{thread.native_id}/stat")
+    while time.monotonic() < deadline:
+        frame = sys._current_frames().get(thread.ident or 0)
+        sleeps = state.read_text().rpartition(")")[2].split()[0] == "S"
+        if frame is not None and frame.f_code.co_name == name and sleeps:
+            return
+        os.sched_yield()
+    raise AssertionError(f"{thread.name} never slept in {name}")
+
+
+def descriptors() -> dict[int, str]:
+    """The open descriptors of this process and what they are."""
+    found: dict[int, str] = {}
+    for entry in os.listdir("/proc/self/fd"):
+        # The one that lists them is closed by now.
+        with contextlib.suppress(FileNotFoundError):
+            found[int(entry)] = os.readlink(f"/proc/self/fd/{entry}")
+    return found
