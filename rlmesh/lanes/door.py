@@ -43,6 +43,8 @@ Admit: TypeAlias = Callable[[bytes], Callable[[MakePort], None] | None]
 _GREETING_SECONDS = 1.0
 # Guests that are greeted at the same time; more are turned away, and use the stream.
 _MAX_GUESTS = 16
+# How long a door waits after a guest whom the system would not let in.
+_RETRY_SECONDS = 0.1
 _PLAN = struct.Struct("<QQ")
 _CREDENTIALS = struct.Struct("3i")
 _WELCOME = b"\1"
@@ -59,6 +61,7 @@ class Door:
     def __init__(self, listener: socket.socket, welcome: Callable[[socket.socket], None]) -> None:
         self._socket = listener
         self._welcome = welcome
+        self._closed = threading.Event()
         self._places = threading.BoundedSemaphore(_MAX_GUESTS)
         self._thread = threading.Thread(target=self._watch, name="rlmesh-door", daemon=True)
         try:
@@ -70,6 +73,7 @@ class Door:
 
     def close(self) -> None:
         """Lets nobody in any more. Ports that were given out live on."""
+        self._closed.set()
         with contextlib.suppress(OSError):
             # Closing alone would not wake the thread that waits in accept.
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -80,8 +84,12 @@ class Door:
         while True:
             try:
                 guest, _ = self._socket.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if self._closed.wait(_RETRY_SECONDS):
+                    return
+                # There was no descriptor for him, or he has left: the next may have more luck.
+                _log.debug("a guest could not be let in: %s", error)
+                continue
             if not self._places.acquire(blocking=False):
                 guest.close()
                 continue
