@@ -169,6 +169,8 @@ class Host:
                 self._running = None
                 now = self.last_used = time.monotonic()
                 call.finish(now - call.since)
+                # The last call of a session must not keep its memory until the next one comes.
+                del call
         finally:
             self._thread_id = None
             if self._source is not None:

@@ -161,6 +161,8 @@ class Desk:
                 ended = False
             else:
                 self._session, ended = None, True
+                # It knows the session: two that hold each other keep their memory for long.
+                session.source = None
                 self._free.set()
         if source is not None:
             source.close()
@@ -225,11 +227,12 @@ class Desk:
         with self._lock:
             self._draining = True
             session = self._session
+            source = session.source if session is not None else None
             idle = session is not None and not session.in_call
         if session is not None and idle:
             session.context.cancel()
-            if session.source is not None:
-                session.source.close()
+            if source is not None:
+                source.close()
 
     def _enter(self, session: Session) -> bool:
         """Notes that a session is in a call, until `answered`; whether it may be."""
