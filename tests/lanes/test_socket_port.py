@@ -1,0 +1,252 @@
+"""A port of a connection: frames in any pieces, and what a hostile other side may do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Generator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlmesh.lanes import socket_port
+from rlmesh.lanes.port import MAX_BYTES, BadFrameError, Woken
+from rlmesh.lanes.socket_port import SocketPort
+from support.ports import SOON, message, soon, tcp_pair
+
+LARGE = os.urandom(20 << 20)
+
+
+@contextlib.contextmanager
+def talking() -> Generator[tuple[SocketPort, socket.socket]]:
+    """A port, and the bare end of its connection."""
+    ours, theirs = tcp_pair()
+    port = SocketPort(ours)
+    with theirs:
+        try:
+            yield port, theirs
+        finally:
+            port.release()
+
+
+@pytest.fixture
+def talk() -> Generator[tuple[SocketPort, socket.socket]]:
+    with talking() as both:
+        yield both
+
+
+def framed(text: bytes) -> bytes:
+    return struct.pack("<Q", len(text)) + text
+
+
+def taken(sock: socket.socket, nbytes: int) -> bytes:
+    """That many bytes from a bare socket."""
+    pieces: list[bytes] = []
+    sock.settimeout(SOON)
+    while nbytes and (piece := sock.recv(min(nbytes, 1 << 16))):
+        pieces.append(piece)
+        nbytes -= len(piece)
+    return b"".join(pieces)
+
+
+def test_a_frame_is_a_length_and_the_message(talk: tuple[SocketPort, socket.socket]) -> None:
+    port, sock = talk
+    port.send(b"ask")
+    assert taken(sock, 11) == b"\x03\0\0\0\0\0\0\0ask"
+    sock.sendall(b"\x04\0\0\0\0\0\0\0said")
+    assert message(port) == b"said"
+
+
+def test_half_a_frame_is_waited_for(talk: tuple[SocketPort, socket.socket]) -> None:
+    port, sock = talk
+    frame = framed(b"a message")
+    for piece in (frame[:3], frame[3:8], frame[8:12]):
+        sock.sendall(piece)
+        assert port.receive(time.monotonic() + 0.01) is Woken.LATE
+    sock.sendall(frame[12:])
+    assert message(port) == b"a message"
+
+
+def test_a_frame_may_come_byte_by_byte(talk: tuple[SocketPort, socket.socket]) -> None:
+    port, sock = talk
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in framed(b"a message"):
+        assert port.receive(time.monotonic()) is Woken.LATE
+        sock.sendall(bytes([byte]))
+    assert message(port) == b"a message"
+
+
+def test_frames_may_come_together(talk: tuple[SocketPort, socket.socket]) -> None:
+    port, sock = talk
+    texts = [b"one", b"", b"three" * 30_000, b"four"]
+    stream = b"".join(framed(text) for text in texts) + framed(b"five")[:9]
+    sending = threading.Thread(target=sock.sendall, args=(stream,))
+    sending.start()
+    assert [message(port) for _ in texts] == texts
+    sending.join(SOON)
+    assert port.receive(time.monotonic() + 0.01) is Woken.LATE
+    sock.sendall(framed(b"five")[9:])
+    assert message(port) == b"five"
+
+
+@given(st.lists(st.binary(max_size=40), max_size=6), st.lists(st.integers(1, 30), min_size=1))
+def test_frames_may_come_in_any_pieces(texts: list[bytes], sizes: list[int]) -> None:
+    stream = b"".join(framed(text) for text in texts)
+    with talking() as (port, sock):
+        got: list[bytes] = []
+        turn = 0
+        while stream:
+            size = sizes[turn % len(sizes)]
+            turn += 1
+            sock.sendall(stream[:size])
+            stream = stream[size:]
+            received = port.receive(time.monotonic())
+            if isinstance(received, tuple):
+                buffer, start, end = received
+                got.append(bytes(buffer[start:end]))
+        while len(got) < len(texts):
+            got.append(message(port))
+        assert got == texts
+
+
+@pytest.mark.parametrize("length", [MAX_BYTES + 1, 2**63, 2**64 - 1])
+def test_a_length_over_the_limit_is_a_bad_frame_every_time(
+    talk: tuple[SocketPort, socket.socket], length: int
+) -> None:
+    port, sock = talk
+    sock.sendall(struct.pack("<Q", length))
+    for _ in range(2):
+        with pytest.raises(BadFrameError, match=f"a message of {length} bytes; the limit is"):
+            port.receive(soon())
+
+
+def test_what_is_merely_announced_takes_no_memory(talk: tuple[SocketPort, socket.socket]) -> None:
+    port, sock = talk
+    sock.sendall(struct.pack("<Q", MAX_BYTES) + b"x" * 1000)
+    assert port.receive(time.monotonic() + 0.05) is Woken.LATE
+    assert len(port._in) < 1 << 20
+
+
+def test_a_message_far_larger_than_the_room_is_received(
+    talk: tuple[SocketPort, socket.socket],
+) -> None:
+    port, sock = talk
+    sending = threading.Thread(target=sock.sendall, args=(framed(LARGE) + framed(b"small"),))
+    sending.start()
+    assert message(port) == LARGE
+    assert message(port) == b"small"
+    sending.join(SOON)
+
+
+def test_a_side_that_does_not_read_stops_nobody_from_sending(
+    talk: tuple[SocketPort, socket.socket],
+) -> None:
+    port, sock = talk
+    port.send(LARGE)
+    assert port.receive(time.monotonic() + 0.01) is Woken.LATE
+    got: list[bytes] = []
+    reading = threading.Thread(target=lambda: got.append(taken(sock, len(LARGE) + 8)))
+    reading.start()
+    while reading.is_alive():
+        assert port.receive(time.monotonic() + 0.02) is Woken.LATE
+    assert got == [framed(LARGE)]
+
+
+def test_a_frame_that_comes_before_the_last_one_has_left_is_not_lost(
+    talk: tuple[SocketPort, socket.socket],
+) -> None:
+    port, sock = talk
+    port.send(LARGE)
+    sock.sendall(framed(b"early"))
+    for _ in range(2):
+        assert port.receive(time.monotonic() + 0.01) is Woken.LATE
+    got: list[bytes] = []
+    reading = threading.Thread(target=lambda: got.append(taken(sock, len(LARGE) + 8)))
+    reading.start()
+    assert message(port) == b"early"
+    reading.join(SOON)
+    assert got == [framed(LARGE)]
+
+
+def test_bytes_that_trickle_in_without_end_do_not_hold_up_a_deadline(
+    talk: tuple[SocketPort, socket.socket],
+) -> None:
+    port, sock = talk
+    over = threading.Event()
+
+    def trickle() -> None:
+        with contextlib.suppress(OSError):
+            sock.sendall(struct.pack("<Q", MAX_BYTES))
+            while not over.is_set():
+                sock.sendall(bytes(1 << 16))
+
+    trickling = threading.Thread(target=trickle)
+    trickling.start()
+    try:
+        assert port.receive(time.monotonic() + 0.05) is Woken.LATE
+        assert port._arrived < MAX_BYTES // 4, "it took no notice of the deadline"
+    finally:
+        over.set()
+        port.close()
+        trickling.join(SOON)
+
+
+@pytest.mark.parametrize("cut", [0, 5, 8, 12])
+def test_an_end_in_the_middle_of_a_frame_is_an_end(
+    talk: tuple[SocketPort, socket.socket], cut: int
+) -> None:
+    port, sock = talk
+    sock.sendall(framed(b"a message")[:cut])
+    sock.close()
+    assert port.receive(soon()) is Woken.GONE
+
+
+def test_a_connection_that_is_reset_is_an_end(talk: tuple[SocketPort, socket.socket]) -> None:
+    port, sock = talk
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    assert port.receive(soon()) is Woken.GONE
+    port.send(b"nobody hears it")
+    assert port.receive(soon()) is Woken.GONE
+
+
+def test_the_end_waits_until_the_last_message_has_left(
+    talk: tuple[SocketPort, socket.socket],
+) -> None:
+    port, sock = talk
+    got: list[bytes] = []
+    port.send(LARGE)
+    reading = threading.Thread(target=lambda: got.append(taken(sock, len(LARGE) + 9)))
+    reading.start()
+    port.finish()
+    reading.join(SOON)
+    assert got == [framed(LARGE)]
+
+
+def test_the_end_does_not_wait_for_a_side_that_does_not_read(
+    talk: tuple[SocketPort, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_port, "_LEAVING_SECONDS", 0.05)
+    port, sock = talk
+    port.send(LARGE)
+    port.finish()
+    assert len(taken(sock, len(LARGE) + 8)) < len(LARGE)
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes_are_messages_or_a_bad_frame_or_not_enough(junk: bytes) -> None:
+    with talking() as (port, sock):
+        sock.sendall(junk)
+        sock.close()
+        got = b""
+        with contextlib.suppress(BadFrameError):
+            while isinstance(received := port.receive(soon()), tuple):
+                buffer, start, end = received
+                got += framed(bytes(buffer[start:end]))
+            assert received is Woken.GONE
+        assert junk.startswith(got)
