@@ -130,3 +130,8 @@ def descriptors() -> dict[int, str]:
         with contextlib.suppress(FileNotFoundError):
             found[int(entry)] = os.readlink(f"/proc/self/fd/{entry}")
     return found
+
+
+def opened_since(before: dict[int, str]) -> dict[int, str]:
+    """The descriptors that were not there before; gRPC may still be closing some that were."""
+    return dict(descriptors().items() - before.items())
