@@ -368,6 +368,12 @@ class PortCalls:
             session.context.cancel()
         return going
 
+    def end(self) -> None:
+        """Ends the session, whose client cannot be understood or has said so."""
+        # The stream as a port ends by itself, after its last answer.
+        if not self._by_stream:
+            self._session.context.cancel()
+
 
 def _mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
     if not call.HasField("autoreset_mode"):

@@ -37,6 +37,10 @@ class Calls(Protocol):
         """Notes that an answer has left after that time; whether there may be further calls."""
         ...
 
+    def end(self) -> None:
+        """Ends the session, whose client cannot be understood or has said so."""
+        ...
+
 
 class PortSource:
     """Receives a session's calls through a port, and is the call in progress; see `Source`.
@@ -93,10 +97,12 @@ class PortSource:
                 return None
         except BadFrameError as error:
             _log.warning("a session ends, for its client sent what cannot be: %s", error)
+            self._calls.end()
         except DecodeError as error:
             _log.warning("a session ends, for its client sent no message: %s", error)
             self._port.send(failed_so(0, damaged(error).failure).SerializeToString())
             self._port.finish()
+            self._calls.end()
         self.release()
         return None
 
@@ -166,3 +172,5 @@ class PortSource:
         self._port.post(start, end)
         if not self._calls.answered(seconds) or over:
             self._port.finish()
+        if over:
+            self._calls.end()
