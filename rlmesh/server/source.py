@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Protocol
 
@@ -73,6 +74,7 @@ class PortSource:
         except BaseException:
             os.close(self._bell)
             raise
+        _sources.add(self)
         self._receive = self._port.receive
         self._calls = calls
         self._action: bytes | None = None
@@ -150,6 +152,10 @@ class PortSource:
         """Ends it; the client and a `receive` that waits notice at once. Any thread may."""
         self._port.close()
 
+    def leave_to_parent(self) -> None:
+        """Gives back what a forked process holds of its parent's port, which goes on."""
+        self._port.leave_to_parent()
+
     def release(self) -> None:
         """Ends it for good; only the thread that receives may."""
         with self._lock:
@@ -174,3 +180,15 @@ class PortSource:
             self._port.finish()
         if over:
             self._calls.end()
+
+
+_sources: weakref.WeakSet[PortSource] = weakref.WeakSet()
+
+
+def _in_forked_process() -> None:
+    """A worker of the environment that outlives this process must not keep its clients waiting."""
+    for source in list(_sources):
+        source.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_in_forked_process)
