@@ -111,15 +111,25 @@ def wait_until_asleep(thread: threading.Thread, name: str) -> None:
         thread: A thread of this process that has been started.
         name: The function, which is written in Python.
     """
-    deadline = soon()
     state = Path(f"/proc/self/task/{thread.native_id}/stat")
+    deadline = soon()
     while time.monotonic() < deadline:
-        frame = sys._current_frames().get(thread.ident or 0)
-        sleeps = state.read_text().rpartition(")")[2].split()[0] == "S"
-        if frame is not None and frame.f_code.co_name == name and sleeps:
+        wait_until_in(thread, name)
+        if state.read_text().rpartition(")")[2].split()[0] == "S":
             return
         os.sched_yield()
     raise AssertionError(f"{thread.name} never slept in {name}")
+
+
+def wait_until_in(thread: threading.Thread, name: str) -> None:
+    """Returns as soon as a thread is in a function of that name; arguments as above."""
+    deadline = soon()
+    while time.monotonic() < deadline:
+        frame = sys._current_frames().get(thread.ident or 0)
+        if frame is not None and frame.f_code.co_name == name:
+            return
+        os.sched_yield()
+    raise AssertionError(f"{thread.name} was never in {name}")
 
 
 def descriptors() -> dict[int, str]:
