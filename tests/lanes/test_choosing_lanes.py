@@ -313,7 +313,7 @@ def test_a_client_for_whom_no_door_can_be_reached_gets_grpc_without_noise(
 
 
 def test_a_client_of_another_user_gets_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with serving(ScriptedEnv()) as server:
         assert given_lane(server.address, None) == "grpc"
 

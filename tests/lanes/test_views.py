@@ -15,13 +15,14 @@ from support.comparing import assert_same
 from support.lane_envs import KINDS, told
 from support.lane_envs import sync_lanes as lanes_of
 from support.sample_envs import SPACES, EchoEnv, ScriptedEnv
+from support.sample_spaces import BOOL
 from support.serving import serving
 
 pytestmark = pytest.mark.usefixtures("each_lane")
 
 # Every kind of space, and bools, of which every byte must be a bool of NumPy's.
 OBSERVED = dict(SPACES)
-OBSERVED["bools"] = lambda: spaces.Box(0, 1, (9,), np.bool_)  # type: ignore[arg-type] # Gymnasium takes it
+OBSERVED["bools"] = lambda: spaces.Box(0, 1, (9,), BOOL)
 STEPS = 40
 # Larger than a page, a connection's first room and what grpc sends in one go.
 FRAME = (300, 200, 3)
@@ -182,7 +183,7 @@ def test_observations_larger_than_planned_for_are_handed_out_too(copy: bool) -> 
     # Texts and infos beyond what a segment has room for.
     text = "ä" * (3 << 19)
     env = ScriptedEnv()
-    env.observation_space = spaces.Dict(  # type: ignore[assignment] # this one has another
+    env.observation_space = spaces.Dict(
         {"text": spaces.Text(1 << 21), "number": spaces.Box(0, 9, (2,), np.int64)}
     )
     numbers = np.array([3, 4])
