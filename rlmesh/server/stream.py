@@ -205,8 +205,9 @@ class StreamPort:
         self._finished = True
 
     def close(self) -> None:
-        """Ends the stream at once. Any thread may, repeatedly."""
-        self._context.cancel()
+        """Ends the stream at once, unless it ends by itself. Any thread may, repeatedly."""
+        if not (self._finished or self.ended.is_set()):
+            self._context.cancel()
 
     def leave_to_parent(self) -> None:
         """Only a client's port may be inherited."""

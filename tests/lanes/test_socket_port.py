@@ -129,7 +129,7 @@ def test_what_is_merely_announced_takes_no_memory(talk: tuple[SocketPort, socket
     port, sock = talk
     sock.sendall(struct.pack("<Q", MAX_BYTES) + b"x" * 1000)
     assert port.receive(time.monotonic() + 0.05) is Woken.LATE
-    assert len(port._in) < 1 << 20
+    assert len(port._inbound[1]) < 1 << 20
 
 
 def test_a_message_far_larger_than_the_room_is_received(
@@ -189,7 +189,7 @@ def test_bytes_that_trickle_in_without_end_do_not_hold_up_a_deadline(
     trickling.start()
     try:
         assert port.receive(time.monotonic() + 0.05) is Woken.LATE
-        assert port._arrived < MAX_BYTES // 4, "it took no notice of the deadline"
+        assert sum(port._inbound[2]) < MAX_BYTES // 4, "it took no notice of the deadline"
     finally:
         over.set()
         port.close()
