@@ -25,6 +25,7 @@ import platform
 import select
 import socket
 import time
+from time import perf_counter
 
 from rlmesh.lanes.port import BadFrameError, Woken
 
@@ -32,13 +33,22 @@ LINE = 64
 """Bytes of one side: a cache line of its own, so that the two do not slow each other down."""
 
 _ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
-# One look takes some 25 ns: a whole spin takes about as long as the wake-up that it saves.
-_SPIN_LOOKS = 6000 if _ORDERED and os.environ.get("RLMESH_SPIN") != "0" else 0
+_SPINS = _ORDERED and os.environ.get("RLMESH_SPIN") != "0"
+# One look takes some 30 ns. After so many the clock is looked at; most answers come before.
+_LOOKS = 1000
+# For how many seconds a spin lasts: at first some times what a wake-up costs; longer where waits
+# turn out to end soon after, so that a step of some hundred microseconds needs no wake-up either.
+_SHORT_SPIN = 200e-6
+_LONG_SPIN = 1e-3
+# So many looks take longer only if another program has had the processor: there are more that want
+# one than there are, and whoever spins keeps it from the side that he waits for.
+_PREEMPTED = 300e-6
 # So many waits in a row that had to sleep after all stop the spinning for a while.
 _PATIENCE = 3
-# The first spin after that while lasts longer: the other side may rest too, and wake only now.
-_TRIAL = 2
 _LONGEST_REST = 512
+# Where another program has had the processor the rest is longer, and longer still if that happens
+# again within some seconds.
+_CROWDED_REST, _LONGEST_CROWDED_REST, _CROWDED_SECONDS = 256, 16384, 5.0
 _POSTED, _ASLEEP = 0, 1
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
@@ -69,9 +79,12 @@ class Bell:
         if also is not None:
             self._poll.register(also, select.POLLIN)
         self._descriptors: list[int] = []
+        self._span = _SHORT_SPIN
         self._misses = 0
-        self._rest = 0
+        self._rest = 0 if _SPINS else _LONGEST_REST
         self._rested = 0
+        self._caution = _CROWDED_REST
+        self._gave_way = -_CROWDED_SECONDS
 
     def post(self) -> None:
         """Tells the other side that this side has posted one more frame."""
@@ -90,21 +103,49 @@ class Bell:
         """
         lines, place = self._lines, self._theirs
         if self._rested < self._rest:
-            self._rested += 1
-        else:
-            for _ in range(_SPIN_LOOKS * _TRIAL if self._rest else _SPIN_LOOKS):
-                if lines[place] == count:
-                    self._misses = self._rest = 0
-                    return Woken.POSTED
-            self._tire()
-        return self._sleep(count, deadline)
+            self._rested += _SPINS
+            return self._sleep(count, deadline)
+        for _ in range(_LOOKS):
+            if lines[place] == count:
+                self._misses = self._rest = 0
+                return Woken.POSTED
+        began = perf_counter()
+        if self._spin(count, began):
+            self._misses = self._rest = 0
+            return Woken.POSTED
+        woken = self._sleep(count, deadline)
+        took = perf_counter() - began
+        if took < _LONG_SPIN:
+            self._span = min(max(self._span, 1.5 * took), _LONG_SPIN)
+        return woken
 
-    def _tire(self) -> None:
-        """Spinning was in vain: the other side is slow, or has no processor to run on."""
+    def _spin(self, count: int, began: float) -> bool:
+        """Looks at the other side's count for a while; whether it has come."""
+        lines, place = self._lines, self._theirs
+        last = began
+        while last - began < self._span:
+            for _ in range(_LOOKS):
+                if lines[place] == count:
+                    return True
+            now = perf_counter()
+            if now - last > _PREEMPTED:
+                self._give_way(now)
+                return False
+            last = now
+        # In vain: the other side is slow.
         self._misses += 1
         if self._misses >= _PATIENCE:
             self._rest = min(max(8, 2 * self._rest), _LONGEST_REST)
+            self._span = _SHORT_SPIN
         self._rested = 0
+        return False
+
+    def _give_way(self, now: float) -> None:
+        """Rests, for there are not enough processors."""
+        again = now - self._gave_way < _CROWDED_SECONDS
+        self._caution = min(4 * self._caution, _LONGEST_CROWDED_REST) if again else _CROWDED_REST
+        self._gave_way = now
+        self._rest, self._rested = self._caution, 0
 
     def _sleep(self, count: int, deadline: float | None) -> Woken:
         lines, place = self._lines, self._theirs

@@ -163,11 +163,17 @@ def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_sleeps(
         assert_lost(client)
 
 
+def spin_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has what waits in this process spin for some tenths of a second, whoever else runs."""
+    monkeypatch.setattr(bell, "_SHORT_SPIN", 0.3)
+    monkeypatch.setattr(bell, "_PREEMPTED", 10.0)
+
+
 def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_spins(
     monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
     # For a few tenths of a second, so that it is killed in the middle of it.
-    monkeypatch.setattr(bell, "_SPIN_LOOKS", 4_000_000)
+    spin_for_long(monkeypatch)
     with program(SERVE) as (server, address), client_of(address, "shm") as client:
         stepping = Stepping(client, STAY)
         assert server.stdout is not None
@@ -340,7 +346,7 @@ def test_a_client_that_is_killed_in_a_call_frees_the_environment_once_that_is_ov
 def test_a_client_that_is_killed_while_the_server_spins_frees_the_environment(
     monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
-    monkeypatch.setattr(bell, "_SPIN_LOOKS", 4_000_000)
+    spin_for_long(monkeypatch)
     with killable_client("shm") as (_, _, server, client):
         killed = kill(client)
         freed = until(free(server), "the environment is not free again")

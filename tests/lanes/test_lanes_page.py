@@ -259,7 +259,7 @@ def test_spinning_is_switched_off_by_the_environment_variable(
     value: str, spins: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RLMESH_SPIN", value)
-    program = "from rlmesh.lanes import bell; print(bell._SPIN_LOOKS > 0, bell._ORDERED)"
+    program = "from rlmesh.lanes import bell; print(bell._SPINS, bell._ORDERED)"
     with start_python(["-c", program], stdout=subprocess.PIPE) as process:
         out, _ = process.communicate(timeout=60)
     looks, ordered = out.split()
