@@ -46,9 +46,6 @@ _PREEMPTED = 300e-6
 # So many waits in a row that had to sleep after all stop the spinning for a while.
 _PATIENCE = 3
 _LONGEST_REST = 512
-# Where another program has had the processor the rest is longer, and longer still if that happens
-# again within some seconds.
-_CROWDED_REST, _LONGEST_CROWDED_REST, _CROWDED_SECONDS = 256, 16384, 5.0
 _POSTED, _ASLEEP = 0, 1
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
@@ -83,8 +80,6 @@ class Bell:
         self._misses = 0
         self._rest = 0 if _SPINS else _LONGEST_REST
         self._rested = 0
-        self._caution = _CROWDED_REST
-        self._gave_way = -_CROWDED_SECONDS
 
     def post(self) -> None:
         """Tells the other side that this side has posted one more frame."""
@@ -129,7 +124,7 @@ class Bell:
                     return True
             now = perf_counter()
             if now - last > _PREEMPTED:
-                self._give_way(now)
+                self._rest, self._rested = _LONGEST_REST, 0
                 return False
             last = now
         # In vain: the other side is slow.
@@ -139,13 +134,6 @@ class Bell:
             self._span = _SHORT_SPIN
         self._rested = 0
         return False
-
-    def _give_way(self, now: float) -> None:
-        """Rests, for there are not enough processors."""
-        again = now - self._gave_way < _CROWDED_SECONDS
-        self._caution = min(4 * self._caution, _LONGEST_CROWDED_REST) if again else _CROWDED_REST
-        self._gave_way = now
-        self._rest, self._rested = self._caution, 0
 
     def _sleep(self, count: int, deadline: float | None) -> Woken:
         lines, place = self._lines, self._theirs

@@ -178,7 +178,7 @@ def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_spins(
         stepping = Stepping(client, STAY)
         assert server.stdout is not None
         assert server.stdout.readline() == "reached\n"
-        wait_until_in(stepping.thread, "wait")
+        wait_until_in(stepping.thread, "_spin")
         stepping.failed_within(kill(server), record_property)
         assert_lost(client)
 
