@@ -40,9 +40,6 @@ _LOOKS = 1000
 # turn out to end soon after, so that a step of some hundred microseconds needs no wake-up either.
 _SHORT_SPIN = 200e-6
 _LONG_SPIN = 1e-3
-# So many looks take longer only if another program has had the processor: there are more that want
-# one than there are, and whoever spins keeps it from the side that he waits for.
-_PREEMPTED = 300e-6
 # So many waits in a row that had to sleep after all stop the spinning for a while.
 _PATIENCE = 3
 _LONGEST_REST = 512
@@ -117,17 +114,11 @@ class Bell:
     def _spin(self, count: int, began: float) -> bool:
         """Looks at the other side's count for a while; whether it has come."""
         lines, place = self._lines, self._theirs
-        last = began
-        while last - began < self._span:
+        while perf_counter() - began < self._span:
             for _ in range(_LOOKS):
                 if lines[place] == count:
                     return True
-            now = perf_counter()
-            if now - last > _PREEMPTED:
-                self._rest, self._rested = _LONGEST_REST, 0
-                return False
-            last = now
-        # In vain: the other side is slow.
+        # In vain: the other side is slow, or has no processor to run on.
         self._misses += 1
         if self._misses >= _PATIENCE:
             self._rest = min(max(8, 2 * self._rest), _LONGEST_REST)
