@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rlmesh.lanes import bell, socket_port
 from rlmesh.lanes.port import Port, Woken
 from support.ports import ENDS, SOON, Ends, descriptors, message, soon, wait_until_asleep
 
@@ -132,6 +133,15 @@ def test_a_wait_ends_at_its_deadline_and_the_message_may_come_later(ends: Ends[P
     assert message(ends.client) == b"late"
 
 
+@pytest.fixture
+def _for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has a port that sleeps look around only when it is woken."""
+    monkeypatch.setattr(bell, "_FIRST_POLL", 60_000.0)
+    monkeypatch.setattr(bell, "_LONGEST_POLL", 60_000.0)
+    monkeypatch.setattr(socket_port, "_LONGEST_POLL", 60_000.0)
+
+
+@pytest.mark.usefixtures("_for_good")
 def test_a_side_that_sleeps_is_woken_by_a_message(ends: Ends[Port], kind: str) -> None:
     got: list[Any] = []
     thread = receiving(ends.server, got)
@@ -141,6 +151,7 @@ def test_a_side_that_sleeps_is_woken_by_a_message(ends: Ends[Port], kind: str) -
     assert got == [b"wake up"]
 
 
+@pytest.mark.usefixtures("_for_good")
 def test_a_side_that_sleeps_is_woken_by_a_call(ends: Ends[Port], kind: str) -> None:
     got: list[Any] = []
     thread = receiving(ends.server, got)
@@ -172,6 +183,7 @@ def test_what_was_sent_before_the_end_is_received_then_the_end(ends: Ends[Port],
         assert ends.client.receive(soon()) is Woken.GONE
 
 
+@pytest.mark.usefixtures("_for_good")
 @pytest.mark.parametrize("closer", ["client", "server"])
 def test_a_side_that_sleeps_is_woken_by_the_end(ends: Ends[Port], kind: str, closer: str) -> None:
     # Its own end, closed by another thread, or the other one.
@@ -198,14 +210,21 @@ def test_ends_may_be_repeated(ends: Ends[Port]) -> None:
         ends.client.release()
 
 
-def test_what_is_written_after_a_diversion_goes_nowhere(ends: Ends[Port]) -> None:
+@pytest.mark.parametrize("text", [b"the answer", LARGE], ids=["small", "large"])
+def test_what_is_written_after_a_diversion_goes_nowhere(ends: Ends[Port], text: bytes) -> None:
     port, start = ends.server, ends.server.reserved
-    port.send(b"the answer")
+    end = start + len(text)
+    port.send(text)
     port.divert()
-    for keep in (0, start + 10):
-        room = port.room(start + 10, keep)
-        room[start : start + 10] = b"too late.."
-    assert message(ends.client) == b"the answer"
+    for keep in (0, start):
+        room = port.room(end, keep)
+        room[start:end] = bytes(len(text))
+    got: list[Any] = []
+    thread = receiving(ends.client, got)
+    while thread.is_alive():
+        # What of it had not left yet leaves now.
+        assert port.receive(time.monotonic() + 0.02) is Woken.LATE
+    assert got == [text]
 
 
 @pytest.mark.parametrize("nbytes", [10, len(LARGE)])
