@@ -29,6 +29,7 @@ from rlmesh.server.doors import Doors
 from rlmesh_api.v1 import session_pb2
 from support.comparing import assert_same
 from support.ports import descriptors, opened_since
+from support.raw_sessions import raw_session
 from support.sample_envs import ScriptedEnv, echo_vector
 from support.serving import serving, start_python
 
@@ -254,6 +255,23 @@ def test_a_direct_lane_on_every_host_is_had_by_a_client_on_a_unix_socket(tmp_pat
         ScriptedEnv(), path=tmp_path / "e.sock", direct="tcp://0.0.0.0:0", insecure=True
     ) as server:
         assert given_lane(server.address, "direct") == "direct"
+
+
+@pytest.mark.parametrize(
+    ("direct", "told"),
+    [
+        # Every host: a client on another machine must not look for it on its own.
+        ("tcp://0.0.0.0:0", ":{}"),
+        ("127.0.0.1:0", "127.0.0.1:{}"),
+        ("localhost:0", "localhost:{}"),
+    ],
+)
+def test_clients_are_told_no_host_that_means_their_own(direct: str, told: str) -> None:
+    with serving(ScriptedEnv(), direct=direct, insecure=True) as server:
+        assert server.direct_address is not None
+        port = server.direct_address.rpartition(":")[2]
+        with raw_session(server.address) as session:
+            assert session.offer("direct") == told.format(port)
 
 
 def test_a_direct_lane_may_be_named_by_its_host() -> None:

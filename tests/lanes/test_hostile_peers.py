@@ -16,6 +16,7 @@ import pytest
 
 import rlmesh
 from rlmesh.errors import EndpointBusyError, EndpointError, ProtocolError
+from rlmesh.lanes import grpc_lane
 from rlmesh.lanes.bell import LINE
 from rlmesh.lanes.memory_port import MemoryPort
 from rlmesh.lanes.port import RESERVED, Port
@@ -231,6 +232,12 @@ def test_a_client_that_reads_no_answers_does_not_keep_a_server_from_ending(lane:
         port.release()
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has clients not wait for a stream to end that does not."""
+    monkeypatch.setattr(grpc_lane, "_END_SECONDS", 0.05)
+
+
 def answer_to_step(slab: bytes = SLAB, sequence: int = 3, lanes: int | None = None) -> bytes:
     form = compile_step_form(lanes)
     head = PREFIX + form.head
@@ -300,6 +307,7 @@ def test_an_answer_that_makes_no_sense_is_a_protocol_error(lane: str, text: byte
             client.step(ACTION)
 
 
+@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(("lane", "deed"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
 def test_a_frame_that_cannot_be_is_a_protocol_error_and_no_later_call_hangs(
     lane: str, deed: Deed
@@ -317,6 +325,7 @@ def test_a_frame_that_cannot_be_is_a_protocol_error_and_no_later_call_hangs(
             client.reset()
 
 
+@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("lane", ["shm", "direct"])
 def test_a_server_that_leaves_the_lane_is_a_lost_connection(lane: str) -> None:
     behave = behaving(says(answer_to_reset()), lambda port: port.close())

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("each_lane")
 # Every kind of space, and bools, of which every byte must be a bool of NumPy's.
 OBSERVED = dict(SPACES)
 OBSERVED["bools"] = lambda: spaces.Box(0, 1, (9,), BOOL)
-STEPS = 40
+STEPS = 15
 # Larger than a page, a connection's first room and what grpc sends in one go.
 FRAME = (300, 200, 3)
 
