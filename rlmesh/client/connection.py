@@ -358,8 +358,9 @@ class Connection:
     def leave_to_parent(self) -> None:
         """Leaves the connection alone from now on: it is the parent's of this forked process."""
         self._closed = self._forked = True
-        if self._lane is not None:
-            self._lane.leave_to_parent()
+        for lane in (self._lane, self._stream):
+            if lane is not None:
+                lane.leave_to_parent()
 
     def _say_farewell(self, stream: GrpcLane) -> None:
         """Waits until the server has taken the environment back, so that another may have it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import queue
 import threading
 import time
@@ -140,7 +141,12 @@ class GrpcLane:
             self._pump.end()
 
     def leave_to_parent(self) -> None:
-        """A forked process holds nothing of it that it could give back."""
+        """Keeps the stream for ever in a forked process, which shares its connection.
+
+        Dropping it, at the process's end at the latest, would cancel it: the parent's too.
+        """
+        if self._stream is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._stream))
 
     def _receive(self, wait: Wait) -> bytes:
         if self._inbox.empty():
