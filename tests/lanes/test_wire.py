@@ -279,7 +279,8 @@ def test_an_answer_of_any_form_is_read_as_protobuf_reads_it_or_not_at_all(
     bits, terminations, truncations, slab, info = result.plain()
     parts = {2: bits, 3: bytes(terminations), 4: bytes(truncations), 1: slab, 5: info}
     order = data.draw(st.permutations(list(parts)))
-    lengths = data.draw(st.lists(st.integers(1, 6), min_size=6, max_size=6))
+    # Five bytes at the most: whether protobuf reads a longer length differs between its releases.
+    lengths = data.draw(st.lists(st.integers(1, 5), min_size=6, max_size=6))
     body = b"".join(
         bytes([number << 3 | 2]) + varint(len(parts[number]), nbytes) + parts[number]
         for number, nbytes in zip(order, lengths[1:], strict=True)
