@@ -35,7 +35,14 @@ from rlmesh.lanes.lane import Lane, Wait
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
 from rlmesh.lanes.port import Port, Received
 from rlmesh.lanes.port_lane import PortLane
-from rlmesh.lanes.wire import Stepped, compile_step_form, read_steps, stepped, write_action
+from rlmesh.lanes.wire import (
+    PREFIX,
+    Stepped,
+    compile_step_form,
+    read_steps,
+    stepped,
+    write_action,
+)
 from rlmesh.seconds import check_seconds
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
@@ -433,7 +440,7 @@ class Connection:
             raise ProtocolError(f"{self.address} offers no such lane: {error}") from error
         if not isinstance(address, TcpAddress):
             return None
-        return enter_direct(address.host, address.port, secret)
+        return enter_direct(address.host, address.port, secret, head=PREFIX + self._form.head)
 
     def _open(
         self, deadline: float | None, autoreset: AutoresetMode | None, *, as_vector: bool

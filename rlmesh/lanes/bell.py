@@ -5,6 +5,11 @@ whether it sleeps. A side that waits looks at the other's count: for a short tim
 a wake-up by the kernel costs tens of microseconds, then asleep in `poll` on the Unix socket that
 both hold. The two take turns, so a count that is one off says that nothing has come yet.
 
+Where processes are more than processors, whoever spins takes from those who could work. So a side
+offers its processor to others now and then, which costs next to nothing as long as nobody wants it.
+In a crowd it does so at every wait, and sleeps only if the answer has not come after some turns of
+the others: two that take turns on one processor need no wake-up.
+
 No wake-up is lost for more than a millisecond. The sleeper raises its flag and then looks at the
 count once more; the poster raises its count and then looks at the flag. One of the two sees what
 the other wrote, unless both look while the other's write is still in a processor's store buffer,
@@ -42,7 +47,13 @@ _SHORT_SPIN = 200e-6
 _LONG_SPIN = 1e-3
 # So many waits in a row that had to sleep after all stop the spinning for a while.
 _PATIENCE = 3
-_LONGEST_REST = 512
+_SHORTEST_REST, _LONGEST_REST = 8, 512
+# A wait whose number has none of these bits begins with a look for others that want the processor.
+_LOOKS_AROUND = 0x1F
+# For how many seconds it is away if nobody took it.
+_ALONE = 5e-6
+# How often it is offered in a crowd before this side sleeps.
+_OFFERS = 3
 _POSTED, _ASLEEP = 0, 1
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
@@ -77,6 +88,7 @@ class Bell:
         self._misses = 0
         self._rest = 0 if _SPINS else _LONGEST_REST
         self._rested = 0
+        self._in_crowd = False
 
     def post(self) -> None:
         """Tells the other side that this side has posted one more frame."""
@@ -94,8 +106,14 @@ class Bell:
             deadline: On the monotonic clock, in seconds; None: for ever.
         """
         lines, place = self._lines, self._theirs
+        if self._rested >= self._rest and (self._rest or not count & _LOOKS_AROUND):
+            self._look_around()
         if self._rested < self._rest:
             self._rested += _SPINS
+            for _ in range(_OFFERS if self._in_crowd else 0):
+                os.sched_yield()
+                if lines[place] == count:
+                    return Woken.POSTED
             return self._sleep(count, deadline)
         for _ in range(_LOOKS):
             if lines[place] == count:
@@ -121,10 +139,23 @@ class Bell:
         # In vain: the other side is slow, or has no processor to run on.
         self._misses += 1
         if self._misses >= _PATIENCE:
-            self._rest = min(max(8, 2 * self._rest), _LONGEST_REST)
+            self._in_crowd = False
+            self._rest_longer()
             self._span = _SHORT_SPIN
-        self._rested = 0
         return False
+
+    def _look_around(self) -> None:
+        """Offers the processor to others; has this side rest if one of them took it."""
+        began = perf_counter()
+        os.sched_yield()
+        if perf_counter() - began >= _ALONE:
+            self._in_crowd = True
+            self._rest_longer()
+
+    def _rest_longer(self) -> None:
+        """Stops the spinning for a while, for longer each time until it has paid again."""
+        self._rest = min(max(_SHORTEST_REST, 2 * self._rest), _LONGEST_REST)
+        self._rested = 0
 
     def _sleep(self, count: int, deadline: float | None) -> Woken:
         lines, place = self._lines, self._theirs

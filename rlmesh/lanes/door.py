@@ -200,8 +200,14 @@ def enter_memory(name: str, secret: bytes) -> MemoryPort | None:
         return port
 
 
-def enter_direct(host: str, port: int, secret: bytes) -> SocketPort | None:
+def enter_direct(host: str, port: int, secret: bytes, *, head: int = 0) -> SocketPort | None:
     """The client's side of a door of the direct lane: a port of the session with that secret.
+
+    Args:
+        host: Where the door is.
+        port: Its TCP port.
+        secret: The session's secret.
+        head: How many bytes of most answers stand before their slab.
 
     Returns:
         The port, or None where the door cannot be reached or does not open.
@@ -215,4 +221,4 @@ def enter_direct(host: str, port: int, secret: bytes) -> SocketPort | None:
         except OSError:
             return None
         undo.pop_all()
-        return SocketPort(sock)
+        return SocketPort(sock, head=head)

@@ -11,8 +11,9 @@ import struct
 from dataclasses import dataclass
 
 from rlmesh.lanes.bell import LINE, Bell
-from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Room, Woken
+from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Woken
 from rlmesh.lanes.segment import BadSegmentError, create_segment, map_segment
+from rlmesh.values.functions import Writable
 
 # Areas begin at pages, as each is mapped by itself.
 _PAGE = mmap.ALLOCATIONGRANULARITY
@@ -95,7 +96,7 @@ class MemoryPort:
         """Whether a message was sent that none was received for."""
         return self._lines[self._mine] != self._received
 
-    def room(self, nbytes: int, keep: int = 0) -> Room:
+    def room(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer for a message; see `Outbox`."""
         last = self._room
         if self._elsewhere is not None:

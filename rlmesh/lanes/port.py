@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import enum
-import mmap
 from typing import Protocol, TypeAlias
 
-from rlmesh.lanes.wire import Buffer
+from rlmesh.values.functions import Readable, Writable
 
 RESERVED = 24
 """The bytes at the beginning of a port's rooms that are its own."""
@@ -14,11 +13,9 @@ RESERVED = 24
 MAX_BYTES = 1 << 30
 """The longest message that is received."""
 
-Room: TypeAlias = bytearray | memoryview | mmap.mmap
-"""Where a message is written; a memoryview is one of bytes."""
-
-Received: TypeAlias = tuple[Buffer, int, int]
-"""A message: where it stands until the port is used again, where it begins there and ends."""
+Received: TypeAlias = tuple[Readable, int, int]
+"""A message: where it stands, where it begins there and ends. It stands there until the port is
+used again; the array of NumPy behind a memoryview is the receiver's to keep."""
 
 
 class BadFrameError(Exception):
@@ -42,7 +39,7 @@ class Outbox(Protocol):
         """How many bytes at the beginning of a room are not the message's."""
         ...
 
-    def room(self, nbytes: int, keep: int = 0) -> Room:
+    def room(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer of that many bytes or more.
 
         Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlmesh.lanes.port import Room
+from rlmesh.values.functions import Writable
 
 _FIRST_ROOM = 1 << 16
 
@@ -17,7 +17,7 @@ class Scratch:
     def __init__(self) -> None:
         self.view = memoryview(bytearray(_FIRST_ROOM))
 
-    def room(self, nbytes: int, keep: int = 0) -> Room:
+    def room(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer of that many bytes or more; see `Outbox`."""
         if nbytes > len(self.view):
             larger = memoryview(bytearray(max(nbytes, 2 * len(self.view))))

@@ -9,14 +9,17 @@ import struct
 import time
 from typing import TypeAlias
 
-from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Room, Woken
+import numpy as np
+
+from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Woken
 from rlmesh.lanes.scratch import Scratch
+from rlmesh.values.functions import Writable
 
 # A frame is the length of the message, then the message.
 _LENGTH = struct.Struct("<Q")
 _FIRST_ROOM = 1 << 16
-# What a peer merely announces takes no memory: a room grows with what arrives.
-_GROWTH = 1 << 24
+# Of a slab's place in the buffer of a large message: NumPy reads aligned numbers.
+_ALIGNMENT = 16
 # How long the last message may take to leave.
 _LEAVING_SECONDS = 1.0
 # In milliseconds; see `Bell`.
@@ -41,11 +44,12 @@ class SocketPort:
     Args:
         sock: The connection. The port owns it.
         also: A descriptor whose readability ends a wait as well; None where there is none.
+        head: How many bytes of most messages stand before their slab.
     """
 
     reserved = RESERVED
 
-    def __init__(self, sock: socket.socket, *, also: int | None = None) -> None:
+    def __init__(self, sock: socket.socket, *, also: int | None = None, head: int = 0) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
@@ -56,14 +60,15 @@ class SocketPort:
             self._poll.register(also, select.POLLIN)
         self._scratch = Scratch()
         self._outbound: _Outbound = (0, memoryview(b""), [])
-        self._inbound: _Inbound = (0, memoryview(bytearray(_FIRST_ROOM)), [], 0)
+        self._lead = -(_LENGTH.size + head) % _ALIGNMENT
+        self._inbound: _Inbound = (0, self._buffer(0), [], 0)
 
     @property
     def owed(self) -> bool:
         """Whether a message was sent that none was received for."""
         return self._outbound[0] != self._inbound[0]
 
-    def room(self, nbytes: int, keep: int = 0) -> Room:
+    def room(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer for a message; see `Outbox`."""
         return self._scratch.room(nbytes, keep)
 
@@ -126,6 +131,16 @@ class SocketPort:
         _, frame, left = self._outbound
         return sum(left) < len(frame)
 
+    def _buffer(self, nbytes: int) -> memoryview:
+        """A buffer for a frame of that many bytes or more.
+
+        A large frame has its own, which is left to the reader of its message. It takes memory as
+        bytes arrive: what a peer merely announces takes none.
+        """
+        if nbytes <= _FIRST_ROOM:
+            return memoryview(bytearray(_FIRST_ROOM))
+        return np.empty(self._lead + nbytes, np.uint8).data[self._lead :]
+
     def _drop_returned(self) -> None:
         """Makes room for the message after the one that was returned last."""
         count, view, arrived, returned = self._inbound
@@ -133,12 +148,11 @@ class SocketPort:
             return
         # Nothing, unless the peer did not wait for its answer.
         rest = sum(arrived) - returned
-        if rest:
-            fresh = memoryview(bytearray(len(view)))
+        if rest or len(view) > _FIRST_ROOM:
+            fresh = self._buffer(max(rest, returned))
             fresh[:rest] = view[returned : returned + rest]
-            self._inbound = (count, fresh, [rest], 0)
-        else:
-            self._inbound = (count, view, [], 0)
+            view = fresh
+        self._inbound = (count, view, [rest], 0)
 
     def _complete(self) -> int:
         """Where the frame ends that has arrived as a whole; 0 where none has."""
@@ -153,7 +167,10 @@ class SocketPort:
         if arrived >= end:
             return end
         if arrived == len(view):
-            larger = memoryview(bytearray(min(end, len(view) + _GROWTH)))
+            try:
+                larger = self._buffer(end)
+            except MemoryError as error:
+                raise BadFrameError(f"there is no room for a message of {length} bytes") from error
             larger[:arrived] = view
             self._inbound = (count, larger, [arrived], 0)
         return 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from collections import deque
 
-from rlmesh.lanes.port import Room
 from rlmesh.lanes.scratch import Scratch
+from rlmesh.values.functions import Writable
 
 # From here on a buffer that becomes the message saves more than it costs to handle.
 _LARGE = 1 << 15
@@ -30,11 +30,11 @@ class StreamOutbox:
         self._large: io.BytesIO | None = None
         self._view: memoryview | None = None
 
-    def room(self, nbytes: int, keep: int = 0) -> Room:
+    def room(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer of that many bytes or more; see `Outbox`."""
         if not keep:
             self._give_back()
-        last: Room = self._scratch.view if self._view is None else self._view
+        last: Writable = self._scratch.view if self._view is None else self._view
         if self._view is not None and nbytes <= len(self._view):
             return self._view
         if nbytes < _LARGE:

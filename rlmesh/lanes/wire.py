@@ -8,7 +8,6 @@ another form is as good; protobuf reads it.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from google.protobuf.message import Message
 
+from rlmesh.values.functions import Readable, Writable
 from rlmesh_api.v1 import session_pb2
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "STEP",
     "STEPS",
     "STEP_MANY",
-    "Buffer",
     "StepForm",
     "Stepped",
     "compile_step_form",
@@ -41,13 +40,7 @@ __all__ = [
     "write_sequence",
 ]
 
-Buffer: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
-"""What a message stands in; a memoryview is one of bytes."""
-
-Room: TypeAlias = bytearray | memoryview | mmap.mmap
-"""What a message is written into."""
-
-Stepped: TypeAlias = tuple[Any, Any, Any, Buffer, int, int, bytes]
+Stepped: TypeAlias = tuple[Any, Any, Any, Readable, int, int, bytes]
 """What a step gave: reward, terminated and truncated, of a vector environment as arrays with a
 place for each lane; where the observation's slab stands, where it begins there, how many bytes it
 has; and the packed info."""
@@ -99,12 +92,12 @@ def unpadded(varint: bytes) -> int:
     return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(varint))
 
 
-def frame(buffer: Room, start: int, tag: bytes, end: int) -> None:
+def frame(buffer: Writable, start: int, tag: bytes, end: int) -> None:
     """Writes the tag and the length of a field that begins at `start` and ends at `end`."""
     _INNER.pack_into(buffer, start, tag, padded(end - start - INNER))
 
 
-def write_sequence(buffer: Room, start: int, sequence: int) -> None:
+def write_sequence(buffer: Writable, start: int, sequence: int) -> None:
     """Writes the sequence with which a message begins."""
     _SEQUENCE.pack_into(buffer, start, _SEQUENCE_TAG, sequence)
 
@@ -148,7 +141,7 @@ class Write(Protocol):
 
     def __call__(
         self,
-        buffer: Room,
+        buffer: Writable,
         start: int,
         tag: bytes,
         slab_end: int,
@@ -174,7 +167,7 @@ class Write(Protocol):
 class Read(Protocol):
     """Reads a step's result."""
 
-    def __call__(self, buffer: Buffer, start: int, end: int, tag: bytes, /) -> Stepped | None:
+    def __call__(self, buffer: Readable, start: int, end: int, tag: bytes, /) -> Stepped | None:
         """What the step gave; None where protobuf must read it.
 
         Args:
@@ -189,7 +182,7 @@ class Read(Protocol):
 class ReadAnswer(Protocol):
     """Reads the answer to a step."""
 
-    def __call__(self, buffer: Buffer, start: int, end: int, sequence: int, /) -> Stepped | None:
+    def __call__(self, buffer: Readable, start: int, end: int, sequence: int, /) -> Stepped | None:
         """What the step gave; None where protobuf must read it.
 
         Args:
@@ -257,7 +250,7 @@ def _compile_write(form: struct.Struct, marks: _Marks) -> Write:
     head, pack_into, opening, closing = form.size, form.pack_into, _opening(marks), _closing(marks)
 
     def write(
-        buffer: Room,
+        buffer: Writable,
         start: int,
         tag: bytes,
         slab_end: int,
@@ -297,7 +290,7 @@ def _compile_read(form: struct.Struct, marks: _Marks) -> Read:
         _closed(marks),
     )
 
-    def read(buffer: Buffer, start: int, end: int, tag: bytes, /) -> Stepped | None:
+    def read(buffer: Readable, start: int, end: int, tag: bytes, /) -> Stepped | None:
         if end - start < head:
             return None
         a, reward, b, terminated, c, truncated, d = unpack_from(buffer, start)
@@ -350,7 +343,7 @@ def _closed(marks: _Marks) -> Callable[[bytes], int]:
 def _compile_read_answer(read: Read) -> ReadAnswer:
     unpack_from = _SEQUENCE.unpack_from
 
-    def read_answer(buffer: Buffer, start: int, end: int, sequence: int, /) -> Stepped | None:
+    def read_answer(buffer: Readable, start: int, end: int, sequence: int, /) -> Stepped | None:
         if end - start < PREFIX or unpack_from(buffer, start) != (_SEQUENCE_TAG, sequence):
             return None
         return read(buffer, start + PREFIX, end, STEP)
@@ -360,7 +353,7 @@ def _compile_read_answer(read: Read) -> ReadAnswer:
 
 def _of_lanes_write(write: Write) -> Write:
     def write_lanes(
-        buffer: Room,
+        buffer: Writable,
         start: int,
         tag: bytes,
         slab_end: int,
@@ -376,7 +369,7 @@ def _of_lanes_write(write: Write) -> Write:
 
 
 def _of_lanes_read(read: Read) -> Read:
-    def read_lanes(buffer: Buffer, start: int, end: int, tag: bytes, /) -> Stepped | None:
+    def read_lanes(buffer: Readable, start: int, end: int, tag: bytes, /) -> Stepped | None:
         found = read(buffer, start, end, tag)
         if found is None:
             return None
@@ -396,7 +389,7 @@ def _of_lanes_read(read: Read) -> Read:
 
 
 def read_steps(
-    form: StepForm, buffer: Buffer, start: int, end: int, sequence: int
+    form: StepForm, buffer: Readable, start: int, end: int, sequence: int
 ) -> list[Stepped] | None:
     """What several steps gave, of an answer to `step_many`; None where protobuf must read it.
 

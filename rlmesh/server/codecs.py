@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from rlmesh.contract import EnvContract
-from rlmesh.lanes.port import Outbox, Room
+from rlmesh.lanes.port import Outbox
 from rlmesh.lanes.wire import StepForm, compile_step_form
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh.server.results import BadResultError
 from rlmesh.values.conformance import Policy, compile_check
-from rlmesh.values.layout import BufferTooSmallError, Layout, Readable, compile_layout
+from rlmesh.values.layout import BufferTooSmallError, Layout, Readable, Writable, compile_layout
 from rlmesh.values.misfit import Deviation, Misfit
 from rlmesh_api.v1 import session_pb2
 
@@ -77,7 +77,7 @@ class Codecs:
 
     def encode_into(
         self, observation: Any, outbox: Outbox, start: int
-    ) -> tuple[Room, int, list[Deviation]]:
+    ) -> tuple[Writable, int, list[Deviation]]:
         """Writes an observation's slab behind the head of a step's result.
 
         Args:

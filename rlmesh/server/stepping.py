@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from rlmesh.contract import AutoresetMode
-from rlmesh.lanes.port import RESERVED, Outbox, Room
+from rlmesh.lanes.port import RESERVED, Outbox
 from rlmesh.lanes.wire import INNER, PREFIX, STEP, STEP_MANY, STEPS, frame, write_sequence
 from rlmesh.server.codecs import Codecs, Noticed
 from rlmesh.server.costs import Cost, Costs
@@ -20,6 +20,7 @@ from rlmesh.server.results import (
     rewards_of,
     split_step,
 )
+from rlmesh.values.functions import Writable
 from rlmesh_api.v1 import session_pb2
 
 # Of the slab's place in its room: NumPy reads aligned numbers, and processors aligned lines.
@@ -119,7 +120,7 @@ class Stepper:
         start: int,
         tag: bytes,
         cost: Cost,
-    ) -> tuple[Room, int, bool]:
+    ) -> tuple[Writable, int, bool]:
         """Steps, and writes the result into the field that begins at `start`.
 
         Returns:

@@ -10,12 +10,13 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from rlmesh.lanes.peer import PROTOCOL_GENERATION
-from rlmesh.lanes.port import Received, Room, Woken
+from rlmesh.lanes.port import Received, Woken
 from rlmesh.lanes.stream_outbox import StreamOutbox
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh.server.requests import damaged
 from rlmesh.server.session import Desk, PortCalls, Session
 from rlmesh.server.source import PortSource
+from rlmesh.values.functions import Writable
 from rlmesh_api.v1 import session_pb2
 
 
@@ -172,7 +173,7 @@ class StreamPort:
         """Only a client's port is asked."""
         return False
 
-    def room(self, nbytes: int, keep: int = 0) -> Room:
+    def room(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer for a message; see `Outbox`."""
         return self._outbox.room(nbytes, keep)
 

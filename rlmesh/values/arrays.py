@@ -231,13 +231,13 @@ def _compile_read_bools(leaf: Leaf, *, copy: bool) -> Read:
 
     def read_bools(buffer: Readable, base: int, _tail: object, /) -> npt.NDArray[np.bool_]:
         array = ndarray(shape, np.uint8, buffer, base + offset)
+        if copy:
+            # First, so that nobody changes it after the look at it.
+            array = array.copy()
         # NumPy's loops cannot handle a bool that is neither 0 nor 1.
         if array.size and array.max() > 1:
             raise CorruptSlabError(f"{path}: expected bools, 0 or 1, got {array.max()}")
-        if copy:
-            array = array.copy()
-        else:
-            array.setflags(write=False)
+        array.setflags(write=copy)
         return array.view(np.bool_)
 
     return read_bools

@@ -25,7 +25,8 @@ __all__ = [
 ]
 
 Readable: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
-"""What a slab is read from; a memoryview is one of bytes."""
+"""What a slab is read from; a memoryview is one of bytes. One of an array of NumPy is the reader's
+to keep."""
 
 Writable: TypeAlias = bytearray | memoryview | mmap.mmap
 """What a slab is written into; a memoryview is one of bytes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from numpy import empty
+from numpy import empty, ndarray
 
 from rlmesh.values.arrays import (
     SMALL,
@@ -25,6 +25,7 @@ from rlmesh.values.leaves import Leaf
 from rlmesh.values.misfit import BufferTooSmallError, wrong_length
 
 __all__ = ["compile_single_decode", "compile_single_encode", "compile_single_encode_into"]
+
 
 # A numeric leaf leaves the tail alone.
 _NO_TAIL: Any = ()
@@ -64,6 +65,15 @@ def compile_single_encode_into(leaf: Leaf) -> EncodeInto:
 
 def compile_single_decode(leaf: Leaf) -> Decode:
     """Compiles what reads a value from a slab."""
+    decode = _compile_decode(leaf)
+    if is_scalar(leaf):
+        return _compile_decode_scalar(leaf, decode)
+    if leaf.dtype.kind == "b" or not leaf.dtype.isnative or leaf.nbytes > SMALL:
+        return decode
+    return _compile_decode_small(leaf, decode)
+
+
+def _compile_decode(leaf: Leaf) -> Decode:
     read, view, size = compile_read(leaf), compile_view(leaf), leaf.nbytes
 
     def decode(
@@ -72,25 +82,37 @@ def compile_single_decode(leaf: Leaf) -> Decode:
         room = len(buffer) - offset
         if not (room if nbytes is None else nbytes) == size <= room:
             raise wrong_length(size, room if nbytes is None else min(nbytes, room))
-        return read(buffer, offset, _NO_TAIL) if copy else view(buffer, offset, _NO_TAIL)
+        kept = copy and isinstance(buffer, memoryview) and isinstance(buffer.obj, ndarray)
+        if copy and not kept:
+            return read(buffer, offset, _NO_TAIL)
+        # Little else stands in a buffer that is left to its reader: it is worth no copy.
+        value = view(buffer, offset, _NO_TAIL)
+        if kept:
+            value.setflags(write=True)
+        return value
 
-    if is_scalar(leaf):
-        unpack_from, known = struct.Struct(f"<{leaf.code}").unpack_from, known_scalars(leaf)
+    return decode
 
-        def decode_scalar(
-            buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True
-        ) -> Any:
-            room = len(buffer) - offset
-            if (room if nbytes is None else nbytes) == size <= room:
-                found = known.get(unpack_from(buffer, offset))
-                if found is not None:
-                    return found
-            return decode(buffer, offset, nbytes, copy=copy)
 
-        return decode_scalar
-    if leaf.dtype.kind == "b" or not leaf.dtype.isnative or size > SMALL:
-        return decode
-    shape, dtype = leaf.shape, leaf.dtype
+def _compile_decode_scalar(leaf: Leaf, otherwise: Decode) -> Decode:
+    size, known = leaf.nbytes, known_scalars(leaf)
+    unpack_from = struct.Struct(f"<{leaf.code}").unpack_from
+
+    def decode_scalar(
+        buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True
+    ) -> Any:
+        room = len(buffer) - offset
+        if (room if nbytes is None else nbytes) == size <= room:
+            found = known.get(unpack_from(buffer, offset))
+            if found is not None:
+                return found
+        return otherwise(buffer, offset, nbytes, copy=copy)
+
+    return decode_scalar
+
+
+def _compile_decode_small(leaf: Leaf, otherwise: Decode) -> Decode:
+    shape, dtype, size = leaf.shape, leaf.dtype, leaf.nbytes
     fill, take = compile_copy(size)
 
     def decode_small(
@@ -101,6 +123,6 @@ def compile_single_decode(leaf: Leaf) -> Decode:
             array = empty(shape, dtype)
             fill(array, 0, take(buffer, offset)[0])
             return array
-        return decode(buffer, offset, nbytes, copy=copy)
+        return otherwise(buffer, offset, nbytes, copy=copy)
 
     return decode_small

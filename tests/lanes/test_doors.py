@@ -102,12 +102,16 @@ def test_the_secret_of_a_session_that_is_over_opens_no_door(lane: str) -> None:
 @pytest.mark.parametrize("second", LANES)
 def test_a_session_has_one_lane_beside_its_stream(lane: str, second: str) -> None:
     with served() as (_, server), raw_session(server.address) as session:
+        stats = b"\x09" + bytes(8) + b"\x4a\x00"
         first = session.port(lane)
+        # Guests are greeted side by side: the answer says that this one is in.
+        first.send(stats)
+        assert message(first)
         other = session.enter(second)
         if other is not None:
             assert other.receive(soon()) is Woken.GONE
             other.release()
-        first.send(b"\x09" + bytes(8) + b"\x4a\x00")  # stats
+        first.send(stats)
         assert message(first)
         first.release()
 

@@ -166,6 +166,8 @@ def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_sleeps(
 def spin_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has what waits in this process spin for some tenths of a second."""
     monkeypatch.setattr(bell, "_SHORT_SPIN", 0.3)
+    # Whoever else wants the processor.
+    monkeypatch.setattr(bell, "_ALONE", float("inf"))
 
 
 def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_spins(

@@ -11,7 +11,9 @@ import threading
 import time
 import types
 from collections.abc import Generator
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +131,7 @@ def test_a_length_over_the_limit_is_a_bad_frame_every_time(
 
 def test_what_is_merely_announced_takes_no_memory(talk: tuple[SocketPort, socket.socket]) -> None:
     port, sock = talk
+    before = resident()
     for nbytes in (1000, 99_000):
         sending = threading.Thread(
             target=sock.sendall, args=(struct.pack("<Q", MAX_BYTES) + bytes(nbytes),)
@@ -137,7 +140,62 @@ def test_what_is_merely_announced_takes_no_memory(talk: tuple[SocketPort, socket
         while sum(port._inbound[2]) < nbytes:
             assert port.receive(time.monotonic() + 0.01) is Woken.LATE
         sending.join(SOON)
-    assert len(port._inbound[1]) < 1 << 25
+    assert resident() - before < 1 << 25
+
+
+def resident() -> int:
+    """The bytes of memory that this process has."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGESIZE")
+
+
+def test_the_buffer_of_a_large_message_is_left_to_its_reader(
+    talk: tuple[SocketPort, socket.socket],
+) -> None:
+    port, sock = talk
+    kept: list[tuple[memoryview, bytes]] = []
+    for filling in range(4):
+        text = bytes([filling]) * 200_000
+        sending = threading.Thread(target=sock.sendall, args=(framed(text),))
+        sending.start()
+        received = port.receive(soon())
+        sending.join(SOON)
+        assert isinstance(received, tuple)
+        buffer, start, end = received
+        assert isinstance(buffer, memoryview)
+        assert isinstance(buffer.obj, np.ndarray)
+        kept.append((buffer[start:end], text))
+    assert all(buffer == text for buffer, text in kept)
+
+
+def test_the_buffer_of_small_messages_is_the_ports(
+    talk: tuple[SocketPort, socket.socket],
+) -> None:
+    port, sock = talk
+    for text in (b"small", LARGE, b"small again", b"and again"):
+        sending = threading.Thread(target=sock.sendall, args=(framed(text),))
+        sending.start()
+        received = port.receive(soon())
+        sending.join(SOON)
+        assert isinstance(received, tuple)
+    assert isinstance(received[0], memoryview)
+    assert not isinstance(received[0].obj, np.ndarray)
+
+
+@pytest.mark.parametrize("head", [0, 1, 7, 63])
+def test_what_follows_the_head_of_a_large_message_is_aligned(head: int) -> None:
+    ours, theirs = tcp_pair()
+    with theirs:
+        port = SocketPort(ours, head=head)
+        sending = threading.Thread(target=theirs.sendall, args=(framed(bytes(200_000)),))
+        sending.start()
+        received = port.receive(soon())
+        sending.join(SOON)
+        port.release()
+    assert isinstance(received, tuple)
+    buffer, start, _ = received
+    slab = np.ndarray((1000,), np.float64, buffer, start + head)
+    assert slab.flags.aligned
 
 
 def test_a_message_far_larger_than_the_room_is_received(
