@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     from rlmesh.client.transitions import Transitions
     from rlmesh.client.vector_env import RemoteVectorEnv
     from rlmesh.contract import EnvContract
+    from rlmesh.security import ClientTLS, ServerTLS
     from rlmesh.server.env_server import EnvServer
     from rlmesh.server.options import ServeOptions
 
 __all__ = [
     "CallStats",
+    "ClientTLS",
     "EnvContract",
     "EnvServer",
     "RemoteEnv",
     "RemoteVectorEnv",
     "RlmeshError",
     "ServeOptions",
+    "ServerTLS",
     "Transitions",
     "__version__",
     "errors",
@@ -39,11 +42,13 @@ __all__ = [
 
 _LAZY = {
     "CallStats": "rlmesh.client.stats",
+    "ClientTLS": "rlmesh.security",
     "EnvContract": "rlmesh.contract",
     "EnvServer": "rlmesh.server.env_server",
     "RemoteEnv": "rlmesh.client.env",
     "RemoteVectorEnv": "rlmesh.client.vector_env",
     "ServeOptions": "rlmesh.server.options",
+    "ServerTLS": "rlmesh.security",
     "Transitions": "rlmesh.client.transitions",
 }
 

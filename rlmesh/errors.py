@@ -3,6 +3,7 @@
     RlmeshError
     ├── InvalidAddressError       ValueError        an address, host, port or path
     ├── InvalidArgumentError      ValueError        a seed, an option, a timeout, a setting
+    ├── InvalidCredentialsError   ValueError        a token, a certificate or a key of one's own
     ├── ArgumentTypeError         TypeError         an argument of another type than allowed
     ├── InvalidEnvError           TypeError         an object that is no environment
     ├── UnsupportedSpaceError     TypeError         a space that RLMesh does not carry
@@ -18,6 +19,8 @@
     │   ├── ConnectionLostError                     the connection broke in the middle
     │   ├── AddressInUseError                       somebody else serves at that address
     │   ├── AccessDeniedError     PermissionError   the server does not let this client do that
+    │   ├── AuthenticationError   PermissionError   the server does not know who this client is
+    │   ├── TlsError                                no trusted connection can be made
     │   └── ProtocolError                           the peer does not speak as it should
     ├── CallTimeoutError          TimeoutError      a deadline passed without an answer
     └── StateError                RuntimeError      the object is closed, or needs a reset first
@@ -33,6 +36,7 @@ __all__ = [
     "AccessDeniedError",
     "AddressInUseError",
     "ArgumentTypeError",
+    "AuthenticationError",
     "CallTimeoutError",
     "ConnectionLostError",
     "EndpointBusyError",
@@ -42,6 +46,7 @@ __all__ = [
     "InvalidActionError",
     "InvalidAddressError",
     "InvalidArgumentError",
+    "InvalidCredentialsError",
     "InvalidEnvError",
     "InvalidObservationError",
     "NonconformingValueError",
@@ -49,6 +54,7 @@ __all__ = [
     "RemoteEnvError",
     "RlmeshError",
     "StateError",
+    "TlsError",
     "UnsupportedSpaceError",
     "WrongEndpointKindError",
 ]
@@ -71,6 +77,10 @@ class InvalidAddressError(RlmeshError, ValueError):
 
 class InvalidArgumentError(RlmeshError, ValueError):
     """A seed, option, timeout or setting that is not allowed."""
+
+
+class InvalidCredentialsError(RlmeshError, ValueError):
+    """A token, certificate or key that cannot be used, or not safely. Messages tell no secret."""
 
 
 class ArgumentTypeError(RlmeshError, TypeError):
@@ -158,6 +168,14 @@ class AddressInUseError(EndpointError):
 
 class AccessDeniedError(EndpointError, PermissionError):
     """The server does not let this client do that."""
+
+
+class AuthenticationError(EndpointError, PermissionError):
+    """The server does not know who this client is: its token or its certificate says too little."""
+
+
+class TlsError(EndpointError):
+    """No trusted connection can be made: a certificate does not fit, or only one side has TLS."""
 
 
 class ProtocolError(EndpointError):

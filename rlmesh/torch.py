@@ -31,7 +31,8 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
         address: The server's address.
         device: Where the tensors live, a `torch.device` or its name; None: on the CPU, where they
             share the memory received.
-        **options: `connect_timeout_seconds`, `request_timeout_seconds` and `lane`.
+        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `lane`, `token`, `tls` and
+            `insecure`.
     """
 
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
@@ -68,7 +69,8 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
         address: The server's address.
         device: Where the tensors live, a `torch.device` or its name; None: on the CPU, where they
             share the memory received.
-        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `lane` and `autoreset`.
+        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `lane`, `token`, `tls`,
+            `insecure` and `autoreset`.
     """
 
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:

@@ -115,6 +115,18 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="Drives a served vector environment as a `gymnasium.vector.VectorEnv`.",
             ),
             Export(
+                name="ServerTLS",
+                kind="class",
+                stability=Stability.STABLE,
+                summary="Where a server's certificates are.",
+            ),
+            Export(
+                name="ClientTLS",
+                kind="class",
+                stability=Stability.STABLE,
+                summary="What a client trusts and how it identifies itself.",
+            ),
+            Export(
                 name="EnvContract",
                 kind="class",
                 stability=Stability.STABLE,
@@ -227,6 +239,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="A seed, option, timeout or setting that is not allowed.",
             ),
             Export(
+                name="InvalidCredentialsError",
+                kind="exception",
+                stability=Stability.STABLE,
+                summary="A token, certificate or key that cannot be used, or not safely. Messages tell no secret.",
+            ),
+            Export(
                 name="ArgumentTypeError",
                 kind="exception",
                 stability=Stability.STABLE,
@@ -315,6 +333,18 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="exception",
                 stability=Stability.STABLE,
                 summary="The server does not let this client do that.",
+            ),
+            Export(
+                name="AuthenticationError",
+                kind="exception",
+                stability=Stability.STABLE,
+                summary="The server does not know who this client is: its token or its certificate says too little.",
+            ),
+            Export(
+                name="TlsError",
+                kind="exception",
+                stability=Stability.STABLE,
+                summary="No trusted connection can be made: a certificate does not fit, or only one side has TLS.",
             ),
             Export(
                 name="ProtocolError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,8 +14,8 @@ from rlmesh._cli.loading import EnvRequest, load
 from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.signals import EndedBySignal, EndSignals, exit_at_once, keep_signals_from_workers
 from rlmesh.address import Address, TcpAddress
-from rlmesh.client.probing import HealthProbe
 from rlmesh.errors import StateError
+from rlmesh.security import ServerTLS
 from rlmesh.server.env_server import EnvServer
 from rlmesh.server.options import ServeOptions
 
@@ -34,7 +34,9 @@ class ServeRequest:
         options: How the server behaves at the edges of its life.
         validation: `warn`, `strict` or `off`; None: as the environment variable says.
         expose: The names that clients may read, set and call.
-        insecure: Whether to serve beyond this machine without a token or TLS.
+        token: What clients must show; None: what `RLMESH_TOKEN` says.
+        tls: Where the server's certificates are; None: nothing is encrypted.
+        insecure: Whether to serve beyond this machine with neither a token nor TLS.
         lanes: The names of the lanes that clients may use; None: all that can be had.
         direct: Where the lane `direct` is to be had; None: nowhere.
         ready_fd: Where to write the address once the server serves.
@@ -45,6 +47,8 @@ class ServeRequest:
     options: ServeOptions
     validation: str | None = None
     expose: tuple[str, ...] = ()
+    token: str | None = field(default=None, repr=False)
+    tls: ServerTLS | None = None
     insecure: bool = False
     lanes: tuple[str, ...] | None = None
     direct: TcpAddress | None = None
@@ -83,14 +87,25 @@ def serve(request: ServeRequest) -> None:
             raise attendant.failure
 
 
-def _bind(env: Any, request: ServeRequest) -> EnvServer:
+class _Server(EnvServer):
+    """A server that tells when clients are answered."""
+
+    @property
+    def serving(self) -> threading.Event:
+        """Set from when on health says SERVING."""
+        return self._front.serving
+
+
+def _bind(env: Any, request: ServeRequest) -> _Server:
     try:
-        return EnvServer(
+        return _Server(
             env,
             str(request.address),
             options=request.options,
             validation=request.validation,
             expose=request.expose,
+            token=request.token,
+            tls=request.tls,
             insecure=request.insecure,
             lanes=request.lanes,
             direct=None if request.direct is None else str(request.direct),
@@ -111,13 +126,11 @@ class _Attendant:
         failure: Why the ready descriptor could not be written; None: it could.
     """
 
-    def __init__(self, server: EnvServer, request: ServeRequest) -> None:
+    def __init__(self, server: _Server, request: ServeRequest) -> None:
         self.failure: OSError | None = None
         self._server = server
         self._request = request
         self._returned = threading.Event()
-        # The same question that a supervisor asks, so that both hear the same.
-        self._probe = HealthProbe(server.address, local=True)
         self._thread = threading.Thread(target=self._run, name="rlmesh-attendant", daemon=True)
 
     def __enter__(self) -> Self:
@@ -133,14 +146,13 @@ class _Attendant:
     ) -> None:
         """Stops watching: the server has returned."""
         self._returned.set()
-        self._probe.close()
+        # It may have ended before it served.
+        self._server.serving.set()
         self._thread.join(_RETURN_SECONDS)
 
     def _run(self) -> None:
-        try:
-            self._probe.wait()
-        except StateError:
-            # The server ended before it served.
+        self._server.serving.wait()
+        if self._returned.is_set():
             return
         try:
             self._announce()

@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from rlmesh.address import LOOPBACK, TcpAddress, parse_address
+from rlmesh.client.access import Access
 from rlmesh.client.stats import CallStats, Tally
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
@@ -30,7 +31,6 @@ from rlmesh.errors import (
 from rlmesh.lanes.door import enter_direct, enter_memory
 from rlmesh.lanes.failures import error_from_failure, error_from_rpc
 from rlmesh.lanes.grpc_lane import GrpcLane
-from rlmesh.lanes.grpc_options import channel_options
 from rlmesh.lanes.lane import Lane, Wait
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
 from rlmesh.lanes.port import Port, Received
@@ -44,6 +44,7 @@ from rlmesh.lanes.wire import (
     write_action,
 )
 from rlmesh.seconds import check_seconds
+from rlmesh.security import ANYBODY, Credentials
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
 # How long a client that leaves waits for the server to confirm it.
@@ -66,6 +67,7 @@ class Connection:
         lane: The lane to use if it can be had, `shm`, `direct` or `grpc`; None: `RLMESH_LANE`, or
             else the fastest that can be had.
         as_vector: Whether a single environment is driven as the only lane of a vector environment.
+        credentials: What the client has to come in with.
 
     Attributes:
         address: The endpoint's address.
@@ -78,6 +80,10 @@ class Connection:
         InvalidAddressError: If the address is none that can be connected to.
         EndpointUnreachableError: If nobody answers in time.
         EndpointBusyError: If another client holds the environment.
+        InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
+            in plaintext.
+        AuthenticationError: If the server does not know the client.
+        TlsError: If no trusted connection can be made.
         ProtocolError: If what answers does not speak RLMesh.
     """
 
@@ -91,6 +97,7 @@ class Connection:
         autoreset: AutoresetMode | None = None,
         lane: str | None = None,
         as_vector: bool = False,
+        credentials: Credentials = ANYBODY,
     ) -> None:
         wanted = _wanted_lane(lane)
         check_seconds("connect_timeout_seconds", connect_timeout)
@@ -104,6 +111,7 @@ class Connection:
             if isinstance(parsed, TcpAddress)
             else LOOPBACK
         )
+        self._access = Access(parsed, credentials)
         # Until the session stands, the time to connect is what counts.
         self._request_timeout: float | None = None
         # Whoever takes the only item has the connection: half as dear as a lock.
@@ -121,7 +129,7 @@ class Connection:
         self._stream: GrpcLane | None = None
         _connections.add(self)
         deadline = None if connect_timeout is None else time.monotonic() + connect_timeout
-        self._channel = grpc.insecure_channel(parsed.dial_target, options=channel_options(parsed))
+        self._channel = self._access.channel()
         try:
             stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
             self.contract = self._get_contract(stub, connect_timeout)
@@ -392,8 +400,11 @@ class Connection:
         self, stub: env_service_pb2_grpc.EnvServiceStub, timeout: float | None
     ) -> EnvContract:
         try:
-            response = stub.GetContract(
-                env_service_pb2.GetContractRequest(), timeout=timeout, wait_for_ready=True
+            response = self._access.ask(
+                stub.GetContract,
+                env_service_pb2.GetContractRequest(),
+                timeout,
+                wait_for_ready=True,
             )
         except grpc.RpcError as error:
             failure = error_from_rpc(error, self.address, doing="connecting", timeout=timeout)
@@ -440,7 +451,10 @@ class Connection:
             raise ProtocolError(f"{self.address} offers no such lane: {error}") from error
         if not isinstance(address, TcpAddress):
             return None
-        return enter_direct(address.host, address.port, secret, head=PREFIX + self._form.head)
+        head = PREFIX + self._form.head
+        return enter_direct(
+            address.host, address.port, secret, head=head, secure=self._access.secure
+        )
 
     def _open(
         self, deadline: float | None, autoreset: AutoresetMode | None, *, as_vector: bool

@@ -21,6 +21,7 @@ from rlmesh.errors import (
     ProtocolError,
 )
 from rlmesh.lanes.wire import Stepped
+from rlmesh.security import ANYBODY, Credentials
 from rlmesh.values.layout import compile_layout
 from rlmesh.values.misfit import Deviation, Misfit
 from rlmesh.values.packing import PackingError, pack_listing, unpack, unpack_info
@@ -48,6 +49,7 @@ class Driver:
         lane: str | None = None,
         copy: bool = True,
         as_vector: bool = False,
+        credentials: Credentials = ANYBODY,
     ) -> None:
         self._connection = Connection(
             address,
@@ -57,6 +59,7 @@ class Driver:
             autoreset=autoreset,
             lane=lane,
             as_vector=as_vector,
+            credentials=credentials,
         )
         contract = self.contract = self._connection.contract
         self._copy = copy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterable
 from typing import Any, Generic
@@ -15,6 +16,7 @@ from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import EnvContract
 from rlmesh.errors import InvalidArgumentError, RemoteEnvError, WrongEndpointKindError
+from rlmesh.security import ClientTLS, credentials_from
 from rlmesh.spaces import to_gymnasium_space
 
 ObsType = TypeVar("ObsType", default=Any)
@@ -45,12 +47,21 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             environment variable `RLMESH_LANE` says, or else the fastest.
         copy: Whether observations are the caller's own. False saves a copy: their arrays are
             read-only views, and hold until the next call.
+        token: What to show to a server that asks for one. None: what the environment variable
+            `RLMESH_TOKEN` says, if it is set.
+        tls: The authorities to trust, and how to identify oneself, for a server that uses TLS.
+            None: what crosses is not encrypted.
+        insecure: Whether a token may cross a network that is not encrypted.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
         EndpointUnreachableError: If nobody answers in time.
         EndpointBusyError: If another client holds the environment.
         WrongEndpointKindError: If the endpoint is a vector environment.
+        InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
+            or if a certificate cannot be used.
+        AuthenticationError: If the server does not know this client.
+        TlsError: If no trusted connection can be made.
         ProtocolError: If what answers does not speak RLMesh.
     """
 
@@ -62,6 +73,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         request_timeout_seconds: float | None = None,
         lane: str | None = None,
         copy: bool = True,
+        token: str | None = None,
+        tls: ClientTLS | None = None,
+        insecure: bool = False,
     ) -> None:
         self._driver = Driver(
             address,
@@ -69,6 +83,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             request_timeout=request_timeout_seconds,
             lane=lane,
             copy=copy,
+            credentials=credentials_from(token, tls, os.environ, insecure=insecure),
             accept=_accept_single,
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.

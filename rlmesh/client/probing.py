@@ -13,6 +13,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from rlmesh.address import Address, TcpAddress, parse_address
+from rlmesh.client.access import Access
 from rlmesh.contract import EnvContract
 from rlmesh.errors import (
     EndpointUnreachableError,
@@ -22,8 +23,8 @@ from rlmesh.errors import (
     StateError,
 )
 from rlmesh.lanes.failures import error_from_rpc, status_of
-from rlmesh.lanes.grpc_options import channel_options
 from rlmesh.seconds import check_seconds
+from rlmesh.security import ANYBODY, ClientTLS, Credentials
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
 __all__ = [
@@ -73,20 +74,20 @@ class HealthProbe:
 
     Args:
         address: The endpoint's address.
-        local: Whether the endpoint is known to be on this machine, so that no proxy leads to it.
+        tls: What to trust, and how to identify oneself; None: what crosses is not encrypted. A
+            token is not needed.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
+        InvalidCredentialsError: If a file of TLS cannot be used.
     """
 
-    def __init__(self, address: str, *, local: bool = False) -> None:
+    def __init__(self, address: str, tls: ClientTLS | None = None) -> None:
         parsed = _dialable(address)
-        options = channel_options(parsed)
-        if local:
-            options.append(("grpc.enable_http_proxy", 0))
         self._address = str(parsed)
         self._closed = threading.Event()
-        self._channel = grpc.insecure_channel(parsed.dial_target, options=options)
+        self._access = Access(parsed, Credentials(tls=tls))
+        self._channel = self._access.channel()
         # The published stubs of this service declare no methods.
         self._check = self._channel.unary_unary(
             f"/{health.SERVICE_NAME}/Check",
@@ -106,6 +107,8 @@ class HealthProbe:
             ArgumentTypeError: If `timeout` is no number.
             InvalidArgumentError: If `timeout` is negative or too large.
             EndpointUnreachableError: If it does not say SERVING in time.
+            AuthenticationError: If the server refuses the client's certificate.
+            TlsError: If no trusted connection can be made.
             StateError: If the probe is closed meanwhile.
         """
         check_seconds("timeout", timeout)
@@ -146,8 +149,8 @@ class HealthProbe:
         """None if it serves, else what it says instead; empty where nobody answers."""
         timeout = None if remaining is None else max(remaining, _LEAST_SECONDS)
         try:
-            answer = self._check(
-                health_pb2.HealthCheckRequest(), timeout=timeout, wait_for_ready=True
+            answer = self._access.ask(
+                self._check, health_pb2.HealthCheckRequest(), timeout, wait_for_ready=True
             )
         except grpc.RpcError as error:
             code, details = status_of(error)
@@ -164,37 +167,52 @@ class HealthProbe:
         return f"it says {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}"
 
 
-def wait_until_serving(address: str, timeout: float | None) -> None:
+def wait_until_serving(address: str, timeout: float | None, tls: ClientTLS | None = None) -> None:
     """Returns as soon as the server at an address serves.
 
     Args:
         address: The server's address; the server may be started later than this call.
         timeout: Seconds to wait; however few, it asks once. None: for ever.
+        tls: What to trust, and how to identify oneself; None: what crosses is not encrypted.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
+        InvalidCredentialsError: If a file of TLS cannot be used.
         EndpointUnreachableError: If it does not serve in time.
+        AuthenticationError: If the server refuses the client's certificate.
+        TlsError: If no trusted connection can be made.
     """
-    with HealthProbe(address) as probe:
+    with HealthProbe(address, tls) as probe:
         probe.wait(timeout)
 
 
-def fetch_contract(address: str, timeout: float | None) -> tuple[EnvContract, session_pb2.Peer]:
+def fetch_contract(
+    address: str, timeout: float | None, credentials: Credentials = ANYBODY
+) -> tuple[EnvContract, session_pb2.Peer]:
     """The contract of the endpoint at an address, and who serves it.
 
     Args:
         address: The server's address; the server must be up.
         timeout: Seconds until it must have answered, None: for ever.
+        credentials: What to come in with.
 
     Raises:
         ArgumentTypeError: If `timeout` is no number.
         InvalidArgumentError: If `timeout` is negative or too large.
         InvalidAddressError: If the address is none that can be connected to.
+        InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
+            in plaintext.
         EndpointUnreachableError: If nobody answers in time.
+        AuthenticationError: If the server does not know the client.
+        TlsError: If no trusted connection can be made.
         ProtocolError: If what answers does not speak RLMesh.
     """
     response, parsed = _fetch(
-        address, timeout, lambda stub: stub.GetContract, env_service_pb2.GetContractRequest()
+        address,
+        timeout,
+        credentials,
+        lambda stub: stub.GetContract,
+        env_service_pb2.GetContractRequest(),
     )
     try:
         return EnvContract.from_proto(response.contract), response.server
@@ -205,13 +223,19 @@ def fetch_contract(address: str, timeout: float | None) -> tuple[EnvContract, se
         ) from error
 
 
-def fetch_status(address: str, timeout: float | None) -> EndpointStatus:
+def fetch_status(
+    address: str, timeout: float | None, credentials: Credentials = ANYBODY
+) -> EndpointStatus:
     """What the server at an address is doing.
 
     Arguments and errors are those of `fetch_contract`.
     """
     response, _ = _fetch(
-        address, timeout, lambda stub: stub.GetStatus, env_service_pb2.GetStatusRequest()
+        address,
+        timeout,
+        credentials,
+        lambda stub: stub.GetStatus,
+        env_service_pb2.GetStatusRequest(),
     )
     held = response.HasField("holder")
     return EndpointStatus(
@@ -225,22 +249,25 @@ def fetch_status(address: str, timeout: float | None) -> EndpointStatus:
     )
 
 
-def request_shutdown(address: str, timeout: float | None) -> None:
+def request_shutdown(
+    address: str, timeout: float | None, credentials: Credentials = ANYBODY
+) -> None:
     """Ends the server at an address as SIGTERM does, if it allows that.
 
     Returns when the server has begun to end: the call in flight still finishes.
 
-    Args:
-        address: The server's address; the server must be up.
-        timeout: Seconds until it must have answered, None: for ever.
+    Arguments and errors are those of `fetch_contract`, and besides:
 
     Raises:
-        InvalidAddressError: If the address is none that can be connected to.
-        EndpointUnreachableError: If nobody answers in time.
         AccessDeniedError: If the server does not allow it.
-        ProtocolError: If what answers does not speak RLMesh.
     """
-    _fetch(address, timeout, lambda stub: stub.Shutdown, env_service_pb2.ShutdownRequest())
+    _fetch(
+        address,
+        timeout,
+        credentials,
+        lambda stub: stub.Shutdown,
+        env_service_pb2.ShutdownRequest(),
+    )
 
 
 def _dialable(address: str) -> Address:
@@ -253,6 +280,7 @@ def _dialable(address: str) -> Address:
 def _fetch(
     address: str,
     timeout: float | None,
+    credentials: Credentials,
     method: Callable[
         [env_service_pb2_grpc.EnvServiceStub],
         grpc.UnaryUnaryMultiCallable[RequestType, ResponseType],
@@ -261,10 +289,11 @@ def _fetch(
 ) -> tuple[ResponseType, Address]:
     check_seconds("timeout", timeout)
     parsed = _dialable(address)
-    with grpc.insecure_channel(parsed.dial_target, options=channel_options(parsed)) as channel:
+    access = Access(parsed, credentials)
+    with access.channel() as channel:
         call = method(env_service_pb2_grpc.EnvServiceStub(channel))
         try:
-            return call(request, timeout=timeout), parsed
+            return access.ask(call, request, timeout), parsed
         except grpc.RpcError as error:
             raise _unanswered(error, parsed, timeout) from error
 

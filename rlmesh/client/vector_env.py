@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic
@@ -19,6 +20,7 @@ from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
 from rlmesh.errors import InvalidArgumentError, WrongEndpointKindError
+from rlmesh.security import ClientTLS, credentials_from
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 from rlmesh.values.guards import is_row
@@ -57,6 +59,11 @@ class RemoteVectorEnv(
             environment variable `RLMESH_LANE` says, or else the fastest.
         copy: Whether observations are the caller's own. False saves a copy: their arrays are
             read-only views, and hold until the next call.
+        token: What to show to servers that ask for one. None: what the environment variable
+            `RLMESH_TOKEN` says, if it is set.
+        tls: The authorities to trust, and how to identify oneself, for servers that use TLS.
+            None: what crosses is not encrypted.
+        insecure: Whether a token may cross a network that is not encrypted.
         autoreset: When lanes shall reset themselves, `next_step`, `same_step` or `disabled`, where
             that is not the environment's own mode. None: as the environment does; single
             environments, of a list of addresses, at the next step.
@@ -68,6 +75,10 @@ class RemoteVectorEnv(
         WrongEndpointKindError: If the endpoint is a single environment.
         InvalidArgumentError: If `autoreset` is no mode, or one that cannot be had here; if the
             environments of several addresses differ in their spaces or modes.
+        InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
+            or if a certificate cannot be used.
+        AuthenticationError: If the server does not know this client.
+        TlsError: If no trusted connection can be made.
         ProtocolError: If what answers does not speak RLMesh.
     """
 
@@ -79,6 +90,9 @@ class RemoteVectorEnv(
         request_timeout_seconds: float | None = None,
         lane: str | None = None,
         copy: bool = True,
+        token: str | None = None,
+        tls: ClientTLS | None = None,
+        insecure: bool = False,
         autoreset: str | gymnasium.vector.AutoresetMode | None = None,
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
@@ -89,6 +103,7 @@ class RemoteVectorEnv(
             "request_timeout": request_timeout_seconds,
             "lane": lane,
             "copy": copy,
+            "credentials": credentials_from(token, tls, os.environ, insecure=insecure),
         }
         given: Any = address  # what is neither is refused where addresses are read
         self._driver: Driver | Fleet = (

@@ -17,6 +17,7 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -27,6 +28,8 @@ from rlmesh.lanes.memory_port import MemoryPort, Plan
 from rlmesh.lanes.port import Port
 from rlmesh.lanes.segment import BadSegmentError, create_segment
 from rlmesh.lanes.socket_port import SocketPort
+from rlmesh.lanes.tls import ServerIdentity
+from rlmesh.lanes.tls_socket import TlsSocket, secured
 
 _log = logging.getLogger("rlmesh.lanes")
 
@@ -38,6 +41,9 @@ MakePort: TypeAlias = Callable[[int], Port]
 
 Admit: TypeAlias = Callable[[bytes], Callable[[MakePort], None] | None]
 """Takes the secret that was shown; gives what takes the port, or None for a stranger."""
+
+Secure: TypeAlias = Callable[[socket.socket], ssl.SSLSocket]
+"""Encrypts a connection, which is the result's from then on."""
 
 # How long either side waits for the other's half of the greeting.
 _GREETING_SECONDS = 1.0
@@ -146,12 +152,15 @@ def open_memory_door(plan: Plan, admit: Admit) -> tuple[str, Door]:
     return name, Door(listener, welcome)
 
 
-def open_direct_door(listener: socket.socket, admit: Admit) -> Door:
+def open_direct_door(
+    listener: socket.socket, admit: Admit, identity: ServerIdentity | None = None
+) -> Door:
     """Opens a door of the direct lane.
 
     Args:
         listener: The TCP port. The door owns it.
         admit: Who may come in.
+        identity: What the server identifies itself with; None: what crosses is not encrypted.
     """
 
     def welcome(guest: socket.socket) -> None:
@@ -161,6 +170,20 @@ def open_direct_door(listener: socket.socket, admit: Admit) -> Door:
             return
         guest.sendall(_WELCOME)
         attach(lambda also: SocketPort(guest, also=also))
+
+    def welcome_secured(guest: socket.socket, identity: ServerIdentity) -> None:
+        with contextlib.ExitStack() as undo:
+            conversation = undo.enter_context(secured(guest, identity.context()))
+            # A single record, or the guest is a stranger.
+            attach = admit(conversation.recv(SECRET_BYTES))
+            if attach is None:
+                return
+            conversation.sendall(_WELCOME)
+            undo.pop_all()
+            attach(lambda also: SocketPort(TlsSocket(conversation), also=also))
+
+    if identity is not None:
+        return Door(listener, lambda guest: welcome_secured(guest, identity))
 
     return Door(listener, welcome)
 
@@ -200,7 +223,9 @@ def enter_memory(name: str, secret: bytes) -> MemoryPort | None:
         return port
 
 
-def enter_direct(host: str, port: int, secret: bytes, *, head: int = 0) -> SocketPort | None:
+def enter_direct(
+    host: str, port: int, secret: bytes, *, head: int = 0, secure: Secure | None = None
+) -> SocketPort | None:
     """The client's side of a door of the direct lane: a port of the session with that secret.
 
     Args:
@@ -208,6 +233,7 @@ def enter_direct(host: str, port: int, secret: bytes, *, head: int = 0) -> Socke
         port: Its TCP port.
         secret: The session's secret.
         head: How many bytes of most answers stand before their slab.
+        secure: Encrypts the connection, before the secret is shown; None: nothing is encrypted.
 
     Returns:
         The port, or None where the door cannot be reached or does not open.
@@ -215,10 +241,12 @@ def enter_direct(host: str, port: int, secret: bytes, *, head: int = 0) -> Socke
     with contextlib.ExitStack() as undo:
         try:
             sock = undo.enter_context(socket.create_connection((host, port), _GREETING_SECONDS))
+            if secure is not None:
+                sock = undo.enter_context(secure(sock))
             sock.sendall(secret)
             if sock.recv(1) != _WELCOME:
                 return None
         except OSError:
             return None
         undo.pop_all()
-        return SocketPort(sock, head=head)
+        return SocketPort(TlsSocket(sock) if isinstance(sock, ssl.SSLSocket) else sock, head=head)

@@ -45,8 +45,12 @@ _STATUSES: Mapping[grpc.StatusCode, tuple[Callable[[str], errors.RlmeshError], s
         "{doing}: {address} does not allow it: {details}",
     ),
     grpc.StatusCode.UNAUTHENTICATED: (
-        errors.AccessDeniedError,
-        "{doing}: {address} does not know who asks: {details}",
+        errors.AuthenticationError,
+        (
+            "{doing}: {address} does not know who asks ({details}); give this client the token "
+            "that the server was given, with token= or RLMESH_TOKEN, --token-file on the command "
+            "line"
+        ),
     ),
     grpc.StatusCode.UNIMPLEMENTED: (
         errors.ProtocolError,

@@ -13,6 +13,7 @@ import numpy as np
 
 from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Woken
 from rlmesh.lanes.scratch import Scratch
+from rlmesh.lanes.tls_socket import TlsPoller, TlsSocket
 from rlmesh.values.functions import Writable
 
 # A frame is the length of the message, then the message.
@@ -49,12 +50,16 @@ class SocketPort:
 
     reserved = RESERVED
 
-    def __init__(self, sock: socket.socket, *, also: int | None = None, head: int = 0) -> None:
+    def __init__(
+        self, sock: socket.socket | TlsSocket, *, also: int | None = None, head: int = 0
+    ) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
         self._also = also
-        self._poll = select.poll()
+        self._poll: select.poll | TlsPoller = (
+            sock.poller() if isinstance(sock, TlsSocket) else select.poll()
+        )
         self._poll.register(sock, select.POLLIN)
         if also is not None:
             self._poll.register(also, select.POLLIN)

@@ -16,8 +16,15 @@ from rlmesh.address import Address, TcpAddress, UnixAddress
 from rlmesh.errors import AddressInUseError, InvalidAddressError
 
 
-def bind(server: grpc.Server, address: Address) -> Address:
+def bind(
+    server: grpc.Server, address: Address, credentials: grpc.ServerCredentials | None = None
+) -> Address:
     """Binds a server that has not been started.
+
+    Args:
+        server: The server.
+        address: Where.
+        credentials: What encrypts; None: nothing is encrypted.
 
     Returns:
         The address with the port that was chosen.
@@ -29,11 +36,11 @@ def bind(server: grpc.Server, address: Address) -> Address:
     if isinstance(address, UnixAddress):
         _free_socket_path(address)
         with _private_files():
-            _add_port(server, address)
+            _add_port(server, address, credentials)
         return address
     # With a plain socket first: gRPC tells no reason, and prints to stderr instead.
     listen(address).close()
-    return replace(address, port=_add_port(server, address))
+    return replace(address, port=_add_port(server, address, credentials))
 
 
 def unlink_socket(address: Address) -> None:
@@ -43,9 +50,15 @@ def unlink_socket(address: Address) -> None:
             os.unlink(address.path)
 
 
-def _add_port(server: grpc.Server, address: Address) -> int:
+def _add_port(
+    server: grpc.Server, address: Address, credentials: grpc.ServerCredentials | None
+) -> int:
     try:
-        port = server.add_insecure_port(address.bind_target)
+        port = (
+            server.add_insecure_port(address.bind_target)
+            if credentials is None
+            else server.add_secure_port(address.bind_target, credentials)
+        )
     except RuntimeError as error:
         raise InvalidAddressError(f"{address} cannot be bound: {error}") from error
     if port == 0:

@@ -10,6 +10,7 @@ from rlmesh.address import TcpAddress
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.lanes.door import SUPPORTED, Admit, Door, open_direct_door, open_memory_door
 from rlmesh.lanes.memory_port import Plan
+from rlmesh.lanes.tls import ServerIdentity
 from rlmesh.server.binding import listen
 from rlmesh.values.guards import is_collection
 from rlmesh_api.v1 import session_pb2
@@ -58,6 +59,7 @@ class Doors:
         direct: Where the direct lane is to be had; None: nowhere.
         plan: How segments of shared memory are divided.
         admit: Who may come in.
+        identity: What the server identifies itself with; None: what crosses is not encrypted.
 
     Attributes:
         direct: Where the direct lane is to be had, port 0 resolved.
@@ -68,11 +70,17 @@ class Doors:
     """
 
     def __init__(
-        self, lanes: frozenset[str], direct: TcpAddress | None, plan: Plan, admit: Admit
+        self,
+        lanes: frozenset[str],
+        direct: TcpAddress | None,
+        plan: Plan,
+        admit: Admit,
+        identity: ServerIdentity | None = None,
     ) -> None:
         self._memory = SUPPORTED and "shm" in lanes
         self._plan = plan
         self._admit = admit
+        self._identity = identity
         self._doors: list[Door] = []
         self._listener: socket.socket | None = None
         self.direct = direct
@@ -89,7 +97,7 @@ class Doors:
             offers.append(session_pb2.LaneOffer(lane="shm", address=name))
         if self._listener is not None and self.direct is not None:
             listener, self._listener = self._listener, None
-            self._doors.append(open_direct_door(listener, self._admit))
+            self._doors.append(open_direct_door(listener, self._admit, self._identity))
             offers.append(session_pb2.LaneOffer(lane="direct", address=_told(self.direct)))
         return offers
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Self
 
-from rlmesh.address import TcpAddress, address_from
+from rlmesh.address import Address, TcpAddress, address_from
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidAddressError, StateError
+from rlmesh.lanes.tls import ServerIdentity
 from rlmesh.seconds import check_seconds
+from rlmesh.security import ServerTLS, token_from
 from rlmesh.server.attributes import check_exposed
 from rlmesh.server.doors import Doors, check_lanes
 from rlmesh.server.front import Front
@@ -52,11 +54,15 @@ class EnvServer:
             Default: the environment variable `RLMESH_VALIDATION_POLICY`, else `warn`.
         expose: The names of the attributes and methods of the environment that clients may read,
             set and call.
-        insecure: Whether to serve beyond this machine without a token or TLS.
+        token: What clients must show before they learn anything or are let in. Default: the
+            environment variable `RLMESH_TOKEN`; where that is not set either, nothing.
+        tls: Where the server's certificates are; what crosses is encrypted then, and the server
+            proves who it is. Default: nothing is encrypted.
+        insecure: Whether to serve beyond this machine with neither a token nor TLS.
         lanes: The names of the lanes that clients may use, some of `shm`, `direct` and `grpc`,
             which is there in any case. Default: all that can be had.
         direct: Where the lane `direct` is to be had, a TCP address with a port of its own. Default:
-            nowhere. Whoever watches that network sees what crosses.
+            nowhere. It is encrypted where `tls` is given.
 
     Raises:
         InvalidEnvError: If `env` has not the shape of an environment.
@@ -64,6 +70,7 @@ class EnvServer:
         InvalidAddressError: If the address is none, or cannot be bound on this machine.
         AddressInUseError: If somebody else serves there.
         InvalidArgumentError: If `validation` is an unknown word, or `lanes` holds one.
+        InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
 
     def __init__(
@@ -77,6 +84,8 @@ class EnvServer:
         options: ServeOptions | None = None,
         validation: str | None = None,
         expose: Collection[str] = (),
+        token: str | None = None,
+        tls: ServerTLS | None = None,
         insecure: bool = False,
         lanes: Collection[str] | None = None,
         direct: str | int | None = None,
@@ -88,13 +97,14 @@ class EnvServer:
         wanted = address_from(address, host=host, port=port, path=path)
         names = check_lanes(lanes, direct)
         own = None if direct is None else _direct_address(direct)
-        for reached in (wanted, own):
-            if not (reached is None or reached.is_loopback or insecure):
-                raise InvalidAddressError(
-                    f"{reached} is reachable from other machines, and whoever reaches it may drive "
-                    f"the environment; serve on 127.0.0.1 or a Unix socket, or pass insecure=True "
-                    f"if everybody on that network is trusted"
-                )
+        if not (tls is None or isinstance(tls, ServerTLS)):
+            raise ArgumentTypeError(
+                f"tls must be a rlmesh.ServerTLS or None, got {type(tls).__name__}"
+            )
+        secret = token_from(token, os.environ)
+        if secret is None and tls is None and not insecure:
+            _check_reach(wanted, own)
+        identity = None if tls is None else ServerIdentity(tls)
         if is_row(env):
             env = vector_of(env)
         self._contract = read_contract(env)
@@ -107,9 +117,9 @@ class EnvServer:
             self._host,
             self._end_by_client if options.allow_remote_shutdown else None,
         )
-        self._doors = Doors(names, own, served.plan, desk.admit)
+        self._doors = Doors(names, own, served.plan, desk.admit, identity)
         try:
-            self._front = Front(service, wanted, self._doors)
+            self._front = Front(service, wanted, self._doors, secret, identity)
         except BaseException:
             self._doors.close()
             raise
@@ -242,6 +252,22 @@ class EnvServer:
 
     def _end_by_client(self) -> None:
         self._life.end("a client asked for it")
+
+
+def _check_reach(*addresses: Address | None) -> None:
+    """Refuses to let strangers in.
+
+    Raises:
+        InvalidAddressError: If one of the addresses is reachable from other machines.
+    """
+    for reached in addresses:
+        if not (reached is None or reached.is_loopback):
+            raise InvalidAddressError(
+                f"{reached} is reachable from other machines, and whoever reaches it may drive the "
+                f"environment; pass token= to let in those who show it, and "
+                f"tls=rlmesh.ServerTLS(...) to encrypt, or serve on 127.0.0.1 or a Unix socket, or "
+                f"pass insecure=True if everybody on that network is trusted"
+            )
 
 
 def _direct_address(direct: str | int) -> TcpAddress:

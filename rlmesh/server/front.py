@@ -10,8 +10,11 @@ from grpc_reflection.v1alpha import reflection
 
 from rlmesh.address import Address
 from rlmesh.lanes.grpc_options import server_options
+from rlmesh.lanes.tls import ServerIdentity
+from rlmesh.security import Token
 from rlmesh.server.binding import bind, unlink_socket
 from rlmesh.server.doors import Doors
+from rlmesh.server.guard import Guard
 from rlmesh.server.methods import Methods
 from rlmesh.server.service import EnvService
 from rlmesh.server.threads import ThreadPerCall
@@ -35,9 +38,12 @@ class Front:
         service: What answers.
         wanted: Where.
         doors: The lanes on offer beside the stream.
+        token: What clients must show; None: nothing.
+        identity: What the server identifies itself with; None: what crosses is not encrypted.
 
     Attributes:
         address: Where it is bound, port 0 resolved.
+        serving: Set once calls are answered.
 
     Raises:
         AddressInUseError: If somebody else serves there.
@@ -49,6 +55,8 @@ class Front:
         service: EnvService,
         wanted: Address,
         doors: Doors,
+        token: Token | None = None,
+        identity: ServerIdentity | None = None,
     ) -> None:
         self._service = service
         self._doors = doors
@@ -56,6 +64,7 @@ class Front:
         self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server = grpc.server(
             ThreadPerCall(),
+            interceptors=[Guard(token)],
             options=server_options(),
             maximum_concurrent_rpcs=_MAX_CALLS,
         )
@@ -64,7 +73,8 @@ class Front:
         reflection.enable_server_reflection(_SERVICES, self._server)
         self._lock = threading.Lock()
         self._started = self._stopped = False
-        self.address = bind(self._server, wanted)
+        self.serving = threading.Event()
+        self.address = bind(self._server, wanted, identity.for_grpc() if identity else None)
 
     def start(self) -> None:
         """Begins to answer, unless `stop` came first; from now on health says SERVING."""
@@ -75,6 +85,7 @@ class Front:
             self._service.lanes += self._doors.open()
             self._server.start()
         self._tell(health_pb2.HealthCheckResponse.SERVING)
+        self.serving.set()
 
     def drain(self) -> None:
         """Has health say NOT_SERVING from now on."""

@@ -21,7 +21,7 @@ STATUSES = {
     grpc.StatusCode.NOT_FOUND: errors.ProtocolError,
     grpc.StatusCode.ALREADY_EXISTS: errors.ProtocolError,
     grpc.StatusCode.PERMISSION_DENIED: errors.AccessDeniedError,
-    grpc.StatusCode.UNAUTHENTICATED: errors.AccessDeniedError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.AuthenticationError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ProtocolError,
     grpc.StatusCode.FAILED_PRECONDITION: errors.ProtocolError,
     grpc.StatusCode.ABORTED: errors.ProtocolError,

@@ -137,15 +137,22 @@ def segments(port: MemoryPort) -> None:
 
 def raw(text: bytes) -> Deed:
     def act(port: SocketPort) -> None:
-        port._sock.sendall(text)
+        connection(port).sendall(text)
 
     return act
 
 
+def connection(port: SocketPort) -> socket.socket:
+    """What is under a port that is not encrypted."""
+    assert isinstance(port._sock, socket.socket)
+    return port._sock
+
+
 def reset_connection(port: SocketPort) -> None:
-    port._sock.sendall(struct.pack("<Q", 100) + b"half")
-    port._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    port._sock.close()
+    sock = connection(port)
+    sock.sendall(struct.pack("<Q", 100) + b"half")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 IMPOSSIBLE: dict[str, tuple[str, Deed]] = {

@@ -17,6 +17,7 @@ from support.repository import ROOT, dependencies
 LAYERS = (
     {"_version", "errors"},
     {"address", "seconds"},
+    {"security"},
     {"spaces"},
     {"values"},
     {"contract"},
