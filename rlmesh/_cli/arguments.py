@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -12,6 +13,7 @@ from rlmesh._cli.readiness import ReadyFd, UnusableFdError
 from rlmesh.address import LOOPBACK, Address, TcpAddress, parse_address
 from rlmesh.errors import RlmeshError
 from rlmesh.seconds import LONGEST_SECONDS
+from rlmesh.security import Token
 
 ADDRESS_VARIABLE = "RLMESH_ADDRESS"
 PORT_VARIABLE = "RLMESH_PORT"
@@ -95,6 +97,25 @@ def ready_fd(ctx: click.Context, param: click.Parameter, value: int | None) -> R
         return ReadyFd(value)
     except UnusableFdError as error:
         raise click.BadParameter(str(error), ctx=ctx, param=param) from error
+
+
+def token_file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """The token that stands in a file. On the command line itself everybody could read it."""
+    if value is None:
+        return None
+    try:
+        # What stands in the file is told to nobody, whatever is wrong with it.
+        text = Path(value).read_text(encoding="ascii", errors="replace").strip()
+        Token(text, f"the token in {value}")
+    except OSError as error:
+        raise click.BadParameter(
+            f"{value} cannot be read: {error.strerror}; give a file that holds the token",
+            ctx=ctx,
+            param=param,
+        ) from error
+    except RlmeshError as error:
+        raise click.BadParameter(str(error), ctx=ctx, param=param) from error
+    return text
 
 
 def _given(value: str | None) -> tuple[str | None, str]:

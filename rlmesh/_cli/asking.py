@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from rlmesh._cli import arguments
 from rlmesh._cli.console import make_console, plain
 from rlmesh._cli.contract_table import contract_view
 from rlmesh._cli.failure import failures_on_one_line
-from rlmesh._cli.serve import with_options
+from rlmesh._cli.serve import TOKEN_FILE, with_options
 from rlmesh.client.probing import (
     EndpointStatus,
     fetch_contract,
@@ -21,6 +22,7 @@ from rlmesh.client.probing import (
     wait_until_serving,
 )
 from rlmesh.lanes.peer import describe
+from rlmesh.security import ClientTLS, Credentials, credentials_from
 from rlmesh_api.v1 import session_pb2
 
 _STATE_STYLES = {"ready": "green", "busy": "yellow", "draining": "red"}
@@ -37,19 +39,47 @@ _timeout = click.option(
     callback=arguments.seconds,
     help="Until when the server must have answered.",
 )
+_tls_options = (
+    click.option(
+        "--tls", is_flag=True, help="Use TLS, and trust the authorities that this machine trusts."
+    ),
+    click.option(
+        "--tls-ca",
+        metavar="FILE",
+        help="Use TLS, and trust the authorities in this PEM file instead.",
+    ),
+    click.option(
+        "--tls-cert",
+        metavar="FILE",
+        help="Use TLS, with this client's own certificate, PEM. Needs --tls-key.",
+    ),
+    click.option("--tls-key", metavar="FILE", help="Its private key, PEM, without a passphrase."),
+    click.option(
+        "--tls-server-name",
+        metavar="NAME",
+        help="Use TLS; the name that the server's certificate must bear. Default: the address's.",
+    ),
+)
+_credentials = (
+    TOKEN_FILE,
+    *_tls_options,
+    click.option(
+        "--insecure", is_flag=True, help="Show the token also where the network can read it."
+    ),
+)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, on one line.")
 
 
 @click.command(short_help="Show what a served environment is.")
-@with_options(_address, _as_json, _timeout)
-def contract(*, address: str, as_json: bool, timeout: float) -> None:
+@with_options(_address, _as_json, _timeout, *_credentials)
+def contract(*, address: str, as_json: bool, timeout: float, **given: Any) -> None:
     """Show the contract of the environment that is served at ADDRESS: its spaces and its facts.
 
     ADDRESS may be left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0, 1 when
     nobody answers, 2 for wrong usage.
     """
     with failures_on_one_line():
-        found, server = fetch_contract(address, timeout)
+        found, server = fetch_contract(address, timeout, _credentials_of(**given))
     if as_json:
         click.echo(json.dumps(found.to_dict()))
         return
@@ -58,15 +88,15 @@ def contract(*, address: str, as_json: bool, timeout: float) -> None:
 
 
 @click.command(short_help="Show what a server is doing.")
-@with_options(_address, _as_json, _timeout)
-def status(*, address: str, as_json: bool, timeout: float) -> None:
+@with_options(_address, _as_json, _timeout, *_credentials)
+def status(*, address: str, as_json: bool, timeout: float, **given: Any) -> None:
     """Show what the server at ADDRESS is doing, also while its environment is stuck in a call.
 
     ADDRESS may be left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0, 1 when
     nobody answers, 2 for wrong usage.
     """
     with failures_on_one_line():
-        found = fetch_status(address, timeout)
+        found = fetch_status(address, timeout, _credentials_of(**given))
     if as_json:
         click.echo(json.dumps({"address": address, **_status_dict(found)}))
         return
@@ -100,14 +130,34 @@ def status(*, address: str, as_json: bool, timeout: float) -> None:
     callback=arguments.seconds,
     help="How long to wait; however short, it asks once.",
 )
-def wait(*, address: str, timeout: float) -> None:
+@with_options(*_tls_options)
+def wait(*, address: str, timeout: float, **given: Any) -> None:
     """Wait until the server at ADDRESS serves; it may be started before or after this.
 
     ADDRESS may be left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0 as soon as
     the server's health is SERVING, 1 when it is not in time, 2 for wrong usage.
     """
     with failures_on_one_line():
-        wait_until_serving(address, timeout)
+        wait_until_serving(address, timeout, _tls_of(**given))
+
+
+def _credentials_of(*, token: str | None, insecure: bool, **tls: Any) -> Credentials:
+    return credentials_from(token, _tls_of(**tls), os.environ, insecure=insecure)
+
+
+def _tls_of(
+    *,
+    tls: bool,
+    tls_ca: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    tls_server_name: str | None,
+) -> ClientTLS | None:
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("A client's certificate needs both --tls-cert and --tls-key.")
+    if not tls and (tls_ca, tls_cert, tls_server_name) == (None, None, None):
+        return None
+    return ClientTLS(ca=tls_ca, certificate=tls_cert, key=tls_key, server_name=tls_server_name)
 
 
 def _introduce(server: session_pb2.Peer) -> str:

@@ -8,7 +8,14 @@ import click
 
 from rlmesh._cli import arguments
 from rlmesh._cli.failure import failures_on_one_line
-from rlmesh._cli.serve import LOADING_OPTIONS, VERBOSE, with_options, with_render_mode
+from rlmesh._cli.serve import (
+    LOADING_OPTIONS,
+    TOKEN_FILE,
+    VERBOSE,
+    server_tls,
+    with_options,
+    with_render_mode,
+)
 from rlmesh.address import Address
 from rlmesh.server.doors import LANES
 
@@ -55,6 +62,14 @@ from rlmesh.server.doors import LANES
     show_envvar=True,
     help="The lane to drive it over, if it can be had. Default: the fastest.",
 )
+@with_options(TOKEN_FILE)
+@click.option("--tls-cert", metavar="FILE", help="As for `serve`.")
+@click.option("--tls-key", metavar="FILE", help="As for `serve`.")
+@click.option(
+    "--tls-ca",
+    metavar="FILE",
+    help="The authorities that the client trusts, PEM. Default: the server's certificate itself.",
+)
 @VERBOSE
 def demo(
     *,
@@ -62,6 +77,9 @@ def demo(
     render_mode: str | None,
     verbose: bool,
     address: Address,
+    tls_cert: str | None,
+    tls_key: str | None,
+    tls_ca: str | None,
     **settings: Any,
 ) -> None:
     """Serve an environment in a process of its own and drive it from this one, at random.
@@ -77,6 +95,8 @@ def demo(
         kwargs=with_render_mode(kwargs, render_mode),
         address=str(address),
         verbose=verbose,
+        tls=server_tls(tls_cert, tls_key, None),
+        ca=tls_ca,
         **settings,
     )
     with failures_on_one_line(verbose=verbose):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from rlmesh._cli.episodes import Tally, drive
 from rlmesh._cli.server_process import ServerProcess
 from rlmesh._cli.signals import EndedBySignal, EndSignals
 from rlmesh.client.env import RemoteEnv
+from rlmesh.security import TOKEN_VARIABLE, ClientTLS, ServerTLS
 
 # A server whose demo was killed ends by itself.
 _IDLE_SECONDS = 300
@@ -41,6 +43,9 @@ class DemoRequest:
         max_steps: After how many steps an episode is cut.
         lane: The lane to drive them over, if it can be had; None: the fastest.
         verbose: Whether the server shall log what it does.
+        token: What the client shows to the server; None: what `RLMESH_TOKEN` says.
+        tls: Where the server's certificates are; None: nothing is encrypted.
+        ca: Whom the client trusts; None: the server's certificate itself.
     """
 
     env: str
@@ -52,6 +57,9 @@ class DemoRequest:
     max_steps: int
     lane: str | None = None
     verbose: bool = False
+    token: str | None = field(default=None, repr=False)
+    tls: ServerTLS | None = None
+    ca: str | None = None
 
 
 def demonstrate(request: DemoRequest) -> None:
@@ -66,7 +74,10 @@ def demonstrate(request: DemoRequest) -> None:
     signals = EndSignals(patient=True)
     with signals.taken():
         # What has been driven until a signal came is summed up.
-        with ServerProcess(_server_options(request)) as server, contextlib.suppress(EndedBySignal):
+        with (
+            ServerProcess(_server_options(request), _server_variables(request)) as server,
+            contextlib.suppress(EndedBySignal),
+        ):
             signals.unwinding(lambda: _drive(request, server, tally, console))
         console.print(_summary(request, tally, interrupted=signals.arrived))
 
@@ -78,16 +89,29 @@ def _server_options(request: DemoRequest) -> list[str]:
         "--address": request.address,
         "--idle-timeout-seconds": str(_IDLE_SECONDS),
     }
+    if request.tls is not None:
+        options["--tls-cert"] = os.fspath(request.tls.certificate)
+        options["--tls-key"] = os.fspath(request.tls.key)
     if request.lane == "direct":
         options["--direct"] = DEFAULT_ADDRESS
     pairs = [*options.items(), *(("--import", package) for package in request.imports)]
     return [f"{option}={value}" for option, value in pairs] + ["--verbose"] * request.verbose
 
 
+def _server_variables(request: DemoRequest) -> dict[str, str]:
+    # Not among its options, which every user of this machine can read.
+    return {} if request.token is None else {TOKEN_VARIABLE: request.token}
+
+
 def _drive(request: DemoRequest, server: ServerProcess, tally: Tally, console: Console) -> None:
     console.print(f"Starting a server for {request.env} ...")
     address = server.start()
-    with contextlib.closing(RemoteEnv[Any, Any](address, lane=request.lane)) as env:
+    tls = None
+    if request.tls is not None:
+        tls = ClientTLS(ca=request.ca or request.tls.certificate)
+    with contextlib.closing(
+        RemoteEnv[Any, Any](address, lane=request.lane, token=request.token, tls=tls)
+    ) as env:
         facts = {"address": address, "server": f"process {server.pid}", "lane": env.lane}
         console.print(contract_view(env.env_contract, facts))
         with _display(console, request) as display, tally.running():

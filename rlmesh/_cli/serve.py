@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -16,6 +17,7 @@ from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.serving import ServeRequest
 from rlmesh._cli.serving import serve as serve_until_ended
 from rlmesh.address import Address, TcpAddress
+from rlmesh.security import TOKEN_VARIABLE, ServerTLS
 from rlmesh.server.doors import LANES
 from rlmesh.server.options import ServeOptions
 from rlmesh.values.policy import POLICY_VARIABLE, Policy
@@ -62,6 +64,15 @@ LOADING_OPTIONS = (
     ),
 )
 
+TOKEN_FILE = click.option(
+    "--token-file",
+    "token",
+    metavar="FILE",
+    callback=arguments.token_file,
+    help=f"A file that holds the token which clients show. Default: the environment variable "
+    f"{TOKEN_VARIABLE}, else none.",
+)
+
 SERVING_OPTIONS = (
     click.option(
         "--num-envs",
@@ -83,18 +94,32 @@ SERVING_OPTIONS = (
         f"environment variable {arguments.ADDRESS_VARIABLE}, else {arguments.PORT_VARIABLE} on the "
         f"loopback, else {arguments.DEFAULT_ADDRESS}.",
     ),
+    TOKEN_FILE,
+    click.option(
+        "--tls-cert",
+        metavar="FILE",
+        help="The server's certificate, PEM, with those between it and its authority; what crosses "
+        "is encrypted then. Needs --tls-key. Read anew when it changes.",
+    ),
+    click.option("--tls-key", metavar="FILE", help="Its private key, PEM, without a passphrase."),
+    click.option(
+        "--tls-client-ca",
+        metavar="FILE",
+        help="The authorities, PEM, whose clients may come in; nobody else may then. Default: a "
+        "client needs no certificate.",
+    ),
     click.option(
         "--insecure",
         is_flag=True,
-        help="Serve beyond this machine without a token or TLS: whoever reaches the address may "
-        "drive the environment.",
+        help="Serve beyond this machine with neither a token nor TLS: whoever reaches the address "
+        "may drive the environment.",
     ),
     click.option(
         "--direct",
         metavar="ADDRESS",
         callback=arguments.direct_address,
         help=f"Offer the lane direct at a TCP port of its own: {arguments.TCP_FORMS}. Port 0 takes "
-        f"a free one. Whoever watches that network sees what crosses. Default: nowhere.",
+        f"a free one. Encrypted where --tls-cert is given. Default: nowhere.",
     ),
     click.option(
         "--lane",
@@ -179,6 +204,10 @@ def run_serve(
     num_envs: int | None,
     vectorization_mode: str | None,
     address: Address,
+    token: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    tls_client_ca: str | None,
     insecure: bool,
     direct: TcpAddress | None,
     lanes: tuple[str, ...],
@@ -195,13 +224,9 @@ def run_serve(
     if vectorization_mode is not None and num_envs is None:
         raise click.UsageError("--vectorization-mode needs --num-envs.")
     _check_direct(direct, address, lanes)
-    for reached in (address, direct):
-        if not (reached is None or reached.is_loopback or insecure):
-            raise click.UsageError(
-                f"{reached} is reachable from other machines, and whoever reaches it may drive the "
-                f"environment; serve on 127.0.0.1 or a Unix socket, or add --insecure if everybody "
-                f"on that network is trusted."
-            )
+    tls = server_tls(tls_cert, tls_key, tls_client_ca)
+    if not (token or tls or insecure or TOKEN_VARIABLE in os.environ):
+        _check_reach(address, direct)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     if verbose:
         logging.getLogger("rlmesh").setLevel(logging.INFO)
@@ -222,6 +247,8 @@ def run_serve(
         ),
         validation=validation,
         expose=expose,
+        token=token,
+        tls=tls,
         insecure=insecure,
         lanes=lanes or None,
         direct=direct,
@@ -229,6 +256,26 @@ def run_serve(
     )
     with failures_on_one_line(verbose=verbose):
         serve_until_ended(request)
+
+
+def server_tls(certificate: str | None, key: str | None, client_ca: str | None) -> ServerTLS | None:
+    """Where a server's certificates are, if anywhere."""
+    if certificate is not None and key is not None:
+        return ServerTLS(certificate=certificate, key=key, client_ca=client_ca)
+    if certificate is None and key is None and client_ca is None:
+        return None
+    raise click.UsageError("TLS needs both --tls-cert and --tls-key.")
+
+
+def _check_reach(*addresses: Address | None) -> None:
+    for reached in addresses:
+        if not (reached is None or reached.is_loopback):
+            raise click.UsageError(
+                f"{reached} is reachable from other machines, and whoever reaches it may drive the "
+                f"environment; give --token-file to let in those who show the token, and "
+                f"--tls-cert and --tls-key to encrypt, or serve on 127.0.0.1 or a Unix socket, or "
+                f"add --insecure if everybody on that network is trusted."
+            )
 
 
 def _check_direct(direct: TcpAddress | None, address: Address, lanes: tuple[str, ...]) -> None:

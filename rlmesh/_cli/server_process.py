@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from rlmesh.errors import EndpointError
@@ -22,10 +22,14 @@ class ServerProcess:
 
     Args:
         arguments: The options that it is started with.
+        variables: Environment variables that it is given besides this process's own.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(
+        self, arguments: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._arguments = arguments
+        self._variables = variables
         # What it writes on stderr waits here: a live display would be torn by it.
         self._errors = tempfile.TemporaryFile(  # noqa: SIM115 - closed on leaving
             "w+", encoding="utf-8", errors="replace"
@@ -58,6 +62,7 @@ class ServerProcess:
                         "--ready-fd",
                         str(writer),
                     ],
+                    env={**os.environ, **self._variables},
                     pass_fds=(writer,),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
