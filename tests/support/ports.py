@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
+import ssl
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+
+import trustme
 
 from rlmesh.lanes.memory_port import MemoryPort, Plan
 from rlmesh.lanes.port import Port
 from rlmesh.lanes.segment import create_segment
 from rlmesh.lanes.socket_port import SocketPort
+from rlmesh.lanes.tls import ServerIdentity, read_client_identity
+from rlmesh.lanes.tls_socket import TlsSocket, secured
+from rlmesh.security import ClientTLS, ServerTLS
 
 SOON = 20.0
 PLAN = Plan.for_slabs(8, 16)
@@ -81,6 +90,45 @@ def socket_ends() -> Generator[Ends[SocketPort]]:
             server.release()
 
 
+@contextlib.contextmanager
+def tls_ends() -> Generator[Ends[SocketPort]]:
+    """The two ends of a TCP connection that is encrypted."""
+    ours, theirs = tls_pair()
+    client = SocketPort(TlsSocket(ours))
+    with _called() as called:
+        server = SocketPort(TlsSocket(theirs), also=called)
+        try:
+            yield Ends(client, server, called)
+        finally:
+            client.release()
+            server.release()
+
+
+def tls_pair() -> tuple[ssl.SSLSocket, ssl.SSLSocket]:
+    """Two ends of an encrypted connection, after the handshake."""
+    ours, theirs = tcp_pair()
+    asking, answering = _contexts()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(secured, theirs, answering)
+        return secured(ours, asking, server_name="localhost"), answer.result(SOON)
+
+
+@functools.cache
+def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    authority = trustme.CA()
+    with tempfile.TemporaryDirectory() as folder:
+        issued = authority.issue_cert("localhost")
+        paths = [f"{folder}/{name}" for name in ("ca.pem", "server.pem", "server.key")]
+        for path, blob in zip(
+            paths,
+            (authority.cert_pem, issued.cert_chain_pems[0], issued.private_key_pem),
+            strict=True,
+        ):
+            blob.write_to_path(path)
+        server = ServerIdentity(ServerTLS(certificate=paths[1], key=paths[2]))
+        return read_client_identity(ClientTLS(ca=paths[0])).context, server.context()
+
+
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
     """Two ends of a TCP connection over the loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -101,6 +149,7 @@ def _called() -> Generator[int]:
 ENDS: dict[str, Callable[[], contextlib.AbstractContextManager[Ends[Port]]]] = {
     "shm": memory_ends,  # type: ignore[dict-item] # ends are only read, so a narrower port will do
     "direct": socket_ends,  # type: ignore[dict-item] # the same
+    "direct with TLS": tls_ends,  # type: ignore[dict-item] # the same
 }
 
 
