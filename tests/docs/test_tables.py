@@ -29,6 +29,9 @@ ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page
 SERVE_OPTIONS = "docs/serving.md / From start to end: Option"
 SERVER_ARGUMENTS = "docs/serving.md / What else the constructor takes: Argument"
 CLIENT_ARGUMENTS = "docs/driving.md / Driving an environment: Argument"
+SERVER_TLS = "docs/security.md / Settings: Of `ServerTLS`"
+CLIENT_TLS = "docs/security.md / Settings: Of `ClientTLS`"
+SAFETY = "docs/security.md / Settings: Argument"
 INFO_LIMITS = "docs/conformance.md / Infos and options: Limit of an info"
 COMMANDS = "docs/command-line.md / Command line: Command"
 OPTIONS = "docs/command-line.md / {}: Option"
@@ -48,6 +51,7 @@ HELD_BY: dict[str, list[str]] = {
         "cli/test_asking.py::test_the_address_may_come_from_the_environment",
         "cli/test_demo.py::test_the_lane_may_come_from_the_environment",
         "values/test_conformance_policy.py::test_the_variable_is_read_where_there_is_no_argument",
+        "cli/test_security.py::test_the_token_may_come_from_the_environment",
     ],
     "docs/command-line.md / serve: `ENV`": [
         "cli/test_serve.py::test_one_line_names_the_environment_and_the_address",
@@ -97,6 +101,10 @@ HELD_BY: dict[str, list[str]] = {
         "test_contract.py::test_a_missing_method_is_named",
         "test_contract.py::test_a_class_is_refused_with_the_remedy",
         "test_contract.py::test_an_unsupported_space_is_refused_with_its_place",
+        "security/test_certificates.py::test_a_file_that_cannot_be_used_is_named_with_the_remedy",
+        "security/test_certificates.py::test_an_expired_certificate_is_told",
+        "security/test_certificates.py::test_a_key_of_another_certificate_is_told",
+        "security/test_tokens.py::test_what_no_header_carries_is_no_token",
         "server/test_construction.py::test_serve_options_are_checked_where_they_are_made",
         "server/test_lifecycle.py::test_a_server_is_started_once",
     ],
@@ -109,6 +117,11 @@ HELD_BY: dict[str, list[str]] = {
         "client/test_connecting.py::test_a_single_client_refuses_a_vector_endpoint_and_names_the_right_class",
         "client/test_connecting.py::test_a_vector_client_refuses_a_single_endpoint_and_names_the_right_class",
         "docs/test_claims.py::test_a_client_does_not_end_a_server_that_does_not_allow_it",
+        "security/test_strangers.py::test_a_client_is_told_what_to_do",
+        "security/test_handshakes.py::test_a_client_is_told_why_and_what_to_do",
+        "security/test_handshakes.py::test_a_server_without_tls_is_told",
+        "security/test_reload.py::test_a_client_reads_its_files_whenever_it_connects",
+        "security/test_tokens.py::test_a_token_is_not_shown_to_a_network_that_reads_it",
         "client/test_connecting.py::test_a_grpc_server_of_somebody_else_is_told_at_once",
         "vectors/test_asking_for_autoreset.py::test_a_mode_that_cannot_be_had_is_refused_when_connecting",
     ],
@@ -178,6 +191,30 @@ HELD_BY: dict[str, list[str]] = {
         "cli/test_failures.py::test_a_port_in_use_and_the_environment_is_closed",
         "cli/test_failures.py::test_wrong_usage_exits_2_before_anything_is_loaded",
     ],
+    "docs/security.md / What is refused: You try to": [
+        "security/test_lanes.py::test_a_public_address_is_refused_unless_somebody_guards_it",
+        "security/test_tokens.py::test_a_token_is_not_shown_to_a_network_that_reads_it",
+        "security/test_strangers.py::test_every_method_refuses_who_does_not_show_the_token",
+        "security/test_strangers.py::test_health_is_answered_without_a_token",
+        "security/test_handshakes.py::test_a_client_is_told_why_and_what_to_do",
+        "security/test_lanes.py::test_the_direct_lane_admits_nobody_without_a_sessions_secret",
+        "lanes/test_lanes_page.py::test_another_user_shares_no_memory",
+        "server/test_binding.py::test_a_unix_socket_is_served",
+    ],
+    "docs/security.md / Who can do what: Who": [
+        "security/test_strangers.py::test_a_stranger_learns_nothing_about_the_host",
+        "security/test_strangers.py::test_health_is_answered_without_a_token",
+        "security/test_strangers.py::test_a_client_with_the_token_may_ask_for_everything",
+        "security/test_strangers.py::test_a_server_may_have_a_client_connect_elsewhere",
+        "security/test_handshakes.py::test_a_client_is_told_why_and_what_to_do",
+        "security/test_handshakes.py::test_health_needs_a_certificate_where_everything_does",
+        "security/test_lanes.py::test_the_direct_lane_is_encrypted_where_the_server_has_tls",
+        "security/test_lanes.py::test_a_client_with_tls_shows_its_secret_to_no_other_server",
+        "security/test_lanes.py::test_nothing_readable_crosses_where_there_is_tls",
+        "lanes/test_lanes_page.py::test_another_user_shares_no_memory",
+        "docs/test_claims.py::test_a_client_does_not_end_a_server_that_does_not_allow_it",
+        "vectors/test_attributes.py::test_nothing_is_exposed_by_itself",
+    ],
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",
         "docs/test_claims.py::test_lanes_are_driven_with_remote_vector_env",
@@ -231,6 +268,9 @@ HELD_BY: dict[str, list[str]] = {
 COMPARED = {
     SERVER_ARGUMENTS,
     CLIENT_ARGUMENTS,
+    SERVER_TLS,
+    CLIENT_TLS,
+    SAFETY,
     INFO_LIMITS,
     COMMANDS,
     *(OPTIONS.format(name) for name in main.commands),
@@ -255,7 +295,7 @@ def test_the_further_arguments_of_a_server_are_listed_with_their_defaults() -> N
     found = defaults(rlmesh.EnvServer)
     assert set(listed) == set(found) - {"env", "address", "host", "port", "path"}
     assert listed["expose"] == f"`{found['expose']!r}`"
-    for name in ("insecure", "lanes", "direct"):
+    for name in ("tls", "insecure", "lanes", "direct"):
         assert listed[name] == f"`{found[name]!r}`"
 
 
@@ -266,6 +306,31 @@ def test_the_arguments_of_a_client_are_listed_with_their_defaults() -> None:
     assert found.pop("address") is inspect.Parameter.empty
     assert listed == {name: f"`{value!r}`" for name, value in found.items()}
     assert set(defaults(rlmesh.RemoteVectorEnv)) - set(listed) == {"address", "autoreset"}
+
+
+@pytest.mark.parametrize(
+    ("table", "tls"), [(SERVER_TLS, rlmesh.ServerTLS), (CLIENT_TLS, rlmesh.ClientTLS)]
+)
+def test_the_settings_of_tls_are_listed_with_their_defaults(table: str, tls: Any) -> None:
+    listed = {code(name)[0]: default for name, default, _ in ROWS[table]}
+    missing = dataclasses.MISSING
+    assert listed == {
+        field.name: "required" if field.default is missing else f"`{field.default!r}`"
+        for field in dataclasses.fields(tls)
+    }
+
+
+def test_the_arguments_that_keep_strangers_out_are_listed_with_their_defaults() -> None:
+    listed = {(code(name)[0], of): default for name, of, default, _ in ROWS[SAFETY]}
+    server, client = defaults(rlmesh.EnvServer), defaults(rlmesh.RemoteEnv)
+    for name in ("token", "tls", "insecure"):
+        assert server[name] == client[name] == defaults(rlmesh.RemoteVectorEnv)[name]
+    assert listed == {
+        ("token", "both"): "`RLMESH_TOKEN`, else none",
+        ("tls", "both"): f"`{server['tls']!r}`",
+        ("insecure", "`EnvServer`"): f"`{server['insecure']!r}`",
+        ("insecure", "a client"): f"`{client['insecure']!r}`",
+    }
 
 
 def test_the_limits_of_an_info_are_listed() -> None:

@@ -42,6 +42,7 @@ Mode = Literal["run", "background", "skip"]
 
 _MARK = re.compile(r"<!-- snippet: (?P<mode>[a-z]+)(?P<reason>, \S.*)? -->")
 _ADDRESS = re.compile(r"(?:tcp://)?(127\.0\.0\.1:\d+|\[::1\]:\d+)|unix://(/[^\s\"']+)")
+_CERTIFICATE = re.compile(r"--tls-cert (\S+)")
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -193,9 +194,10 @@ class Stage:
             )
         )
         self._running.append((snippet, process))
+        certificate = _CERTIFICATE.search(code)
         for address in addresses:
             try:
-                wait_until_serving(address)
+                wait_until_serving(address, certificate=certificate[1] if certificate else None)
             except Exception as error:
                 error.add_note(f"{snippet} does not serve {address}:\n{process.output()}")
                 raise
