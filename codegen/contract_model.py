@@ -20,7 +20,18 @@ ROOT = "EnvContract"
 UNION_ONEOF = "kind"
 """What the oneof of a union is called, and the attribute that tells its arms apart."""
 
-RESERVED = frozenset({"kind", "to_dict", "from_dict", "to_proto", "from_proto"})
+RESERVED = frozenset(
+    {
+        "fingerprint",
+        "from_dict",
+        "from_json",
+        "from_proto",
+        "kind",
+        "to_dict",
+        "to_json",
+        "to_proto",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from codegen.metadata import Metadata, load_metadata
 from codegen.model import Schema
 from codegen.protoc import run_protoc
 from codegen.render.contract import render_contract
+from codegen.render.json_schema import SCHEMA_FILE, render_json_schema
 from codegen.render.metadata_pages import (
     render_api_page,
     render_conformance_page,
@@ -75,7 +76,8 @@ def _modules(schema: Schema, metadata: Metadata) -> Tree:
         f"{PACKAGE}/contract.py": render_contract(read_contract(schema)),
         f"{PACKAGE}/stability.py": render_stability(metadata.spaces, metadata.published()),
     }
-    return {path: format_python(text, path) for path, text in rendered.items()}
+    modules = {path: format_python(text, path) for path, text in rendered.items()}
+    return modules | {SCHEMA_FILE: render_json_schema(read_contract(schema))}
 
 
 def _pages(schema: Schema, metadata: Metadata) -> Tree:

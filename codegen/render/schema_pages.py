@@ -8,6 +8,7 @@ from codegen.contract_model import Contract, ContractClass, ContractField
 from codegen.model import Enum, Field, File, Kind, Message, Schema, Service
 from codegen.render import markdown as md
 from codegen.render.contract import sent_values, value_prefix
+from codegen.render.json_schema import SCHEMA_FILE
 from codegen.runtime._stability import Export
 
 _SOURCE = "schema/"
@@ -20,9 +21,12 @@ def render_contract_page(contract: Contract) -> str:
         "The contract",
         _SOURCE,
         "What a served environment is, as `env_contract` gives it. The classes are frozen and "
-        "hashable; `to_dict` and `to_proto` write them as strict JSON data and as a message, "
-        "`from_dict` and `from_proto` read them back without loss. In JSON an infinite number is "
-        'the text `"Infinity"` or `"-Infinity"`, and a space begins with its `kind`.',
+        "hashable; `to_json`, `to_dict` and `to_proto` write them as strict JSON text, as the data "
+        "of it and as a message, `from_json`, `from_dict` and `from_proto` read them back without "
+        "loss; equal objects have the same `fingerprint`.",
+        'In JSON an infinite number is the text `"Infinity"` or `"-Infinity"`, every other '
+        "number has all its digits, and a space begins with its `kind`. The "
+        f"[JSON Schema](../{SCHEMA_FILE}) of a contract is installed with RLMesh.",
         *(render_class(item, linked) for item in _from_the_top(contract)),
         *(_named_values(enum) for enum in contract.enums),
     )

@@ -16,8 +16,10 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from google.protobuf.message import Message
 
 from rlmesh_api._codecs import Codec
+from rlmesh_api._depth import check_depth
 from rlmesh_api._problems import (
     Problem,
+    Refusal,
     WrongType,
     as_mapping,
     at_root,
@@ -25,15 +27,14 @@ from rlmesh_api._problems import (
     key_step,
     listed,
 )
+from rlmesh_api._texts import digest, from_text, to_text
 
 __all__ = ["Record", "Union", "record"]
 
 M = TypeVar("M", bound=Message)
 
-# A reader of protobuf refuses a message with more than 100 nested ones, and a contract travels
-# inside of another message.
-_DEEPEST_MESSAGE = 99
 _MOST_KEYS = 12
+_REQUIRED = dataclasses.MISSING
 
 
 class Record(Generic[M]):
@@ -70,6 +71,38 @@ class Record(Generic[M]):
         with at_root(reading=True):
             return cls._from_json(data)
 
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON text on one line; every number of it is exact.
+
+        Raises:
+            TypeError: A field holds a value of a type that it cannot.
+            ValueError: A field holds a value that it cannot.
+        """
+        return to_text(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Make the object that `to_json` wrote.
+
+        Raises:
+            ValueError: It is no JSON, a key is unknown, missing or there twice, or a value is not
+                what its place expects.
+        """
+        with at_root(reading=True):
+            return cls._from_json(from_text(text))
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells objects apart: 64 hexadecimal digits, which equal objects have in common.
+
+        It is the SHA-256 of the object's JSON text without fields at their defaults, the keys of
+        every object sorted. So it is the same in every process, with every version of Python and,
+        for what both know, of this package.
+        """
+        with at_root(reading=False):
+            self._to_json()  # refuses what no contract can hold, by its place
+            return digest(self._without_defaults())
+
     def to_proto(self) -> M:
         """Return the message from which `from_proto` makes an equal object.
 
@@ -79,7 +112,7 @@ class Record(Generic[M]):
         """
         with at_root(reading=False):
             message: M = self._to_wire()
-            _check_depth(message)
+            check_depth(message)
         return message
 
     @classmethod
@@ -101,6 +134,27 @@ class Record(Generic[M]):
                 raise problem.inside(key_step(name)) from None
         return data
 
+    def _without_defaults(self) -> dict[str, Any]:
+        """JSON data that a field which a later version adds does not change, unless it is set."""
+        data: dict[str, Any] = {}
+        for name, codec in self._codecs.items():
+            encoded = self._bare(getattr(self, name), codec)
+            default = _default(self._owner(), name)
+            # As text, in which 1, 1.0 and True differ.
+            if default is _REQUIRED or to_text(encoded) != to_text(self._bare(default, codec)):
+                data[name] = encoded
+        return data
+
+    @staticmethod
+    def _bare(value: Any, codec: Codec) -> Any:
+        """The JSON data of a field's value, without the defaults of what stands in it."""
+        if isinstance(value, Record):
+            return value._without_defaults()  # noqa: SLF001 - a class of its own family
+        items: Any = value
+        if isinstance(value, tuple) and any(isinstance(item, Record) for item in items):
+            return [Record._bare(item, codec) for item in items]
+        return codec.to_json(value)
+
     @classmethod
     def _from_json(cls, data: Any) -> Self:
         return cls._from_keys(as_mapping(data, f"an object with the keys {listed(cls._codecs)}"))
@@ -118,7 +172,7 @@ class Record(Generic[M]):
                     values[name] = codec.from_json(data[name])
                 except Problem as problem:
                     raise problem.inside(key_step(name)) from None
-            elif _is_required(cls._owner(), name):
+            elif _default(cls._owner(), name) is _REQUIRED:
                 raise Problem(f"the key {describe(name)}", f"only {_keys(data)}")
         return cls._build(values)
 
@@ -166,7 +220,10 @@ class Record(Generic[M]):
     def _build(cls, values: Mapping[str, Any]) -> Self:
         """Make an object through the generated constructor, whatever the class has of its own."""
         built = object.__new__(cls)
-        cls._owner().__init__(built, **values)
+        try:
+            cls._owner().__init__(built, **values)
+        except ValueError as error:
+            raise Refusal(error) from error
         return built
 
     @classmethod
@@ -195,6 +252,9 @@ class Union(Record[M]):
 
     def _to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, **super()._to_json()}
+
+    def _without_defaults(self) -> dict[str, Any]:
+        return {"kind": self.kind, **super()._without_defaults()}
 
     @classmethod
     def _from_json(cls, data: Any) -> Self:
@@ -244,31 +304,12 @@ def _is_absent(message: Message, name: str) -> bool:
     return message.DESCRIPTOR.fields_by_name[name].has_presence and not message.HasField(name)
 
 
-def _is_required(owner: type[Any], name: str) -> bool:
-    """Whether a field of a generated class has no default."""
+def _default(owner: type[Any], name: str) -> Any:
+    """The default of a field of a generated class, or `_REQUIRED`."""
     field = owner.__dataclass_fields__[name]
-    missing = dataclasses.MISSING
-    return field.default is missing and field.default_factory is missing
+    return field.default if field.default_factory is _REQUIRED else field.default_factory()
 
 
 def _check_default(owner: type[Any], name: str) -> None:
-    if _is_required(owner, name):
+    if _default(owner, name) is _REQUIRED:
         raise Problem("a value, as the field is required", "none")
-
-
-def _check_depth(message: Message) -> None:
-    depth = _message_depth(message)
-    if depth > _DEEPEST_MESSAGE:
-        raise Problem(f"at most {_DEEPEST_MESSAGE} nested messages", str(depth))
-
-
-def _message_depth(message: Message) -> int:
-    """How many messages stand in each other, this one included."""
-    if all(field.message_type is None for field in message.DESCRIPTOR.fields):
-        return 1
-    deepest = 0
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for child in (value,) if isinstance(value, Message) else value:
-                deepest = max(deepest, _message_depth(child))
-    return deepest + 1

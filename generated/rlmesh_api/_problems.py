@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 __all__ = [
     "Problem",
+    "Refusal",
     "WrongType",
     "as_list",
     "as_mapping",
@@ -42,6 +43,9 @@ class Problem(Exception):  # noqa: N818 - it becomes an error, of which type, at
         self.expected = expected
         self.got = got
 
+    def __str__(self) -> str:
+        return f"expected {self.expected}, got {self.got}"
+
     def inside(self, step: str) -> Problem:
         """Prepend one step to the path, for the caller to raise on."""
         self.path = step + self.path
@@ -50,6 +54,16 @@ class Problem(Exception):  # noqa: N818 - it becomes an error, of which type, at
 
 class WrongType(Problem):
     """A value whose type is wrong already."""
+
+
+class Refusal(Problem):
+    """Values that go with each other in no object, as the class says that refused them."""
+
+    def __init__(self, error: ValueError) -> None:
+        super().__init__("values that go together", str(error))
+
+    def __str__(self) -> str:
+        return " ".join(self.got.split())
 
 
 @contextlib.contextmanager
@@ -68,8 +82,7 @@ def at_root(*, reading: bool) -> Generator[None, None, None]:
     except Problem as problem:
         is_type_error = isinstance(problem, WrongType) and not reading
         error = TypeError if is_type_error else ValueError
-        message = f"${problem.path}: expected {problem.expected}, got {problem.got}"
-        raise error(message) from None
+        raise error(f"${problem.path}: {problem}") from None
     except RecursionError:
         raise ValueError(
             "$: expected a tree of moderate depth, got one that is nested without end or nearly so"

@@ -81,7 +81,7 @@ def contract(*, address: str, as_json: bool, timeout: float, **given: Any) -> No
     with failures_on_one_line():
         found, server = fetch_contract(address, timeout, _credentials_of(**given))
     if as_json:
-        click.echo(json.dumps(found.to_dict()))
+        click.echo(found.to_json())
         return
     facts = {"address": address, "server": _introduce(server)}
     make_console().print(contract_view(found, facts))
