@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rlmesh.client.stats import CallStats
     from rlmesh.client.transitions import Transitions
     from rlmesh.client.vector_env import RemoteVectorEnv
-    from rlmesh.contract import EnvContract
+    from rlmesh.contract import ContractDifference, EnvContract, compare_contracts
     from rlmesh.security import ClientTLS, ServerTLS
     from rlmesh.server.env_server import EnvServer
     from rlmesh.server.options import ServeOptions
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CallStats",
     "ClientTLS",
+    "ContractDifference",
     "EnvContract",
     "EnvServer",
     "RemoteEnv",
@@ -36,6 +37,7 @@ __all__ = [
     "ServerTLS",
     "Transitions",
     "__version__",
+    "compare_contracts",
     "errors",
     "spaces",
 ]
@@ -43,6 +45,7 @@ __all__ = [
 _LAZY = {
     "CallStats": "rlmesh.client.stats",
     "ClientTLS": "rlmesh.security",
+    "ContractDifference": "rlmesh.contract",
     "EnvContract": "rlmesh.contract",
     "EnvServer": "rlmesh.server.env_server",
     "RemoteEnv": "rlmesh.client.env",
@@ -50,6 +53,7 @@ _LAZY = {
     "ServeOptions": "rlmesh.server.options",
     "ServerTLS": "rlmesh.security",
     "Transitions": "rlmesh.client.transitions",
+    "compare_contracts": "rlmesh.contract",
 }
 
 

@@ -8,6 +8,7 @@
     ├── InvalidEnvError           TypeError         an object that is no environment
     ├── UnsupportedSpaceError     TypeError         a space that RLMesh does not carry
     ├── WrongEndpointKindError    TypeError         a single client on a vector endpoint, or back
+    ├── ContractMismatchError     ValueError        an endpoint that is not what was expected
     ├── NonconformingValueError   ValueError        a value that its space does not hold
     │   ├── InvalidActionError                      ... an action
     │   └── InvalidObservationError                 ... an observation or another result
@@ -39,6 +40,7 @@ __all__ = [
     "AuthenticationError",
     "CallTimeoutError",
     "ConnectionLostError",
+    "ContractMismatchError",
     "EndpointBusyError",
     "EndpointDrainingError",
     "EndpointError",
@@ -97,6 +99,18 @@ class UnsupportedSpaceError(RlmeshError, TypeError):
 
 class WrongEndpointKindError(RlmeshError, TypeError):
     """A single-environment client on a vector endpoint, or the other way round."""
+
+
+class ContractMismatchError(RlmeshError, ValueError):
+    """An endpoint whose contract breaks what was written or trained for the expected one.
+
+    Attributes:
+        differences: In what they differ, as `rlmesh.compare_contracts` tells it.
+    """
+
+    def __init__(self, message: str, *, differences: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.differences = differences
 
 
 class NonconformingValueError(RlmeshError, ValueError):

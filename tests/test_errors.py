@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from rlmesh import errors
-from rlmesh.errors import InvalidObservationError, RemoteEnvError, RlmeshError
+from rlmesh.contract import ContractDifference
+from rlmesh.errors import (
+    ContractMismatchError,
+    InvalidObservationError,
+    RemoteEnvError,
+    RlmeshError,
+)
 
 CLASSES: list[type[RlmeshError]] = [getattr(errors, name) for name in errors.__all__]
 BUILT_IN = {
@@ -21,6 +27,7 @@ BUILT_IN = {
     "InvalidEnvError": TypeError,
     "UnsupportedSpaceError": TypeError,
     "WrongEndpointKindError": TypeError,
+    "ContractMismatchError": ValueError,
     "InvalidActionError": ValueError,
     "InvalidObservationError": ValueError,
     "RemoteEnvError": RuntimeError,
@@ -77,6 +84,12 @@ def test_an_environments_exception_keeps_what_it_tells(how: Callable[[Any], Any]
     told = (copied.exception_type, copied.exception_message, copied.remote_traceback)
     assert told == ("ValueError", "no", "T")
     assert how(InvalidObservationError("NaN", remote_traceback="T")).remote_traceback == "T"
+
+
+@pytest.mark.parametrize("how", [by_pickle, copy.copy, copy.deepcopy])
+def test_a_mismatch_keeps_its_differences(how: Callable[[Any], Any]) -> None:
+    difference = ContractDifference(place="$.id", aspect="id", old="a", new="b", breaking=True)
+    assert how(ContractMismatchError("no", differences=(difference,))).differences == (difference,)
 
 
 def test_the_tree_in_the_docstring_names_every_class_in_its_place() -> None:

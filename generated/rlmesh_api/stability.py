@@ -133,6 +133,18 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="What a served environment is: its spaces, lanes, render mode and metadata.",
             ),
             Export(
+                name="ContractDifference",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="One thing in which a contract differs from an older one, and whether it breaks a client.",
+            ),
+            Export(
+                name="compare_contracts",
+                kind="function",
+                stability=Stability.EXPERIMENTAL,
+                summary="What a contract differs in from an older one.",
+            ),
+            Export(
                 name="Transitions",
                 kind="class",
                 stability=Stability.EXPERIMENTAL,
@@ -267,6 +279,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="exception",
                 stability=Stability.STABLE,
                 summary="A single-environment client on a vector endpoint, or the other way round.",
+            ),
+            Export(
+                name="ContractMismatchError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="An endpoint whose contract breaks what was written or trained for the expected one.",
             ),
             Export(
                 name="NonconformingValueError",

@@ -30,7 +30,7 @@ _STATE_STYLES = {"ready": "green", "busy": "yellow", "draining": "red"}
 _address = click.argument(
     "address", metavar="[ADDRESS]", required=False, callback=arguments.endpoint_address
 )
-_timeout = click.option(
+timeout_option = click.option(
     "--timeout",
     metavar="SECONDS",
     type=float,
@@ -60,18 +60,20 @@ _tls_options = (
         help="Use TLS; the name that the server's certificate must bear. Default: the address's.",
     ),
 )
-_credentials = (
+credential_options = (
     TOKEN_FILE,
     *_tls_options,
     click.option(
         "--insecure", is_flag=True, help="Show the token also where the network can read it."
     ),
 )
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, on one line.")
+
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, on one line.")
 
 
 @click.command(short_help="Show what a served environment is.")
-@with_options(_address, _as_json, _timeout, *_credentials)
+@with_options(_address, as_json_option, timeout_option, *credential_options)
 def contract(*, address: str, as_json: bool, timeout: float, **given: Any) -> None:
     """Show the contract of the environment that is served at ADDRESS: its spaces and its facts.
 
@@ -79,7 +81,7 @@ def contract(*, address: str, as_json: bool, timeout: float, **given: Any) -> No
     nobody answers, 2 for wrong usage.
     """
     with failures_on_one_line():
-        found, server = fetch_contract(address, timeout, _credentials_of(**given))
+        found, server = fetch_contract(address, timeout, credentials_of(**given))
     if as_json:
         click.echo(found.to_json())
         return
@@ -88,7 +90,7 @@ def contract(*, address: str, as_json: bool, timeout: float, **given: Any) -> No
 
 
 @click.command(short_help="Show what a server is doing.")
-@with_options(_address, _as_json, _timeout, *_credentials)
+@with_options(_address, as_json_option, timeout_option, *credential_options)
 def status(*, address: str, as_json: bool, timeout: float, **given: Any) -> None:
     """Show what the server at ADDRESS is doing, also while its environment is stuck in a call.
 
@@ -96,7 +98,7 @@ def status(*, address: str, as_json: bool, timeout: float, **given: Any) -> None
     nobody answers, 2 for wrong usage.
     """
     with failures_on_one_line():
-        found = fetch_status(address, timeout, _credentials_of(**given))
+        found = fetch_status(address, timeout, credentials_of(**given))
     if as_json:
         click.echo(json.dumps({"address": address, **_status_dict(found)}))
         return
@@ -141,7 +143,7 @@ def wait(*, address: str, timeout: float, **given: Any) -> None:
         wait_until_serving(address, timeout, _tls_of(**given))
 
 
-def _credentials_of(*, token: str | None, insecure: bool, **tls: Any) -> Credentials:
+def credentials_of(*, token: str | None, insecure: bool, **tls: Any) -> Credentials:
     return credentials_from(token, _tls_of(**tls), os.environ, insecure=insecure)
 
 

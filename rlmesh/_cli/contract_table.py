@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from rich import box
@@ -15,19 +15,8 @@ from rlmesh._cli.console import plain
 from rlmesh.contract import EnvContract
 from rlmesh.spaces import Space
 from rlmesh.spaces.paths import ROOT, child_place
-from rlmesh_api.contract import (
-    BoxSpace,
-    DictSpace,
-    DiscreteSpace,
-    MultiBinarySpace,
-    MultiDiscreteSpace,
-    TextSpace,
-    TupleSpace,
-)
-
-# How many numbers of an array, and characters of a set, are shown before it is cut.
-_SHOWN = 8
-_SHOWN_CHARACTERS = 40
+from rlmesh.spaces.summary import summarize
+from rlmesh_api.contract import DictSpace, TupleSpace
 
 
 def contract_view(contract: EnvContract, facts: dict[str, str]) -> RenderableType:
@@ -87,63 +76,14 @@ def _spaces(contract: EnvContract) -> Table:
 
 def _rows(space: Space, place: str) -> Iterator[tuple[str, str, str, str, str]]:
     """Place, kind, shape, dtype and values of a space and of every space in it."""
-    yield (place, *_cells(space))
+    shown = summarize(space)
+    yield place, shown.name, shown.shape, shown.dtype, shown.values
     if isinstance(space, TupleSpace):
         for index, child in enumerate(space.spaces):
             yield from _rows(child, child_place(place, index))
     elif isinstance(space, DictSpace):
         for entry in space.entries:
             yield from _rows(entry.space, child_place(place, entry.key))
-
-
-def _cells(space: Space) -> tuple[str, str, str, str]:
-    match space:
-        case BoxSpace():
-            return "Box", str(space.shape), space.dtype.value, _range(space.low, space.high)
-        case DiscreteSpace():
-            last = space.start + space.n - 1
-            return "Discrete", "()", space.dtype.value, f"{space.start} to {last}"
-        case MultiBinarySpace():
-            return "MultiBinary", str(space.shape), "int8", "0 or 1"
-        case MultiDiscreteSpace():
-            pairs = zip(*_level(space.start, space.nvec), strict=True)
-            ends = [start + n - 1 for start, n in pairs]
-            return "MultiDiscrete", str(space.shape), space.dtype.value, _range(space.start, ends)
-        case TextSpace():
-            length = f"{space.min_length} to {space.max_length} characters"
-            return "Text", "", "", length + _of(space.charset)
-        case TupleSpace():
-            return "Tuple", "", "", f"{len(space.spaces)} spaces"
-        case DictSpace():
-            return "Dict", "", "", f"{len(space.entries)} spaces"
-        case _:
-            return space.kind, "", "", ""
-
-
-def _of(charset: str | None) -> str:
-    if charset is None:
-        return ""
-    more = f" and {len(charset) - _SHOWN_CHARACTERS} more" * (len(charset) > _SHOWN_CHARACTERS)
-    return f" of {charset[:_SHOWN_CHARACTERS]!r}{more}"
-
-
-def _level(*columns: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """The columns at one length; a single number holds for every element."""
-    length = max(map(len, columns))
-    return [column * length if len(column) == 1 else column for column in columns]
-
-
-def _range(low: Sequence[int | float], high: Sequence[int | float]) -> str:
-    return f"{_numbers(low)} to {_numbers(high)}" if low else "no elements"
-
-
-def _numbers(values: Sequence[int | float]) -> str:
-    shown = [str(v) if isinstance(v, int) else f"{v:.6g}" for v in values[:_SHOWN]]
-    if len(set(values)) == 1:
-        return shown[0]
-    if len(values) > _SHOWN:
-        shown.append(f"... {len(values) - _SHOWN} more")
-    return f"[{', '.join(shown)}]"
 
 
 def _as_json(value: Any) -> str:

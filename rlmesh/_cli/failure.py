@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import traceback
 from collections.abc import Generator
 
@@ -25,15 +26,17 @@ def one_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def failures_on_one_line(*, verbose: bool = False) -> Generator[None]:
-    """Ends the command with exit code 1 and one line when RLMesh or a load fails inside of this.
+def failures_on_one_line(*, verbose: bool = False, exit_code: int = 1) -> Generator[None]:
+    """Ends the command with one line when RLMesh or a load fails inside of this.
 
     Args:
         verbose: Whether to show the traceback too.
+        exit_code: The exit code.
     """
     try:
         yield
     except (RlmeshError, LoadError, OSError) as error:
         if verbose:
             traceback.print_exception(error)
-        raise click.ClickException(one_line(error)) from error
+        click.ClickException(one_line(error)).show()
+        sys.exit(exit_code)

@@ -5,12 +5,26 @@ from __future__ import annotations
 import click
 
 from rlmesh._cli.asking import contract, status, wait
+from rlmesh._cli.contract_diff import contract_diff
 from rlmesh._cli.demo import demo
 from rlmesh._cli.serve import serve
 from rlmesh._version import __version__
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Commands of one word or two."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first words name, and what follows them."""
+        both = " ".join(args[:2])
+        if len(args) > 1 and both in self.commands:
+            return both, self.commands[both], args[2:]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rlmesh")
 def main() -> None:
     """Serve a Gymnasium environment, and ask a served one what it is and does.
@@ -19,5 +33,5 @@ def main() -> None:
     """
 
 
-for command in (serve, wait, status, contract, demo):
+for command in (serve, wait, status, contract, contract_diff, demo):
     main.add_command(command)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable
-from typing import Any, Generic
+from functools import partial
+from typing import Any, ClassVar, Generic
 
 import gymnasium
 from typing_extensions import TypeVar
 
 from rlmesh.client.driver import Driver
+from rlmesh.client.expecting import check_expected, read_expected
 from rlmesh.client.stand_in import local_metadata, local_spec
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
@@ -52,6 +54,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         tls: The authorities to trust, and how to identify oneself, for a server that uses TLS.
             None: what crosses is not encrypted.
         insecure: Whether a token may cross a network that is not encrypted.
+        expect: What the endpoint must be: a contract, or the path of a file with one. Connecting
+            fails where the endpoint's own breaks what was written or trained for it. None: what
+            the class says in `expected_contract`.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
@@ -62,8 +67,12 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
+        ContractMismatchError: If the endpoint is not what is expected.
         ProtocolError: If what answers does not speak RLMesh.
     """
+
+    expected_contract: ClassVar[EnvContract | None] = None
+    """What is expected of every endpoint where `expect` says nothing; for subclasses."""
 
     def __init__(
         self,
@@ -76,7 +85,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         token: str | None = None,
         tls: ClientTLS | None = None,
         insecure: bool = False,
+        expect: EnvContract | str | os.PathLike[str] | None = None,
     ) -> None:
+        expected = read_expected(expect, self.expected_contract)
         self._driver = Driver(
             address,
             connect_timeout=connect_timeout_seconds,
@@ -84,7 +95,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             lane=lane,
             copy=copy,
             credentials=credentials_from(token, tls, os.environ, insecure=insecure),
-            accept=_accept_single,
+            accept=partial(_accept_single, expected, address),
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
         self._finalizer = weakref.finalize(self, self._driver.close)
@@ -252,9 +263,10 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         self._finalizer()
 
 
-def _accept_single(contract: EnvContract) -> None:
+def _accept_single(expected: EnvContract | None, address: str, contract: EnvContract) -> None:
     if contract.vector:
         raise WrongEndpointKindError(
             f"{contract.id} is a vector environment with {contract.num_envs} lanes; connect with "
             f"rlmesh.RemoteVectorEnv"
         )
+    check_expected(expected, address, contract)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +32,7 @@ class Fleet:
 
     Args:
         addresses: The endpoints' addresses, in the order of their lanes.
+        accept: Raises if a contract at an address is not what the client can drive.
         autoreset: When lanes shall reset themselves; None: as the vector environments among the
             endpoints do, or else at the step after the end.
         options: What `Driver` takes besides.
@@ -46,14 +48,25 @@ class Fleet:
     """
 
     def __init__(
-        self, addresses: Sequence[str], *, autoreset: AutoresetMode | None, **options: Any
+        self,
+        addresses: Sequence[str],
+        *,
+        accept: Callable[[str, EnvContract], None],
+        autoreset: AutoresetMode | None,
+        **options: Any,
     ) -> None:
         if not addresses:
             raise InvalidArgumentError("give one address or more, got an empty list")
         with contextlib.ExitStack() as undo:
             self._drivers: list[Driver] = []
             for address in addresses:
-                driver = Driver(address, autoreset=autoreset, as_vector=True, **options)
+                driver = Driver(
+                    address,
+                    accept=partial(accept, address),
+                    autoreset=autoreset,
+                    as_vector=True,
+                    **options,
+                )
                 undo.callback(driver.close)
                 self._drivers.append(driver)
             self.contracts = tuple(driver.contract for driver in self._drivers)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any, Generic
+from functools import partial
+from typing import Any, ClassVar, Generic
 
 import gymnasium
 import numpy as np
@@ -14,6 +15,7 @@ from gymnasium.vector import VectorEnv
 
 from rlmesh.client.driver import Driver
 from rlmesh.client.env import ActType, ObsType
+from rlmesh.client.expecting import check_expected, read_expected
 from rlmesh.client.fleet import Fleet
 from rlmesh.client.stand_in import local_metadata, local_spec
 from rlmesh.client.stats import CallStats
@@ -67,12 +69,16 @@ class RemoteVectorEnv(
         autoreset: When lanes shall reset themselves, `next_step`, `same_step` or `disabled`, where
             that is not the environment's own mode. None: as the environment does; single
             environments, of a list of addresses, at the next step.
+        expect: What every endpoint must be: a contract, or the path of a file with one. Connecting
+            fails where one's own breaks what was written or trained for it. None: what
+            the class says in `expected_contract`.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
         EndpointUnreachableError: If nobody answers in time.
         EndpointBusyError: If another client holds the environment.
         WrongEndpointKindError: If the endpoint is a single environment.
+        ContractMismatchError: If an endpoint is not what is expected.
         InvalidArgumentError: If `autoreset` is no mode, or one that cannot be had here; if the
             environments of several addresses differ in their spaces or modes.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
@@ -81,6 +87,9 @@ class RemoteVectorEnv(
         TlsError: If no trusted connection can be made.
         ProtocolError: If what answers does not speak RLMesh.
     """
+
+    expected_contract: ClassVar[EnvContract | None] = None
+    """What is expected of every endpoint where `expect` says nothing; for subclasses."""
 
     def __init__(
         self,
@@ -94,10 +103,12 @@ class RemoteVectorEnv(
         tls: ClientTLS | None = None,
         insecure: bool = False,
         autoreset: str | gymnasium.vector.AutoresetMode | None = None,
+        expect: EnvContract | str | os.PathLike[str] | None = None,
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed = True
         mode = None if autoreset is None else _mode(autoreset)
+        expected = read_expected(expect, self.expected_contract)
         options: dict[str, Any] = {
             "connect_timeout": connect_timeout_seconds,
             "request_timeout": request_timeout_seconds,
@@ -107,9 +118,11 @@ class RemoteVectorEnv(
         }
         given: Any = address  # what is neither is refused where addresses are read
         self._driver: Driver | Fleet = (
-            Fleet(list(given), accept=_accept_any, autoreset=mode, **options)
+            Fleet(list(given), accept=partial(check_expected, expected), autoreset=mode, **options)
             if is_row(given)
-            else Driver(given, accept=_accept_vector, autoreset=mode, **options)
+            else Driver(
+                given, accept=partial(_accept_vector, expected, given), autoreset=mode, **options
+            )
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
         self._finalizer = weakref.finalize(self, self._driver.close)
@@ -329,12 +342,9 @@ def _mode(autoreset: object) -> AutoresetMode:
     return mode
 
 
-def _accept_any(contract: EnvContract) -> None:
-    """Of several endpoints each may be single or vector."""
-
-
-def _accept_vector(contract: EnvContract) -> None:
+def _accept_vector(expected: EnvContract | None, address: str, contract: EnvContract) -> None:
     if not contract.vector:
         raise WrongEndpointKindError(
             f"{contract.id} is a single environment; connect with rlmesh.RemoteEnv"
         )
+    check_expected(expected, address, contract)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
@@ -19,6 +18,7 @@ from jsonschema import Draft202012Validator
 from rlmesh.contract import read_contract
 from rlmesh.spaces import Box, Dict, Discrete, MultiBinary, Space, Tuple, from_gymnasium_space
 from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec
+from support.contracts import COIN, a_contract, fully_set, variations
 from support.sample_envs import ScriptedEnv
 from support.sample_spaces import SAMPLE_SPACES
 from support.space_strategies import gymnasium_spaces
@@ -27,14 +27,7 @@ SCHEMA = json.loads(
     resources.files("rlmesh_api").joinpath("contract.schema.json").read_text(encoding="utf-8")
 )
 VALIDATOR: Any = Draft202012Validator(SCHEMA)
-COIN = Discrete(2)
 EXTREMES = (-(2**63), 2**53 + 1, 2**63 - 1, 2**64 - 1)
-
-
-def a_contract(**changes: Any) -> EnvContract:
-    fields: dict[str, Any] = {"id": "E-v0", "num_envs": 1}
-    fields |= {"observation_space": COIN, "action_space": COIN}
-    return EnvContract(**(fields | changes))
 
 
 def no_constant(name: str) -> None:
@@ -164,21 +157,6 @@ def test_what_does_not_go_together_is_refused_by_its_place(
     assert str(caught.value) == problem
 
 
-def fully_set() -> EnvContract:
-    return EnvContract(
-        id="E-v0",
-        vector=True,
-        observation_space=from_gymnasium_space(SAMPLE_SPACES["dict_of_all"]),
-        action_space=from_gymnasium_space(SAMPLE_SPACES["box_array_bounds"]),
-        num_envs=3,
-        autoreset_mode=AutoresetMode.SAME_STEP,
-        render_mode="rgb_array",
-        metadata={"b": 1, "a": {"$x": (1.5, b"\0")}, "big": 2**70},
-        spec=EnvSpec(id="E-v0", reward_threshold=1.5, max_episode_steps=9, kwargs={"a": None}),
-        batched_observation_space=COIN,
-    )
-
-
 # Never to be changed: contracts that users keep tell their fingerprint with every version.
 KNOWN = {
     "smallest": "2a082a575f6938a18ecaaf6fd720a6bd8b697120bf838e59a03ddf023dfce98c",
@@ -235,56 +213,10 @@ def test_what_no_contract_can_hold_has_no_fingerprint() -> None:
         _ = a_contract(num_envs="1").fingerprint
 
 
-def leaf_places(data: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where the leaves of JSON data stand, and its empty containers."""
-    if not isinstance(data, dict | list) or not data:
-        return [place]
-    items = data.items() if isinstance(data, dict) else enumerate(data)
-    return [leaf for key, item in items for leaf in leaf_places(item, (*place, key))]
-
-
-def changed(value: Any) -> list[Any]:
-    """Other values for a leaf, of which some may not be allowed there."""
-    if isinstance(value, bool):
-        return [not value]
-    if isinstance(value, int | float):
-        return [value + 1, value - 1, value * 2, value / 2, 0, 1]
-    if isinstance(value, str):
-        return [f"{value}x", "Infinity", "-Infinity", "int8", "float64", "disabled", "a"]
-    return [True, 7, "x", [True], [1.0], {"a": 1}, {"kind": "discrete", "n": 5, "dtype": "int8"}]
-
-
-def at(data: Any, place: tuple[Any, ...], value: Any) -> Any:
-    new = copy.deepcopy(data)
-    inner = new
-    for key in place[:-1]:
-        inner = inner[key]
-    inner[place[-1]] = value
-    return new
-
-
-def variations(contract: EnvContract) -> tuple[set[str], list[EnvContract]]:
-    """The contracts that differ in one leaf, and the names of the fields that some differ in."""
-    data, found, fields = contract.to_dict(), list[EnvContract](), set[str]()
-    for place in leaf_places(data):
-        value = data
-        for key in place:
-            value = value[key]
-        for other in changed(value):
-            try:
-                variation = EnvContract.from_dict(at(data, place, other))
-            except ValueError:
-                continue
-            if variation != contract:
-                found.append(variation)
-                fields.update(key for key in place if isinstance(key, str))
-    return fields, found
-
-
 spaces: st.SearchStrategy[Space] = gymnasium_spaces(max_leaves=3).map(from_gymnasium_space)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(spaces, spaces, st.none() | spaces, st.booleans())
 def test_a_fingerprint_differs_after_any_change_of_any_field(
     observation: Space, action: Space, batched: Space | None, full: bool

@@ -84,6 +84,20 @@ HELD_BY: dict[str, list[str]] = {
         "values/test_packing.py::test_the_masks_and_object_arrays_of_a_vector_environment_arrive",
         "values/test_packing_limits.py::test_what_does_not_fit_becomes_a_text_and_the_rest_arrives",
     ],
+    "docs/contracts.md / What differs: Exit code": [
+        "cli/test_contract_diff.py::test_equal_contracts_exit_0",
+        "cli/test_contract_diff.py::test_compatible_differences_exit_0",
+        "cli/test_contract_diff.py::test_breaking_differences_exit_1",
+        "cli/test_contract_diff.py::test_what_is_no_contract_exits_2",
+    ],
+    "docs/contracts.md / What breaks a client: Aspect": [
+        "contract/test_comparison.py::test_the_page_lists_what_is_compared_in_spaces",
+        "contract/test_comparison.py::test_a_difference_of_spaces_breaks_whom_the_page_says",
+    ],
+    "docs/contracts.md / What breaks a client: Field": [
+        "contract/test_comparison.py::test_the_page_lists_what_is_compared_beside_spaces",
+        "contract/test_comparison.py::test_a_difference_of_fields_breaks_whom_the_page_says",
+    ],
     "docs/driving.md / Where the time goes: Sum of": [
         "client/test_stats.py::test_the_time_in_the_environment_is_the_environments",
     ],
@@ -116,6 +130,7 @@ HELD_BY: dict[str, list[str]] = {
         "server/test_lifecycle.py::test_new_clients_are_refused_while_the_server_drains",
         "client/test_connecting.py::test_a_single_client_refuses_a_vector_endpoint_and_names_the_right_class",
         "client/test_connecting.py::test_a_vector_client_refuses_a_single_endpoint_and_names_the_right_class",
+        "client/test_expecting.py::test_an_endpoint_that_breaks_what_is_expected_is_refused_with_the_differences",
         "docs/test_claims.py::test_a_client_does_not_end_a_server_that_does_not_allow_it",
         "security/test_strangers.py::test_a_client_is_told_what_to_do",
         "security/test_handshakes.py::test_a_client_is_told_why_and_what_to_do",
@@ -344,8 +359,12 @@ def test_the_limits_of_an_info_are_listed() -> None:
 
 
 def test_every_command_is_listed() -> None:
-    listed = {code(usage)[0].split()[1]: says for usage, says in ROWS[COMMANDS]}
-    assert listed.keys() == main.commands.keys()
+    # What stands in capitals is an argument.
+    listed = {
+        " ".join(word for word in code(usage)[0].split()[1:] if not word.isupper())
+        for usage, _ in ROWS[COMMANDS]
+    }
+    assert listed == main.commands.keys()
 
 
 @pytest.mark.parametrize("name", main.commands)
@@ -363,6 +382,7 @@ def test_the_options_of_a_command_are_listed(name: str) -> None:
     ("name", "option", "default"),
     [
         ("contract", "--timeout", "5"),
+        ("contract diff", "--timeout", "5"),
         ("status", "--timeout", "5"),
         ("wait", "--timeout", "30"),
         ("demo", "--episodes", "100"),

@@ -12,15 +12,7 @@ from rlmesh.values.guards import is_mapping
 from rlmesh.values.packing import plain
 from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec
 
-__all__ = [
-    "UNKNOWN_ID",
-    "AutoresetMode",
-    "EnvContract",
-    "EnvSpec",
-    "autoreset_mode_from",
-    "is_vector",
-    "read_contract",
-]
+__all__ = ["UNKNOWN_ID", "autoreset_mode_from", "is_vector", "read_contract"]
 
 UNKNOWN_ID = "UnknownEnv-v1"
 

@@ -1,0 +1,134 @@
+"""What a contract differs in from an older one, and whether a client of the older feels it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rlmesh.contract.differences import ABSENT, ContractDifference, shown
+from rlmesh.contract.reading import UNKNOWN_ID
+from rlmesh.contract.space_comparison import Role, compare_spaces
+from rlmesh.spaces import from_gymnasium_space
+from rlmesh.spaces.batching import batched_gymnasium_space
+from rlmesh.spaces.paths import ROOT, child_place
+from rlmesh.values.guards import is_mapping, is_row
+from rlmesh_api.contract import EnvContract, EnvSpec, Space
+
+__all__ = ["compare_contracts"]
+
+_SPACES: Mapping[str, Role] = {"observation_space": "observation", "action_space": "action"}
+_BATCHED: Mapping[str, Role] = {
+    "batched_observation_space": "observation",
+    "batched_action_space": "action",
+}
+
+
+def compare_contracts(old: EnvContract, new: EnvContract) -> tuple[ContractDifference, ...]:
+    """What a contract differs in from an older one.
+
+    A difference is breaking where a client that was written or trained for the older contract may
+    meet what the older one excluded, or have refused what it allowed.
+
+    Args:
+        old: The contract that a client relies on.
+        new: The contract of the endpoint that the client drives.
+
+    Returns:
+        The differences in the order of a contract's fields; none for equal contracts.
+    """
+    return tuple(_differences(old, new))
+
+
+def _differences(old: EnvContract, new: EnvContract) -> Iterator[ContractDifference]:
+    yield from _id(_place("id"), old.id, new.id)
+    yield from _field("vector", old.vector, new.vector, breaking=True)
+    for name, role in _SPACES.items():
+        yield from compare_spaces(_place(name), getattr(old, name), getattr(new, name), role)
+    yield from _field("num_envs", old.num_envs, new.num_envs, breaking=True)
+    modes = (contract.autoreset_mode and contract.autoreset_mode.value for contract in (old, new))
+    yield from _field("autoreset_mode", *modes, breaking=True)
+    # Nobody relies on the frames of an environment that made none.
+    rendered = old.render_mode is not None
+    yield from _field("render_mode", old.render_mode, new.render_mode, breaking=rendered)
+    yield from _mapping("metadata", old.metadata, new.metadata)
+    yield from _spec(old.spec, new.spec)
+    for name, role in _BATCHED.items():
+        yield from _batched(name, old, new, role)
+
+
+def _id(place: str, old: str, new: str) -> Iterator[ContractDifference]:
+    # An environment gets another id when results before and after cannot be compared; one that
+    # was not registered may get its first.
+    return _difference(place, "id", old, new, breaking=old != UNKNOWN_ID)
+
+
+def _spec(old: EnvSpec | None, new: EnvSpec | None) -> Iterator[ContractDifference]:
+    if old is None or new is None:
+        told = (spec and spec.id for spec in (old, new))
+        yield from _field("spec", *told, breaking=old is not None)
+        return
+    yield from _id(_place("spec.id"), old.id, new.id)
+    for name in ("reward_threshold", "max_episode_steps", "disable_env_checker"):
+        yield from _field(f"spec.{name}", getattr(old, name), getattr(new, name), breaking=False)
+    for name in ("nondeterministic", "order_enforce"):
+        after = getattr(new, name)
+        yield from _field(f"spec.{name}", getattr(old, name), after, breaking=after)
+    yield from _mapping("spec.kwargs", old.kwargs, new.kwargs)
+
+
+def _batched(
+    name: str, old: EnvContract, new: EnvContract, role: Role
+) -> Iterator[ContractDifference]:
+    before, after = getattr(old, name), getattr(new, name)
+    lanes = [(contract.vector, contract.num_envs) for contract in (old, new)]
+    # Where the lanes are others, that has been told.
+    if (before is None and after is None) or lanes[0] != lanes[1]:
+        return
+    found = compare_spaces(_place(name), _all_lanes(old, name), _all_lanes(new, name), role)
+    told = ("absent" if space is None else "declared" for space in (before, after))
+    yield from found or _field(name, *told, breaking=False)
+
+
+def _all_lanes(contract: EnvContract, name: str) -> Space:
+    declared: Space | None = getattr(contract, name)
+    if declared is not None:
+        return declared
+    single = getattr(contract, name.removeprefix("batched_"))
+    return from_gymnasium_space(batched_gymnasium_space(single, contract.num_envs))
+
+
+def _mapping(
+    field: str, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterator[ContractDifference]:
+    for key in {**old, **new}:
+        place = child_place(_place(field), key)
+        values = (mapping.get(key, ABSENT) for mapping in (old, new))
+        yield from _difference(place, field, *values, breaking=False)
+
+
+def _field(field: str, old: object, new: object, *, breaking: bool) -> Iterator[ContractDifference]:
+    return _difference(_place(field), field, old, new, breaking=breaking)
+
+
+def _difference(
+    place: str, aspect: str, old: object, new: object, *, breaking: bool
+) -> Iterator[ContractDifference]:
+    if not _same(old, new):
+        yield ContractDifference(
+            place=place, aspect=aspect, old=shown(old), new=shown(new), breaking=breaking
+        )
+
+
+def _place(field: str) -> str:
+    return f"{ROOT}.{field}"
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether two plain values are the same; 1, 1.0 and True are not."""
+    if type(old) is not type(new):
+        return False
+    if is_mapping(old):
+        return old.keys() == new.keys() and all(_same(old[key], new[key]) for key in old)
+    if is_row(old):
+        return len(old) == len(new) and all(map(_same, old, new))
+    return repr(old) == repr(new)
