@@ -13,7 +13,7 @@ from rlmesh.errors import RemoteEnvError, RlmeshError
 
 
 class LoadError(Exception):
-    """The environment could not be made; the cause says why."""
+    """The environment could not be made, or a file not written; the cause says why."""
 
 
 def one_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from rlmesh._cli.asking import contract, status, wait
 from rlmesh._cli.contract_diff import contract_diff
 from rlmesh._cli.demo import demo
 from rlmesh._cli.serve import serve
+from rlmesh._cli.typegen import typegen
 from rlmesh._version import __version__
 
 
@@ -33,5 +34,5 @@ def main() -> None:
     """
 
 
-for command in (serve, wait, status, contract, contract_diff, demo):
+for command in (serve, wait, status, contract, contract_diff, typegen, demo):
     main.add_command(command)

@@ -61,9 +61,9 @@ def summarize(space: Space) -> SpaceSummary:
             length = f"{space.min_length} to {space.max_length} characters"
             return SpaceSummary("Text", "", "", length + _of(space.charset))
         case TupleSpace():
-            return SpaceSummary("Tuple", "", "", f"{len(space.spaces)} spaces")
+            return SpaceSummary("Tuple", "", "", _count(space.spaces))
         case DictSpace():
-            return SpaceSummary("Dict", "", "", f"{len(space.entries)} spaces")
+            return SpaceSummary("Dict", "", "", _count(space.entries))
         case _:
             return SpaceSummary(space.kind, "", "", "")
 
@@ -76,6 +76,10 @@ def numbers_of(values: Sequence[int | float]) -> str:
     if len(values) > _SHOWN:
         shown.append(f"... {len(values) - _SHOWN} more")
     return f"[{', '.join(shown)}]"
+
+
+def _count(parts: Sequence[object]) -> str:
+    return f"{len(parts)} space{'s' * (len(parts) != 1)}"
 
 
 def _of(charset: str | None) -> str:

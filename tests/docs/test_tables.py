@@ -258,6 +258,11 @@ HELD_BY: dict[str, list[str]] = {
         "server/test_lifecycle.py::test_a_call_that_hangs_is_left_behind_after_the_drain_timeout",
         "server/test_lifecycle.py::test_a_close_that_hangs_is_left_behind_after_the_close_timeout",
     ],
+    "docs/typed-clients.md / What the types are: Space": [
+        "typegen/test_typegen.py::test_the_types_are_those_of_the_page",
+        "typegen/test_typegen.py::test_mypy_accepts_every_module_and_refuses_all_misuse",
+        "typegen/test_typegen.py::test_pyright_accepts_every_module_and_refuses_all_misuse",
+    ],
     "docs/vectors.md / Vector environments: Value": [
         "docs/test_claims.py::test_lanes_are_driven_with_remote_vector_env",
         "test_sameness.py::test_300_steps_of_five_lanes_are_the_same",
@@ -383,6 +388,7 @@ def test_the_options_of_a_command_are_listed(name: str) -> None:
     [
         ("contract", "--timeout", "5"),
         ("contract diff", "--timeout", "5"),
+        ("typegen", "--timeout", "5"),
         ("status", "--timeout", "5"),
         ("wait", "--timeout", "30"),
         ("demo", "--episodes", "100"),

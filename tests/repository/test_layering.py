@@ -22,7 +22,7 @@ LAYERS = (
     {"values"},
     {"contract"},
     {"lanes"},
-    {"client", "server"},
+    {"client", "server", "typegen"},
     {"numpy", "torch"},  # the clients, typed for an array library; each imports its own
     {"rlmesh"},  # the package's own __init__.py
     {"_cli"},
