@@ -64,9 +64,10 @@ lint: $(call installed,check) ## Check style and format.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: $(call installed,check) ## Check the types, with both checkers.
+types: $(call installed,check) ## Check the types, with both checkers, and that none is missing.
 	$(BIN)/mypy
 	$(BIN)/pyright --project pyproject.toml
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes rlmesh --ignoreexternal
 
 test-all: $(call installed,check) ## Run every test.
 	$(BIN)/python -m pytest

@@ -105,7 +105,7 @@ class Connection:
         parsed = parse_address(address)
         if isinstance(parsed, TcpAddress) and parsed.port == 0:
             raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
-        self.address = str(parsed)
+        self.address: str = str(parsed)
         self._host = (
             self.address.removeprefix("tcp://").rpartition(":")[0]
             if isinstance(parsed, TcpAddress)
@@ -123,7 +123,7 @@ class Connection:
         self._before = False
         self._wait = _STEP
         # The tally of steps is at hand without looking for it.
-        self.step_tally = Tally()
+        self.step_tally: Tally = Tally()
         self._tallies = {"step": self.step_tally}
         self._lane: Lane | None = None
         self._stream: GrpcLane | None = None
@@ -132,10 +132,10 @@ class Connection:
         self._channel = self._access.channel()
         try:
             stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
-            self.contract = self._get_contract(stub, connect_timeout)
+            self.contract: EnvContract = self._get_contract(stub, connect_timeout)
             accept(self.contract)
             contract = self.contract
-            self.lanes = contract.num_envs if contract.vector or as_vector else None
+            self.lanes: int | None = contract.num_envs if contract.vector or as_vector else None
             self.mode = autoreset or contract.autoreset_mode
             if self.lanes and not contract.vector:
                 self.mode = self.mode or AutoresetMode.NEXT_STEP

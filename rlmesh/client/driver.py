@@ -61,20 +61,22 @@ class Driver:
             as_vector=as_vector,
             credentials=credentials,
         )
-        contract = self.contract = self._connection.contract
+        contract: EnvContract = self._connection.contract
+        self.contract: EnvContract = contract
         self._copy = copy
         lanes = self._num_envs = self._connection.lanes
         self._decode = compile_layout(contract.observation_space, lanes).decode
         self._encode = compile_layout(contract.action_space, lanes).encode
         self._stack = compile_stack(contract.observation_space)
-        self.mode = self._connection.mode
+        self.mode: AutoresetMode | None = self._connection.mode
         self._step = self._connection.step
         self._tally = self._connection.step_tally
-        self.hold, self.let_go = self._connection.hold, self._connection.let_go
-        self.num_envs = lanes or 1
-        self.address = self._connection.address
+        self.hold: Callable[[], None] = self._connection.hold
+        self.let_go: Callable[[], None] = self._connection.let_go
+        self.num_envs: int = lanes or 1
+        self.address: str = self._connection.address
         # Bound here, so that dropping a client needs no more than this one function.
-        self.close = self._connection.close
+        self.close: Callable[[], None] = self._connection.close
 
     @property
     def lane(self) -> str:

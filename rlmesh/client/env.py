@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar, Generic
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 from typing_extensions import TypeVar
 
 from rlmesh.client.driver import Driver
@@ -103,11 +104,13 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         self._finalizer.atexit = False
         contract = self._driver.contract
         self.env_contract: EnvContract = contract
-        self.observation_space = to_gymnasium_space(contract.observation_space)
-        self.action_space = to_gymnasium_space(contract.action_space)
-        self.metadata = local_metadata(contract)
-        self.render_mode = contract.render_mode
-        self.spec = local_spec(contract)
+        self.observation_space: gymnasium.Space[ObsType] = to_gymnasium_space(
+            contract.observation_space
+        )
+        self.action_space: gymnasium.Space[ActType] = to_gymnasium_space(contract.action_space)
+        self.metadata: dict[str, Any] = local_metadata(contract)
+        self.render_mode: str | None = contract.render_mode
+        self.spec: EnvSpec | None = local_spec(contract)
 
     @property
     def lane(self) -> str:

@@ -69,9 +69,11 @@ class Fleet:
                 )
                 undo.callback(driver.close)
                 self._drivers.append(driver)
-            self.contracts = tuple(driver.contract for driver in self._drivers)
+            self.contracts: tuple[EnvContract, ...] = tuple(
+                driver.contract for driver in self._drivers
+            )
             _check_alike(addresses, self.contracts)
-            self.mode = self._common_mode(addresses)
+            self.mode: AutoresetMode = self._common_mode(addresses)
             undo.pop_all()
         contract = self.contracts[0]
         ends = np.cumsum([driver.num_envs for driver in self._drivers]).tolist()

@@ -59,10 +59,14 @@ class Tally:
     )
 
     def __init__(self) -> None:
-        self.count = 0
-        self.encoding = self.waiting = self.decoding = 0.0
-        self.sent = self.received = 0
-        self.posted = self.came = 0.0
+        self.count: int = 0
+        self.encoding: float = 0.0
+        self.waiting: float = 0.0
+        self.decoding: float = 0.0
+        self.sent: int = 0
+        self.received: int = 0
+        self.posted: float = 0.0
+        self.came: float = 0.0
 
     def stats(self, told: session_pb2.CallStats) -> CallStats:
         """The whole, with what the server tells."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from rlmesh.client.driver import Driver
@@ -106,7 +107,7 @@ class RemoteVectorEnv(
         expect: EnvContract | str | os.PathLike[str] | None = None,
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
-        self.closed = True
+        self.closed: bool = True
         mode = None if autoreset is None else _mode(autoreset)
         expected = read_expected(expect, self.expected_contract)
         options: dict[str, Any] = {
@@ -131,25 +132,27 @@ class RemoteVectorEnv(
         self.closed = False
         contract = self._driver.contract
         self.env_contract: EnvContract = contract
-        self.env_contracts = (
+        self.env_contracts: tuple[EnvContract, ...] = (
             self._driver.contracts if isinstance(self._driver, Fleet) else (contract,)
         )
-        self.num_envs = self._driver.num_envs
-        self.single_observation_space = to_gymnasium_space(contract.observation_space)
-        self.single_action_space = to_gymnasium_space(contract.action_space)
-        self.observation_space = (
+        self.num_envs: int = self._driver.num_envs
+        self.single_observation_space: gymnasium.Space[Any] = to_gymnasium_space(
+            contract.observation_space
+        )
+        self.single_action_space: gymnasium.Space[Any] = to_gymnasium_space(contract.action_space)
+        self.observation_space: gymnasium.Space[ObsType] = (
             to_gymnasium_space(contract.batched_observation_space)
             if contract.batched_observation_space is not None
             else batched_gymnasium_space(contract.observation_space, self.num_envs)
         )
-        self.action_space = (
+        self.action_space: gymnasium.Space[ActType] = (
             to_gymnasium_space(contract.batched_action_space)
             if contract.batched_action_space is not None
             else batched_gymnasium_space(contract.action_space, self.num_envs)
         )
-        self.metadata = local_metadata(contract, self._driver.mode)
-        self.render_mode = contract.render_mode
-        self.spec = local_spec(contract)
+        self.metadata: dict[str, Any] = local_metadata(contract, self._driver.mode)
+        self.render_mode: str | None = contract.render_mode
+        self.spec: EnvSpec | None = local_spec(contract)
 
     @property
     def lane(self) -> str:

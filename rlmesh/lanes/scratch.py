@@ -15,7 +15,7 @@ class Scratch:
     """
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(_FIRST_ROOM))
+        self.view: memoryview = memoryview(bytearray(_FIRST_ROOM))
 
     def room(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer of that many bytes or more; see `Outbox`."""

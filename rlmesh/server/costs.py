@@ -20,9 +20,9 @@ class Cost:
     __slots__ = ("_began", "count", "environment", "server")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.environment = 0.0
-        self.server = 0.0
+        self.count: int = 0
+        self.environment: float = 0.0
+        self.server: float = 0.0
         self._began = 0.0
 
     def __enter__(self) -> None:

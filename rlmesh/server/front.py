@@ -74,7 +74,9 @@ class Front:
         self._lock = threading.Lock()
         self._started = self._stopped = False
         self.serving = threading.Event()
-        self.address = bind(self._server, wanted, identity.for_grpc() if identity else None)
+        self.address: Address = bind(
+            self._server, wanted, identity.for_grpc() if identity else None
+        )
 
     def start(self) -> None:
         """Begins to answer, unless `stop` came first; from now on health says SERVING."""

@@ -31,9 +31,10 @@ class HostedCall:
     __slots__ = ("_done", "_error", "_result", "_work", "name", "seconds", "sequence", "since")
 
     def __init__(self, work: Callable[[], Any], name: str, sequence: int) -> None:
-        self.name = name
-        self.sequence = sequence
-        self.since = self.seconds = 0.0
+        self.name: str = name
+        self.sequence: int = sequence
+        self.since: float = 0.0
+        self.seconds: float = 0.0
         self._work = work
         self._result: Any = None
         self._error: BaseException | None = None
@@ -131,7 +132,7 @@ class Host:
         self._has_own_thread = False
         self._source: Source | None = None
         self._running: Call | None = None
-        self.last_used = time.monotonic()
+        self.last_used: float = time.monotonic()
 
     @property
     def running(self) -> Call | None:

@@ -68,7 +68,7 @@ class Life:
         front: Front,
         options: ServeOptions,
     ) -> None:
-        self.state = State.BOUND
+        self.state: State = State.BOUND
         self.interrupt: Callable[[Callable[[], bool]], bool] | None = None
         self._call_close = close_env
         self._host = host

@@ -68,9 +68,9 @@ class ServedEnv:
         self._attributes = Attributes(env, self._exposed, vector=contract.vector)
         self._reset = compile_reset(env)
         self._infos = InfoPacker(self._policy)
-        self.costs = Costs()
+        self.costs: Costs = Costs()
         mode = mode or contract.autoreset_mode
-        self.stepper = Stepper(env, codecs, self._infos, self.costs, mode)
+        self.stepper: Stepper = Stepper(env, codecs, self._infos, self.costs, mode)
 
     def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
         """The environment as the only lane of a vector environment, as a list of one would be."""

@@ -25,10 +25,12 @@ class ShapedEnv(gymnasium.Env[Any, Any]):
         self._env = env
         self._reset = compile_reset(env)
         self._tuple_space = contract.observation_space.kind == "tuple"
-        self.observation_space = to_gymnasium_space(contract.observation_space)
-        self.action_space = to_gymnasium_space(contract.action_space)
-        self.metadata = dict(contract.metadata)
-        self.render_mode = contract.render_mode
+        self.observation_space: gymnasium.Space[Any] = to_gymnasium_space(
+            contract.observation_space
+        )
+        self.action_space: gymnasium.Space[Any] = to_gymnasium_space(contract.action_space)
+        self.metadata: dict[str, Any] = dict(contract.metadata)
+        self.render_mode: str | None = contract.render_mode
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

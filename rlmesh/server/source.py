@@ -63,10 +63,11 @@ class PortSource:
         make_port: Callable[[int], Port],
         calls: Calls,
     ) -> None:
-        self.over = self.busy = False
-        self.name = ""
-        self.sequence = 0
-        self.since = 0.0
+        self.over: bool = False
+        self.busy: bool = False
+        self.name: str = ""
+        self.sequence: int = 0
+        self.since: float = 0.0
         self._lock = threading.Lock()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         try:

@@ -49,7 +49,7 @@ class Stepper:
         self._lanes = codecs.lanes
         self._write = codecs.form.write
         self._pack = infos.pack
-        self.cost = costs.of("step")
+        self.cost: Cost = costs.of("step")
         self._cost_of_many = costs.of("step_many")
         # Whether a lane whose episode is over stays so until it is reset.
         self._stays_over = mode is AutoresetMode.DISABLED

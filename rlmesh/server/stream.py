@@ -160,7 +160,7 @@ class StreamPort:
         send: Callable[[bytes | None], None],
         first: bytes,
     ) -> None:
-        self.ended = threading.Event()
+        self.ended: threading.Event = threading.Event()
         self._requests = requests
         self._context = context
         self._to_client = send

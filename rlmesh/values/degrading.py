@@ -70,8 +70,8 @@ class Degrader:
     __slots__ = ("_around", "_fitting", "_left", "_limits", "losses", "segmented")
 
     def __init__(self, limits: PackingLimits, *, fitting: bool) -> None:
-        self.losses = Losses()
-        self.segmented = False
+        self.losses: Losses = Losses()
+        self.segmented: bool = False
         self._limits = limits
         self._fitting = fitting
         self._left = limits.max_bytes

@@ -82,7 +82,7 @@ class Losses:
 
     def __init__(self) -> None:
         self.listed: list[Degraded] = []
-        self.unlisted = 0
+        self.unlisted: int = 0
 
     def add(self, value: object, path: Path, reason: Reason, most: int = 1) -> None:
         """Lists a value, or counts it when there are enough in the list."""
