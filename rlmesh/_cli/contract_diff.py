@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rlmesh._cli.asking import as_json_option, timeout_option
+from rlmesh._cli.asking import as_json_option, credential_options, timeout_option
 from rlmesh._cli.console import make_console, plain
 from rlmesh._cli.contract_source import contract_source, read_source
 from rlmesh._cli.failure import failures_on_one_line
@@ -26,8 +27,10 @@ _FAILED = 2
 @click.command(name="contract diff", short_help="Tell whether a contract breaks its clients.")
 @click.argument("old", metavar="A", callback=contract_source)
 @click.argument("new", metavar="B", callback=contract_source)
-@with_options(as_json_option, timeout_option)
-def contract_diff(*, old: str | Path, new: str | Path, as_json: bool, timeout: float) -> None:
+@with_options(as_json_option, timeout_option, *credential_options)
+def contract_diff(
+    *, old: str | Path, new: str | Path, as_json: bool, timeout: float, **given: Any
+) -> None:
     """Tell what the contract B differs in from the older contract A.
 
     A and B are addresses of served environments, or files that hold what `rlmesh contract --json`
@@ -37,7 +40,7 @@ def contract_diff(*, old: str | Path, new: str | Path, as_json: bool, timeout: f
     a contract cannot be had and for wrong usage.
     """
     with failures_on_one_line(exit_code=_FAILED):
-        contracts = read_source(old, timeout), read_source(new, timeout)
+        contracts = read_source(old, timeout, **given), read_source(new, timeout, **given)
     differences = compare_contracts(*contracts)
     breaking = any(difference.breaking for difference in differences)
     if as_json:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rlmesh._cli import arguments
+from rlmesh._cli.asking import credentials_of
 from rlmesh.client.probing import fetch_contract
 from rlmesh.contract import EnvContract, load_contract
 
@@ -26,7 +28,7 @@ def contract_source(ctx: click.Context, param: click.Parameter, value: str) -> s
         ) from error
 
 
-def read_source(source: str | Path, timeout: float | None) -> EnvContract:
+def read_source(source: str | Path, timeout: float | None, **credentials: Any) -> EnvContract:
     """The contract of a file, or of the environment that is served at an address.
 
     Raises:
@@ -35,4 +37,4 @@ def read_source(source: str | Path, timeout: float | None) -> EnvContract:
     """
     if isinstance(source, os.PathLike):
         return load_contract(source)
-    return fetch_contract(source, timeout)[0]
+    return fetch_contract(source, timeout, credentials_of(**credentials))[0]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from rlmesh._cli.asking import timeout_option
+from rlmesh._cli.asking import credential_options, timeout_option
 from rlmesh._cli.contract_source import contract_source, read_source
 from rlmesh._cli.failure import LoadError, failures_on_one_line
 from rlmesh._cli.serve import with_options
@@ -33,9 +34,16 @@ _STDOUT = Path("-")
     ),
     click.option("--force", is_flag=True, help="Overwrite the file if there is one."),
     timeout_option,
+    *credential_options,
 )
 def typegen(
-    *, source: str | Path, output: Path, class_name: str | None, force: bool, timeout: float
+    *,
+    source: str | Path,
+    output: Path,
+    class_name: str | None,
+    force: bool,
+    timeout: float,
+    **given: Any,
 ) -> None:
     """Write a Python module for the environment SOURCE: its types, and a client that carries them.
 
@@ -46,7 +54,7 @@ def typegen(
     usage.
     """
     with failures_on_one_line():
-        text = render_module(read_source(source, timeout), class_name)
+        text = render_module(read_source(source, timeout, **given), class_name)
         if output == _STDOUT:
             click.echo(text, nl=False)
         else:
