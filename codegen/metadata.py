@@ -25,6 +25,7 @@ class ExportRow:
     stability: Stability | None = None
     summary: str = ""
     refers_to: tuple[str, ...] = ()
+    experimental: tuple[str, ...] = ()
     alias_of: str | None = None
 
 
@@ -138,6 +139,7 @@ def _export(row: Mapping[str, Any]) -> ExportRow:
         stability=Stability(row["stability"]),
         summary=row["summary"],
         refers_to=tuple(row.get("refers_to", ())),
+        experimental=tuple(row.get("experimental", ())),
     )
 
 
