@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from codegen.errors import SourceError
 from codegen.generate import generate
+from codegen.stability import gate
 from codegen.tree import Differences, compare, diff, write
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -16,6 +18,8 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 @click.command(name="python -m codegen")
 @click.option("--check", is_flag=True, help="Write nothing; fail when a file would change.")
+@click.option("--stability", is_flag=True, help="Write nothing; fail when a promise is broken.")
+@click.option("--baseline", is_flag=True, help="Freeze what users see as it is, under baseline/.")
 @click.option(
     "--root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -23,18 +27,23 @@ _ROOT = Path(__file__).resolve().parents[1]
     show_default="this repository",
     help="The folder that holds schema/, api_metadata.json and generated/.",
 )
-def main(*, check: bool, root: Path) -> None:
+def main(*, check: bool, stability: bool, baseline: bool, root: Path) -> None:
     """Write generated/ from schema/ and api_metadata.json.
 
     It fails with one line for each problem where the sources are damaged or disagree, and, with
     --check, for each file in generated/ that is stale, missing or surplus.
+    CONTRIBUTING.md says what --stability and --baseline are for.
     """
+    if check + stability + baseline > 1:
+        raise click.UsageError("give one of --check, --stability and --baseline")
+    if stability or baseline:
+        _tell(gate.freeze(root) if baseline else gate.check(root))
+        return
     try:
         tree = generate(root)
     except SourceError as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        sys.exit(1)
+        _tell(error.problems)
+        return
     folder = root / "generated"
     if not check:
         _report(write(tree, folder), ("wrote", "wrote", "removed"))
@@ -46,6 +55,13 @@ def main(*, check: bool, root: Path) -> None:
         click.echo("\n".join(diff(tree, folder, path)))
     if differences:
         click.echo("Run `python -m codegen`, and commit what it writes.", err=True)
+        sys.exit(1)
+
+
+def _tell(problems: Sequence[str]) -> None:
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
         sys.exit(1)
 
 

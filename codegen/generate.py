@@ -47,7 +47,7 @@ def generate(root: Path) -> Tree:
         SourceError: The sources are damaged, or disagree.
     """
     schema_root = root / "schema"
-    metadata = load_metadata(root / "api_metadata.json", schema_root / "api_metadata.schema.json")
+    metadata = load(root)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         schema = read_schema(run_protoc(schema_root, out))
@@ -59,6 +59,15 @@ def generate(root: Path) -> Tree:
         raise SourceError(problems)
     tree = stubs | _runtime() | _modules(schema, metadata) | _pages(schema, metadata)
     return dict(sorted((tree | _packages(tree)).items()))
+
+
+def load(root: Path) -> Metadata:
+    """The metadata of a repository.
+
+    Raises:
+        SourceError: It is damaged.
+    """
+    return load_metadata(root / "api_metadata.json", root / "schema" / "api_metadata.schema.json")
 
 
 def _runtime() -> Tree:

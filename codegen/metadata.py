@@ -88,7 +88,7 @@ def load_metadata(path: Path, schema_path: Path) -> Metadata:
     Raises:
         SourceError: It is damaged; one line for each place.
     """
-    data, schema = _read_json(path), _read_json(schema_path)
+    data, schema = read_json(path, path.name), read_json(schema_path, f"schema/{schema_path.name}")
     validator = Draft202012Validator(schema)
     errors: list[Any] = list(
         validator.iter_errors(data)  # pyright: ignore[reportUnknownMemberType] - partial stubs
@@ -152,16 +152,25 @@ def _published(row: ExportRow, rows: Mapping[str, ExportRow]) -> Export:
     )
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path, name: str) -> Any:
+    """Read a file of JSON.
+
+    Args:
+        path: The file.
+        name: What messages call it.
+
+    Raises:
+        SourceError: It cannot be read, is no JSON, or has an object with a key twice.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
     except OSError as error:
-        raise SourceError([f"{path.name}: it cannot be read: {error.strerror}"]) from None
+        raise SourceError([f"{name}: it cannot be read: {error.strerror}"]) from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
-        raise SourceError([f"{path.name}: {place}: {error.msg}"]) from None
+        raise SourceError([f"{name}: {place}: {error.msg}"]) from None
     except ValueError as error:
-        raise SourceError([f"{path.name}: {error}"]) from None
+        raise SourceError([f"{name}: {error}"]) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from codegen.metadata import ExportRow, FindingRow, ModuleRow, PolicyRow
 from codegen.render import markdown as md
-from codegen.runtime._stability import Export, SpaceSupport
+from codegen.runtime._stability import Export, SpaceSupport, Stability
 
 _SOURCE = "api_metadata.json"
 
@@ -84,4 +84,6 @@ def render_module(module: ModuleRow, exports: Sequence[Export]) -> str:
 
 def _summary(row: ExportRow, shown: Export) -> str:
     same = "" if row.alias_of is None else f" The same as `{row.alias_of}`."
-    return md.cell(shown.summary) + same
+    members = ", ".join(md.code(member) for member in row.experimental)
+    less = f" {Stability.EXPERIMENTAL}: {members}." if members else ""
+    return md.cell(shown.summary) + same + less

@@ -84,14 +84,14 @@ class _Renamer(ast.NodeTransformer):
         self._names = names
         self._named = named
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - as ast calls it
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         return self._named(self._names.get(node.id, node.id))
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:  # noqa: N802 - as ast calls it
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         first, _, rest = ast.unparse(node).partition(".")
         return self._named(f"{self._names.get(first, first)}.{rest}")
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:  # noqa: N802 - as ast calls it
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         self.generic_visit(node)
         match ast.unparse(node.value):
             case "Optional":

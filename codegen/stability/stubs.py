@@ -52,17 +52,15 @@ def read_stub(name: str, text: str, place: str) -> Stub:
         raise SourceError([line]) from None
     if problem := next(_problems(tree), None):
         raise SourceError([f"{place}:{problem}"])
-    module = griffe.visit(name, Path(place), text)
-    return Stub(_LABELS[str(module.members[_MODULE_LABEL].value)], module)
+    label = _LABELS[_value(tree.body[0])]
+    return Stub(label, griffe.visit(name, Path(place), text))
 
 
 def _problems(tree: ast.Module) -> Iterator[str]:
     """What is not as `make baseline` writes it."""
     words = " or ".join(_LABELS)
-    first = tree.body[0] if tree.body else None
-    label = ast.unparse(first).removeprefix(f"{_MODULE_LABEL} = ") if first is not None else ""
-    if label not in _LABELS:
-        yield f"{getattr(first, 'lineno', 1)}: expected `{_MODULE_LABEL} = ` {words}"
+    if not tree.body or _value(tree.body[0]) not in _LABELS:
+        yield f"{tree.body[0].lineno if tree.body else 1}: expected `{_MODULE_LABEL} = ` {words}"
     for node in tree.body[1:]:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if not any(ast.unparse(each) in _LABELS for each in node.decorator_list):
@@ -72,6 +70,11 @@ def _problems(tree: ast.Module) -> Iterator[str]:
                 yield f"{node.lineno}: expected {words} around the type".replace(" or ", "[] or ")
         elif not isinstance(node, ast.Assign):
             yield f"{node.lineno}: expected a class, a function, a constant or another name of one"
+
+
+def _value(node: ast.stmt) -> str:
+    """What the label of a module is set to."""
+    return ast.unparse(node).removeprefix(f"{_MODULE_LABEL} = ")
 
 
 def _marked(annotation: str) -> Stability | None:
