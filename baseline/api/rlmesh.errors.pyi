@@ -1,0 +1,79 @@
+# Written by `make baseline`; do not edit.
+__stability__ = Stable
+
+@Stable
+class RlmeshError(Exception):
+    transitions: Experimental[Any]
+
+@Stable
+class InvalidAddressError(rlmesh.errors.RlmeshError, ValueError): ...
+
+@Stable
+class InvalidArgumentError(rlmesh.errors.RlmeshError, ValueError): ...
+
+@Stable
+class ArgumentTypeError(rlmesh.errors.RlmeshError, TypeError): ...
+
+@Stable
+class InvalidEnvError(rlmesh.errors.RlmeshError, TypeError): ...
+
+@Stable
+class UnsupportedSpaceError(rlmesh.errors.RlmeshError, TypeError): ...
+
+@Stable
+class WrongEndpointKindError(rlmesh.errors.RlmeshError, TypeError): ...
+
+@Stable
+class NonconformingValueError(rlmesh.errors.RlmeshError, ValueError): ...
+
+@Stable
+class InvalidActionError(rlmesh.errors.NonconformingValueError): ...
+
+@Stable
+class InvalidObservationError(rlmesh.errors.NonconformingValueError):
+    def __init__(self, message: str, *, remote_traceback: str = "") -> None: ...
+    remote_traceback: Any
+
+@Stable
+class RemoteEnvError(rlmesh.errors.RlmeshError, RuntimeError):
+    def __init__(
+        self,
+        message: str,
+        *,
+        exception_type: str = "",
+        exception_message: str = "",
+        remote_traceback: str = "",
+    ) -> None: ...
+    exception_type: Any
+    exception_message: Any
+    remote_traceback: Any
+
+@Stable
+class EndpointError(rlmesh.errors.RlmeshError, ConnectionError): ...
+
+@Stable
+class EndpointUnreachableError(rlmesh.errors.EndpointError): ...
+
+@Stable
+class EndpointBusyError(rlmesh.errors.EndpointError): ...
+
+@Stable
+class EndpointDrainingError(rlmesh.errors.EndpointError): ...
+
+@Stable
+class ConnectionLostError(rlmesh.errors.EndpointError): ...
+
+@Stable
+class AddressInUseError(rlmesh.errors.EndpointError): ...
+
+@Stable
+class AccessDeniedError(rlmesh.errors.EndpointError, PermissionError): ...
+
+@Stable
+class ProtocolError(rlmesh.errors.EndpointError): ...
+
+@Stable
+class CallTimeoutError(rlmesh.errors.RlmeshError, TimeoutError): ...
+
+@Stable
+class StateError(rlmesh.errors.RlmeshError, RuntimeError): ...
