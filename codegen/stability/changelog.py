@@ -43,8 +43,8 @@ def untold(root: Path, breaks: Iterable[Break]) -> list[str]:
     entries = _entries(root)
     lines: list[str] = []
     for each in wanted:
-        name = re.compile(rf"(?<![\w.]){re.escape(told_as(each.name))}(?!\w)")
-        found = [entry for entry in entries if name.search(entry.replace("rlmesh.", ""))]
+        name = re.compile(rf"`[^`]*(?<!\w){re.escape(told_as(each.name))}(?!\w)[^`]*`")
+        found = [entry for entry in entries if name.search(entry)]
         if not found:
             lines.append(
                 f"{CHANGELOG}: expected an entry under [Unreleased] that names "

@@ -56,39 +56,20 @@ class _Comparison:
                 yield from self._pair(item, other, old.label)
 
     def _translated(self, breakage: griffe.Breakage, stub: Stub) -> Iterator[Break]:
+        """What griffe found; types and bases are compared below."""
         path = breakage.obj.path
-        before = self._find(stub, path)
         label = self._label(stub, path)
-        old, new = breakage.old_value, breakage.new_value
         match breakage:
             case griffe.ObjectRemovedBreakage():
                 yield from self._gone(path, label)
             case griffe.ObjectChangedKindBreakage():
-                what = f"it was a {_word(old)} and is a {_word(new)}; make it a {_word(old)} again"
-                yield Break(path, label, what)
-            case griffe.ParameterRemovedBreakage():
-                fresh = _renamed_to(before, breakage.obj, old.name)
-                gone = f"was renamed to `{fresh}`" if fresh else "is gone"
-                what = f"the parameter `{old.name}` {gone}; bring it back"
-                yield Break(path, label, what, old.name)
-            case griffe.ParameterChangedRequiredBreakage():
-                what = f"the parameter `{new.name}` is required now; give it its default back"
-                yield Break(path, label, f"{what}, {old.default}", new.name)
-            case griffe.ParameterMovedBreakage():
-                yield Break(path, label, MOVED, old.name)
-            case griffe.ParameterChangedKindBreakage():
-                what = f"the parameter `{new.name}` is {new.kind.value} now, it was"
-                yield Break(path, label, f"{what} {old.kind.value}; make it so again", new.name)
-            case griffe.ParameterChangedDefaultBreakage():
-                what = f"the default of `{new.name}` is {new.default} now, it was {old.default}"
-                yield Break(path, label, f"{what}; give it back", new.name)
-            case griffe.ParameterAddedRequiredBreakage():
-                if not _is_new_name(before, breakage.obj, new.name):
-                    what = f"the new parameter `{new.name}` is required; give it a default"
-                    yield Break(path, label, what, new.name)
+                was, now = _word(breakage.old_value), _word(breakage.new_value)
+                yield Break(path, label, f"it was {was} and is {now}; make it {was} again")
             case _:
-                # Types and bases are compared below, where griffe only sees that there are fewer.
-                return
+                found = _parameter(breakage, self._find(stub, path))
+                if found is not None:
+                    name, what = found
+                    yield Break(path, label, what, name)
 
     def _gone(self, path: str, label: Stability) -> Iterator[Break]:
         home, _, own = path.rpartition(".")
@@ -234,7 +215,36 @@ def _fallen(name: str, old: Stability, new: Stability) -> Break:
 
 
 def _word(kind: object) -> str:
-    return str(getattr(kind, "value", kind))
+    word = str(getattr(kind, "value", kind))
+    return f"an {word}" if word.startswith("a") else f"a {word}"
+
+
+def _parameter(breakage: griffe.Breakage, before: object) -> tuple[str, str] | None:
+    """What became of a parameter: its name, and the words for it."""
+    old, new = breakage.old_value, breakage.new_value
+    match breakage:
+        case griffe.ParameterRemovedBreakage():
+            fresh = _renamed_to(before, breakage.obj, old.name)
+            gone = f"was renamed to `{fresh}`" if fresh else "is gone"
+            return old.name, f"the parameter `{old.name}` {gone}; bring it back"
+        case griffe.ParameterChangedRequiredBreakage():
+            what = f"the parameter `{new.name}` is required now; give it its default back"
+            return new.name, f"{what}, {old.default}"
+        case griffe.ParameterMovedBreakage():
+            return old.name, MOVED
+        case griffe.ParameterChangedKindBreakage() if new.name not in {"self", "cls"}:
+            what = f"the parameter `{new.name}` is {new.kind.value} now, it was {old.kind.value}"
+            return new.name, f"{what}; make it so again"
+        case griffe.ParameterChangedDefaultBreakage():
+            what = f"the default of `{new.name}` is {new.default} now, it was {old.default}"
+            return new.name, f"{what}; give it back"
+        case griffe.ParameterAddedRequiredBreakage():
+            if _is_new_name(before, breakage.obj, new.name):
+                return None
+            what = f"the new parameter `{new.name}` is required; give it a default"
+            return new.name, what
+        case _:
+            return None
 
 
 def _builtin_is_a(name: str, base: str) -> bool:

@@ -108,22 +108,25 @@ def _unbound(
 def exposure_problems(surface: Surface, metadata: Metadata) -> Iterator[str]:
     """Where something shows what is less stable, or what nobody can name."""
     exports = metadata.exports()
-    seen: set[tuple[str, str]] = set()
-    for shown in surface.shown:
-        name = surface.name_of(shown.cls)
-        if (shown.by, name) in seen:
+    shows = {(shown.by, surface.name_of(shown.cls)): shown for shown in surface.shown}
+    for (by, name), shown in shows.items():
+        owner, _, member = by.rpartition(".")
+        if member == "__init__" and any(
+            other.startswith(f"{owner}.") and other != by and shown_name == name
+            for other, shown_name in shows
+        ):
+            # A field and its parameter are told once.
             continue
-        seen.add((shown.by, name))
         row = exports.get(name)
         if row is not None and row.stability is not None:
             if _ORDER.index(row.stability) > _ORDER.index(shown.label):
                 yield (
-                    f"{shown.by} is {shown.label} and shows {name}, which is {row.stability}; show "
+                    f"{by} is {shown.label} and shows {name}, which is {row.stability}; show "
                     f"something else, raise that label, or list the member under `experimental` in "
                     f"{_METADATA}"
                 )
         elif name.startswith("rlmesh.") and not shown.cls.name.startswith("_"):
             yield (
-                f"{shown.by} is public and shows {name}, which is not; list that in {_METADATA}, "
+                f"{by} is public and shows {name}, which is not; list that in {_METADATA}, "
                 "or show something else"
             )

@@ -28,6 +28,7 @@ class Package:
     """
 
     def __init__(self, root: Path) -> None:
+        root = root.resolve()
         self._loader = griffe.GriffeLoader(
             search_paths=[root, root / "generated"], allow_inspection=False
         )
@@ -35,7 +36,8 @@ class Package:
         with griffe.logger.disable():
             for name, folder in _FOLDERS.items():
                 try:
-                    self._loader.load(name)
+                    # Else the folder that the program runs in comes first.
+                    self._loader.load(name, try_relative_path=False)
                 except ImportError:
                     _refuse_what_is_no_python(root, folder)
                     raise SourceError(

@@ -93,7 +93,13 @@ class Surface:
         }
 
     def _is_unlisted(self, cls: griffe.Class, done: set[str]) -> bool:
-        return not (cls.path in self._public or cls.path in done or cls.name.startswith("_"))
+        # Of the hand-written package only what is listed may be shown, which is checked elsewhere.
+        return (
+            cls.path.startswith("rlmesh_api.")
+            and cls.path not in self._public
+            and cls.path not in done
+            and not cls.name.startswith("_")
+        )
 
     def _module(self, label: Stability, parts: list[str]) -> str:
         variables = [

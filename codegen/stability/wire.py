@@ -21,9 +21,9 @@ _FOUND = 100
 _OWNER = re.compile(r'on (?:message|enum|service|oneof|file) "([^"]+)"')
 _NUMBER = re.compile(r'(?:[Ff]ield|enum value|RPC|[Mm]essage|[Ee]num|[Ss]ervice) "([^"]+)"')
 _NAMES = (
+    re.compile(r'changed name from "([^"]+)"'),
     re.compile(r'with name "([^"]+)"'),
     re.compile(r'without reserving the name "([^"]+)"'),
-    re.compile(r'changed name from "([^"]+)"'),
     re.compile(r'RPC "([^"]+)"'),
 )
 
@@ -82,5 +82,6 @@ def _break(owner: str, group: list[Mapping[str, Any]]) -> Break:
         name = owner if thing is None else f"{owner}.{thing}"
     place = f"{group[0]['path']}:{group[0]['start_line']}"
     what = messages[0].partition(". See ")[0].rstrip(".")
+    what = what if what.startswith("RPC") else f"{what[0].lower()}{what[1:]}"
     advice = "restore it, and give what is new a number and a name of its own"
-    return Break(name, Stability.STABLE, f"{what[0].lower()}{what[1:]} ({place}); {advice}")
+    return Break(name, Stability.STABLE, f"{what} ({place}); {advice}")

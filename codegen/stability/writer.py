@@ -83,7 +83,8 @@ class Writer:
         """
         self._at = (name, label)
         own = name.rpartition(".")[2]
-        lines = [f"@{label}", f"class {own}({', '.join(self._bases(cls))}):".replace("()", "")]
+        bases = self._bases(cls)
+        lines = [f"@{label}", f"class {own}({', '.join(bases)}):".replace("()", "")]
         for member, found in self._members(cls).items():
             own_label = Stability.EXPERIMENTAL if member in experimental else label
             self._at = (f"{name}.{member}", own_label)
@@ -95,7 +96,7 @@ class Writer:
                     lines.append(self._attribute(member, found, marked))
                 case _:
                     pass
-        if "NamedTuple" in " ".join(self._bases(cls)):
+        if "NamedTuple" in bases:
             lines += self._tuple(cls)
         lines += _compared(cls)
         if len(lines) == 2:
