@@ -4,7 +4,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PROTO_BASELINE := baseline/schema
 
 # What each kind of work installs, and which kinds that covers. Stamps remember it, until
 # pyproject.toml changes.
@@ -22,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench docs clean
-.PHONY: codegen-check proto lint types test-all format baseline
+.PHONY: codegen-check stability proto lint types test-all format baseline
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +32,7 @@ demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 10
 test: $(call installed,test) ## Run the tests, all but those that ask the package index.
 	$(BIN)/python -m pytest -m "not wheel"
 
-check: codegen-check proto lint types docs test-all ## Run every check that a change must pass.
+check: codegen-check stability proto lint types docs test-all ## Run every check that a change must pass.
 
 generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
 	$(BIN)/python -m codegen
@@ -55,10 +54,12 @@ clean: ## Remove whatever the other targets made, the virtual environment too.
 codegen-check: $(call installed,check) ## Check that generated/ is what the sources give.
 	$(BIN)/python -m codegen --check
 
-proto: $(call installed,check) ## Check the schema's style, and that it breaks nobody.
+stability: $(call installed,test) ## Check that nothing breaks what was promised to users.
+	$(BIN)/python -m codegen --stability
+
+proto: $(call installed,check) ## Check the schema's style.
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
-	$(BIN)/buf breaking schema --against $(PROTO_BASELINE)
 
 lint: $(call installed,check) ## Check style and format.
 	$(BIN)/ruff check
@@ -79,10 +80,8 @@ format: $(call installed,check) ## Format the code and the schema.
 	$(BIN)/ruff format
 	$(BIN)/buf format --write
 
-baseline: ## Freeze the schema as it is now; belongs to a release, see CONTRIBUTING.md.
-	rm -rf $(PROTO_BASELINE)
-	mkdir -p $(PROTO_BASELINE)
-	cp -R schema/rlmesh_api $(PROTO_BASELINE)/
+baseline: $(call installed,test) ## Freeze what users see as it is; see CONTRIBUTING.md.
+	$(BIN)/python -m codegen --baseline
 
 # An interrupted installation leaves no stamp, and the next run goes on from there.
 $(VENV)/.installed-%: pyproject.toml

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import json.scanner
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from referencing.exceptions import Unresolvable
 
 from codegen.errors import SourceError
 from codegen.runtime._stability import Export, SpaceSupport, Stability
@@ -88,18 +91,30 @@ def load_metadata(path: Path, schema_path: Path) -> Metadata:
     Raises:
         SourceError: It is damaged; one line for each place.
     """
-    data, schema = read_json(path, path.name), read_json(schema_path, f"schema/{schema_path.name}")
-    validator = Draft202012Validator(schema)
-    errors: list[Any] = list(
-        validator.iter_errors(data)  # pyright: ignore[reportUnknownMemberType] - partial stubs
-    )
+    schema_name = f"schema/{schema_path.name}"
+    data, schema = read_json(path, path.name), read_json(schema_path, schema_name)
+    try:
+        Draft202012Validator.check_schema(schema)
+        validator = Draft202012Validator(schema)
+        errors: list[Any] = list(
+            validator.iter_errors(data)  # pyright: ignore[reportUnknownMemberType] - partial stubs
+        )
+    except SchemaError as error:
+        problem = f"{schema_name}: {error.json_path}: {_one_line(error.message)}"
+        raise SourceError([f"{problem}; a JSON Schema is expected"]) from None
+    except Unresolvable as error:
+        problem = f"{schema_name}: a $ref leads to {error.ref}"
+        raise SourceError([f"{problem}; expected a definition that is there"]) from None
     if errors:
         raise SourceError(
-            sorted(
-                f"{path.name}: {error.json_path}: {_one_line(error.message)}" for error in errors
-            )
+            sorted(f"{path.name}: {error.json_path}: {_expectation(error)}" for error in errors)
         )
-    return parse_metadata(data)
+    try:
+        return parse_metadata(data)
+    except (KeyError, TypeError, ValueError) as error:
+        # Whatever the schema lets pass is read as it says.
+        problem = f"{schema_name}: it allows what the generator cannot read"
+        raise SourceError([f"{problem}, {error!r}; restore it"]) from None
 
 
 def parse_metadata(data: Mapping[str, Any]) -> Metadata:
@@ -163,30 +178,46 @@ def read_json(path: Path, name: str) -> Any:
         SourceError: It cannot be read, is no JSON, or has an object with a key twice.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+        return _Decoder().decode(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SourceError([f"{name}: it cannot be read: {error.strerror}"]) from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
         raise SourceError([f"{name}: {place}: {error.msg}"]) from None
-    except ValueError as error:
-        raise SourceError([f"{name}: {error}"]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SourceError([f"{name}: line {line}: expected UTF-8, got {error.reason}"]) from None
+    except RecursionError:
+        raise SourceError([f"{name}: expected less than a hundred nested values"]) from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        twice = next(_repeated(key for key, _ in pairs))
-        raise ValueError(f"the key {twice!r} stands twice in one object; remove one")
-    return data
+class _Decoder(json.JSONDecoder):
+    """Reads JSON, and refuses an object with a key twice at the line where it begins."""
+
+    def __init__(self) -> None:
+        super().__init__(object_pairs_hook=list)
+        parse: Any = self.parse_object
+
+        def parse_object(state: tuple[str, int], *rest: Any) -> tuple[dict[str, Any], int]:
+            pairs, end = parse(state, *rest)
+            keys = [key for key, _ in pairs]
+            for place, key in enumerate(keys):
+                if key in keys[:place]:
+                    text, begin = state
+                    message = f"the key {key!r} stands twice in one object; remove one"
+                    raise json.JSONDecodeError(message, text, begin - 1)
+            return dict(pairs), end
+
+        self.parse_object: Any = parse_object
+        # The one in C does not ask.
+        self.scan_once: Any = json.scanner.py_make_scanner(self)
 
 
-def _repeated(keys: Iterator[str]) -> Iterator[str]:
-    seen: set[str] = set()
-    for key in keys:
-        if key in seen:
-            yield key
-        seen.add(key)
+def _expectation(error: Any) -> str:
+    """What is expected, in words where the message only quotes a pattern."""
+    message = _one_line(error.message)
+    words = error.schema.get("description", "") if error.validator == "pattern" else ""
+    return f"{message}: expected: {words}" if words else message
 
 
 def _one_line(message: str) -> str:

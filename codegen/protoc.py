@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +12,9 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2
 
 from codegen.errors import SourceError
+
+_PLACE = re.compile(r"\S+\.proto:")
+_SYNTAX = re.compile(r'^syntax = "proto3";', re.MULTILINE)
 
 
 def run_protoc(schema_root: Path, out: Path) -> descriptor_pb2.FileDescriptorSet:
@@ -31,6 +35,8 @@ def run_protoc(schema_root: Path, out: Path) -> descriptor_pb2.FileDescriptorSet
     )
     if not protos:
         raise SourceError([f"{schema_root.name}/: it holds no .proto file"])
+    for proto in protos:
+        _check_text(schema_root / proto, proto)
     descriptor_file = out / "descriptors.binpb"
     _protoc(
         schema_root,
@@ -67,5 +73,20 @@ def _protoc(schema_root: Path, options: Sequence[str], protos: Iterable[str]) ->
         check=False,
     )
     if done.returncode:
-        # The first line is the cause; what follows are its consequences in other files.
-        raise SourceError([f"protoc: {done.stderr.strip().partition(chr(10))[0]}"])
+        lines = done.stderr.strip().splitlines() or ["it failed and said nothing"]
+        # The first place is the cause; what follows are its consequences in other files.
+        cause = next((line for line in lines if _PLACE.match(line)), lines[-1])
+        raise SourceError([f"protoc: {cause}"])
+
+
+def _check_text(path: Path, name: str) -> None:
+    """Refuse what protoc passes on to a plugin that breaks, or reads as another language."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SourceError([f"{name}: line {line}: expected UTF-8, got {error.reason}"]) from None
+    except OSError as error:
+        raise SourceError([f"{name}: it cannot be read: {error.strerror}"]) from None
+    if not _SYNTAX.search(text):
+        raise SourceError([f'{name}: expected a line `syntax = "proto3";`, got none'])

@@ -38,7 +38,7 @@ class Package:
                 try:
                     # Else the folder that the program runs in comes first.
                     self._loader.load(name, try_relative_path=False)
-                except ImportError:
+                except (ImportError, griffe.LoadingError):
                     _refuse_what_is_no_python(root, folder)
                     raise SourceError(
                         [f"{folder}/: expected the package {name}, which is not there"]
