@@ -209,8 +209,9 @@ class _Decoder(json.JSONDecoder):
             return dict(pairs), end
 
         self.parse_object: Any = parse_object
-        # The one in C does not ask.
-        self.scan_once: Any = json.scanner.py_make_scanner(self)
+        # The one in C does not ask; the stubs do not know the one in Python.
+        scanner: Any = json.scanner
+        self.scan_once: Any = scanner.py_make_scanner(self)
 
 
 def _expectation(error: Any) -> str:

@@ -76,8 +76,10 @@ def test_what_is_no_json_is_named_by_line_and_column(tmp_path: Path) -> None:
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    [problem] = problems_of(tmp_path, '{"spaces": [], "spaces": []}')
-    assert problem == ("api_metadata.json: the key 'spaces' stands twice in one object; remove one")
+    [problem] = problems_of(tmp_path, '{"spaces": [\n  {"arm": 1, "arm": 2}]}')
+    assert problem == (
+        "api_metadata.json: line 2 column 3: the key 'arm' stands twice in one object; remove one"
+    )
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

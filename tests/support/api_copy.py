@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from codegen.stability.gate import PARTS, Part
 from support.api_edits import METADATA
 from support.repository import ROOT
 
@@ -44,3 +45,12 @@ class Copy:
                 (self.root / path).write_bytes(self._texts[path])
             else:
                 (self.root / path).unlink()
+
+
+def parts_that_read(paths: set[str]) -> list[Part]:
+    """The parts that can find anything in these files; the others find what they found before."""
+    return [
+        part
+        for part in PARTS
+        if any(path == read or path.startswith(f"{read}/") for path in paths for read in part.reads)
+    ]

@@ -73,6 +73,15 @@ def delete(file: str) -> Change:
     return lambda root: (root / file).unlink()
 
 
+def rename(file: str, new: str) -> Change:
+    """Give a file another name."""
+
+    def change(root: Path) -> None:
+        (root / file).rename(root / new)
+
+    return change
+
+
 def edit(title: str, *changes: Change, lines: tuple[str, ...] = ()) -> Edit:
     return Edit(title, changes, lines)
 
@@ -701,9 +710,7 @@ HARMLESS = [
     edit("add a test", append("tests/spaces/test_more.py", "def test_more() -> None: ...\n")),
     edit(
         "move a class behind its public name",
-        lambda root: (
-            (root / "rlmesh/client/stats.py").rename(root / "rlmesh/client/calls.py") and None
-        ),
+        rename("rlmesh/client/stats.py", "rlmesh/client/calls.py"),
         swap(PACKAGE, "rlmesh.client.stats", "rlmesh.client.calls", every=True),
         swap(ENV, "rlmesh.client.stats", "rlmesh.client.calls"),
         swap("rlmesh/client/vector_env.py", "rlmesh.client.stats", "rlmesh.client.calls"),

@@ -30,13 +30,17 @@ def test_a_break_is_frozen_once_the_changelog_says_how_to_go_on(copy: Copy) -> N
     [line] = check(copy.root)
     assert line.startswith(RENAMED)
     assert freeze(copy.root) == [
-        "CHANGELOG.md: expected an entry under [Unreleased] that names `RemoteEnv.close`: it is "
-        "gone: it was removed or renamed"
+        (
+            "CHANGELOG.md: expected an entry under [Unreleased] that names `RemoteEnv.close`: it "
+            "is gone: it was removed or renamed"
+        )
     ]
     swap("CHANGELOG.md", "## [Unreleased]\n", f"{NOTE}\n")(copy.root)
     asked = [
-        "CHANGELOG.md: expected `Migration:` and how to go on in the entry that names "
-        "`RemoteEnv.close`, which was Stable"
+        (
+            "CHANGELOG.md: expected `Migration:` and how to go on in the entry that names "
+            "`RemoteEnv.close`, which was Stable"
+        )
     ]
     assert freeze(copy.root) == asked
     assert [line] == check(copy.root), "a refusal writes nothing"

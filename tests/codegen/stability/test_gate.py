@@ -5,20 +5,11 @@ from __future__ import annotations
 import pytest
 
 from codegen.generate import generate
-from codegen.stability.gate import PARTS, Part, check
+from codegen.stability.gate import PARTS, check
 from codegen.tree import write
-from support.api_copy import Copy
+from support.api_copy import Copy, parts_that_read
 from support.api_edits import BREAKING, HARMLESS, METADATA, Edit
 from support.repository import ROOT
-
-
-def parts_that_read(paths: set[str]) -> list[Part]:
-    """The parts that can find anything in these files; the others find what they found before."""
-    return [
-        part
-        for part in PARTS
-        if any(path == read or path.startswith(f"{read}/") for path in paths for read in part.reads)
-    ]
 
 
 def test_the_repository_keeps_its_promises(pristine: Copy) -> None:
