@@ -94,7 +94,7 @@ def _pages(schema: Schema, metadata: Metadata) -> Tree:
     if _ERROR_CODES not in schema.enums or _ERRORS_MODULE not in exports:
         raise SourceError([f"the errors page needs the enum {_ERROR_CODES} and {_ERRORS_MODULE}"])
     return {
-        "docs/api.md": render_api_page(metadata.modules, exports),
+        "docs/api.md": render_api_page(metadata.modules, exports, metadata.commands),
         "docs/contract.md": render_contract_page(read_contract(schema)),
         "docs/errors.md": render_errors_page(schema.enums[_ERROR_CODES], exports[_ERRORS_MODULE]),
         "docs/protocol.md": render_protocol_page(schema),

@@ -60,6 +60,16 @@ class FindingRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRow:
+    """One command; `object` is where that of a program stands, None for a part of a program."""
+
+    name: str
+    stability: Stability
+    summary: str
+    object: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
     """All of it, in the order in which it is written."""
 
@@ -67,6 +77,7 @@ class Metadata:
     policies: tuple[PolicyRow, ...] = ()
     findings: tuple[FindingRow, ...] = ()
     modules: tuple[ModuleRow, ...]
+    commands: tuple[CommandRow, ...] = ()
 
     def exports(self) -> dict[str, ExportRow]:
         """Every export by its full name, `rlmesh.spaces.Box`."""
@@ -141,6 +152,10 @@ def parse_metadata(data: Mapping[str, Any]) -> Metadata:
                 exports=tuple(_export(row) for row in module["exports"]),
             )
             for module in data["modules"]
+        ),
+        commands=tuple(
+            CommandRow(**{**row, "stability": Stability(row["stability"])})
+            for row in data.get("commands", ())
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from codegen.metadata import ExportRow, FindingRow, ModuleRow, PolicyRow
+from codegen.metadata import CommandRow, ExportRow, FindingRow, ModuleRow, PolicyRow
 from codegen.render import markdown as md
 from codegen.runtime._stability import Export, SpaceSupport, Stability
 
@@ -51,14 +51,21 @@ def render_conformance_page(policies: Sequence[PolicyRow], findings: Sequence[Fi
     )
 
 
-def render_api_page(modules: Sequence[ModuleRow], exports: Mapping[str, Sequence[Export]]) -> str:
-    """Every public module with its exports."""
+def render_api_page(
+    modules: Sequence[ModuleRow],
+    exports: Mapping[str, Sequence[Export]],
+    commands: Sequence[CommandRow] = (),
+) -> str:
+    """Every public module with its exports, and the commands."""
+    rows = [[md.code(row.name), md.badge(row.stability), md.cell(row.summary)] for row in commands]
+    told = ["## Commands", md.table(["Command", "Stability", "Summary"], rows)] if rows else []
     return md.page(
         "Modules and exports",
         _SOURCE,
         "What may be imported. A name that is not listed here is internal.",
         md.labels(row.stability for module in modules for row in exports[module.name]),
         *(render_module(module, exports[module.name]) for module in modules),
+        *told,
     )
 
 

@@ -10,14 +10,16 @@ import griffe
 
 from codegen.errors import SourceError
 from codegen.generate import generate, load
+from codegen.metadata import Metadata
 from codegen.stability import record
 from codegen.stability.breaks import Break
 from codegen.stability.changelog import CHANGELOG, how_to_record, untold
+from codegen.stability.commands import MODULE, Commands, spelled
 from codegen.stability.comparison import breaks_between
 from codegen.stability.exports import export_problems, exposure_problems
 from codegen.stability.package import Package
 from codegen.stability.spaces import space_problems
-from codegen.stability.stubs import read_stub
+from codegen.stability.stubs import Stubs, read_stub
 from codegen.stability.surface import Surface
 from codegen.stability.wire import wire_breaks
 from codegen.tree import compare
@@ -71,17 +73,20 @@ def _freeze(root: Path) -> list[str]:
     if problems := _generated(root):
         return problems
     now = _Now(root)
-    if now.problems:
-        return now.problems
+    commands = Commands(root, now.metadata)
+    if problems := [*now.problems, *commands.problems]:
+        return problems
+    modules = now.surface.modules | ({MODULE: commands.stub} if commands.stub else {})
     meant: list[Break] = []
     if (root / record.RECORD).exists():
         frozen = record.read_frozen(root)
         # What was told with a release is not told again.
         meant = list(frozen.breaks) if frozen.version == now.version else []
-        meant += [each for each in (*now.breaks(frozen), *wire_breaks(root)) if each not in meant]
+        found = (*now.breaks(frozen), *_of_commands(now.metadata, commands, frozen))
+        meant += [each for each in (*found, *wire_breaks(root)) if each not in meant]
     if problems := untold(root, meant):
         return problems
-    record.write_frozen(root, now.version, now.surface.modules, meant)
+    record.write_frozen(root, now.version, modules, meant)
     return []
 
 
@@ -110,7 +115,9 @@ class _Now:
         labels |= {module.name: module.stability for module in self.metadata.modules}
         missing = set(self.surface.missing)
         return [
-            each for each in breaks_between(frozen.stubs, stubs, labels) if each.name not in missing
+            each
+            for each in breaks_between(_without(frozen.stubs), stubs, labels)
+            if each.name not in missing
         ]
 
 
@@ -135,6 +142,30 @@ def _package(root: Path) -> list[str]:
         return [*now.problems, *error.problems]
 
 
+def _commands(root: Path) -> list[str]:
+    metadata = load(root)
+    commands = Commands(root, metadata)
+    return [
+        *commands.problems,
+        *_lines(_of_commands(metadata, commands, record.read_frozen(root))),
+    ]
+
+
+def _of_commands(metadata: Metadata, commands: Commands, frozen: record.Frozen) -> list[Break]:
+    """What breaks the commands that were frozen."""
+    if MODULE not in frozen.stubs:
+        return []
+    stubs = {MODULE: read_stub(MODULE, commands.stub, MODULE)} if commands.stub else {}
+    found = breaks_between({MODULE: frozen.stubs[MODULE]}, stubs, {})
+    named = [spelled(each, metadata) for each in found]
+    return [each for each in named if each.name not in commands.missing]
+
+
+def _without(stubs: Stubs) -> Stubs:
+    """The stubs of modules."""
+    return {name: stub for name, stub in stubs.items() if name != MODULE}
+
+
 def _wire(root: Path) -> list[str]:
     return _lines(wire_breaks(root))
 
@@ -156,5 +187,6 @@ _LISTED = (_METADATA, "schema/api_metadata.schema.json")
 PARTS = (
     Part(("schema", _METADATA, "generated"), _generated),
     Part(("rlmesh", "generated/rlmesh_api", record.FOLDER, CHANGELOG, *_LISTED), _package),
+    Part(("rlmesh/_cli", record.FOLDER, *_LISTED), _commands),
     Part(("schema", record.FOLDER, "buf.yaml"), _wire),
 )

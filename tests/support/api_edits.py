@@ -22,6 +22,7 @@ BOX = "rlmesh/spaces/box.py"
 CONTAINERS = "rlmesh/spaces/containers.py"
 CONVERTERS = "rlmesh/spaces/from_gymnasium.py"
 CONTRACT = "generated/rlmesh_api/contract.py"
+SERVE = "rlmesh/_cli/serve.py"
 SPACE_PROTO = "schema/rlmesh_api/v1/space.proto"
 SERVICE_PROTO = "schema/rlmesh_api/v1/env_service.proto"
 
@@ -641,7 +642,45 @@ GENERATED = [
     ),
 ]
 
-BREAKING = [*EXPORTS, *PARAMETERS, *CLASSES, *WIRE, *SPACE_TABLE, *GENERATED]
+COMMANDS = [
+    edit(
+        "rename an option of a command",
+        swap(SERVE, '        "--ready-fd",', '        "--ready-file",'),
+        lines=(
+            "rlmesh serve (Experimental): the option `--ready-fd` was renamed to `--ready-file`",
+            (
+                "python -m rlmesh._cli.serve_env (Stable): the option `--ready-fd` was renamed to "
+                "`--ready-file`; bring it back. If it is meant: name `serve_env` in CHANGELOG.md"
+            ),
+        ),
+    ),
+    breaks(
+        "make an option of a command required",
+        "python -m rlmesh._cli.serve_env (Stable): the new option `--kind` is required",
+        swap(
+            "rlmesh/_cli/serve_env.py",
+            '@click.option("--env", metavar',
+            '@click.option("--kind", required=True)\n@click.option("--env", metavar',
+        ),
+    ),
+    breaks(
+        "re-default an option of a command",
+        "rlmesh wait (Experimental): the default of `--timeout` is 3.0 now, it was 30.0",
+        swap("rlmesh/_cli/asking.py", "default=30.0", "default=3.0"),
+    ),
+    breaks(
+        "take a command away",
+        "the command `rlmesh demo` is listed in api_metadata.json, and there is no such command",
+        swap("rlmesh/_cli/main.py", "contract, demo):", "contract):"),
+    ),
+    breaks(
+        "add a command that is not listed",
+        "the command `rlmesh ask` is not listed; list it under the commands of api_metadata.json",
+        append("rlmesh/_cli/main.py", '\n\n@main.command()\ndef ask() -> None:\n    """Asks."""\n'),
+    ),
+]
+
+BREAKING = [*EXPORTS, *PARAMETERS, *CLASSES, *WIRE, *SPACE_TABLE, *GENERATED, *COMMANDS]
 
 HARMLESS = [
     edit("add a comment", append(ENV, "\n# A comment.\n")),
@@ -738,6 +777,14 @@ HARMLESS = [
             ENV,
             '    def close(self) -> None:\n        """Gives',
             '    def _close(self) -> None:\n        """Gives',
+        ),
+    ),
+    edit(
+        "add an option to a command",
+        swap(
+            "rlmesh/_cli/serve_env.py",
+            '@click.option("--env", metavar',
+            '@click.option("--kind")\n@click.option("--env", metavar',
         ),
     ),
     edit("let a field be given by position", swap(OPTIONS, ", kw_only=True", "")),
