@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 
 from codegen.prose import WIDTH
 
 
+@functools.lru_cache(maxsize=32)
 def format_python(text: str, name: str) -> str:
     """The text as `ruff format` writes it; `name` is the file's, for messages.
 

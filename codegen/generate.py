@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 
@@ -48,17 +49,39 @@ def generate(root: Path) -> Tree:
     """
     schema_root = root / "schema"
     metadata = load(root)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        schema = read_schema(run_protoc(schema_root, out))
-        stubs = {
-            path.relative_to(out).as_posix(): path.read_text(encoding="utf-8")
-            for path in out.rglob("*_pb2*")
-        }
+    schema, stubs = _compiled(_protos(schema_root))
     if problems := offences(schema, metadata):
         raise SourceError(problems)
-    tree = stubs | _runtime() | _modules(schema, metadata) | _pages(schema, metadata)
+    tree = dict(stubs) | _runtime() | _modules(schema, metadata) | _pages(schema, metadata)
     return dict(sorted((tree | _packages(tree)).items()))
+
+
+def _protos(schema_root: Path) -> tuple[tuple[str, bytes], ...]:
+    """Every proto with its content, by its path under the folder that import paths start from."""
+    return tuple(
+        (path.relative_to(schema_root).as_posix(), path.read_bytes())
+        for path in sorted(schema_root.rglob("*.proto"))
+        if path.is_file()
+    )
+
+
+# Generating for several repositories in turn, as tests do, compiles the same schema once.
+@functools.lru_cache(maxsize=2)
+def _compiled(protos: tuple[tuple[str, bytes], ...]) -> tuple[Schema, tuple[tuple[str, str], ...]]:
+    """The schema, and the text of its stubs by path."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, out = Path(folder, "schema"), Path(folder, "out")
+        root.mkdir()
+        out.mkdir()
+        for name, content in protos:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+        schema = read_schema(run_protoc(root, out))
+        stubs = tuple(
+            (path.relative_to(out).as_posix(), path.read_text(encoding="utf-8"))
+            for path in out.rglob("*_pb2*")
+        )
+    return schema, stubs
 
 
 def load(root: Path) -> Metadata:

@@ -6,6 +6,8 @@ function. Commands are asked and not read: what click makes of decorators is kno
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import keyword
 import re
@@ -87,9 +89,17 @@ def _spelling(identifier: str) -> str:
 
 
 def _asked(root: Path, programs: list[CommandRow]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    paths = [row.object for row in programs if row.object is not None]
+    paths = tuple(row.object for row in programs if row.object is not None)
+    for row, line in zip(programs, _answers(root.resolve(), paths, _digest(root)), strict=True):
+        yield from _walked(row.name, json.loads(line))
+
+
+# As long as the packages are what they were, the answers are too.
+@functools.lru_cache(maxsize=2)
+def _answers(root: Path, paths: tuple[str, ...], digest: str) -> tuple[str, ...]:
+    """What click says of each command, as JSON."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", _ASK, str(root.resolve()), *paths],
+        [sys.executable, "-P", "-c", _ASK, str(root), *paths],
         capture_output=True,
         text=True,
         check=False,
@@ -97,8 +107,15 @@ def _asked(root: Path, programs: list[CommandRow]) -> Iterator[tuple[str, Mappin
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise SourceError([f"{', '.join(paths)}: expected commands of click, got: {last}"])
-    for row, line in zip(programs, done.stdout.splitlines(), strict=True):
-        yield from _walked(row.name, json.loads(line))
+    return tuple(done.stdout.splitlines())
+
+
+def _digest(root: Path) -> str:
+    found = hashlib.sha256()
+    for folder in ("rlmesh", "generated/rlmesh_api"):
+        for path in sorted((root / folder).rglob("*.py")):
+            found.update(str(path).encode() + path.read_bytes())
+    return found.hexdigest()
 
 
 def _walked(name: str, command: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -187,6 +187,6 @@ _LISTED = (_METADATA, "schema/api_metadata.schema.json")
 PARTS = (
     Part(("schema", _METADATA, "generated"), _generated),
     Part(("rlmesh", "generated/rlmesh_api", record.FOLDER, CHANGELOG, *_LISTED), _package),
-    Part(("rlmesh/_cli", record.FOLDER, *_LISTED), _commands),
+    Part(("rlmesh/_cli", f"{record.STUBS}/{MODULE}.pyi", record.RECORD, *_LISTED), _commands),
     Part(("schema", record.FOLDER, "buf.yaml"), _wire),
 )

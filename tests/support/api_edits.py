@@ -170,9 +170,9 @@ EXPORTS = [
     ),
     edit(
         "rename a Stable export",
-        swap("rlmesh/spaces/to_gymnasium.py", "to_gymnasium_space", "to_gymnasium", every=True),
-        swap(SPACES, "to_gymnasium_space", "to_gymnasium", every=True),
-        row(_TO, name="to_gymnasium"),
+        swap(SPACES, "import to_gymnasium_space\n", "import to_gymnasium_space as to_theirs\n"),
+        swap(SPACES, '    "to_gymnasium_space",', '    "to_theirs",'),
+        row(_TO, name="to_theirs"),
         lines=(_STALE, "rlmesh.spaces.to_gymnasium_space (Stable): it is gone: "),
     ),
     edit(
