@@ -22,17 +22,91 @@ def rlmesh_serve(
     num_envs: int = None,
     ready_fd: int = None,
     render_mode: str = None,
+    tls_cert: str = None,
+    tls_client_ca: str = None,
+    tls_key: str = None,
+    token_file: str = None,
     validation: Literal["warn", "strict", "off"] = None,
     vectorization_mode: Literal["sync", "async"] = None,
     verbose: bool = False,
     v: bool = False,
 ) -> int: ...
 @Experimental
-def rlmesh_wait(address: str = None, /, *, timeout: float = 30.0) -> int: ...
+def rlmesh_wait(
+    address: str = None,
+    /,
+    *,
+    timeout: float = 30.0,
+    tls: bool = False,
+    tls_ca: str = None,
+    tls_cert: str = None,
+    tls_key: str = None,
+    tls_server_name: str = None,
+) -> int: ...
 @Experimental
-def rlmesh_status(address: str = None, /, *, json: bool = False, timeout: float = 5.0) -> int: ...
+def rlmesh_status(
+    address: str = None,
+    /,
+    *,
+    insecure: bool = False,
+    json: bool = False,
+    timeout: float = 5.0,
+    tls: bool = False,
+    tls_ca: str = None,
+    tls_cert: str = None,
+    tls_key: str = None,
+    tls_server_name: str = None,
+    token_file: str = None,
+) -> int: ...
 @Experimental
-def rlmesh_contract(address: str = None, /, *, json: bool = False, timeout: float = 5.0) -> int: ...
+def rlmesh_contract(
+    address: str = None,
+    /,
+    *,
+    insecure: bool = False,
+    json: bool = False,
+    timeout: float = 5.0,
+    tls: bool = False,
+    tls_ca: str = None,
+    tls_cert: str = None,
+    tls_key: str = None,
+    tls_server_name: str = None,
+    token_file: str = None,
+) -> int: ...
+@Experimental
+def rlmesh_contract_diff(
+    old: str,
+    new: str,
+    /,
+    *,
+    insecure: bool = False,
+    json: bool = False,
+    timeout: float = 5.0,
+    tls: bool = False,
+    tls_ca: str = None,
+    tls_cert: str = None,
+    tls_key: str = None,
+    tls_server_name: str = None,
+    token_file: str = None,
+) -> int: ...
+@Experimental
+def rlmesh_typegen(
+    source: str,
+    /,
+    *,
+    class_name: str = None,
+    force: bool = False,
+    insecure: bool = False,
+    output: str,
+    timeout: float = 5.0,
+    tls: bool = False,
+    tls_ca: str = None,
+    tls_cert: str = None,
+    tls_key: str = None,
+    tls_server_name: str = None,
+    token_file: str = None,
+    o: str,
+) -> int: ...
 @Experimental
 def rlmesh_demo(
     *,
@@ -45,6 +119,10 @@ def rlmesh_demo(
     max_steps: int = 10000,
     render_mode: str = None,
     seed: int = None,
+    tls_ca: str = None,
+    tls_cert: str = None,
+    tls_key: str = None,
+    token_file: str = None,
     verbose: bool = False,
     v: bool = False,
 ) -> int: ...
@@ -66,6 +144,10 @@ def python_m_rlmesh__cli_serve_env(
     num_envs: int = None,
     ready_fd: int = None,
     render_mode: str = None,
+    tls_cert: str = None,
+    tls_client_ca: str = None,
+    tls_key: str = None,
+    token_file: str = None,
     validation: Literal["warn", "strict", "off"] = None,
     vectorization_mode: Literal["sync", "async"] = None,
     verbose: bool = False,

@@ -18,6 +18,8 @@ class EnvServer:
         options: rlmesh.ServeOptions | None = None,
         validation: str | None = None,
         expose: Collection[str] = (),
+        token: str | None = None,
+        tls: rlmesh.ServerTLS | None = None,
         insecure: bool = False,
         lanes: Collection[str] | None = None,
         direct: str | int | None = None,
@@ -61,6 +63,7 @@ class ServeOptions:
 
 @Stable
 class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
+    expected_contract: rlmesh.EnvContract | None = None
     def __init__(
         self,
         address: str,
@@ -69,13 +72,17 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         request_timeout_seconds: float | None = None,
         lane: str | None = None,
         copy: bool = True,
+        token: str | None = None,
+        tls: rlmesh.ClientTLS | None = None,
+        insecure: bool = False,
+        expect: rlmesh.EnvContract | str | os.PathLike[str] | None = None,
     ) -> None: ...
     env_contract: rlmesh.EnvContract
-    observation_space: Any
-    action_space: Any
-    metadata: Any
-    render_mode: Any
-    spec: Any
+    observation_space: gymnasium.Space[ObsType]
+    action_space: gymnasium.Space[ActType]
+    metadata: dict[str, Any]
+    render_mode: str | None
+    spec: gymnasium.envs.registration.EnvSpec | None
     @property
     def lane(self) -> str: ...
     def reset(
@@ -97,6 +104,7 @@ class RemoteVectorEnv(
     gymnasium.vector.VectorEnv[ObsType, ActType, numpy.typing.NDArray[Any]],
     Generic[ObsType, ActType],
 ):
+    expected_contract: rlmesh.EnvContract | None = None
     def __init__(
         self,
         address: str | Sequence[str],
@@ -105,19 +113,23 @@ class RemoteVectorEnv(
         request_timeout_seconds: float | None = None,
         lane: str | None = None,
         copy: bool = True,
+        token: str | None = None,
+        tls: rlmesh.ClientTLS | None = None,
+        insecure: bool = False,
         autoreset: str | gymnasium.vector.AutoresetMode | None = None,
+        expect: rlmesh.EnvContract | str | os.PathLike[str] | None = None,
     ) -> None: ...
     closed: bool
     env_contract: rlmesh.EnvContract
-    env_contracts: Any
-    num_envs: Any
-    single_observation_space: Any
-    single_action_space: Any
-    observation_space: Any
-    action_space: Any
-    metadata: Any
-    render_mode: Any
-    spec: Any
+    env_contracts: tuple[rlmesh.EnvContract, ...]
+    num_envs: int
+    single_observation_space: gymnasium.Space[Any]
+    single_action_space: gymnasium.Space[Any]
+    observation_space: gymnasium.Space[ObsType]
+    action_space: gymnasium.Space[ActType]
+    metadata: dict[str, Any]
+    render_mode: str | None
+    spec: gymnasium.envs.registration.EnvSpec | None
     @property
     def lane(self) -> str: ...
     def reset(
@@ -144,6 +156,38 @@ class RemoteVectorEnv(
     def get_attr(self, name: str) -> tuple[Any, ...]: ...
     def set_attr(self, name: str, values: Any) -> None: ...
     def close_extras(self, **kwargs: Any) -> None: ...
+
+@Stable
+class ServerTLS:
+    certificate: str | os.PathLike[str]
+    key: str | os.PathLike[str]
+    client_ca: str | os.PathLike[str] | None
+    def __init__(
+        self,
+        *,
+        certificate: str | os.PathLike[str],
+        key: str | os.PathLike[str],
+        client_ca: str | os.PathLike[str] | None = None,
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@Stable
+class ClientTLS:
+    ca: str | os.PathLike[str] | None
+    certificate: str | os.PathLike[str] | None
+    key: str | os.PathLike[str] | None
+    server_name: str | None
+    def __init__(
+        self,
+        *,
+        ca: str | os.PathLike[str] | None = None,
+        certificate: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
+        server_name: str | None = None,
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @Stable
 class EnvContract:
@@ -176,11 +220,33 @@ class EnvContract:
     def to_dict(self) -> dict[str, Any]: ...
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self: ...
+    def to_json(self) -> str: ...
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self: ...
+    @property
+    def fingerprint(self) -> str: ...
     def to_proto(self) -> M: ...
     @classmethod
     def from_proto(cls, message: M) -> Self: ...
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
+
+@Experimental
+class ContractDifference:
+    place: str
+    aspect: str
+    old: str
+    new: str
+    breaking: bool
+    def to_dict(self) -> dict[str, Any]: ...
+    def __init__(self, *, place: str, aspect: str, old: str, new: str, breaking: bool) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@Experimental
+def compare_contracts(
+    old: rlmesh.EnvContract, new: rlmesh.EnvContract
+) -> tuple[rlmesh.ContractDifference, ...]: ...
 
 @Experimental
 class Transitions(NamedTuple):
