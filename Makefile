@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench docs clean
-.PHONY: codegen-check stability proto lint types test-all format baseline
+.PHONY: codegen-check stability proto lint types test-all format golden baseline
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -79,6 +79,9 @@ format: $(call installed,check) ## Format the code and the schema.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/buf format --write
+
+golden: $(call installed,test) ## Record the golden bytes of this version; belongs to a release.
+	PYTHONPATH=tests $(BIN)/python tests/golden/record.py
 
 baseline: $(call installed,test) ## Freeze what users see as it is; see CONTRIBUTING.md.
 	$(BIN)/python -m codegen --baseline

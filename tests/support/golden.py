@@ -1,0 +1,203 @@
+"""Golden bytes: what one version of RLMesh wrote, in a form that every later one compares with."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import queue
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+
+import grpc
+import gymnasium
+import numpy as np
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from gymnasium.vector.utils import concatenate, create_empty_array
+
+import rlmesh
+from rlmesh.contract import EnvContract, read_contract
+from rlmesh.spaces import from_gymnasium_space
+from rlmesh.values.layout import compile_layout
+from rlmesh_api.v1 import session_pb2
+from support.contracts import a_contract, fully_set
+from support.repository import ROOT
+from support.sample_envs import EchoEnv, echo_vector
+from support.sample_spaces import SAMPLE_SPACES, UNSAMPLEABLE
+from support.serving import serving
+
+FOLDER = ROOT / "tests" / "golden"
+SERVICE = "rlmesh_api.v1.EnvService"
+LANES = 2
+
+ENVS: dict[str, Callable[[], Any]] = {
+    "cartpole": lambda: gymnasium.make("CartPole-v1"),
+    "dict": lambda: EchoEnv("dict", "ansi"),
+    "nested": lambda: EchoEnv("nested"),
+    "lanes": lambda: echo_vector("nested", LANES),
+}
+
+
+def text_of(data: bytes) -> str:
+    """Bytes as they stand in a golden file."""
+    return base64.b64encode(data).decode()
+
+
+def bytes_of(text: str) -> bytes:
+    """The bytes that stand in a golden file."""
+    return base64.b64decode(text)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON data from which its types, shapes and every bit can be told."""
+    if isinstance(value, dict):
+        return {"dict": [[key, plain(part)] for key, part in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [plain(part) for part in value]}
+    if isinstance(value, str):
+        return {"text": value}
+    array = np.asarray(value)
+    items = [repr(item) for item in array.reshape(-1).tolist()]
+    kind = "array" if isinstance(value, np.ndarray) else "scalar"
+    return {kind: array.dtype.str, "shape": list(array.shape), "items": items}
+
+
+def recording() -> dict[str, Any]:
+    """Everything that a golden file holds, as this version writes it."""
+    return {
+        "version": rlmesh.__version__,
+        "contracts": {name: _contract(contract) for name, contract in _contracts().items()},
+        "values": {
+            f"{name} {'lanes' if lanes else 'single'}": _values(name, lanes)
+            for name in SAMPLE_SPACES
+            if name not in UNSAMPLEABLE
+            # Gymnasium cannot batch a Text without characters.
+            for lanes in ((None,) if name == "text_no_characters" else (None, LANES))
+        },
+        "conversations": {name: _conversation(make()) for name, make in ENVS.items()},
+    }
+
+
+def _contracts() -> dict[str, EnvContract]:
+    of_spaces = {
+        name: a_contract(observation_space=from_gymnasium_space(space))
+        for name, space in SAMPLE_SPACES.items()
+    }
+    return {
+        **of_spaces,
+        "fully set": fully_set(),
+        **{f"of {name}": read_contract(make()) for name, make in ENVS.items()},
+    }
+
+
+def _contract(contract: EnvContract) -> dict[str, str]:
+    return {
+        "message": text_of(contract.to_proto().SerializeToString(deterministic=True)),
+        "json": contract.to_json(),
+        "fingerprint": contract.fingerprint,
+    }
+
+
+def _values(name: str, lanes: int | None) -> dict[str, Any]:
+    space = from_gymnasium_space(SAMPLE_SPACES[name])
+    layout = compile_layout(space, lanes)
+    slabs = [layout.encode(value, []) for value in _samples(SAMPLE_SPACES[name], lanes)]
+    return {
+        "space": text_of(space.to_proto().SerializeToString(deterministic=True)),
+        "lanes": lanes,
+        "slabs": [text_of(slab) for slab in slabs],
+        "values": [plain(layout.decode(slab, 0, len(slab), copy=True)) for slab in slabs],
+    }
+
+
+def _samples(space: gymnasium.Space[Any], lanes: int | None) -> list[Any]:
+    space.seed(0)
+    if lanes is None:
+        return [space.sample() for _ in range(2)]
+    values = [space.sample() for _ in range(lanes)]
+    room: Any = create_empty_array(space, lanes)
+    return [concatenate(space, values, room)]
+
+
+def _conversation(env: Any) -> list[dict[str, Any]]:
+    """The calls of a short session, each with its answer, as they cross the stream."""
+    client = rlmesh.RemoteVectorEnv if hasattr(env, "num_envs") else rlmesh.RemoteEnv
+    with serving(env) as server, _listening(server.address) as (address, calls):
+        remote: Any = client(address, lane="grpc")
+        remote.action_space.seed(0)
+        remote.reset(seed=3, options={"a": [1, 2.5, None]})
+        for _ in range(3):
+            remote.step(remote.action_space.sample())
+        remote.step_many([remote.action_space.sample() for _ in range(2)])
+        if remote.render_mode:
+            remote.render()
+        remote.close()
+    return [
+        {
+            "request": text_of(request),
+            "response": text_of(response),
+            "says": [
+                says(session_pb2.SessionRequest.FromString(request)),
+                says(session_pb2.SessionResponse.FromString(response)),
+            ],
+        }
+        for request, response in calls
+    ]
+
+
+def says(message: Message) -> dict[str, Any]:
+    """What a message says, field by field."""
+    data: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
+    return data
+
+
+@contextlib.contextmanager
+def _listening(address: str) -> Generator[tuple[str, list[tuple[bytes, bytes]]]]:
+    """An address that passes everything on, and what has crossed its stream."""
+    calls: list[tuple[bytes, bytes]] = []
+    with grpc.insecure_channel(address.removeprefix("tcp://")) as channel:
+
+        def session(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            with RawStream(channel) as stream:
+                for request in requests:
+                    response = stream.ask(request)
+                    calls.append((request, response))
+                    yield response
+
+        contract: Any = channel.unary_unary(f"/{SERVICE}/GetContract")
+        handlers: dict[str, Any] = {
+            "GetContract": grpc.unary_unary_rpc_method_handler(lambda asked, _: contract(asked)),
+            "Session": grpc.stream_stream_rpc_method_handler(session),
+        }
+        listener = grpc.server(ThreadPoolExecutor(4))
+        listener.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(SERVICE, handlers),)
+        )
+        port = listener.add_insecure_port("127.0.0.1:0")
+        listener.start()
+        try:
+            yield f"tcp://127.0.0.1:{port}", calls
+        finally:
+            listener.stop(None).wait()
+
+
+class RawStream:
+    """A session's stream of bytes that nobody reads meanwhile; a context that ends it."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        session: Any = channel.stream_stream(f"/{SERVICE}/Session")
+        self._answers: Any = session(iter(self._requests.get, None))
+
+    def ask(self, request: bytes) -> bytes:
+        """The answer to a request."""
+        self._requests.put(request)
+        answer: bytes = next(self._answers)
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._requests.put(None)
