@@ -48,7 +48,6 @@ class TypeWriter:
             self._part(name, index, part, places[index]) for index, part in enumerate(space.spaces)
         ]
         items = [f"- [{index}]: {self._says(part)}" for index, part in enumerate(space.spaces)]
-        self.annotations.append("tuple")
         paragraphs = [self._says(space, place), *(["\n".join(items)] if items else [])]
         self._add(_tuple_alias(name, annotations), docstring("", *paragraphs))
 
