@@ -174,7 +174,14 @@ def test_no_command_takes_a_token_as_an_argument() -> None:
         if "token" in option
     ]
     assert {option for _, option in taking} == {"--token-file"}
-    assert {name for name, _ in taking} == {"serve", "status", "contract", "demo"}
+    assert {name for name, _ in taking} == {
+        "serve",
+        "status",
+        "contract",
+        "contract diff",
+        "typegen",
+        "demo",
+    }
 
 
 @pytest.mark.parametrize(

@@ -671,7 +671,7 @@ COMMANDS = [
     breaks(
         "take a command away",
         "the command `rlmesh demo` is listed in api_metadata.json, and there is no such command",
-        swap("rlmesh/_cli/main.py", "contract, demo):", "contract):"),
+        swap("rlmesh/_cli/main.py", "typegen, demo):", "typegen):"),
     ),
     breaks(
         "add a command that is not listed",
@@ -790,7 +790,7 @@ HARMLESS = [
     edit("let a field be given by position", swap(OPTIONS, ", kw_only=True", "")),
     edit(
         "write a type in another way",
-        swap(ENV, "from typing import Any, Generic", "from typing import Any, Generic, Optional"),
+        swap(ENV, "import Any, ClassVar, Generic", "import Any, ClassVar, Generic, Optional"),
         swap(
             ENV, "request_timeout_seconds: float | None", "request_timeout_seconds: Optional[float]"
         ),
