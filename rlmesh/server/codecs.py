@@ -32,6 +32,8 @@ class Codecs:
         form: How the results of steps stand in messages.
         observation: How observations stand in slabs.
         action: How actions do.
+        room: For how many bytes of a step's result room is made at first: what the last one with a
+            text or an info needed. A second room costs a copy, or the encoding once more.
     """
 
     def __init__(self, contract: EnvContract, lanes: int | None, policy: Policy) -> None:
@@ -39,6 +41,7 @@ class Codecs:
         self.form: StepForm = compile_step_form(lanes)
         self.observation: Layout = compile_layout(contract.observation_space, lanes)
         self.action: Layout = compile_layout(contract.action_space, lanes)
+        self.room = self.form.head + self.observation.size
         self._policy = policy
         self._check_observation = compile_check(
             contract.observation_space, lanes, self.observation, contract.batched_observation_space
@@ -94,13 +97,14 @@ class Codecs:
         """
         layout, base = self.observation, start + self.form.head
         notes: list[Deviation] = []
-        buffer = outbox.room(base + layout.size, start)
+        buffer = outbox.room(start + self.room, start)
         try:
             length = layout.encode_into(observation, buffer, base, notes)
         except BufferTooSmallError as error:
             # Texts, whose length nobody knew.
             notes.clear()
-            buffer = outbox.room(base + error.needed, start)
+            self.room = self.form.head + error.needed
+            buffer = outbox.room(start + self.room, start)
             length = layout.encode_into(observation, buffer, base, notes)
         if notes:
             return buffer, base + length, self._checked(buffer, base, notes)

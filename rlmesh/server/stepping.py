@@ -144,7 +144,9 @@ class Stepper:
             packed = b""
             if info or deviations or more:
                 packed = self._pack(info, [*deviations, *more])
-                buffer = outbox.room(end + INNER + len(packed), end)
+                needed = end + INNER + len(packed)
+                self._codecs.room = needed - start
+                buffer = outbox.room(needed, end)
             return buffer, self._write(buffer, start, tag, end, numbers, packed), over
         except BaseException as error:
             raise unreadable("step", error) from error
