@@ -45,7 +45,7 @@ class Token:
                 f'python -c "import secrets; print(secrets.token_urlsafe(32))"'
             )
         self._header = f"Bearer {text}"
-        self.source = source
+        self.source: str = source
 
     @property
     def header(self) -> str:

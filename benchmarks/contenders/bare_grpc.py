@@ -1,6 +1,7 @@
-"""Plain grpcio between two processes: the environment is stepped, and as many bytes move.
+"""Plain grpcio between two processes: the environment is stepped, and the same bytes move.
 
-Nothing is encoded, checked or decoded: what RLMesh's gRPC lane costs beside this is its own.
+The observation's bytes are put into the message, as by anybody who sends them; as many as the rest
+takes follow. Nothing is checked or decoded: what RLMesh's gRPC lane costs beside this is its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import grpc
 
 from benchmarks.contenders.driven import Driven
 from benchmarks.contenders.sizes import REQUEST_BYTES
+from benchmarks.guards import is_dict
 from benchmarks.peer import Announce, peer
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -91,15 +93,28 @@ def serve(announce: Announce, workload: str, method: str) -> None:
 
 def _answering(workload: Workload) -> Call:
     env: Any = workload.make()
-    # The first byte tells the end of an episode; a vector's episodes are no matter of the caller.
-    goes_on, ended = (flag + b"x" * (workload.answer_bytes() - 1) for flag in (_GOES_ON, _ENDED))
     action = workload.actions()[0]
+    observed = sum(map(len, map(bytes, _parts(env.reset()[0]))))
+    rest = b"x" * max(0, workload.answer_bytes() - 1 - observed)
 
     def answer(request: bytes) -> bytes:
+        # The first byte tells the end of an episode; a vector's episodes are no matter of the caller.
         if request == _RESET:
-            env.reset()
-            return goes_on
-        _, _, terminated, truncated, _ = env.step(action)
-        return ended if not workload.lanes and (terminated or truncated) else goes_on
+            observation, flag = env.reset()[0], _GOES_ON
+        else:
+            observation, _, terminated, truncated, _ = env.step(action)
+            flag = _ENDED if not workload.lanes and (terminated or truncated) else _GOES_ON
+        return b"".join((flag, *_parts(observation), rest))
 
     return answer
+
+
+def _parts(observation: Any) -> Iterator[Any]:
+    """What holds the bytes of an observation: arrays, and texts as bytes."""
+    if is_dict(observation):
+        for part in observation.values():
+            yield from _parts(part)
+    elif isinstance(observation, str):
+        yield observation.encode()
+    else:
+        yield observation

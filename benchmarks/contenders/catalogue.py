@@ -163,7 +163,8 @@ CONTENDERS = {
             "floor: grpcio stream",
             "floor",
             "bare_grpc:stream",
-            "bytes over one stream, TCP; the environment is stepped, and nothing encoded",
+            "the bytes of observations over one stream, TCP, each put into its message; nothing is "
+            "checked or decoded",
         ),
         Contender(
             "grpcio-unary",

@@ -41,7 +41,7 @@ class Codecs:
         self.form: StepForm = compile_step_form(lanes)
         self.observation: Layout = compile_layout(contract.observation_space, lanes)
         self.action: Layout = compile_layout(contract.action_space, lanes)
-        self.room = self.form.head + self.observation.size
+        self.room: int = self.form.head + self.observation.size
         self._policy = policy
         self._check_observation = compile_check(
             contract.observation_space, lanes, self.observation, contract.batched_observation_space

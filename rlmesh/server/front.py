@@ -73,7 +73,7 @@ class Front:
         reflection.enable_server_reflection(_SERVICES, self._server)
         self._lock = threading.Lock()
         self._started = self._stopped = False
-        self.serving = threading.Event()
+        self.serving: threading.Event = threading.Event()
         self.address: Address = bind(
             self._server, wanted, identity.for_grpc() if identity else None
         )
