@@ -98,7 +98,7 @@ def _answering(workload: Workload) -> Call:
     rest = b"x" * max(0, workload.answer_bytes() - 1 - observed)
 
     def answer(request: bytes) -> bytes:
-        # The first byte tells the end of an episode; a vector's episodes are no matter of the caller.
+        # The first byte tells the end of an episode; a vector's are no matter of the caller.
         if request == _RESET:
             observation, flag = env.reset()[0], _GOES_ON
         else:
