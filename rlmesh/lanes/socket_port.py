@@ -217,5 +217,9 @@ class SocketPort:
             self._outbound = (count, frame, [len(frame)])
             return False
         events = select.POLLIN | select.POLLOUT if self._unsent() else select.POLLIN
-        self._poll.modify(self._sock, events)
+        try:
+            self._poll.modify(self._sock, events)
+        except ValueError:
+            # Another thread has closed the lane; the next `receive` tells.
+            return False
         return True
