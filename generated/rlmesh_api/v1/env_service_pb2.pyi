@@ -3,8 +3,10 @@
 isort:skip_file
 The service of an endpoint: one environment behind an address."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from rlmesh_api.v1 import contract_pb2 as _contract_pb2
 from rlmesh_api.v1 import session_pb2 as _session_pb2
@@ -131,6 +133,11 @@ class GetStatusResponse(_message.Message):
     BUSY_SECONDS_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    CAPACITY_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
+    PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
+    SERVING_SECONDS_FIELD_NUMBER: _builtins.int
     state: Global___ServerState.ValueType
     """The state."""
     call: _builtins.str
@@ -143,9 +150,25 @@ class GetStatusResponse(_message.Message):
     """For how many seconds the environment has been in it; 0 between calls."""
     stack: _builtins.str
     """Where in the code the environment's thread is, the innermost frame last. Empty between calls."""
+    capacity: _builtins.int
+    """How many sessions there can be at once."""
+    protocol_generation: _builtins.int
+    """The highest protocol generation that the server speaks."""
+    serving_seconds: _builtins.float
+    """For how many seconds the server has answered."""
     @_builtins.property
     def holder(self) -> _session_pb2.Holder:
         """Who holds the environment. Absent where nobody does."""
+
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionStatus]:
+        """The sessions, those first that have lasted longest. The fields above tell of the session that
+        has been in a call for longest, or else of the first one.
+        """
+
+    @_builtins.property
+    def server(self) -> _session_pb2.Peer:
+        """The server."""
 
     def __init__(
         self,
@@ -156,14 +179,111 @@ class GetStatusResponse(_message.Message):
         busy_seconds: _builtins.float = ...,
         stack: _builtins.str = ...,
         holder: _session_pb2.Holder | None = ...,
+        sessions: _abc.Iterable[Global___SessionStatus] | None = ...,
+        capacity: _builtins.int = ...,
+        server: _session_pb2.Peer | None = ...,
+        protocol_generation: _builtins.int = ...,
+        serving_seconds: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "server", b"server"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_seconds", b"busy_seconds", "call", b"call", "holder", b"holder", "sequence", b"sequence", "stack", b"stack", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_seconds", b"busy_seconds", "call", b"call", "capacity", b"capacity", "holder", b"holder", "protocol_generation", b"protocol_generation", "sequence", b"sequence", "server", b"server", "serving_seconds", b"serving_seconds", "sessions", b"sessions", "stack", b"stack", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class SessionStatus(_message.Message):
+    """What one session is doing at this moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    BUSY_SECONDS_FIELD_NUMBER: _builtins.int
+    STACK_FIELD_NUMBER: _builtins.int
+    IDLE_SECONDS_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    DEVIATIONS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's name in logs and status pages."""
+    lane: _builtins.str
+    """The lane that its calls come by. Empty before the first one."""
+    call: _builtins.str
+    """The call that its environment is in, as above. Empty between calls."""
+    sequence: _builtins.int
+    """That call's number; 0 between calls."""
+    busy_seconds: _builtins.float
+    """For how many seconds the environment has been in it; 0 between calls."""
+    stack: _builtins.str
+    """Where in the code the environment's thread is, the innermost frame last. Empty between calls."""
+    idle_seconds: _builtins.float
+    """For how many seconds no call has come; 0 in a call."""
+    calls: _builtins.int
+    """How many calls were executed."""
+    failures: _builtins.int
+    """How many of them failed."""
+    @_builtins.property
+    def holder(self) -> _session_pb2.Holder:
+        """Who holds it, and since when."""
+
+    @_builtins.property
+    def deviations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConformanceCount]:
+        """What was out of its bounds so far."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        holder: _session_pb2.Holder | None = ...,
+        lane: _builtins.str = ...,
+        call: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        busy_seconds: _builtins.float = ...,
+        stack: _builtins.str = ...,
+        idle_seconds: _builtins.float = ...,
+        calls: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        deviations: _abc.Iterable[Global___ConformanceCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_seconds", b"busy_seconds", "call", b"call", "calls", b"calls", "deviations", b"deviations", "failures", b"failures", "holder", b"holder", "idle_seconds", b"idle_seconds", "lane", b"lane", "sequence", b"sequence", "session_id", b"session_id", "stack", b"stack"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionStatus: _TypeAlias = SessionStatus  # noqa: Y015
+
+@_typing.final
+class ConformanceCount(_message.Message):
+    """How often values of one kind deviated from their space."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """The kind: `bounds`, `charset`, `length` or `overflow`."""
+    count: _builtins.int
+    """How often."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConformanceCount: _TypeAlias = ConformanceCount  # noqa: Y015
 
 @_typing.final
 class ShutdownRequest(_message.Message):

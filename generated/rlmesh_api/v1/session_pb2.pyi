@@ -65,13 +65,25 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_ENVIRONMENT: _ErrorCode.ValueType  # 5
     """The environment raised an exception. The session lives on; a reset starts again."""
     ERROR_CODE_BUSY: _ErrorCode.ValueType  # 6
-    """Another client holds the environment."""
+    """Every place is taken by another client."""
     ERROR_CODE_DRAINING: _ErrorCode.ValueType  # 7
     """The server is shutting down and takes no new session or call."""
     ERROR_CODE_INCOMPATIBLE: _ErrorCode.ValueType  # 8
     """The two sides speak protocol generations that have nothing in common."""
     ERROR_CODE_INTERNAL: _ErrorCode.ValueType  # 9
     """The server itself failed: a defect of RLMesh. The session ends."""
+    ERROR_CODE_SESSION_GONE: _ErrorCode.ValueType  # 10
+    """There is no session with that secret: the server is another one than the client had, or has
+    ended the session. The episode is gone. The stream ends.
+    """
+    ERROR_CODE_DEADLINE: _ErrorCode.ValueType  # 11
+    """The environment did not return in the time that the server gives a call. The client's state is
+    behind until the next reset, which waits for the environment.
+    """
+    ERROR_CODE_ENV_CRASHED: _ErrorCode.ValueType  # 12
+    """The process in which the environment ran has died. The episode is gone; the next reset starts
+    in a new one.
+    """
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Why a call failed."""
@@ -93,13 +105,25 @@ the client's state is behind until the next reset.
 ERROR_CODE_ENVIRONMENT: ErrorCode.ValueType  # 5
 """The environment raised an exception. The session lives on; a reset starts again."""
 ERROR_CODE_BUSY: ErrorCode.ValueType  # 6
-"""Another client holds the environment."""
+"""Every place is taken by another client."""
 ERROR_CODE_DRAINING: ErrorCode.ValueType  # 7
 """The server is shutting down and takes no new session or call."""
 ERROR_CODE_INCOMPATIBLE: ErrorCode.ValueType  # 8
 """The two sides speak protocol generations that have nothing in common."""
 ERROR_CODE_INTERNAL: ErrorCode.ValueType  # 9
 """The server itself failed: a defect of RLMesh. The session ends."""
+ERROR_CODE_SESSION_GONE: ErrorCode.ValueType  # 10
+"""There is no session with that secret: the server is another one than the client had, or has
+ended the session. The episode is gone. The stream ends.
+"""
+ERROR_CODE_DEADLINE: ErrorCode.ValueType  # 11
+"""The environment did not return in the time that the server gives a call. The client's state is
+behind until the next reset, which waits for the environment.
+"""
+ERROR_CODE_ENV_CRASHED: ErrorCode.ValueType  # 12
+"""The process in which the environment ran has died. The episode is gone; the next reset starts
+in a new one.
+"""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 class _AttributeVerb:
@@ -176,8 +200,13 @@ class Holder(_message.Message):
 
     PEER_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
+    LOST_SECONDS_FIELD_NUMBER: _builtins.int
     seconds: _builtins.float
     """For how many seconds it has held the environment."""
+    lost_seconds: _builtins.float
+    """For how many seconds its connection has been broken, while its session is kept for it. Absent
+    while it is connected.
+    """
     @_builtins.property
     def peer(self) -> Global___Peer:
         """The client."""
@@ -187,18 +216,21 @@ class Holder(_message.Message):
         *,
         peer: Global___Peer | None = ...,
         seconds: _builtins.float = ...,
+        lost_seconds: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["peer", b"peer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lost_seconds", b"_lost_seconds", "lost_seconds", b"lost_seconds", "peer", b"peer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["peer", b"peer", "seconds", b"seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lost_seconds", b"_lost_seconds", "lost_seconds", b"lost_seconds", "peer", b"peer", "seconds", b"seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__lost_seconds: _TypeAlias = _typing.Literal["lost_seconds"]  # noqa: Y015
+    _WhichOneofArgType__lost_seconds: _TypeAlias = _typing.Literal["_lost_seconds", b"_lost_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lost_seconds) -> _WhichOneofReturnType__lost_seconds | None: ...
 
 Global___Holder: _TypeAlias = Holder  # noqa: Y015
 
 @_typing.final
 class OpenCall(_message.Message):
-    """Begins a session; always the first call of a stream."""
+    """Begins a session; the first call of a stream, unless that is `resume`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -206,6 +238,8 @@ class OpenCall(_message.Message):
     PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
     AUTORESET_MODE_FIELD_NUMBER: _builtins.int
     AS_VECTOR_FIELD_NUMBER: _builtins.int
+    WAIT_SECONDS_FIELD_NUMBER: _builtins.int
+    RESUMES_FIELD_NUMBER: _builtins.int
     protocol_generation: _builtins.int
     """The highest protocol generation that the client speaks."""
     autoreset_mode: _contract_pb2.AutoresetMode.ValueType
@@ -216,6 +250,12 @@ class OpenCall(_message.Message):
     """Whether the environment of a single endpoint is driven as the only lane of a vector
     environment in this session, which then needs an autoreset mode. Without effect on a vector
     endpoint.
+    """
+    wait_seconds: _builtins.float
+    """For how many seconds the client waits for a place where all are taken; 0: not at all."""
+    resumes: _builtins.bool
+    """Whether the client resumes the session when its connection has broken. One that does not gives
+    its place back when its stream ends.
     """
     @_builtins.property
     def peer(self) -> Global___Peer:
@@ -228,16 +268,51 @@ class OpenCall(_message.Message):
         protocol_generation: _builtins.int = ...,
         autoreset_mode: _contract_pb2.AutoresetMode.ValueType | None = ...,
         as_vector: _builtins.bool = ...,
+        wait_seconds: _builtins.float = ...,
+        resumes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "autoreset_mode", b"autoreset_mode", "peer", b"peer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "as_vector", b"as_vector", "autoreset_mode", b"autoreset_mode", "peer", b"peer", "protocol_generation", b"protocol_generation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "as_vector", b"as_vector", "autoreset_mode", b"autoreset_mode", "peer", b"peer", "protocol_generation", b"protocol_generation", "resumes", b"resumes", "wait_seconds", b"wait_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__autoreset_mode: _TypeAlias = _typing.Literal["autoreset_mode"]  # noqa: Y015
     _WhichOneofArgType__autoreset_mode: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__autoreset_mode) -> _WhichOneofReturnType__autoreset_mode | None: ...
 
 Global___OpenCall: _TypeAlias = OpenCall  # noqa: Y015
+
+@_typing.final
+class ResumeCall(_message.Message):
+    """Goes on with a session whose connection has broken: the first call of a stream, in place of
+    `open`. Its sequence is 0, and it does not count among the calls of the session.
+
+    The client then repeats the one call that it has no answer to, if there is one, on any lane and
+    with the sequence that it had. The server answers it from what it has kept if it has executed it,
+    and executes it if it has not: each call is executed once. A call whose sequence is neither that
+    of the last one nor one more is answered with a failure, and the session ends.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: _builtins.int
+    PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
+    secret: _builtins.bytes
+    """The session's secret."""
+    protocol_generation: _builtins.int
+    """The highest protocol generation that the client speaks."""
+    def __init__(
+        self,
+        *,
+        secret: _builtins.bytes = ...,
+        protocol_generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["protocol_generation", b"protocol_generation", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeCall: _TypeAlias = ResumeCall  # noqa: Y015
 
 @_typing.final
 class LaneOffer(_message.Message):
@@ -278,12 +353,15 @@ class OpenResult(_message.Message):
     PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     LANES_FIELD_NUMBER: _builtins.int
+    RESUME_SECONDS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's name in logs and status pages."""
     protocol_generation: _builtins.int
     """The protocol generation that this session uses."""
     secret: _builtins.bytes
-    """32 random bytes: what this session's client shows on another lane."""
+    """32 random bytes: what this session's client shows on another lane, and to resume the session."""
+    resume_seconds: _builtins.float
+    """For how many seconds the session is kept once its connection has broken. 0: it is not."""
     @_builtins.property
     def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneOffer]:
         """The other lanes on offer, the best first. Empty where there is none."""
@@ -295,14 +373,43 @@ class OpenResult(_message.Message):
         protocol_generation: _builtins.int = ...,
         secret: _builtins.bytes = ...,
         lanes: _abc.Iterable[Global___LaneOffer] | None = ...,
+        resume_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lanes", b"lanes", "protocol_generation", b"protocol_generation", "secret", b"secret", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lanes", b"lanes", "protocol_generation", b"protocol_generation", "resume_seconds", b"resume_seconds", "secret", b"secret", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OpenResult: _TypeAlias = OpenResult  # noqa: Y015
+
+@_typing.final
+class ResumeResult(_message.Message):
+    """The session goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
+    LANES_FIELD_NUMBER: _builtins.int
+    protocol_generation: _builtins.int
+    """The protocol generation that this session uses."""
+    @_builtins.property
+    def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneOffer]:
+        """The other lanes on offer, the best first. Empty where there is none."""
+
+    def __init__(
+        self,
+        *,
+        protocol_generation: _builtins.int = ...,
+        lanes: _abc.Iterable[Global___LaneOffer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lanes", b"lanes", "protocol_generation", b"protocol_generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeResult: _TypeAlias = ResumeResult  # noqa: Y015
 
 @_typing.final
 class ResetCall(_message.Message):
@@ -749,6 +856,8 @@ class Failure(_message.Message):
     EXCEPTION_MESSAGE_FIELD_NUMBER: _builtins.int
     TRACEBACK_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
+    HOLDERS_FIELD_NUMBER: _builtins.int
+    CAPACITY_FIELD_NUMBER: _builtins.int
     code: Global___ErrorCode.ValueType
     """Why."""
     message: _builtins.str
@@ -763,9 +872,17 @@ class Failure(_message.Message):
     """The traceback as text: of the environment's exception, or of where the server noticed what is
     wrong. Empty unless the code is `ENVIRONMENT`, `INVALID_OBSERVATION` or `INTERNAL`.
     """
+    capacity: _builtins.int
+    """How many sessions the server has at once. 0 unless the code is `BUSY`."""
     @_builtins.property
     def holder(self) -> Global___Holder:
         """Who holds the environment. Absent unless the code is `BUSY`."""
+
+    @_builtins.property
+    def holders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Holder]:
+        """Who holds places, those first who have had them longest, 16 at most. Empty unless the code is
+        `BUSY`.
+        """
 
     def __init__(
         self,
@@ -776,10 +893,12 @@ class Failure(_message.Message):
         exception_message: _builtins.str = ...,
         traceback: _builtins.str = ...,
         holder: Global___Holder | None = ...,
+        holders: _abc.Iterable[Global___Holder] | None = ...,
+        capacity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "exception_message", b"exception_message", "exception_type", b"exception_type", "holder", b"holder", "message", b"message", "traceback", b"traceback"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "code", b"code", "exception_message", b"exception_message", "exception_type", b"exception_type", "holder", b"holder", "holders", b"holders", "message", b"message", "traceback", b"traceback"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -806,8 +925,9 @@ class SessionRequest(_message.Message):
     ATTRIBUTE_FIELD_NUMBER: _builtins.int
     STEP_MANY_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The call's number: 1 for `open`, then one more for every call."""
+    """The call's number: 1 for `open`, then one more for every call; 0 for `resume`."""
     @_builtins.property
     def open(self) -> Global___OpenCall:
         """Begin the session."""
@@ -840,6 +960,10 @@ class SessionRequest(_message.Message):
     def stats(self) -> Global___StatsCall:
         """Tell what the calls have cost."""
 
+    @_builtins.property
+    def resume(self) -> Global___ResumeCall:
+        """Go on with the session."""
+
     def __init__(
         self,
         *,
@@ -852,12 +976,13 @@ class SessionRequest(_message.Message):
         attribute: Global___AttributeCall | None = ...,
         step_many: Global___StepManyCall | None = ...,
         stats: Global___StatsCall | None = ...,
+        resume: Global___ResumeCall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "render", b"render", "reset", b"reset", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "render", b"render", "reset", b"reset", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "attribute", "step_many", "stats"]  # noqa: Y015
+    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "attribute", "step_many", "stats", "resume"]  # noqa: Y015
     _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_call) -> _WhichOneofReturnType_call | None: ...
 
@@ -879,6 +1004,7 @@ class SessionResponse(_message.Message):
     ATTRIBUTE_FIELD_NUMBER: _builtins.int
     STEP_MANY_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The number of the call that this answers."""
     @_builtins.property
@@ -917,6 +1043,10 @@ class SessionResponse(_message.Message):
     def stats(self) -> Global___StatsResult:
         """The answer to `stats`."""
 
+    @_builtins.property
+    def resume(self) -> Global___ResumeResult:
+        """The answer to `resume`."""
+
     def __init__(
         self,
         *,
@@ -930,12 +1060,13 @@ class SessionResponse(_message.Message):
         attribute: Global___AttributeResult | None = ...,
         step_many: Global___StepManyResult | None = ...,
         stats: Global___StatsResult | None = ...,
+        resume: Global___ResumeResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "render", b"render", "reset", b"reset", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "render", b"render", "reset", b"reset", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "failure", "attribute", "step_many", "stats"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "failure", "attribute", "step_many", "stats", "resume"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 
