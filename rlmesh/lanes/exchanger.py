@@ -1,0 +1,202 @@
+"""What sends requests into a session stream and has grpc take the answers from it.
+
+What grpc offers for streams costs a client four wake-ups more than a step needs: a thread of its
+own takes every request, is told that it has left, and so is whoever waits for the answer. So
+`SwiftExchanger` starts both operations itself, in one batch and on the caller's thread, through
+what grpc keeps to itself; where a grpc is built differently, `PlainExchanger` does with what is
+public.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import grpc
+
+__all__ = ["Ended", "Exchanger", "Inbox", "open_stream"]
+
+_NO_FLAGS = 0
+# How long a wait for grpc goes on before Ctrl-C is looked for.
+_LONGEST_WAIT = 0.1
+# How long the end of a stream may take to arrive here.
+_END_SECONDS = 1.0
+
+
+class Ended:
+    """What the inbox holds when the stream has ended."""
+
+
+class Inbox(queue.SimpleQueue[bytes | Ended]):
+    """Where answers arrive."""
+
+    def take(self, answer: bytes) -> bytes:
+        """Takes an answer where grpc would deserialize it, on the thread on which it arrives.
+
+        What grpc then keeps is empty. It holds the stream's lock meanwhile: who sees the answer
+        here may ask for the next.
+        """
+        self.put(answer)
+        return b""
+
+
+class Exchanger(Protocol):
+    """Sends requests, and has answers put into the inbox; for one thread at a time.
+
+    Attributes:
+        unsure: Whether Ctrl-C came just where nobody can tell what grpc was asked for.
+    """
+
+    unsure: bool
+
+    def send(self, message: bytes, deadline: float | None) -> bool:
+        """Sends a request and has one answer taken, unless one that was asked for is to come.
+
+        On a stream that has ended it does nothing; the inbox tells.
+
+        Returns:
+            Whether it left before the deadline, on the monotonic clock; only a request before it
+            that still waits to leave can hold it up.
+        """
+        ...
+
+    def ask(self) -> None:
+        """Has one answer taken, unless one that was asked for is still to come."""
+        ...
+
+
+def open_stream(method: Any, inbox: Inbox) -> tuple[Any, Exchanger, Callable[[], None]]:
+    """Opens a stream.
+
+    Args:
+        method: Opens it, given an iterator of requests; takes answers to the inbox.
+        inbox: Where they arrive, and at last that the stream has ended.
+
+    Returns:
+        The stream, what sends requests into it, and what says that there are no more.
+    """
+    outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    stream = method(iter(outbox.get, None))
+    stream.add_callback(lambda: inbox.put(Ended()))
+    exchanger: Exchanger
+    try:
+        exchanger = SwiftExchanger(stream, inbox)
+    except (ImportError, AttributeError, TypeError):
+        exchanger = PlainExchanger(stream, outbox)
+    return stream, exchanger, lambda: outbox.put(None)
+
+
+class SwiftExchanger:
+    """Starts grpc's operations by itself; see `Exchanger`.
+
+    The stream's own account of what is due goes on as if grpc had started them.
+
+    Args:
+        stream: The stream.
+        inbox: Where answers arrive.
+
+    Raises:
+        ImportError: If this grpc is built differently; so do AttributeError and TypeError.
+    """
+
+    def __init__(self, stream: Any, inbox: Inbox) -> None:
+        channel: Any = importlib.import_module("grpc._channel")
+        core: Any = importlib.import_module("grpc._cython.cygrpc")
+        # Private, all of it; see above for what it saves.
+        state = self._state = stream._state  # noqa: SLF001
+        self._operate = stream._call.operate  # noqa: SLF001
+        self._handle = channel._event_handler(state, inbox.take)  # noqa: SLF001
+        self._condition, self._due = state.condition, state.due
+        self._sending = core.OperationType.send_message
+        self._receiving = core.OperationType.receive_message
+        self._make_send = core.SendMessageOperation
+        self._make_receive = core.ReceiveMessageOperation
+        self.unsure: bool = False
+
+    def send(self, message: bytes, deadline: float | None) -> bool:
+        """Sends a request; see `Exchanger`."""
+        due, sending = self._due, self._sending
+        with self._condition:
+            while sending in due and self._state.code is None:
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+                self._condition.wait(_LONGEST_WAIT)
+            request = self._make_send(message, _NO_FLAGS)
+            if self._receiving in due:
+                self._start((request,), (sending,))
+            else:
+                receive = self._make_receive(_NO_FLAGS)
+                self._start((request, receive), (sending, self._receiving))
+        return True
+
+    def ask(self) -> None:
+        """Has one answer taken; see `Exchanger`."""
+        with self._condition:
+            if self._receiving not in self._due:
+                self._start((self._make_receive(_NO_FLAGS),), (self._receiving,))
+
+    def _start(self, operations: tuple[Any, ...], kinds: tuple[Any, ...]) -> None:
+        """Starts operations; the stream's lock is held."""
+        if self._state.code is not None:
+            return
+        self.unsure = True
+        # Before they start, for grpc's thread breaks when what has happened was not due.
+        self._due.update(kinds)
+        if not self._operate(operations, self._handle):
+            self._due.difference_update(kinds)
+        self.unsure = False
+
+
+class PlainExchanger:
+    """Has grpc's own threads send and receive; see `Exchanger`.
+
+    Args:
+        stream: The stream.
+        outbox: What it iterates over.
+    """
+
+    def __init__(self, stream: Iterator[bytes], outbox: queue.SimpleQueue[bytes | None]) -> None:
+        self._outbox = outbox
+        self.unsure: bool = False
+        # The thread must not keep the lane alive, so it is given what it needs and no `self`.
+        reader = threading.Thread(target=_drain, args=(stream,), name="rlmesh-reader", daemon=True)
+        reader.start()
+        _readers.add(reader)
+
+    def send(self, message: bytes, deadline: float | None) -> bool:
+        """Sends a request; see `Exchanger`."""
+        self._outbox.put(message)
+        return True
+
+    def ask(self) -> None:
+        """Answers are taken as they come."""
+
+
+def _drain(stream: Iterator[bytes]) -> None:
+    try:
+        for _ in stream:
+            pass  # the inbox has it
+    except grpc.RpcError as error:
+        # It is the stream itself: its traceback would keep it in a cycle.
+        error.with_traceback(None)
+
+
+_readers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+def _await_readers() -> None:
+    """Waits at the end of the program until the threads of closed streams have let go of them."""
+    deadline = time.monotonic() + _END_SECONDS
+    for thread in list(_readers):
+        thread.join(max(0.0, deadline - time.monotonic()))
+
+
+# Connections end their streams at the end of the program, and before this: what is registered
+# later is called earlier.
+atexit.register(_await_readers)
