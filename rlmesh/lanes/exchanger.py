@@ -14,6 +14,7 @@ import importlib
 import queue
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -27,6 +28,10 @@ _NO_FLAGS = 0
 _LONGEST_WAIT = 0.1
 # How long the end of a stream may take to arrive here.
 _END_SECONDS = 1.0
+
+
+_ENTER = threading.Condition.__enter__.__code__
+_LEAVE = threading.Condition.__exit__.__code__
 
 
 class Ended:
@@ -47,13 +52,7 @@ class Inbox(queue.SimpleQueue[bytes | Ended]):
 
 
 class Exchanger(Protocol):
-    """Sends requests, and has answers put into the inbox; for one thread at a time.
-
-    Attributes:
-        unsure: Whether Ctrl-C came just where nobody can tell what grpc was asked for.
-    """
-
-    unsure: bool
+    """Sends requests, and has answers put into the inbox; for one thread at a time."""
 
     def send(self, message: bytes, deadline: float | None) -> bool:
         """Sends a request and has one answer taken, unless one that was asked for is to come.
@@ -113,16 +112,17 @@ class SwiftExchanger:
         self._operate = stream._call.operate  # noqa: SLF001
         self._handle = channel._event_handler(state, inbox.take)  # noqa: SLF001
         self._condition, self._due = state.condition, state.due
+        # Without the condition around it, which Ctrl-C may leave locked.
+        self._lock = state.condition._lock  # noqa: SLF001
         self._sending = core.OperationType.send_message
         self._receiving = core.OperationType.receive_message
         self._make_send = core.SendMessageOperation
         self._make_receive = core.ReceiveMessageOperation
-        self.unsure: bool = False
 
     def send(self, message: bytes, deadline: float | None) -> bool:
         """Sends a request; see `Exchanger`."""
         due, sending = self._due, self._sending
-        with self._condition:
+        with self._lock:
             while sending in due and self._state.code is None:
                 if deadline is not None and time.monotonic() >= deadline:
                     return False
@@ -137,20 +137,42 @@ class SwiftExchanger:
 
     def ask(self) -> None:
         """Has one answer taken; see `Exchanger`."""
-        with self._condition:
+        with self._lock:
             if self._receiving not in self._due:
                 self._start((self._make_receive(_NO_FLAGS),), (self._receiving,))
 
     def _start(self, operations: tuple[Any, ...], kinds: tuple[Any, ...]) -> None:
-        """Starts operations; the stream's lock is held."""
+        """Starts operations; the stream's lock is held. Ctrl-C may come anywhere."""
         if self._state.code is not None:
             return
-        self.unsure = True
-        # Before they start, for grpc's thread breaks when what has happened was not due.
-        self._due.update(kinds)
-        if not self._operate(operations, self._handle):
+        started: list[bool] = []
+        try:
+            # Before they start, for grpc's thread breaks when what has happened was not due.
+            self._due.update(kinds)
+            # In one go, so that it is known whether they did.
+            started.extend(map(self._operate, (operations,), (self._handle,)))
+        except BaseException as interruption:
+            if not (_mended(interruption) or started):
+                self._due.difference_update(kinds)
+            raise
+        if not started[0]:
             self._due.difference_update(kinds)
-        self.unsure = False
+
+
+def _mended(interruption: BaseException) -> bool:
+    """Mends what Ctrl-C has left of grpc's lock; whether grpc was about to leave it.
+
+    That lock is a condition of Python, and entering and leaving it all that runs of Python inside
+    of grpc's operation. An interrupted one stays locked, and grpc's thread would wait for ever.
+    """
+    leaving = False
+    for frame, _ in traceback.walk_tb(interruption.__traceback__):
+        if frame.f_code in (_ENTER, _LEAVE):
+            leaving = leaving or frame.f_code is _LEAVE
+            condition = frame.f_locals["self"]
+            while condition._is_owned():  # noqa: SLF001 # nothing public tells
+                condition.release()
+    return leaving
 
 
 class PlainExchanger:
@@ -163,7 +185,6 @@ class PlainExchanger:
 
     def __init__(self, stream: Iterator[bytes], outbox: queue.SimpleQueue[bytes | None]) -> None:
         self._outbox = outbox
-        self.unsure: bool = False
         # The thread must not keep the lane alive, so it is given what it needs and no `self`.
         reader = threading.Thread(target=_drain, args=(stream,), name="rlmesh-reader", daemon=True)
         reader.start()
