@@ -35,14 +35,9 @@ from rlmesh.lanes.lane import Lane, Wait
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
 from rlmesh.lanes.port import Port, Received
 from rlmesh.lanes.port_lane import PortLane
-from rlmesh.lanes.wire import (
-    PREFIX,
-    Stepped,
-    compile_step_form,
-    read_steps,
-    stepped,
-    write_action,
-)
+from rlmesh.lanes.step_form import compile_step_form, read_steps, stepped
+from rlmesh.lanes.step_functions import Stepped
+from rlmesh.lanes.wire import PREFIX, write_action
 from rlmesh.seconds import check_seconds
 from rlmesh.security import ANYBODY, Credentials
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2

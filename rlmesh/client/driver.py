@@ -20,7 +20,7 @@ from rlmesh.errors import (
     InvalidArgumentError,
     ProtocolError,
 )
-from rlmesh.lanes.wire import Stepped
+from rlmesh.lanes.step_functions import Stepped
 from rlmesh.security import ANYBODY, Credentials
 from rlmesh.values.layout import compile_layout
 from rlmesh.values.misfit import Deviation, Misfit
