@@ -69,6 +69,10 @@ class Exchanger(Protocol):
         """Has one answer taken, unless one that was asked for is still to come."""
         ...
 
+    def end(self) -> None:
+        """The stream has ended: the inbox is told so, behind the last answer."""
+        ...
+
 
 def open_stream(method: Any, inbox: Inbox) -> tuple[Any, Exchanger, Callable[[], None]]:
     """Opens a stream.
@@ -82,12 +86,13 @@ def open_stream(method: Any, inbox: Inbox) -> tuple[Any, Exchanger, Callable[[],
     """
     outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     stream = method(iter(outbox.get, None))
-    stream.add_callback(lambda: inbox.put(Ended()))
     exchanger: Exchanger
     try:
         exchanger = SwiftExchanger(stream, inbox)
     except (ImportError, AttributeError, TypeError):
-        exchanger = PlainExchanger(stream, outbox)
+        exchanger = PlainExchanger(stream, inbox, outbox)
+    if not stream.add_callback(exchanger.end):
+        exchanger.end()
     return stream, exchanger, lambda: outbox.put(None)
 
 
@@ -110,7 +115,7 @@ class SwiftExchanger:
         # Private, all of it; see above for what it saves.
         state = self._state = stream._state  # noqa: SLF001
         self._operate = stream._call.operate  # noqa: SLF001
-        self._handle = channel._event_handler(state, inbox.take)  # noqa: SLF001
+        self._note = channel._event_handler(state, inbox.take)  # noqa: SLF001
         self._condition, self._due = state.condition, state.due
         # Without the condition around it, which Ctrl-C may leave locked.
         self._lock = state.condition._lock  # noqa: SLF001
@@ -118,6 +123,8 @@ class SwiftExchanger:
         self._receiving = core.OperationType.receive_message
         self._make_send = core.SendMessageOperation
         self._make_receive = core.ReceiveMessageOperation
+        self._inbox = inbox
+        self._ending = False
 
     def send(self, message: bytes, deadline: float | None) -> bool:
         """Sends a request; see `Exchanger`."""
@@ -140,6 +147,20 @@ class SwiftExchanger:
         with self._lock:
             if self._receiving not in self._due:
                 self._start((self._make_receive(_NO_FLAGS),), (self._receiving,))
+
+    def end(self) -> None:
+        """The stream has ended; see `Exchanger`. On grpc's thread, as is `_handle`."""
+        # An answer is told of only when the request of its batch has left as well.
+        self._ending = self._receiving in self._due
+        if not self._ending:
+            self._inbox.put(Ended())
+
+    def _handle(self, event: Any) -> bool:
+        """What grpc calls when operations have ended."""
+        done: bool = self._note(event)
+        if self._ending:
+            self.end()
+        return done
 
     def _start(self, operations: tuple[Any, ...], kinds: tuple[Any, ...]) -> None:
         """Starts operations; the stream's lock is held. Ctrl-C may come anywhere."""
@@ -180,11 +201,17 @@ class PlainExchanger:
 
     Args:
         stream: The stream.
-        outbox: What it iterates over.
+        inbox: Where answers arrive.
+        outbox: What the stream iterates over.
     """
 
-    def __init__(self, stream: Iterator[bytes], outbox: queue.SimpleQueue[bytes | None]) -> None:
-        self._outbox = outbox
+    def __init__(
+        self,
+        stream: Iterator[bytes],
+        inbox: Inbox,
+        outbox: queue.SimpleQueue[bytes | None],
+    ) -> None:
+        self._inbox, self._outbox = inbox, outbox
         # The thread must not keep the lane alive, so it is given what it needs and no `self`.
         reader = threading.Thread(target=_drain, args=(stream,), name="rlmesh-reader", daemon=True)
         reader.start()
@@ -197,6 +224,10 @@ class PlainExchanger:
 
     def ask(self) -> None:
         """Answers are taken as they come."""
+
+    def end(self) -> None:
+        """The stream has ended; see `Exchanger`."""
+        self._inbox.put(Ended())
 
 
 def _drain(stream: Iterator[bytes]) -> None:
