@@ -12,12 +12,11 @@ from typing import Self, TypeVar
 import grpc
 from grpc_health.v1 import health, health_pb2
 
-from rlmesh.address import Address, TcpAddress, parse_address
-from rlmesh.client.access import Access
+from rlmesh.address import Address
+from rlmesh.client.access import Access, dialable
 from rlmesh.contract import EnvContract
 from rlmesh.errors import (
     EndpointUnreachableError,
-    InvalidAddressError,
     ProtocolError,
     RlmeshError,
     StateError,
@@ -83,7 +82,7 @@ class HealthProbe:
     """
 
     def __init__(self, address: str, tls: ClientTLS | None = None) -> None:
-        parsed = _dialable(address)
+        parsed = dialable(address)
         self._address = str(parsed)
         self._closed = threading.Event()
         self._access = Access(parsed, Credentials(tls=tls))
@@ -270,13 +269,6 @@ def request_shutdown(
     )
 
 
-def _dialable(address: str) -> Address:
-    parsed = parse_address(address)
-    if isinstance(parsed, TcpAddress) and parsed.port == 0:
-        raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
-    return parsed
-
-
 def _fetch(
     address: str,
     timeout: float | None,
@@ -288,7 +280,7 @@ def _fetch(
     request: RequestType,
 ) -> tuple[ResponseType, Address]:
     check_seconds("timeout", timeout)
-    parsed = _dialable(address)
+    parsed = dialable(address)
     access = Access(parsed, credentials)
     with access.channel() as channel:
         call = method(env_service_pb2_grpc.EnvServiceStub(channel))
