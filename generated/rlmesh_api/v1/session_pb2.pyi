@@ -288,8 +288,9 @@ class ResumeCall(_message.Message):
 
     The client then repeats the one call that it has no answer to, if there is one, on any lane and
     with the sequence that it had. The server answers it from what it has kept if it has executed it,
-    and executes it if it has not: each call is executed once. A call whose sequence is neither that
-    of the last one nor one more is answered with a failure, and the session ends.
+    and executes it if it has not: each call is executed once. A call whose sequence is lower than
+    that of the last one is answered with a failure, and the session ends. One that is higher by more
+    than one is executed: a call that a deadline or Ctrl-C ended before it left has had a number too.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
