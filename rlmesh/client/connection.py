@@ -11,12 +11,21 @@ from time import perf_counter
 
 from rlmesh.client.access import dialable
 from rlmesh.client.entering import wanted_lane
-from rlmesh.client.session import Session, read_answer
+from rlmesh.client.link import read_answer
+from rlmesh.client.recovery import Recovery
+from rlmesh.client.session import Session
 from rlmesh.client.stats import CallStats, Tally
 from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.errors import EndpointError, ProtocolError, RlmeshError, StateError
+from rlmesh.errors import (
+    CallTimeoutError,
+    EndpointDrainingError,
+    EndpointError,
+    ProtocolError,
+    RlmeshError,
+    SessionLostError,
+    StateError,
+)
 from rlmesh.lanes.failures import error_from_failure
-from rlmesh.lanes.grpc_lane import GrpcLane
 from rlmesh.lanes.lane import Lane, Wait
 from rlmesh.lanes.port import Received
 from rlmesh.lanes.wire import Stepped, read_steps, stepped, write_action
@@ -42,6 +51,9 @@ class Connection:
             else the fastest that can be had.
         as_vector: Whether a single environment is driven as the only lane of a vector environment.
         credentials: What the client has to come in with.
+        reconnect: Whether to resume the session when the connection has broken, and to begin
+            another with a reset where it is over.
+        busy_timeout: Seconds to wait for a place where all are taken; None: for ever.
 
     Attributes:
         address: The endpoint's address.
@@ -53,7 +65,7 @@ class Connection:
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
         EndpointUnreachableError: If nobody answers in time.
-        EndpointBusyError: If another client holds the environment.
+        EndpointBusyError: If every place is taken by other clients, and stays so.
         InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
             in plaintext.
         AuthenticationError: If the server does not know the client.
@@ -72,10 +84,13 @@ class Connection:
         lane: str | None = None,
         as_vector: bool = False,
         credentials: Credentials = ANYBODY,
+        reconnect: bool = True,
+        busy_timeout: float | None = 0.0,
     ) -> None:
         wanted = wanted_lane(lane)
         check_seconds("connect_timeout_seconds", connect_timeout)
         check_seconds("request_timeout_seconds", request_timeout)
+        check_seconds("busy_timeout_seconds", busy_timeout)
         parsed = dialable(address)
         self.address: str = str(parsed)
         session = self._session = Session(
@@ -85,7 +100,10 @@ class Connection:
             autoreset=autoreset,
             lane=wanted,
             as_vector=as_vector,
+            reconnects=reconnect,
+            busy_timeout=busy_timeout,
         )
+        self._recovery = Recovery(session, connect_timeout)
         self._request_timeout = request_timeout
         # Whoever takes the only item has the connection: half as dear as a lock.
         self._free = [True]
@@ -94,13 +112,15 @@ class Connection:
         self._forked = False
         self._before = False
         self._wait = _STEP
+        self._message = b""
         # The tally of steps is at hand without looking for it.
         self.step_tally: Tally = Tally()
         self._tallies = {"step": self.step_tally}
+        self._sequence = 0
         self._lane: Lane | None = None
         _connections.add(self)
         try:
-            self._lane = session.open(connect_timeout)
+            self._lane = self._recovery.lane = session.open(connect_timeout)
         except BaseException:
             self.close()
             raise
@@ -114,8 +134,8 @@ class Connection:
 
     @property
     def lane(self) -> str:
-        """The name of the lane in use."""
-        return GrpcLane.name if self._lane is None else self._lane.name
+        """The name of the lane in use, or of the last one."""
+        return self._session.lane
 
     def step(self, action: bytes) -> Stepped:
         """Has the environment step.
@@ -144,9 +164,10 @@ class Connection:
             posted = perf_counter()
             try:
                 received = lane.exchange(message, sequence, wait)
-            except EndpointError:
-                # No reset mends this; the lane says so again at every call.
-                self._behind = False
+            except EndpointError as error:
+                received = self._mend(error, message, wait)
+            except CallTimeoutError as error:
+                self._session.explain(error)
                 raise
             came = perf_counter()
             self._behind = False
@@ -180,6 +201,7 @@ class Connection:
         failure = None
         if result.HasField("failure"):
             failure = error_from_failure(result.failure, self.address)
+            self._note(failure)
         return [self._stepped(step) for step in result.steps], failure
 
     def stats(self) -> dict[str, CallStats]:
@@ -267,9 +289,10 @@ class Connection:
         """The answer to what was posted, as it came; only while the connection is held."""
         try:
             received = self._posted_to.take(self._sequence, self._wait)
-        except EndpointError:
-            # No reset mends this; the lane says so again at every call.
-            self._behind = self._before
+        except EndpointError as error:
+            received = self._mend(error, self._message, self._wait)
+        except CallTimeoutError as error:
+            self._session.explain(error)
             raise
         self._behind = self._before
         tally = self._tally
@@ -287,7 +310,11 @@ class Connection:
 
     def read(self, received: Received, call: str) -> session_pb2.SessionResponse:
         """The message of an answer to that call, unless it says that the call failed."""
-        return read_answer(received, call, self._sequence, self.address)
+        try:
+            return read_answer(received, call, self._sequence, self.address)
+        except RlmeshError as error:
+            self._note(error)
+            raise
 
     def forget(self) -> None:
         """Notes that a reset has made the environment's state known."""
@@ -298,10 +325,10 @@ class Connection:
         if self._closed:
             return
         self._closed = True
-        # In the middle of a call the answer may never come; the stream's end says the same, later.
-        if self._lane is not None and self._free and not self._behind:
-            self._sequence += 1
-            self._session.say_farewell(self._sequence)
+        if not isinstance(self._recovery.lost, SessionLostError | EndpointDrainingError):
+            # In the middle of a call the answer may never come, and no connection may be there.
+            idle = self._lane is not None and bool(self._free) and not self._behind
+            self._session.leave(self._sequence + 1, politely=idle)
         self._session.close()
 
     def close_at_exit(self) -> None:
@@ -318,6 +345,15 @@ class Connection:
         """Begins a call: gives it a number, if the state is known that it may need."""
         lane = self._lane
         if self._closed or lane is None:
+            lane = self._lane_for(name, known=known)
+        if known and self._behind:
+            raise self._unknown(name)
+        self._sequence += 1
+        return lane
+
+    def _lane_for(self, name: str, *, known: bool) -> Lane:
+        """A lane for a call that finds none."""
+        if self._closed:
             raise StateError(
                 f"the connection to {self.address} belongs to the process that made it, of which "
                 f"this is a fork; make a new client here"
@@ -325,26 +361,61 @@ class Connection:
                 else f"the connection to {self.address} is closed; make a new client"
             )
         if known and self._behind:
-            raise StateError(
-                f"{name}: an earlier call to {self.address} was given up before its answer came, "
-                f"so this client does not know the environment's state; call reset() first"
-            )
-        self._sequence += 1
+            raise self._unknown(name)
+        anew = self._recovery.lost is not None
+        timeout = self._request_timeout
+        lane = self._recovery.lane_for(Wait(name) if timeout is None else _wait(name, timeout))
+        if anew:
+            self._sequence = 1
+            for tally in self._tallies.values():
+                tally.clear()
+        self._lane = lane
         return lane
+
+    def _mend(self, error: EndpointError, message: bytes, wait: Wait) -> Received:
+        """The answer to a call over which the connection broke, if it can be had after all."""
+        recovery = self._recovery
+        try:
+            return recovery.exchange(error, message, self._sequence, wait)
+        except CallTimeoutError as late:
+            self._session.explain(late)
+            raise
+        finally:
+            self._lane = recovery.lane
+            # No reset mends what is over; the next call says so.
+            self._behind = self._behind and recovery.lost is None
+
+    def _note(self, error: RlmeshError) -> None:
+        """Notes what an error that the server told means for the calls to come."""
+        if isinstance(error, CallTimeoutError):
+            self._behind = True
+            self._session.explain(error)
+        elif isinstance(error, EndpointError):
+            self._lane = None
+            self._recovery.lose(error)
+
+    def _unknown(self, name: str) -> StateError:
+        return StateError(
+            f"{name}: an earlier call to {self.address} was given up before its answer came, "
+            f"so this client does not know the environment's state; call reset() first"
+        )
 
     def _post(self, lane: Lane, message: bytes, wait: Wait) -> None:
         self._before = self._behind
         # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
         self._behind = True
-        self._posted_to, self._wait = lane, wait
+        self._posted_to, self._wait, self._message = lane, wait, message
         tally = self._tally = self._tallies.setdefault(wait.call, Tally())
         tally.sent += len(message)
         tally.posted = perf_counter()
         try:
             lane.post(message, wait)
-        except EndpointError:
-            self._behind = self._before
-            raise
+        except EndpointError as error:
+            try:
+                self._posted_to = self._recovery.post(error, message, wait)
+            finally:
+                self._lane = self._recovery.lane
+                self._behind = self._behind and self._recovery.lost is None
 
     def _in_use(self) -> StateError:
         return StateError(

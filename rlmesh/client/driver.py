@@ -51,6 +51,8 @@ class Driver:
         copy: bool = True,
         as_vector: bool = False,
         credentials: Credentials = ANYBODY,
+        reconnect: bool = True,
+        busy_timeout: float | None = 0.0,
     ) -> None:
         self._connection = Connection(
             address,
@@ -61,6 +63,8 @@ class Driver:
             lane=lane,
             as_vector=as_vector,
             credentials=credentials,
+            reconnect=reconnect,
+            busy_timeout=busy_timeout,
         )
         contract: EnvContract = self._connection.contract
         self.contract: EnvContract = contract

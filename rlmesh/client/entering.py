@@ -38,6 +38,7 @@ def enter(
     wanted: str | None,
     access: Access,
     head: int,
+    also: int,
 ) -> tuple[str, Port] | None:
     """Goes through the first door that opens, of a lane that may be used.
 
@@ -47,6 +48,8 @@ def enter(
         wanted: The lane to use; None: any.
         access: The way to the endpoint.
         head: How many bytes of most answers stand before their slab.
+        also: A descriptor whose readability ends the waits of a connection that cannot tell itself
+            when the other side has gone.
 
     Returns:
         The lane's name and the client's port of it; None where no door opens.
@@ -61,13 +64,13 @@ def enter(
         if offer.lane == "shm":
             port = enter_memory(offer.address, secret)
         elif offer.lane == "direct":
-            port = _enter_direct(offer.address, secret, access, head)
+            port = _enter_direct(offer.address, secret, access, head, also)
         if port is not None:
             return offer.lane, port
     return None
 
 
-def _enter_direct(offered: str, secret: bytes, access: Access, head: int) -> Port | None:
+def _enter_direct(offered: str, secret: bytes, access: Access, head: int, also: int) -> Port | None:
     # Without a host it is to be had where the endpoint is.
     elsewhere = not offered.startswith(":")
     try:
@@ -78,4 +81,6 @@ def _enter_direct(offered: str, secret: bytes, access: Access, head: int) -> Por
         return None
     if not elsewhere:
         address = replace(address, host=access.host)
-    return enter_direct(address.host, address.port, secret, head=head, secure=access.secure)
+    return enter_direct(
+        address.host, address.port, secret, head=head, secure=access.secure, also=also
+    )

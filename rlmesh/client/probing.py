@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -14,6 +13,7 @@ from grpc_health.v1 import health, health_pb2
 
 from rlmesh.address import Address
 from rlmesh.client.access import Access, dialable
+from rlmesh.client.status import EndpointStatus
 from rlmesh.contract import EnvContract
 from rlmesh.errors import (
     EndpointUnreachableError,
@@ -27,7 +27,6 @@ from rlmesh.security import ANYBODY, ClientTLS, Credentials
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
 __all__ = [
-    "EndpointStatus",
     "HealthProbe",
     "fetch_contract",
     "fetch_status",
@@ -42,30 +41,6 @@ ResponseType = TypeVar("ResponseType")
 _RETRY_SECONDS = 0.05
 # However little time is left, a question gets this long, so that a server that is up can answer.
 _LEAST_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointStatus:
-    """What a server is doing.
-
-    Attributes:
-        state: `starting`, `ready`, `busy` or `draining`; `unknown` where a later version says
-            something else.
-        call: The call that the environment is in; empty unless it is in one.
-        sequence: That call's number in its session; 0 unless it is in one of a session.
-        busy_seconds: For how many seconds it has been in that call; 0 unless it is in one.
-        stack: Where in the code it is, the innermost frame last; empty unless it is in a call.
-        holder: Who holds the environment; None where nobody does.
-        held_seconds: For how many seconds; 0 where nobody does.
-    """
-
-    state: str
-    call: str
-    sequence: int
-    busy_seconds: float
-    stack: str
-    holder: session_pb2.Peer | None
-    held_seconds: float
 
 
 class HealthProbe:
@@ -236,16 +211,7 @@ def fetch_status(
         lambda stub: stub.GetStatus,
         env_service_pb2.GetStatusRequest(),
     )
-    held = response.HasField("holder")
-    return EndpointStatus(
-        state=_state_name(response.state),
-        call=response.call,
-        sequence=response.sequence,
-        busy_seconds=response.busy_seconds,
-        stack=response.stack,
-        holder=response.holder.peer if held else None,
-        held_seconds=response.holder.seconds if held else 0.0,
-    )
+    return EndpointStatus.from_proto(response)
 
 
 def request_shutdown(
@@ -303,10 +269,3 @@ def _unanswered(error: grpc.RpcError, address: Address, timeout: float | None) -
             f"its address?"
         )
     return error_from_rpc(error, str(address), doing="asking", timeout=timeout)
-
-
-def _state_name(state: int) -> str:
-    if state in env_service_pb2.ServerState.values():
-        name = env_service_pb2.ServerState.Name(env_service_pb2.ServerState.ValueType(state))
-        return name.removeprefix("SERVER_STATE_").lower()
-    return "unknown"
