@@ -14,6 +14,7 @@ from rlmesh.lanes.tls import ServerIdentity
 from rlmesh.seconds import check_seconds
 from rlmesh.security import ServerTLS, token_from
 from rlmesh.server.attributes import check_exposed
+from rlmesh.server.desk import Desk
 from rlmesh.server.doors import Doors, check_lanes
 from rlmesh.server.front import Front
 from rlmesh.server.host import Host
@@ -22,7 +23,6 @@ from rlmesh.server.life import Life, State
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.served_env import ServedEnv
 from rlmesh.server.service import EnvService
-from rlmesh.server.session import Desk
 from rlmesh.server.signals import EndSignals
 from rlmesh.values.conformance import policy_from
 from rlmesh.values.guards import is_row

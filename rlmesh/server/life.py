@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 
 from rlmesh.errors import StateError
+from rlmesh.server.desk import Desk
 from rlmesh.server.failures import env_raised
 from rlmesh.server.front import Front
 from rlmesh.server.host import Call, Host
 from rlmesh.server.latch import Latch
 from rlmesh.server.options import ServeOptions
-from rlmesh.server.session import Desk
 
 _log = logging.getLogger("rlmesh.server")
 

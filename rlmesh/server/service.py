@@ -9,8 +9,8 @@ import grpc
 
 from rlmesh.contract import EnvContract
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
+from rlmesh.server.desk import Desk
 from rlmesh.server.host import Host
-from rlmesh.server.session import Desk
 from rlmesh.server.stream import Stream
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 

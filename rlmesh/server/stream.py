@@ -12,9 +12,11 @@ from google.protobuf.message import DecodeError
 from rlmesh.lanes.peer import PROTOCOL_GENERATION
 from rlmesh.lanes.port import Received, Woken
 from rlmesh.lanes.stream_outbox import StreamOutbox
+from rlmesh.server.desk import Desk
 from rlmesh.server.failures import CallFailedError, failed
+from rlmesh.server.port_calls import PortCalls
 from rlmesh.server.requests import damaged
-from rlmesh.server.session import Desk, PortCalls, Session
+from rlmesh.server.session import Session
 from rlmesh.server.source import PortSource
 from rlmesh.values.functions import Writable
 from rlmesh_api.v1 import session_pb2
