@@ -90,6 +90,7 @@ class MemoryPort:
         self._ring, self._wait = self._bell.post, self._bell.wait
         self._received = 0
         self._elsewhere: tuple[int, mmap.mmap] | None = None
+        self._sent_elsewhere: bytes | mmap.mmap = b""
 
     @property
     def owed(self) -> bool:
@@ -137,8 +138,14 @@ class MemoryPort:
         if self._elsewhere is not None:
             self._post_elsewhere(start, end, *self._elsewhere)
         else:
+            self._sent_elsewhere = b""
             _pack_header(self._out, 0, start, end, 0)
         self._ring()
+
+    def last(self) -> bytes:
+        """The message that was sent last; see `Port`."""
+        start, end, elsewhere = _unpack_header(self._out)
+        return bytes((self._sent_elsewhere if elsewhere else self._out)[start:end])
 
     def receive(self, deadline: float | None = None) -> Received | Woken:
         """Waits for the next message; see `Port`."""
@@ -186,6 +193,7 @@ class MemoryPort:
             hearing.poll(_HEARING_SECONDS * 1000)
             # Not by `socket.send_fds`, which drops its flags in Python 3.11.
             self._sock.sendmsg([b"\0"], [(*_DESCRIPTOR, struct.pack("i", descriptor))], _AT_ONCE)
+        self._sent_elsewhere = view
         _pack_header(self._out, 0, start, end, len(view))
         self._leave_elsewhere()
 

@@ -68,6 +68,13 @@ class Port(Outbox, Protocol):
         """Sends the message that stands between these places in the last `room`, as `send` does."""
         ...
 
+    def last(self) -> bytes:
+        """The message that was sent last, whether or not it has left; empty if none was.
+
+        Until the next `room`, and also when the lane has ended, before and after `release`.
+        """
+        ...
+
     def receive(self, deadline: float | None = None) -> Received | Woken:
         """Waits for the next message.
 

@@ -90,6 +90,10 @@ class SocketPort:
         self._outbound = (self._outbound[0] + 1, view[begin:end], [])
         self._push()
 
+    def last(self) -> bytes:
+        """The message that was sent last; see `Port`."""
+        return bytes(self._outbound[1][_LENGTH.size :])
+
     def receive(self, deadline: float | None = None) -> Received | Woken:
         """Waits for the next message; see `Port`."""
         self._drop_returned()

@@ -169,6 +169,7 @@ class StreamPort:
         self._first: bytes | None = first
         self._finished = False
         self._outbox = StreamOutbox()
+        self._last = b""
 
     @property
     def owed(self) -> bool:
@@ -181,11 +182,16 @@ class StreamPort:
 
     def send(self, message: bytes) -> None:
         """Sends a message."""
+        self._last = message
         self._to_client(message)
 
     def post(self, start: int, end: int) -> None:
         """Sends the message that stands between these places in the last `room`."""
-        self._to_client(self._outbox.message(start, end))
+        self.send(self._outbox.message(start, end))
+
+    def last(self) -> bytes:
+        """The message that was sent last; see `Port`."""
+        return self._last
 
     def receive(self, deadline: float | None = None) -> Received | Woken:
         """Waits for the next message, for ever."""
