@@ -133,7 +133,7 @@ class Desk:
             self._enter(line)
         # The server may not know yet that they are dead.
         if line_before is not None:
-            line_before.cancel()
+            line_before.supersede()
         if source is not None:
             source.close()
         _log.info("session %s goes on", session.id)

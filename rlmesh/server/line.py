@@ -41,6 +41,13 @@ class Line:
         """Ends it at once; its client is told that the server shuts down. Any thread may."""
         self._context.cancel()
 
+    def supersede(self) -> None:
+        """Ends it, as its client goes on by another stream. Any thread may."""
+        # Not as `cancel` does: the client may look here for why a new connection has broken again.
+        self._context.set_code(grpc.StatusCode.UNAVAILABLE)
+        self._context.set_details("the client goes on by another stream")
+        self.finish()
+
     def say_farewell(self, failure: session_pb2.Failure) -> None:
         """Tells the client why the session ends, and ends it. Any thread may, and does not wait."""
 
