@@ -37,6 +37,7 @@ _ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
 # One look takes some 30 ns. After so many the clock is looked at; most answers come before.
 _LOOKS = 1000
 _POSTED, _ASLEEP = 0, 1
+
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
 _LONGEST_POLL = 500.0
@@ -84,8 +85,10 @@ class Bell:
             deadline: On the monotonic clock, in seconds; None: for ever.
         """
         lines, place, patience = self._lines, self._theirs, self._patience
-        if not patience.eager or (
-            (patience.crowd or not count & LOOKS_AROUND) and patience.in_crowd()
+        if (
+            patience.shared
+            or not patience.eager
+            or ((patience.crowd or not count & LOOKS_AROUND) and patience.in_crowd())
         ):
             return self._wait_idly(count, deadline)
         for _ in range(_LOOKS):
@@ -105,6 +108,8 @@ class Bell:
     def _wait_idly(self, count: int, deadline: float | None) -> Woken:
         """Waits without a loop: asleep, in a crowd after some offers of the processor."""
         lines, place, patience = self._lines, self._theirs, self._patience
+        if patience.shared:
+            return self._sleep(count, deadline)
         if patience.eager:
             for _ in range(OFFERS):
                 os.sched_yield()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import ctypes
 import queue
 import time
+from collections.abc import Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from rlmesh.errors import ConnectionLostError, EndpointDrainingError, EndpointError
 from rlmesh.lanes.exchanger import Ended, Exchanger, Inbox, open_stream
-from rlmesh.lanes.failures import error_from_rpc, status_of
+from rlmesh.lanes.failures import error_from_failure, error_from_rpc, status_of
 from rlmesh.lanes.lane import Wait, closed_meanwhile, late
 from rlmesh.lanes.port import Received
 from rlmesh.lanes.wire import sequence_of
-from rlmesh_api.v1 import env_service_pb2
+from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 SESSION_METHOD = f"/{env_service_pb2.DESCRIPTOR.services_by_name['EnvService'].full_name}/Session"
 """The method of the session stream, as gRPC names it."""
@@ -79,9 +81,12 @@ class GrpcLane:
             if self._exchanger is not None:
                 self._exchanger.ask()
 
-    def end(self) -> EndpointError | None:
-        """Why the stream has ended; None if it has not within a second."""
-        deadline = time.monotonic() + _END_SECONDS
+    def end(self, seconds: float) -> EndpointError | None:
+        """Why the stream has ended; None if it has not within so many seconds."""
+        deadline = time.monotonic() + seconds
+        if seconds and self._broken is None and self._inbox.empty() and self._exchanger is not None:
+            # The end arrives behind what the server said last, which somebody has to ask for.
+            self._exchanger.ask()
         while self._broken is None:
             try:
                 answer = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -89,7 +94,15 @@ class GrpcLane:
                 return None
             if isinstance(answer, Ended):
                 self._broken = self._why_ended()
+            elif sequence_of(answer) is None:
+                self._broken = self._last_words(answer)
         return type(self._broken)(str(self._broken))
+
+    def call_at_end(self, callback: Callable[[], None]) -> None:
+        """Has a function called when the stream has ended, mostly on a thread of grpc's."""
+        # It may have ended before it could be asked to tell.
+        if self._stream is None or not self._stream.add_callback(callback):
+            callback()
 
     def expire(self) -> None:
         """Ends the stream, for whoever waits has waited for too long. Any thread may."""
@@ -136,6 +149,15 @@ class GrpcLane:
         self._broken = self._why_ended()
         raise self._broken
 
+    def _last_words(self, message: bytes) -> EndpointError | None:
+        """Why the server ends the session, where it says so without being asked."""
+        try:
+            failure = session_pb2.SessionResponse.FromString(message).failure
+        except DecodeError:
+            return None
+        error = error_from_failure(failure, self._address)
+        return error if isinstance(error, EndpointError) else None
+
     def _why_ended(self) -> EndpointError:
         stream = self._stream
         if stream is None or stream.code() is grpc.StatusCode.OK:
@@ -144,9 +166,13 @@ class GrpcLane:
 
 
 def _end_of_stream(error: grpc.RpcError, address: str) -> EndpointError:
+    code, details = status_of(error)
     # A server that drains cancels the stream of an idle session.
-    if status_of(error)[0] is grpc.StatusCode.CANCELLED:
+    if code is grpc.StatusCode.CANCELLED:
         return _ended(address)
+    if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
+        # How HTTP/2 and proxies say that they ended it; a server of RLMesh never does.
+        return ConnectionLostError(f"session: the connection to {address} broke ({details})")
     lost = error_from_rpc(error, address, doing="session")
     return lost if isinstance(lost, EndpointError) else ConnectionLostError(str(lost))
 

@@ -9,12 +9,16 @@ Where processes are more than processors, whoever loops takes from those who cou
 offers its processor to others now and then, which costs next to nothing as long as nobody wants it.
 In a crowd it does so at every wait, and sleeps only if the answer has not come after some turns of
 the others: two that take turns on one processor need no wake-up.
+
+In a process of several sessions, which share Python's lock, whoever loops holds it: there nobody
+does.
 """
 
 from __future__ import annotations
 
 import os
 from time import perf_counter
+from typing import ClassVar
 
 SPINS = os.environ.get("RLMESH_SPIN") != "0"
 OFFERS = 3
@@ -45,7 +49,11 @@ class Patience:
         span: For how many seconds.
         misses: How many more waits than others were too long for that.
         crowd: For how many waits there are others who want the processor; 0: nobody.
+        shared: Whether this process answers several sessions.
     """
+
+    shared: ClassVar[bool] = False
+    _sessions: ClassVar[set[object]] = set()
 
     def __init__(self, *, spins: bool = True) -> None:
         self.eager = self._spins = spins and SPINS
@@ -93,3 +101,15 @@ class Patience:
         self.misses -= 1
         if self.misses <= 0:
             self.misses, self.eager = 0, self._spins
+
+    @classmethod
+    def joined(cls, session: object) -> None:
+        """Notes that this process answers a session."""
+        cls._sessions.add(session)
+        cls.shared = len(cls._sessions) > 1
+
+    @classmethod
+    def left(cls, session: object) -> None:
+        """Notes that it is over."""
+        cls._sessions.discard(session)
+        cls.shared = len(cls._sessions) > 1

@@ -89,8 +89,8 @@ class Port(Outbox, Protocol):
         """
         ...
 
-    def divert(self) -> None:
-        """Has later rooms lead nowhere, for a thread that writes an answer too late."""
+    def send_aside(self, message: bytes) -> None:
+        """Sends a message, while another thread may be writing into the last `room`."""
         ...
 
     def finish(self) -> None:

@@ -68,8 +68,8 @@ def says(text: bytes) -> Deed:
     return lambda port: port.send(text)
 
 
-def request(**call: Any) -> bytes:
-    return session_pb2.SessionRequest(sequence=2, **call).SerializeToString()
+def request(sequence: int = 2, /, **call: Any) -> bytes:
+    return session_pb2.SessionRequest(sequence=sequence, **call).SerializeToString()
 
 
 # Messages that make no sense, in frames that are as they should be.
@@ -199,8 +199,7 @@ def test_after_a_rude_client_has_left_comes_the_next(lane: str, deed: Deed) -> N
 
 def server_end(server: rlmesh.EnvServer) -> Any:
     """The server's end of the lane of the session that it has."""
-    session = server._front._service._desk._session
-    assert session is not None
+    (session,) = server._front._service._desk.sessions()
     assert session.source is not None
     return session.source._port
 
@@ -222,7 +221,7 @@ def test_a_client_that_reads_no_answers_does_not_keep_a_server_from_ending(lane:
             with contextlib.suppress(BlockingIOError):
                 while True:
                     server_end(server)._sock.send(b"\0", socket.MSG_DONTWAIT)
-        port.send(request(render=session_pb2.RenderCall()))
+        port.send(request(3, render=session_pb2.RenderCall()))
         pause = threading.Event()
         while "render" not in env.names():
             pause.wait(0.01)
@@ -363,7 +362,7 @@ def test_a_step_of_protobufs_own_form_is_as_good(lane: str) -> None:
             port = session.port(lane)
             port.send(request(reset=session_pb2.ResetCall()))
             message(port)
-            port.send(request(step=call))
+            port.send(request(3, step=call))
             answer = session_pb2.SessionResponse.FromString(message(port))
             port.release()
     assert answer.WhichOneof("answer") == "step"
