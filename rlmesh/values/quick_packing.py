@@ -23,7 +23,9 @@ _ARRAY: Final = int(value_pb2.PACKED_EXTENSION_ARRAY)
 _SCALAR: Final = int(value_pb2.PACKED_EXTENSION_SCALAR)
 _TUPLE: Final = extension(value_pb2.PACKED_EXTENSION_TUPLE, b"")
 # A cycle, or a graph that unrolls into a tree without end, has more.
-_MOST_ELEMENTS: Final = 4096
+_MOST_ELEMENTS: Final = 2**16
+# More items are looked at faster in one go, which tells nothing but that all are plain.
+_FEW: Final = 16
 
 
 _CONTAINERS: Final = frozenset([dict, list, tuple])
@@ -73,6 +75,8 @@ def _look(container: Any, depth: int, left: int) -> int:
         # The fastest question whether all keys are texts.
         "".join(container)
         items = container.values()
+    if len(container) > _FEW and _PLAIN.issuperset(map(type, items)):
+        return left
     for item in items:
         kind = type(item)
         if kind in _PLAIN:
