@@ -71,14 +71,14 @@ def _look(container: Any, depth: int, left: int) -> int:
     if left < 0 or depth <= 0:
         raise _NotQuickError
     items: Any = container
-    if type(container) is dict:
+    if kind_of(container) is dict:
         # The fastest question whether all keys are texts.
         "".join(container)
         items = container.values()
     if len(container) > _FEW and _PLAIN.issuperset(map(type, items)):
         return left
     for item in items:
-        kind = type(item)
+        kind = kind_of(item)
         if kind in _PLAIN:
             continue
         if kind in _CONTAINERS:
@@ -90,7 +90,7 @@ def _look(container: Any, depth: int, left: int) -> int:
 
 def _written(value: Any) -> object:
     """What MessagePack's packer writes for a value that it does not know."""
-    kind = type(value)
+    kind = kind_of(value)
     if kind is np.ndarray:
         return extension(_ARRAY, b"".join(array_parts(value)))
     write = SCALAR_WRITERS.get(kind)
