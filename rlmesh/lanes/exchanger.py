@@ -60,8 +60,8 @@ class Exchanger(Protocol):
         On a stream that has ended it does nothing; the inbox tells.
 
         Returns:
-            Whether it left before the deadline, on the monotonic clock; only a request before it
-            that still waits to leave can hold it up.
+            Whether it left before the deadline, on the monotonic clock; a call before it that was
+            given up may hold it up.
         """
         ...
 
@@ -130,6 +130,8 @@ class SwiftExchanger:
         """Sends a request; see `Exchanger`."""
         due, sending = self._due, self._sending
         with self._lock:
+            # The request of a call that was given up is due until its answer has come, and only
+            # then does the server turn to the next.
             while sending in due and self._state.code is None:
                 if deadline is not None and time.monotonic() >= deadline:
                     return False

@@ -23,7 +23,9 @@ _ARRAY: Final = int(value_pb2.PACKED_EXTENSION_ARRAY)
 _SCALAR: Final = int(value_pb2.PACKED_EXTENSION_SCALAR)
 _TUPLE: Final = extension(value_pb2.PACKED_EXTENSION_TUPLE, b"")
 # A cycle, or a graph that unrolls into a tree without end, has more.
-_MOST_ELEMENTS: Final = 4096
+_MOST_ELEMENTS: Final = 2**16
+# More items are looked at faster in one go, which tells nothing but that all are plain.
+_FEW: Final = 16
 
 
 _CONTAINERS: Final = frozenset([dict, list, tuple])
@@ -69,12 +71,14 @@ def _look(container: Any, depth: int, left: int) -> int:
     if left < 0 or depth <= 0:
         raise _NotQuickError
     items: Any = container
-    if type(container) is dict:
+    if kind_of(container) is dict:
         # The fastest question whether all keys are texts.
         "".join(container)
         items = container.values()
+    if len(container) > _FEW and _PLAIN.issuperset(map(type, items)):
+        return left
     for item in items:
-        kind = type(item)
+        kind = kind_of(item)
         if kind in _PLAIN:
             continue
         if kind in _CONTAINERS:
@@ -86,7 +90,7 @@ def _look(container: Any, depth: int, left: int) -> int:
 
 def _written(value: Any) -> object:
     """What MessagePack's packer writes for a value that it does not know."""
-    kind = type(value)
+    kind = kind_of(value)
     if kind is np.ndarray:
         return extension(_ARRAY, b"".join(array_parts(value)))
     write = SCALAR_WRITERS.get(kind)
