@@ -5,13 +5,15 @@ whether it sleeps. A side that waits looks at the other's count: for a short tim
 long as that pays, then asleep in `poll` on the Unix socket that both hold. The two take turns, so a
 count that is one off says that nothing has come yet.
 
-No wake-up is lost for more than a millisecond. The sleeper raises its flag and then looks at the
-count once more; the poster raises its count and then looks at the flag. One of the two sees what
-the other wrote, unless both look while the other's write is still in a processor's store buffer,
-which an x86 processor allows. A write stands there for some nanoseconds; so the sleeper's first
-sleep ends after a millisecond, and it looks again. A fence on the path of every post would cost
-more than those sleeps. Where the processor orders memory less strictly than x86 even a count may
-overtake the frame that it announces: there nobody spins, and every post rings.
+No wake-up is lost for more than twenty milliseconds. The sleeper raises its flag and then looks
+at the count once more; the poster raises its count and then looks at the flag. One of the two
+sees what the other wrote, unless both look while the other's write is still in a processor's
+store buffer, which an x86 processor allows. A write stands there for some nanoseconds, and the
+sleeper goes to the kernel and back between its two looks, which takes longer. As nothing promises
+that, its first sleep ends after those milliseconds, and it looks again: no sooner, for each look
+costs a wake-up. A fence on the path of every post would cost more than those sleeps. Where the
+processor orders memory less strictly than x86 even a count may overtake the frame that it
+announces: there nobody spins, and every post rings.
 
 The socket is the end-of-life signal too: when the other process dies, however it dies, the kernel
 closes its end, and `poll` returns at once.
@@ -41,7 +43,7 @@ _POSTED, _ASLEEP = 0, 1
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
 _LONGEST_POLL = 500.0
-_FIRST_POLL = 1.0
+_FIRST_POLL = 20.0
 
 
 class Bell:
@@ -134,7 +136,7 @@ class Bell:
     def _sleep(self, count: int, deadline: float | None) -> Woken:
         lines, place = self._lines, self._theirs
         lines[self._mine + _ASLEEP] = 1
-        longest = _FIRST_POLL
+        longest = 0.0
         try:
             while lines[place] != count:
                 pause = longest
@@ -146,7 +148,7 @@ class Bell:
                     # Its last post may have come before its end.
                     if not self._answer_ring() and lines[place] != count:
                         return Woken.GONE
-                longest = _LONGEST_POLL
+                longest = _LONGEST_POLL if longest else _FIRST_POLL
                 late = deadline is not None and time.monotonic() >= deadline
                 if late and lines[place] != count:
                     return Woken.LATE

@@ -345,11 +345,12 @@ def test_a_client_that_is_killed_in_a_call_frees_the_environment_once_that_is_ov
         assert env.names() == calls, "nothing but the call that was under way"
 
 
+@pytest.mark.parametrize("lane", ["shm", "direct"])
 def test_a_client_that_is_killed_while_the_server_spins_frees_the_environment(
-    monkeypatch: pytest.MonkeyPatch, record_property: Record
+    lane: str, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
     spin_for_long(monkeypatch)
-    with killable_client("shm") as (_, _, server, client):
+    with killable_client(lane) as (_, _, server, client):
         killed = kill(client)
         freed = until(free(server), "the environment is not free again")
         record_property("seconds", freed - killed)
