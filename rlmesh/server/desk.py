@@ -149,8 +149,8 @@ class Desk:
         """
         with self._lock:
             session = self._holding(call.secret)
-        if session is None:
-            raise CallFailedError(self._why_over(call.secret))
+            if session is None:
+                raise CallFailedError(self._why_over(call.secret))
         self.end(session)
 
     def admit(self, secret: bytes) -> Attach | None:
