@@ -428,7 +428,9 @@ def test_every_error_that_a_page_names_exists(page: str) -> None:
 def test_every_error_of_a_user_is_told_by_symptom() -> None:
     cells = [cell for rows in tables("docs/errors.md").values() for row in rows for cell in row]
     bases = {"RlmeshError", "NonconformingValueError", "EndpointError"}
-    assert set(errors.__all__) - bases == set(re.findall(r"`([A-Z]\w+(?:Error|Crashed))`", " ".join(cells)))
+    assert set(errors.__all__) - bases == set(
+        re.findall(r"`([A-Z]\w+(?:Error|Crashed))`", " ".join(cells))
+    )
 
 
 def test_every_table_is_held_by_tests() -> None:

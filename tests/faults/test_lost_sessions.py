@@ -46,9 +46,8 @@ def proxied(**settings: Any) -> Generator[tuple[ChaosProxy, ScriptedEnv, Any]]:
     options = settings.pop("options", None)
     with serving(env, options=options) as server, ChaosProxy(0) as proxy:
         proxy.lead_to(server.address)
-        client = rlmesh.RemoteEnv[Any, Any](
-            f"tcp://{proxy.authority}", **{"lane": "grpc", **settings}
-        )
+        settings.setdefault("lane", "grpc")
+        client = rlmesh.RemoteEnv[Any, Any](f"tcp://{proxy.authority}", **settings)
         with contextlib.closing(client):
             client.reset(seed=0)
             yield proxy, env, client
@@ -242,13 +241,15 @@ def test_a_refused_client_is_told_whose_connection_has_broken() -> None:
         proxy.lead_to(NOWHERE)
         proxy.cut()
         pause = threading.Event()
+        said = ""
         for _ in range(200):
             with pytest.raises(EndpointBusyError) as caught:
                 rlmesh.RemoteEnv(address)
+            said = str(caught.value)
             if caught.value.holders[0].lost_seconds is not None:
                 break
             pause.wait(0.02)
-        assert "whose connection broke" in str(caught.value)
+        assert "whose connection broke" in said
 
 
 def test_a_client_that_closes_after_a_break_gives_its_place_back_at_once() -> None:
