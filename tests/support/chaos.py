@@ -1,4 +1,4 @@
-"""A TCP proxy that does to connections what networks do: it cuts, stalls, delays and half-closes them.
+"""A TCP proxy that does what networks do: it cuts, stalls, delays and half-closes connections.
 
 Everything it does follows from its seed, the number of the connection, its direction and how many
 bytes have passed, so that a run can be had again.
@@ -72,7 +72,7 @@ class ChaosProxy:
         self._every = every
         self._left = most
         self._begun = False
-        self._count = 0
+        self._count = self._stalled = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -94,6 +94,10 @@ class ChaosProxy:
     def cut(self) -> None:
         """Cuts every connection now."""
         self._do(self._cut_all())
+
+    def stall(self) -> None:
+        """Forwards nothing more over the connections that there are; new ones work."""
+        self._stalled = self._count
 
     def stop(self) -> None:
         """Has nothing happen any more; what is stalled stays so."""
@@ -167,33 +171,21 @@ class ChaosProxy:
         *,
         to_server: bool,
     ) -> None:
-        chance = random.Random(f"{self._seed} {number} {to_server}")
+        chance = random.Random(f"{self._seed} {number} {to_server}")  # noqa: S311 - no secret
         passed, next_fault = 0, chance.randint(*self._every)
         with contextlib.suppress(OSError):
             while chunk := await reader.read(_CHUNK):
+                if number < self._stalled:
+                    await asyncio.Event().wait()
                 while self._begun and len(chunk) > next_fault and self._left != 0:
                     writer.write(chunk[:next_fault])
+                    await writer.drain()
                     passed += next_fault
                     chunk = chunk[next_fault:]
                     next_fault = chance.randint(*self._every)
                     fault = chance.choice(self._faults)
                     self.happened.append(Happened(fault, number, to_server, passed))
-                    if fault == "delay":
-                        await writer.drain()
-                        await asyncio.sleep(_DELAY_SECONDS)
-                        continue
-                    if self._left is not None:
-                        self._left -= 1
-                    if fault == "half-close":
-                        writer.write_eof()
-                        # What comes is swallowed, as behind a cable that leads nowhere.
-                        while await reader.read(_CHUNK):
-                            pass
-                        return
-                    if fault == "stall":
-                        await asyncio.Event().wait()
-                    await writer.drain()
-                    raise ConnectionAbortedError
+                    await self._happen(fault, reader, writer)
                 writer.write(chunk)
                 await writer.drain()
                 passed += len(chunk)
@@ -205,3 +197,21 @@ class ChaosProxy:
         for each in both:
             each.transport.abort()
             self._writers.discard(each)
+
+    async def _happen(
+        self, fault: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """What a fault does; raises where nothing passes afterwards."""
+        if fault == "delay":
+            await asyncio.sleep(_DELAY_SECONDS)
+            return
+        if self._left is not None:
+            self._left -= 1
+        if fault == "stall":
+            await asyncio.Event().wait()
+        if fault == "half-close":
+            writer.write_eof()
+            # What comes is swallowed, as behind a cable that leads nowhere.
+            while await reader.read(_CHUNK):
+                pass
+        raise ConnectionAbortedError
