@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from rlmesh.address import LOOPBACK, TcpAddress, parse_address
 from rlmesh.client.access import Access
 from rlmesh.client.stats import CallStats, Tally
-from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.contract import AutoresetMode, EnvContract, received_contract
 from rlmesh.errors import (
     CallTimeoutError,
     EndpointError,
@@ -415,7 +415,7 @@ class Connection:
                 ) from error
             raise failure from error
         try:
-            return EnvContract.from_proto(response.contract)
+            return received_contract(response.contract)
         except ValueError as error:
             raise ProtocolError(
                 f"the contract of {self.address} cannot be read: {error}. The server is "

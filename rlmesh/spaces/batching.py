@@ -41,7 +41,7 @@ def batch_as_declared(declared: object, single: Space, num_envs: int, name: str)
         InvalidEnvError: If the declared space is not one of `num_envs` lanes at all.
     """
     space = from_gymnasium_space(declared)
-    if _structure(space) != _batched_structure(single, num_envs):
+    if not is_batched(space, single, num_envs):
         raise InvalidEnvError(
             f"env.{name} must hold {num_envs} lanes of env.single_{name}, {single}, got {space}"
         )
@@ -49,6 +49,11 @@ def batch_as_declared(declared: object, single: Space, num_envs: int, name: str)
         return space
     equal = space == from_gymnasium_space(batched_gymnasium_space(single, num_envs))
     return None if equal else space
+
+
+def is_batched(space: Space, single: Space, num_envs: int) -> bool:
+    """Whether a space is that of `num_envs` lanes of another, whatever its bounds."""
+    return _structure(space) == _batched_structure(single, num_envs)
 
 
 def _structure(space: Space) -> object:
