@@ -39,7 +39,11 @@ SECRET_BYTES = 32
 MakePort: TypeAlias = Callable[[int], Port]
 """Makes a session's port, given a descriptor whose readability ends its waits as well."""
 
-Admit: TypeAlias = Callable[[bytes], Callable[[MakePort], None] | None]
+Attach: TypeAlias = Callable[[MakePort, str, int], None]
+"""Takes what makes a session's port, the lane's name, and the client's process id, where the system
+tells it, else 0."""
+
+Admit: TypeAlias = Callable[[bytes], Attach | None]
 """Takes the secret that was shown; gives what takes the port, or None for a stranger."""
 
 Secure: TypeAlias = Callable[[socket.socket], ssl.SSLSocket]
@@ -135,7 +139,7 @@ def open_memory_door(plan: Plan, admit: Admit) -> tuple[str, Door]:
 
     def welcome(guest: socket.socket) -> None:
         credentials = guest.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        _, user, _ = _CREDENTIALS.unpack(credentials)
+        process, user, _ = _CREDENTIALS.unpack(credentials)
         attach = admit(_shown(guest)) if user == os.geteuid() else None
         if attach is None:
             guest.close()
@@ -147,7 +151,11 @@ def open_memory_door(plan: Plan, admit: Admit) -> tuple[str, Door]:
             os.close(descriptor)
             raise
         guest.settimeout(None)
-        attach(lambda also: MemoryPort(guest, descriptor, plan, client=False, also=also))
+        attach(
+            lambda also: MemoryPort(guest, descriptor, plan, client=False, also=also),
+            "shm",
+            process,
+        )
 
     return name, Door(listener, welcome)
 
@@ -169,7 +177,7 @@ def open_direct_door(
             guest.close()
             return
         guest.sendall(_WELCOME)
-        attach(lambda also: SocketPort(guest, also=also))
+        attach(lambda also: SocketPort(guest, also=also), "direct", 0)
 
     def welcome_secured(guest: socket.socket, identity: ServerIdentity) -> None:
         with contextlib.ExitStack() as undo:
@@ -180,7 +188,7 @@ def open_direct_door(
                 return
             conversation.sendall(_WELCOME)
             undo.pop_all()
-            attach(lambda also: SocketPort(TlsSocket(conversation), also=also))
+            attach(lambda also: SocketPort(TlsSocket(conversation), also=also), "direct", 0)
 
     if identity is not None:
         return Door(listener, lambda guest: welcome_secured(guest, identity))

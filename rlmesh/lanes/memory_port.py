@@ -83,13 +83,13 @@ class MemoryPort:
             os.close(descriptor)
         # Maps, not views of them: Python reads and writes these in half of the time.
         self._out, self._in = (request, answer) if client else (answer, request)
-        self._room: bytearray | mmap.mmap = self._out
         self._sock = sock
         self._lines, self._mine = lines, 0 if client else LINE
         self._bell = Bell(lines, sock, first=client, also=also)
         self._ring, self._wait = self._bell.post, self._bell.wait
         self._received = 0
         self._elsewhere: tuple[int, mmap.mmap] | None = None
+        self._sent_elsewhere: bytes | mmap.mmap = b""
 
     @property
     def owed(self) -> bool:
@@ -98,7 +98,7 @@ class MemoryPort:
 
     def room(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer for a message; see `Outbox`."""
-        last = self._room
+        last = self._out
         if self._elsewhere is not None:
             if keep:
                 last = self._elsewhere[1]
@@ -137,8 +137,14 @@ class MemoryPort:
         if self._elsewhere is not None:
             self._post_elsewhere(start, end, *self._elsewhere)
         else:
+            self._sent_elsewhere = b""
             _pack_header(self._out, 0, start, end, 0)
         self._ring()
+
+    def last(self) -> bytes:
+        """The message that was sent last; see `Port`."""
+        start, end, elsewhere = _unpack_header(self._out)
+        return bytes((self._sent_elsewhere if elsewhere else self._out)[start:end])
 
     def receive(self, deadline: float | None = None) -> Received | Woken:
         """Waits for the next message; see `Port`."""
@@ -153,9 +159,18 @@ class MemoryPort:
             raise BadFrameError(f"a message from {start} to {end} in {len(buffer)} bytes")
         return buffer, start, end
 
-    def divert(self) -> None:
-        """Has later rooms lead nowhere, for a thread that writes an answer too late."""
-        self._room = bytearray(len(self._out))
+    def send_aside(self, message: bytes) -> None:
+        """Sends a message, in a segment of its own; see `Port`."""
+        end = RESERVED + len(message)
+        descriptor = create_segment(end)
+        try:
+            view = map_segment(descriptor, end)
+            view[RESERVED:end] = message
+            self._sent_elsewhere = view
+            self._announce(RESERVED, end, descriptor, end)
+        finally:
+            os.close(descriptor)
+        self._ring()
 
     def finish(self) -> None:
         """Ends the lane; the last message stands where the other side still reads it."""
@@ -178,6 +193,12 @@ class MemoryPort:
         self._leave_elsewhere()
 
     def _post_elsewhere(self, start: int, end: int, descriptor: int, view: mmap.mmap) -> None:
+        self._announce(start, end, descriptor, len(view))
+        self._sent_elsewhere = view
+        self._leave_elsewhere()
+
+    def _announce(self, start: int, end: int, descriptor: int, size: int) -> None:
+        """Tells the other side of a message in a segment of its own; the caller closes that."""
         with contextlib.suppress(OSError):
             # Rings that the other side has not heard may fill the socket. It hears them while it
             # waits for this message; one that does not is not waited for.
@@ -186,8 +207,7 @@ class MemoryPort:
             hearing.poll(_HEARING_SECONDS * 1000)
             # Not by `socket.send_fds`, which drops its flags in Python 3.11.
             self._sock.sendmsg([b"\0"], [(*_DESCRIPTOR, struct.pack("i", descriptor))], _AT_ONCE)
-        _pack_header(self._out, 0, start, end, len(view))
-        self._leave_elsewhere()
+        _pack_header(self._out, 0, start, end, size)
 
     def _leave_elsewhere(self) -> None:
         if self._elsewhere is not None:

@@ -68,6 +68,13 @@ class Port(Outbox, Protocol):
         """Sends the message that stands between these places in the last `room`, as `send` does."""
         ...
 
+    def last(self) -> bytes:
+        """The message that was sent last, whether or not it has left; empty if none was.
+
+        Until the next `room`, and also when the lane has ended, before and after `release`.
+        """
+        ...
+
     def receive(self, deadline: float | None = None) -> Received | Woken:
         """Waits for the next message.
 
@@ -82,8 +89,8 @@ class Port(Outbox, Protocol):
         """
         ...
 
-    def divert(self) -> None:
-        """Has later rooms lead nowhere, for a thread that writes an answer too late."""
+    def send_aside(self, message: bytes) -> None:
+        """Sends a message, while another thread may be writing into the last `room`."""
         ...
 
     def finish(self) -> None:

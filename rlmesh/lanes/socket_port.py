@@ -90,6 +90,10 @@ class SocketPort:
         self._outbound = (self._outbound[0] + 1, view[begin:end], [])
         self._push()
 
+    def last(self) -> bytes:
+        """The message that was sent last; see `Port`."""
+        return bytes(self._outbound[1][_LENGTH.size :])
+
     def receive(self, deadline: float | None = None) -> Received | Woken:
         """Waits for the next message; see `Port`."""
         self._drop_returned()
@@ -104,17 +108,27 @@ class SocketPort:
                 return woken
             woken = self._await(deadline)
 
-    def divert(self) -> None:
-        """Has later rooms lead nowhere, for a thread that writes an answer too late."""
-        self._scratch = Scratch()
+    def send_aside(self, message: bytes) -> None:
+        """Sends a message, within a second or not at all; see `Port`.
+
+        It leaves from here, as the other thread may meanwhile begin to wait for the next one.
+        """
+        rest = frame = memoryview(_LENGTH.pack(len(message)) + message)
+        deadline = time.monotonic() + _LEAVING_SECONDS
+        with contextlib.suppress(OSError):
+            while rest and _await_room(self._sock, deadline):
+                with contextlib.suppress(BlockingIOError):
+                    rest = rest[self._sock.send(rest) :]
+        self._outbound = (self._outbound[0] + 1, frame, [len(frame)])
+        if rest:
+            # The peer must not take what comes next for the end of this.
+            self.close()
 
     def finish(self) -> None:
         """Ends the lane once the last message has left, or a second has passed."""
         deadline = time.monotonic() + _LEAVING_SECONDS
-        while self._unsent() and (remaining := deadline - time.monotonic()) > 0:
-            leaving = select.poll()
-            leaving.register(self._sock, select.POLLOUT)
-            if not (leaving.poll(remaining * 1000) and self._push()):
+        while self._unsent():
+            if not (_await_room(self._sock, deadline) and self._push()):
                 break
         self.close()
 
@@ -223,3 +237,13 @@ class SocketPort:
             # Another thread has closed the lane; the next `receive` tells.
             return False
         return True
+
+
+def _await_room(sock: socket.socket | TlsSocket, deadline: float) -> bool:
+    """Waits until the connection takes more; whether it does, before the deadline."""
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        return False
+    leaving = select.poll()
+    leaving.register(sock, select.POLLOUT)
+    return bool(leaving.poll(remaining * 1000))

@@ -49,6 +49,11 @@ class Costs:
         """The cost of the calls of a kind, a field of `SessionRequest`."""
         return self._kinds.setdefault(kind, Cost())
 
+    @property
+    def calls(self) -> int:
+        """How many calls were executed. Any thread may ask."""
+        return sum(cost.count for cost in list(self._kinds.values()))
+
     def to_proto(self) -> session_pb2.StatsResult:
         """As a message."""
         return session_pb2.StatsResult(

@@ -14,15 +14,15 @@ from rlmesh.lanes.tls import ServerIdentity
 from rlmesh.seconds import check_seconds
 from rlmesh.security import ServerTLS, token_from
 from rlmesh.server.attributes import check_exposed
+from rlmesh.server.desk import Desk
 from rlmesh.server.doors import Doors, check_lanes
 from rlmesh.server.front import Front
-from rlmesh.server.host import Host
 from rlmesh.server.lanes_of import vector_of
 from rlmesh.server.life import Life, State
 from rlmesh.server.options import ServeOptions
+from rlmesh.server.room import OneRoom, Rooms
 from rlmesh.server.served_env import ServedEnv
 from rlmesh.server.service import EnvService
-from rlmesh.server.session import Desk
 from rlmesh.server.signals import EndSignals
 from rlmesh.values.conformance import policy_from
 from rlmesh.values.guards import is_row
@@ -107,23 +107,24 @@ class EnvServer:
         identity = None if tls is None else ServerIdentity(tls)
         if is_row(env):
             env = vector_of(env)
+        exposed = check_exposed(expose)
         self._contract = read_contract(env)
-        served = ServedEnv(env, self._contract, policy, check_exposed(expose))
-        self._host = Host()
-        desk = Desk(served, self._host)
+        rooms: Rooms = OneRoom(ServedEnv(env, self._contract, policy, exposed))
+        self._rooms = rooms
+        desk = Desk(rooms, options)
         service = EnvService(
             self._contract,
             desk,
-            self._host,
+            options.resume_timeout_seconds,
             self._end_by_client if options.allow_remote_shutdown else None,
         )
-        self._doors = Doors(names, own, served.plan, desk.admit, identity)
+        self._doors = Doors(names, own, rooms.plan, desk.admit, identity)
         try:
             self._front = Front(service, wanted, self._doors, secret, identity)
         except BaseException:
             self._doors.close()
             raise
-        self._life = Life(served.close, self._host, desk, self._front, options)
+        self._life = Life(rooms, desk, self._front, options)
 
     @property
     def address(self) -> str:
@@ -162,7 +163,7 @@ class EnvServer:
         with EndSignals(self._end_by_signal) as signals:
             self._life.begin("serve")
             self._life.interrupt = signals.interrupt
-            self._answer(self._host.run)
+            self._answer(self._rooms.run)
             self._life.wait(None)
 
     def start(self) -> None:
@@ -174,7 +175,7 @@ class EnvServer:
             StateError: If the server was started or shut down before.
         """
         self._life.begin("start")
-        self._answer(self._host.start)
+        self._answer(self._rooms.start)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the server has shut down.
@@ -242,8 +243,7 @@ class EnvServer:
         except BaseException:
             # Also what a signal handler of the program raises where this thread runs the host.
             self._life.end("it could not be started, or was interrupted")
-            if not self._host.has_own_thread:
-                self._host.run()
+            self._rooms.run()
             self._life.wait(None)
             raise
 

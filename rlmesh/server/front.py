@@ -84,7 +84,7 @@ class Front:
             if self._stopped:
                 return
             self._started = True
-            self._service.lanes += self._doors.open()
+            self._service.begin(self._doors.open())
             self._server.start()
         self._tell(health_pb2.HealthCheckResponse.SERVING)
         self.serving.set()

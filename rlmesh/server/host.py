@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from rlmesh.server.failures import stack_text
+from rlmesh.server.failures import CallFailedError, stack_text
+from rlmesh_api.v1 import session_pb2
 
 
 class HostStoppedError(Exception):
-    """The host takes no more calls, or has given up the one that was asked for."""
+    """The host takes no more calls."""
 
 
 class HostedCall:
@@ -56,10 +57,13 @@ class HostedCall:
         with contextlib.suppress(RuntimeError):
             self._done.release()
 
-    def give_up(self) -> None:
-        """Lets go whoever waits, though the work is not done."""
-        self._error = HostStoppedError()
+    def give_up(self, failure: session_pb2.Failure) -> bool:
+        """Lets go whoever waits, though the work is not done; see `Call`."""
+        if not self._done.locked():
+            return False
+        self._error = CallFailedError(failure)
         self.finish()
+        return True
 
     def wait(self) -> Any:
         """What the work returned or raised, once it is done."""
@@ -90,8 +94,8 @@ class Call(Protocol):
         """Gives the result to whoever waits; the work has taken that long."""
         ...
 
-    def give_up(self) -> None:
-        """Lets go whoever waits, though the work is not done."""
+    def give_up(self, failure: session_pb2.Failure) -> bool:
+        """Answers with a failure, though the work is not done; whether nobody had answered yet."""
         ...
 
 
@@ -182,7 +186,8 @@ class Host:
         """Has the host thread execute `work`, and gives what it returns or raises.
 
         Raises:
-            HostStoppedError: If the host has been stopped, or has given up the call.
+            HostStoppedError: If the host has been stopped.
+            CallFailedError: If the call was given up.
         """
         return self.post(work, name=name, sequence=sequence).wait()
 

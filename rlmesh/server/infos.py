@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,9 +20,13 @@ class InfoPacker:
 
     Args:
         policy: What to do about values outside of their bounds.
+
+    Attributes:
+        deviations: How many values were out of their bounds so far, by kind.
     """
 
     def __init__(self, policy: Policy) -> None:
+        self.deviations: Counter[str] = Counter()
         self._policy = policy
         self._reporter = Reporter()
         self._told: set[tuple[str, str]] = set()
@@ -34,6 +39,7 @@ class InfoPacker:
             deviations: What is to be told in it.
         """
         if deviations and self._policy is not Policy.OFF:
+            self.deviations.update(item.kind for item in deviations)
             news = self._reporter.filter(deviations)
             if news:
                 info = {**info, CONFORMANCE_WARNING: news}

@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable
 
 from rlmesh.errors import StateError
-from rlmesh.server.failures import env_raised
+from rlmesh.server.desk import Desk
 from rlmesh.server.front import Front
-from rlmesh.server.host import Call, Host
+from rlmesh.server.host import Call, HostStoppedError
 from rlmesh.server.latch import Latch
 from rlmesh.server.options import ServeOptions
-from rlmesh.server.session import Desk
+from rlmesh.server.refusals import given_up
+from rlmesh.server.room import Room, Rooms
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -48,9 +49,8 @@ class Life:
     idleness. Asking takes no lock, since a signal handler may do it wherever the main thread is.
 
     Args:
-        close_env: Calls the environment's `close`.
-        host: Where it is called.
-        desk: Who gives it to clients.
+        rooms: Where the environments are.
+        desk: Who gives them to clients.
         front: What answers them.
         options: How long to wait for what.
 
@@ -62,16 +62,14 @@ class Life:
 
     def __init__(
         self,
-        close_env: Callable[[], None],
-        host: Host,
+        rooms: Rooms,
         desk: Desk,
         front: Front,
         options: ServeOptions,
     ) -> None:
         self.state: State = State.BOUND
         self.interrupt: Callable[[Callable[[], bool]], bool] | None = None
-        self._call_close = close_env
-        self._host = host
+        self._rooms = rooms
         self._desk = desk
         self._front = front
         self._options = options
@@ -80,6 +78,7 @@ class Life:
         self._reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._ended = Latch()
         self._closer: int | None = None
+        self._begun_at = time.monotonic()
         self._process = os.getpid()
 
     def begin(self, verb: str) -> None:
@@ -98,12 +97,12 @@ class Life:
                 f"started once, make a new EnvServer"
             )
         self.state = State.SERVING
-        self._host.last_used = time.monotonic()
+        self._begun_at = time.monotonic()
         try:
             # A daemon, so that a program that forgot to shut down can end; atexit does it then.
             threading.Thread(target=self._run, name="rlmesh-life", daemon=True).start()
         except BaseException:
-            self._end(self._close_here)
+            self._end(unbegun=True)
             raise
         atexit.register(self.shutdown)
 
@@ -117,7 +116,7 @@ class Life:
             # A forked process has the object, and neither the threads nor the environment.
             return
         if self._unbegun.acquire(blocking=False):
-            self._end(self._close_here)
+            self._end(unbegun=True)
             return
         self.end("shutdown")
         if not self.on_env_thread:
@@ -129,13 +128,15 @@ class Life:
 
     @property
     def on_env_thread(self) -> bool:
-        """Whether this is the thread on which the environment is called."""
-        return self._host.is_current or self._closer == threading.get_ident()
+        """Whether this is a thread on which an environment is called."""
+        if self._closer == threading.get_ident():
+            return True
+        return any(room.host.is_current for room in self._rooms.all())
 
     def _run(self) -> None:
         reason = self._await_reason()
         _log.info("the server at %s ends: %s", self._front.address, reason)
-        self._end(self._close_on_host)
+        self._end()
 
     def _await_reason(self) -> str:
         limit = self._options.idle_timeout_seconds
@@ -145,80 +146,127 @@ class Life:
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._reasons.get(timeout=remaining)
-            idle = 0.0 if self._host.running else time.monotonic() - self._host.last_used
+            idle = self._idle_seconds()
             if idle >= limit:
                 return f"no request for {idle:.1f} s"
             remaining = limit - idle
 
-    def _end(self, close: Callable[[], None]) -> None:
+    def _idle_seconds(self) -> float:
+        """For how many seconds no environment has been called."""
+        hosts = [room.host for room in self._rooms.all()]
+        if any(host.running for host in hosts):
+            return 0.0
+        used = max((host.last_used for host in hosts), default=0.0)
+        return time.monotonic() - max(used, self._begun_at, self._desk.last_vacated)
+
+    def _end(self, *, unbegun: bool = False) -> None:
         self.state = State.DRAINING
         try:
             self._front.drain()
             self._desk.drain()
-            close()
+            self._close(self._rooms.all(), unbegun=unbegun)
         except Exception:  # noqa: BLE001 - whoever waits for the end must not wait for ever
             _log.exception("a defect of RLMesh in a shutdown")
         finally:
-            self._host.stop()
-            self._desk.wait_until_free(_LEAVING_SECONDS)
+            for room in self._rooms.all():
+                room.host.stop()
+            self._desk.wait_until_quiet(_LEAVING_SECONDS)
             self._front.stop()
             atexit.unregister(self.shutdown)
             self.state = State.CLOSED
             self._ended.open()
         _log.info("the server at %s has ended", self._front.address)
 
-    def _close_here(self) -> None:
-        self._closer = threading.get_ident()
-        self._close()
-        self._closer = None
+    def _close(self, rooms: list[Room], *, unbegun: bool) -> None:
+        """Closes every environment on its thread, side by side; where it has none, on this one."""
+        closings: list[_Closing] = []
+        for room in rooms:
+            if unbegun and not room.host.has_own_thread:
+                self._closer = threading.get_ident()
+                room.close()
+                self._closer = None
+                continue
+            # A thread that has ended has closed its environment.
+            with contextlib.suppress(HostStoppedError):
+                closings.append(_Closing(room))
+        limit = self._options.drain_timeout_seconds
+        for closing, deadline in [(each, _deadline(limit)) for each in closings]:
+            late = closing.late(deadline)
+            if late is not None:
+                self._give_up(closing, late, limit, closing.begun)
+        limit = self._options.close_timeout_seconds
+        for closing, deadline in [(each, _deadline(limit)) for each in closings]:
+            if closing.begun.is_set() and not closing.done.wait(_remaining(deadline)):
+                self._give_up(closing, closing.call, limit, closing.done)
 
-    def _close_on_host(self) -> None:
-        begun, done = threading.Event(), threading.Event()
-
-        def close() -> None:
-            begun.set()
-            try:
-                self._close()
-            finally:
-                done.set()
-
-        closing = self._host.post(close, name="close")
-        late = self._late(begun, closing, self._options.drain_timeout_seconds)
-        if late is not None:
-            self._give_up(late, self._options.drain_timeout_seconds, begun)
-        if begun.is_set() and not done.wait(self._options.close_timeout_seconds):
-            self._give_up(closing, self._options.close_timeout_seconds, done)
-
-    def _late(self, begun: threading.Event, closing: Call, limit: float | None) -> Call | None:
-        """Waits for the host to come to the closing; the call that has kept it for too long."""
-        while not begun.wait(limit):
-            running = self._host.running
-            if running is not None and running is not closing:
-                return running
-            # Nothing is in flight: the host is on its way.
-            limit = _LOOK_SECONDS
-        return None
-
-    def _give_up(self, call: Call, limit: float | None, over: threading.Event) -> None:
+    def _give_up(
+        self, closing: _Closing, call: Call, limit: float | None, over: threading.Event
+    ) -> None:
+        room = closing.room
         _log.error(
             "the environment's %s() did not return within %s s; it is at\n%s",
             call.name,
             limit,
-            self._host.stack(),
+            room.stack(),
         )
         # Its client is answered now.
-        call.give_up()
+        call.give_up(given_up(call.name))
+        if room.abandon(f"{call.name}() did not return within {limit} s"):
+            over.wait(_LEAVING_SECONDS)
+            return
         for _ in range(_INTERRUPTIONS):
             # One signal may arrive just before the call goes to sleep, and not wake it.
-            if self.interrupt is None or not self.interrupt(lambda: self._host.running is call):
+            if self.interrupt is None or not self.interrupt(lambda: room.host.running is call):
                 over.wait(_LOOK_SECONDS)
                 return
             if over.wait(_UNWINDING_SECONDS):
                 return
 
+
+class _Closing:
+    """The closing of one environment, on its thread.
+
+    Args:
+        room: Its room.
+
+    Attributes:
+        room: As given.
+        call: The call that closes it.
+        begun: Set when the environment is in no other call any more.
+        done: Set when it is closed.
+
+    Raises:
+        HostStoppedError: If the room's thread has ended, and closed it.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.begun = threading.Event()
+        self.done = threading.Event()
+        self.call: Call = room.host.post(self._close, name="close")
+
+    def late(self, deadline: float | None) -> Call | None:
+        """Waits for the thread to come to the closing; the call that has kept it for too long."""
+        host = self.room.host
+        while not self.begun.wait(_remaining(deadline)):
+            running = host.running
+            if running is not None and running is not self.call:
+                return running
+            # Nothing is in flight: the host is on its way.
+            deadline = _deadline(_LOOK_SECONDS)
+        return None
+
     def _close(self) -> None:
+        self.begun.set()
         try:
-            self._call_close()
-        except BaseException as error:  # noqa: BLE001 - the server ends whatever its environment does
-            failure = env_raised("the environment's close()", error).failure
-            _log.error("%s\n%s", failure.message, failure.traceback)
+            self.room.close()
+        finally:
+            self.done.set()
+
+
+def _deadline(seconds: float | None) -> float | None:
+    return None if seconds is None else time.monotonic() + seconds
+
+
+def _remaining(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -20,6 +20,12 @@ class ServeOptions:
             until it returns.
         close_timeout_seconds: For how many seconds a shutdown waits for the environment's `close`;
             None: until it returns.
+        resume_timeout_seconds: For how many seconds a session is kept whose connection has broken,
+            for a client that resumes it; 0: not at all.
+        session_idle_timeout_seconds: After how many seconds without a call a session is ended;
+            None: never.
+        call_timeout_seconds: After how many seconds a call is answered with an error for an
+            environment that has not returned; None: never.
 
     Raises:
         ArgumentTypeError: If a value has the wrong type.
@@ -30,6 +36,9 @@ class ServeOptions:
     idle_timeout_seconds: float | None = None
     drain_timeout_seconds: float | None = None
     close_timeout_seconds: float | None = None
+    resume_timeout_seconds: float = 10.0
+    session_idle_timeout_seconds: float | None = None
+    call_timeout_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.allow_remote_shutdown, bool):

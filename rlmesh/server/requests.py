@@ -23,12 +23,14 @@ class Request(NamedTuple):
         sequence: Its number in the session.
         action: The action's slab, of a step in the fixed form.
         message: The whole call, unless it is one.
+        kind: The name of its field of `SessionRequest`; `no call` where none is set.
     """
 
     name: str
     sequence: int
     action: bytes | None = None
     message: session_pb2.SessionRequest | None = None
+    kind: str = "step"
 
 
 def read_request(message: bytes) -> Request:
@@ -41,11 +43,12 @@ def read_request(message: bytes) -> Request:
     if step is not None:
         return Request("step", step[0], step[1])
     request = session_pb2.SessionRequest.FromString(message)
-    name: str = request.WhichOneof("call") or "no call"
+    kind: str = request.WhichOneof("call") or "no call"
     return Request(
-        request.attribute.name if name == "attribute" else name,
+        request.attribute.name if kind == "attribute" else kind,
         request.sequence,
         message=request,
+        kind=kind,
     )
 
 

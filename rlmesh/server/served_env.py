@@ -1,4 +1,4 @@
-"""One environment behind its contract: takes calls as messages, gives results as messages."""
+"""One environment behind its contract, in this process: the usual tenant."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
 from rlmesh.lanes.memory_port import Plan
+from rlmesh.lanes.port import Outbox
 from rlmesh.server.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.calling import UnsupportedArgumentError, compile_reset
@@ -15,15 +16,17 @@ from rlmesh.server.costs import Costs
 from rlmesh.server.failures import env_raised, failed, unreadable
 from rlmesh.server.infos import InfoPacker
 from rlmesh.server.lanes_of import vector_of
+from rlmesh.server.requests import Request, write_answer
 from rlmesh.server.results import BadResultError, split_reset
 from rlmesh.server.stepping import Stepper
+from rlmesh.server.tenant import Step
 from rlmesh.values.conformance import Policy
 from rlmesh.values.packing import PackingError, pack, unpack
 from rlmesh_api.v1 import session_pb2
 
 
 class ServedEnv:
-    """An environment and the functions compiled from its contract. All calls from one thread.
+    """An environment and the functions compiled from its contract; see `Tenant`.
 
     Args:
         env: The environment; `read_contract` has accepted it.
@@ -32,7 +35,8 @@ class ServedEnv:
         exposed: The names of the attributes that a client may read, set or call.
 
     Attributes:
-        stepper: Steps it in this session.
+        contract: As given.
+        step: Steps it in this session.
         costs: What this session's calls have cost.
     """
 
@@ -40,7 +44,7 @@ class ServedEnv:
         self, env: Any, contract: EnvContract, policy: Policy, exposed: frozenset[str]
     ) -> None:
         self._own_env = env
-        self._contract = contract
+        self.contract: EnvContract = contract
         self._policy = policy
         self._exposed = exposed
         self._tuple_space = contract.observation_space.kind == "tuple"
@@ -48,16 +52,8 @@ class ServedEnv:
         self.begin_session(None)
 
     def begin_session(self, mode: AutoresetMode | None, *, as_vector: bool = False) -> None:
-        """Prepares for the next client.
-
-        Args:
-            mode: The autoreset mode that it asks for; None: the environment's own.
-            as_vector: Whether it drives a single environment as the lane of a vector environment.
-
-        Raises:
-            CallFailedError: If the mode cannot be had.
-        """
-        contract, env, codecs = self._contract, self._own_env, self._own_codecs
+        """Prepares for the next client; see `Tenant`."""
+        contract, env, codecs = self.contract, self._own_env, self._own_codecs
         if as_vector and not contract.vector:
             contract, env, codecs = self._as_vector()
         try:
@@ -70,7 +66,8 @@ class ServedEnv:
         self._infos = InfoPacker(self._policy)
         self.costs: Costs = Costs()
         mode = mode or contract.autoreset_mode
-        self.stepper: Stepper = Stepper(env, codecs, self._infos, self.costs, mode)
+        self._stepper = Stepper(env, codecs, self._infos, self.costs, mode)
+        self.step: Step = self._stepper.step
 
     def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
         """The environment as the only lane of a vector environment, as a list of one would be."""
@@ -83,12 +80,45 @@ class ServedEnv:
         """How much room calls take in shared memory."""
         return Plan.for_slabs(self._own_codecs.action.size, self._own_codecs.observation.size)
 
-    def reset(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
-        """Resets the environment.
+    def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
+        """Executes any call but `close`, and writes the answer; see `Tenant`."""
+        if request.action is not None:
+            return self.step(request.sequence, request.action, outbox)
+        message, name = request.message or session_pb2.SessionRequest(), request.kind
+        if name == "step":
+            call = message.step
+            return self._stepper.step(request.sequence, call.action, outbox, call.deviations)
+        if name == "step_many":
+            return self._stepper.step_many(message.step_many, request.sequence, outbox)
+        response = session_pb2.SessionResponse(sequence=request.sequence)
+        if name == "reset":
+            response.reset.MergeFrom(self._reset_so(message.reset))
+        elif name == "render":
+            response.render.MergeFrom(self._render())
+        elif name == "attribute":
+            response.attribute.MergeFrom(self._attribute(message.attribute))
+        elif name == "stats":
+            response.stats.MergeFrom(self.costs.to_proto())
+        else:
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL,
+                f"the session is open and this server knows no call {name!r}; allowed are reset, "
+                f"step, step_many, render, attribute, stats and close",
+            )
+        return write_answer(response, outbox)
 
-        Raises:
-            CallFailedError: If the arguments, the environment or what it returned is at fault.
-        """
+    def deviations(self) -> dict[str, int]:
+        """How many values were out of their bounds in this session, by kind. Any thread may ask."""
+        return dict(self._infos.deviations)
+
+    def stack(self) -> None:
+        """Where the call in progress is: where the room's thread is."""
+
+    def abandon(self, reason: str) -> bool:
+        """Nobody can end a call of this process by force."""
+        return False
+
+    def _reset_so(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
         seed = _argument(call.seed, "seed")
         options = _argument(call.options, "options")
         returned = self._guard("reset", "reset", lambda: self._reset(seed, options))
@@ -101,24 +131,14 @@ class ServedEnv:
         except BaseException as error:
             raise unreadable("reset", error) from error
 
-    def render(self) -> session_pb2.RenderResult:
-        """Renders the environment.
-
-        Raises:
-            CallFailedError: If the environment has no `render` or raises.
-        """
+    def _render(self) -> session_pb2.RenderResult:
         frame = self._guard("render", "render", lambda: self._env.render())  # noqa: PLW0108 - there may be no render
         try:
             return session_pb2.RenderResult(frame=pack(frame))
         except BaseException as error:
             raise unreadable("render", error) from error
 
-    def attribute(self, call: session_pb2.AttributeCall) -> session_pb2.AttributeResult:
-        """Reads, sets or calls an attribute.
-
-        Raises:
-            CallFailedError: If the name is not exposed, or the environment raises.
-        """
+    def _attribute(self, call: session_pb2.AttributeCall) -> session_pb2.AttributeResult:
         argument = _argument(call.argument, "argument")
         result: session_pb2.AttributeResult = self._guard(
             "attribute",

@@ -9,8 +9,8 @@ import grpc
 
 from rlmesh.contract import EnvContract
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
-from rlmesh.server.host import Host
-from rlmesh.server.session import Desk
+from rlmesh.server.desk import Desk
+from rlmesh.server.status import status_of
 from rlmesh.server.stream import Stream
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
@@ -19,9 +19,9 @@ class EnvService:
     """Answers contract, status and session calls of one endpoint.
 
     Args:
-        contract: What the environment is.
-        desk: Who gives it to clients.
-        host: Where it lives.
+        contract: What every environment is.
+        desk: Who gives them to clients.
+        grace: For how many seconds a session is kept once its connection has broken.
         shutdown: Begins to end the server and returns; None where clients may not.
 
     Attributes:
@@ -32,7 +32,7 @@ class EnvService:
         self,
         contract: EnvContract,
         desk: Desk,
-        host: Host,
+        grace: float,
         shutdown: Callable[[], None] | None,
     ) -> None:
         self._contract = env_service_pb2.GetContractResponse(
@@ -41,9 +41,15 @@ class EnvService:
             protocol_generation=PROTOCOL_GENERATION,
         )
         self._desk = desk
-        self._host = host
+        self._grace = grace
         self._shutdown = shutdown
+        self._since = time.monotonic()
         self.lanes: list[session_pb2.LaneOffer] = []
+
+    def begin(self, lanes: list[session_pb2.LaneOffer]) -> None:
+        """Notes that calls are answered from now on, and which lanes are on offer."""
+        self.lanes += lanes
+        self._since = time.monotonic()
 
     def GetContract(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.GetContractRequest, context: grpc.ServicerContext
@@ -55,26 +61,15 @@ class EnvService:
         self, request: env_service_pb2.GetStatusRequest, context: grpc.ServicerContext
     ) -> env_service_pb2.GetStatusResponse:
         """Tells what the server is doing."""
-        status = env_service_pb2.GetStatusResponse(state=env_service_pb2.SERVER_STATE_READY)
-        if not self._host.ready:
-            status.state = env_service_pb2.SERVER_STATE_STARTING
-        running = self._host.running
-        if running is not None:
-            status.state = env_service_pb2.SERVER_STATE_BUSY
-            status.call = running.name
-            status.sequence = running.sequence
-            status.busy_seconds = time.monotonic() - running.since
-            status.stack = self._host.stack()
-        if self._desk.draining:
-            status.state = env_service_pb2.SERVER_STATE_DRAINING
-        holder = self._desk.holder()
-        if holder is not None:
-            status.holder.CopyFrom(holder)
+        status = status_of(self._desk)
+        status.server.CopyFrom(self._contract.server)
+        status.protocol_generation = PROTOCOL_GENERATION
+        status.serving_seconds = time.monotonic() - self._since
         return status
 
     def session(self) -> Stream:
         """What serves one client."""
-        return Stream(self._desk, self.lanes)
+        return Stream(self._desk, self.lanes, self._grace)
 
     def Shutdown(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.ShutdownRequest, context: grpc.ServicerContext

@@ -13,8 +13,10 @@ from typing import Protocol
 from google.protobuf.message import DecodeError
 
 from rlmesh.lanes.port import BadFrameError, Outbox, Port, Woken
-from rlmesh.lanes.wire import read_action
+from rlmesh.lanes.wire import read_action, sequence_of
+from rlmesh.server.refusals import given_up
 from rlmesh.server.requests import Answered, Request, damaged, failed_so, read_request
+from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -30,16 +32,16 @@ class Calls(Protocol):
         """Executes a call, and writes the answer."""
         ...
 
-    def give_up(self, name: str, sequence: int, outbox: Outbox) -> Answered:
-        """Writes the answer to a call that a shutdown does not wait for any longer."""
-        ...
-
     def answered(self, seconds: float) -> bool:
         """Notes that an answer has left after that time; whether there may be further calls."""
         ...
 
     def end(self) -> None:
         """Ends the session, whose client cannot be understood or has said so."""
+        ...
+
+    def lost(self, source: PortSource) -> None:
+        """Notes that a source is over."""
         ...
 
 
@@ -49,6 +51,8 @@ class PortSource:
     Args:
         make_port: Makes the port; given a descriptor whose readability ends a wait as well.
         calls: Answers them.
+        lane: The lane's name.
+        process: The client's process id, where the system tells it; 0 where it does not.
 
     Attributes:
         over: Whether no more calls come.
@@ -56,18 +60,24 @@ class PortSource:
         sequence: Its number in the session.
         since: When it began, on the monotonic clock, in seconds.
         busy: Whether a call is in progress, or its answer on its way.
+        lane: As given.
+        process: As given.
     """
 
     def __init__(
         self,
         make_port: Callable[[int], Port],
         calls: Calls,
+        lane: str,
+        process: int = 0,
     ) -> None:
         self.over: bool = False
         self.busy: bool = False
         self.name: str = ""
         self.sequence: int = 0
         self.since: float = 0.0
+        self.lane: str = lane
+        self.process: int = process
         self._lock = threading.Lock()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         try:
@@ -81,7 +91,7 @@ class PortSource:
         self._action: bytes | None = None
         self._request = Request("", 0)
         self._answer: Answered | None = None
-        # Taken by whoever answers: the host when the call has returned, or a shutdown before.
+        # Taken by whoever answers: the host when the call has returned, or who gives it up before.
         self._owing: list[bool] = []
 
     def receive(self) -> PortSource | None:
@@ -133,15 +143,32 @@ class PortSource:
     def finish(self, seconds: float) -> None:
         """Sends the answer."""
         if self._taken():
-            self._send(self._answer, seconds)
+            if self._answer is None:
+                self._put_aside(given_up(self.name), seconds)
+            else:
+                start, end, over = self._answer
+                self._port.post(start, end)
+                if not self._calls.answered(seconds) or over:
+                    self._port.finish()
+                if over:
+                    self._calls.end()
         self.busy = False
 
-    def give_up(self) -> None:
-        """Sends the answer though the call has not returned."""
-        if self._taken():
-            self._send(None, time.monotonic() - self.since)
-            # The environment may return after all, while the client reads this answer.
-            self._port.divert()
+    def give_up(self, failure: session_pb2.Failure) -> bool:
+        """Answers with a failure, though the call has not returned; see `Call`."""
+        if not self._taken():
+            return False
+        self._put_aside(failure, time.monotonic() - self.since)
+        return True
+
+    def kept(self) -> tuple[int, bytes] | None:
+        """The number of the call that was answered last, and a copy of its answer.
+
+        Only the thread that receives may ask, between calls.
+        """
+        message = self._port.last()
+        sequence = sequence_of(message)
+        return None if sequence is None else (sequence, message)
 
     def ring(self) -> None:
         """Ends a `receive` that waits. Any thread may."""
@@ -160,9 +187,12 @@ class PortSource:
     def release(self) -> None:
         """Ends it for good; only the thread that receives may."""
         with self._lock:
-            if not self.over:
+            first = not self.over
+            if first:
                 self.over = True
                 os.close(self._bell)
+        if first:
+            self._calls.lost(self)
         self._port.release()
 
     def _taken(self) -> bool:
@@ -172,15 +202,11 @@ class PortSource:
         except IndexError:
             return False
 
-    def _send(self, answer: Answered | None, seconds: float) -> None:
-        if answer is None:
-            answer = self._calls.give_up(self.name, self.sequence, self._port)
-        start, end, over = answer
-        self._port.post(start, end)
-        if not self._calls.answered(seconds) or over:
+    def _put_aside(self, failure: session_pb2.Failure, seconds: float) -> None:
+        """Sends a failure beside what the environment's thread may be writing."""
+        self._port.send_aside(failed_so(self.sequence, failure).SerializeToString())
+        if not self._calls.answered(seconds):
             self._port.finish()
-        if over:
-            self._calls.end()
 
 
 _sources: weakref.WeakSet[PortSource] = weakref.WeakSet()

@@ -58,15 +58,15 @@ class Stepper:
         self._start = RESERVED + -slab % _ALIGNMENT
 
     def step(
-        self, action: bytes, noticed: Noticed, sequence: int, outbox: Outbox
+        self, sequence: int, action: bytes, outbox: Outbox, noticed: Noticed = (), /
     ) -> tuple[int, int]:
         """Steps the environment, and writes the answer.
 
         Args:
-            action: The action's slab.
-            noticed: What the client noticed when it encoded the action.
             sequence: The call's number.
+            action: The action's slab.
             outbox: Where to write the answer.
+            noticed: What the client noticed when it encoded the action.
 
         Returns:
             Where the answer begins and ends.

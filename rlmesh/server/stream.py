@@ -10,31 +10,36 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from rlmesh.lanes.peer import PROTOCOL_GENERATION
-from rlmesh.lanes.port import Received, Woken
 from rlmesh.lanes.stream_outbox import StreamOutbox
+from rlmesh.server.desk import Desk
 from rlmesh.server.failures import CallFailedError, failed
-from rlmesh.server.requests import damaged
-from rlmesh.server.session import Desk, PortCalls, Session
-from rlmesh.server.source import PortSource
-from rlmesh.values.functions import Writable
+from rlmesh.server.host import HostStoppedError
+from rlmesh.server.line import Line
+from rlmesh.server.port_calls import PortCalls
+from rlmesh.server.refusals import draining
+from rlmesh.server.requests import Answered, Request, damaged, failed_so, read_request
+from rlmesh.server.session import Session
+from rlmesh.server.stream_port import StreamPort, StreamSource
 from rlmesh_api.v1 import session_pb2
 
 
 class Stream:
-    """Serves one client, from `open` to `close` or to the end of its stream.
+    """Serves one client, from `open` or `resume` to `close` or to the end of its stream.
 
     Messages are `SessionRequest` and `SessionResponse`, as bytes. Once the client calls on the
     stream, the environment's own thread takes the requests from it and sends the answers, so that
     nobody is woken only to wake somebody else.
 
     Args:
-        desk: Who gives the environment to clients.
+        desk: Who gives environments to clients.
         lanes: The lanes on offer beside the stream, the best first.
+        grace: For how many seconds a session is kept once its connection has broken.
     """
 
-    def __init__(self, desk: Desk, lanes: list[session_pb2.LaneOffer]) -> None:
+    def __init__(self, desk: Desk, lanes: list[session_pb2.LaneOffer], grace: float) -> None:
         self._desk = desk
         self._lanes = lanes
+        self._grace = grace
 
     def serve(
         self,
@@ -52,180 +57,113 @@ class Stream:
                 iterates over what this returns.
         """
         if send is not None:
-            self._serve(requests, context, send)
+            self._serve(requests, Line(context, send))
             return None
         answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(
-            target=self._serve, args=(requests, context, answers.put), daemon=True
+            target=self._serve, args=(requests, Line(context, answers.put)), daemon=True
         ).start()
         return iter(answers.get, None)
 
-    def _serve(
-        self,
-        requests: Iterator[bytes],
-        context: grpc.ServicerContext,
-        send: Callable[[bytes | None], None],
-    ) -> None:
+    def _serve(self, requests: Iterator[bytes], line: Line) -> None:
         try:
-            self._converse(requests, context, send)
+            self._converse(requests, line)
         except grpc.RpcError:
             pass  # the client has gone, as the iterator of its requests says
         finally:
-            send(None)
+            line.finish()
 
-    def _converse(
-        self,
-        requests: Iterator[bytes],
-        context: grpc.ServicerContext,
-        send: Callable[[bytes | None], None],
-    ) -> None:
-        first = next(requests, None)
-        if first is None:
+    def _converse(self, requests: Iterator[bytes], line: Line) -> None:
+        message = next(requests, None)
+        if message is None:
             return
-        opened = session_pb2.SessionResponse()
+        answer = session_pb2.SessionResponse()
         try:
-            session = self._open(first, opened, context)
+            session = self._begin(message, answer, line)
         except CallFailedError as error:
-            opened.failure.CopyFrom(error.failure)
-            send(opened.SerializeToString())
+            answer.failure.CopyFrom(error.failure)
+            line.send(answer.SerializeToString())
             return
         try:
-            send(opened.SerializeToString())
+            line.send(answer.SerializeToString())
             for message in requests:
                 if session.source is None:
-                    self._hand_over(session, StreamPort(requests, context, send, message))
+                    self._hand_over(session, StreamPort(requests, line, message), line)
                     return
                 # Its calls come by another lane, and its farewell by this one.
-                answer, over = self._desk.answer(session, message)
-                send(answer)
-                if not self._desk.answered(session) or over:
+                if not self._answer(session, line, message):
                     return
         finally:
-            self._desk.close(session)
+            self._desk.left(session, line)
 
-    def _hand_over(self, session: Session, port: StreamPort) -> None:
-        """Has the environment's thread answer until the session ends."""
-        source = StreamSource(lambda _: port, PortCalls(self._desk, session, by_stream=True))
-        self._desk.attach(session, source)
+    def _hand_over(self, session: Session, port: StreamPort, line: Line) -> None:
+        """Has the environment's thread answer until the session or the stream ends."""
+        calls = PortCalls(self._desk, session, by_stream=True)
+        self._desk.attach(session, StreamSource(lambda _: port, calls, "grpc"), line)
         port.ended.wait()
 
-    def _open(
-        self,
-        message: bytes,
-        opened: session_pb2.SessionResponse,
-        context: grpc.ServicerContext,
-    ) -> Session:
+    def _answer(self, session: Session, line: Line, message: bytes) -> bool:
+        """Has the environment's thread execute a call; whether there may be further ones."""
+        try:
+            request = read_request(message)
+        except DecodeError as error:
+            line.send(failed_so(0, damaged(error).failure).SerializeToString())
+            self._desk.end(session, by_stream=True)
+            return False
+        calls = PortCalls(self._desk, session, by_stream=True)
+        outbox = StreamOutbox()
+
+        def execute() -> tuple[Answered, bytes]:
+            start, end, over = calls.answer(request, outbox)
+            told = outbox.message(start, end)
+            if request.sequence == session.sequence:
+                session.kept = request.sequence, told
+            return (start, end, over), told
+
+        try:
+            call = session.room.host.post(execute, name=request.name, sequence=request.sequence)
+            (_, _, over), told = call.wait()
+        except (HostStoppedError, CallFailedError) as error:
+            line.send(_failed(request, error))
+            return False
+        line.send(told)
+        if over:
+            self._desk.end(session, by_stream=True)
+        return calls.answered(call.seconds) and not over
+
+    def _begin(self, message: bytes, answer: session_pb2.SessionResponse, line: Line) -> Session:
+        """Opens a session, or goes on with one, and says so in the answer."""
         try:
             first = session_pb2.SessionRequest.FromString(message)
         except DecodeError as error:
             raise damaged(error) from error
-        opened.sequence = first.sequence
-        if first.WhichOneof("call") != "open":
-            raise failed(
-                session_pb2.ERROR_CODE_PROTOCOL, "the first call of a session must be open"
-            )
-        session = self._desk.open(first.open, context)
-        result = opened.open
-        result.session_id = session.id
-        result.protocol_generation = PROTOCOL_GENERATION
-        result.lanes.extend(self._lanes)
-        if self._lanes:
-            result.secret = session.secret
-        return session
+        answer.sequence = first.sequence
+        call = first.WhichOneof("call")
+        if call == "open":
+            session = self._desk.open(first.open, line)
+            session.sequence = first.sequence
+            opened = answer.open
+            opened.session_id = session.id
+            opened.protocol_generation = PROTOCOL_GENERATION
+            opened.lanes.extend(self._lanes)
+            opened.secret = session.secret
+            opened.resume_seconds = self._grace if session.resumes else 0.0
+            return session
+        if call == "resume":
+            session = self._desk.resume(first.resume, line)
+            answer.resume.protocol_generation = PROTOCOL_GENERATION
+            answer.resume.lanes.extend(self._lanes)
+            return session
+        raise failed(
+            session_pb2.ERROR_CODE_PROTOCOL,
+            "the first call of a stream must be open, or resume for a session that stands",
+        )
 
 
 # See `serve`; grpc looks for it there.
 Stream.serve.experimental_non_blocking = True  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess] # as said
 
 
-class StreamPort:
-    """The stream as a port of the server; see `Port`.
-
-    Args:
-        requests: The requests, as they arrive.
-        context: The stream.
-        send: Sends an answer.
-        first: The request that has arrived already.
-
-    Attributes:
-        ended: Set when no more requests are taken.
-    """
-
-    reserved = 0
-
-    def __init__(
-        self,
-        requests: Iterator[bytes],
-        context: grpc.ServicerContext,
-        send: Callable[[bytes | None], None],
-        first: bytes,
-    ) -> None:
-        self.ended: threading.Event = threading.Event()
-        self._requests = requests
-        self._context = context
-        self._to_client = send
-        self._first: bytes | None = first
-        self._finished = False
-        self._outbox = StreamOutbox()
-
-    @property
-    def owed(self) -> bool:
-        """Only a client's port is asked."""
-        return False
-
-    def room(self, nbytes: int, keep: int = 0) -> Writable:
-        """A buffer for a message; see `Outbox`."""
-        return self._outbox.room(nbytes, keep)
-
-    def send(self, message: bytes) -> None:
-        """Sends a message."""
-        self._to_client(message)
-
-    def post(self, start: int, end: int) -> None:
-        """Sends the message that stands between these places in the last `room`."""
-        self._to_client(self._outbox.message(start, end))
-
-    def receive(self, deadline: float | None = None) -> Received | Woken:
-        """Waits for the next message, for ever."""
-        message, self._first = self._first, None
-        if self._finished:
-            return Woken.GONE
-        if message is None:
-            try:
-                message = next(self._requests)
-            except (StopIteration, grpc.RpcError):
-                return Woken.GONE
-        return message, 0, len(message)
-
-    def divert(self) -> None:
-        """Has later rooms lead nowhere, for a thread that writes an answer too late."""
-        self._outbox = StreamOutbox()
-
-    def finish(self) -> None:
-        """Has no more messages received; the stream ends when the session has."""
-        self._finished = True
-
-    def close(self) -> None:
-        """Ends the stream at once, unless it ends by itself. Any thread may, repeatedly."""
-        if not (self._finished or self.ended.is_set()):
-            self._context.cancel()
-
-    def leave_to_parent(self) -> None:
-        """Only a client's port may be inherited."""
-
-    def release(self) -> None:
-        """Ends it; the stream's own thread does what is left."""
-        self.ended.set()
-
-
-class StreamSource(PortSource):
-    """The calls of a stream; see `PortSource`."""
-
-    def ring(self) -> None:
-        """Ends the stream if no call is in progress: nothing else ends a wait for the next request.
-
-        The host is wanted for something else only when the server ends, and then the answer to a
-        call in progress is the last.
-        """
-        if not self.busy:
-            self.close()
+def _failed(request: Request, error: Exception) -> bytes:
+    failure = error.failure if isinstance(error, CallFailedError) else draining()
+    return failed_so(request.sequence, failure).SerializeToString()

@@ -93,7 +93,7 @@ def test_the_secret_of_a_session_that_is_over_opens_no_door(lane: str) -> None:
             session.close()
             session.wait_until_ended()
             pause = threading.Event()
-            while server._front._service._desk.holder() is not None:
+            while server._front._service._desk.sessions():
                 pause.wait(0.01)
             assert session.enter(lane) is None
 

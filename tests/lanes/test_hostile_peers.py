@@ -204,8 +204,7 @@ def test_after_a_rude_client_has_left_comes_the_next(lane: str, deed: Deed) -> N
 
 def server_end(server: rlmesh.EnvServer) -> Any:
     """The server's end of the lane of the session that it has."""
-    session = server._front._service._desk._session
-    assert session is not None
+    (session,) = server._front._service._desk.sessions()
     assert session.source is not None
     return session.source._port
 

@@ -195,6 +195,24 @@ def test_a_side_that_sleeps_is_woken_by_the_end(ends: Ends[Port], kind: str, clo
     assert got == [Woken.GONE]
 
 
+@pytest.mark.parametrize("nbytes", [10, len(LARGE)])
+def test_a_port_gives_its_last_message_again_also_after_the_end(
+    ends: Ends[Port], nbytes: int
+) -> None:
+    port, start = ends.server, ends.server.reserved
+    assert port.last() == b""
+    for text in (LARGE[:nbytes], LARGE[-nbytes:]):
+        port.room(start + nbytes)[start : start + nbytes] = text
+        port.post(start, start + nbytes)
+        assert port.last() == text
+    ends.client.release()
+    assert port.receive(soon()) is Woken.GONE
+    port.release()
+    assert port.last() == text
+    port.send(b"into the void")
+    assert port.last() == b"into the void"
+
+
 def test_sending_to_a_side_that_has_gone_raises_nothing(ends: Ends[Port]) -> None:
     ends.server.release()
     for text in (b"ask", LARGE, b"ask"):

@@ -165,7 +165,8 @@ def session_secret(server: rlmesh.EnvServer, certificates: Certificates) -> Gene
     """The secret of a session of that server."""
     tls = certificates.client("client")
     with rlmesh.RemoteEnv[Any, Any](server.address, lane="grpc", tls=tls, token=TOKEN):
-        yield server._life._desk._session.secret  # type: ignore[union-attr] # there is one
+        (session,) = server._life._desk.sessions()
+        yield session.secret
 
 
 def test_a_client_with_tls_shows_its_secret_to_no_other_server(

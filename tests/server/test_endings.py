@@ -492,7 +492,8 @@ def test_what_raises_on_the_thread_that_serves_ends_the_server_and_is_raised() -
     env = ScriptedEnv()
     server = rlmesh.EnvServer(env)
     # A handler of the program's own may raise wherever the main thread is; here it is the queue.
-    calls = server._host._calls
+    (room,) = server._rooms.all()
+    calls = room.host._calls
 
     class Ringing:
         rung = False
@@ -506,7 +507,7 @@ def test_what_raises_on_the_thread_that_serves_ends_the_server_and_is_raised() -
                 raise AlarmError
             return calls.get()
 
-    server._host._calls = Ringing()  # type: ignore[assignment] # stands in for it
+    room.host._calls = Ringing()  # type: ignore[assignment] # stands in for it
     with pytest.raises(AlarmError):
         server.serve()
     assert server.wait(0) is True

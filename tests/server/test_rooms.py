@@ -64,11 +64,11 @@ def stepper_of(env: Telling) -> Stepper:
 @pytest.mark.parametrize(("text", "info"), [("a text", {}), ("a text", {"speed": 0.5})])
 def test_a_step_like_the_one_before_needs_one_room(text: str, info: dict[str, Any]) -> None:
     stepper, outbox = stepper_of(Telling(text, info)), Counting()
-    stepper.step(NO_ACTION, (), 1, outbox)
+    stepper.step(1, NO_ACTION, outbox)
     first = list(outbox.asked)
     assert len(first) > 1
     outbox.asked.clear()
-    start, end = stepper.step(NO_ACTION, (), 2, outbox)
+    start, end = stepper.step(2, NO_ACTION, outbox)
     assert outbox.asked == [end - start]
 
 
@@ -78,7 +78,7 @@ def test_a_longer_text_and_a_longer_info_are_given_more_room() -> None:
     lengths: list[int] = []
     for nbytes in (1, 90, 5, 90):
         env.text, env.info = "x" * nbytes, {"note": "y" * 30 * nbytes}
-        start, end = stepper.step(NO_ACTION, (), 1, outbox)
+        start, end = stepper.step(1, NO_ACTION, outbox)
         message = outbox.message(start, end)
         assert env.text.encode() in message
         assert env.info["note"].encode() in message

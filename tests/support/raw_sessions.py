@@ -17,6 +17,7 @@ from rlmesh.address import parse_address
 from rlmesh.contract import read_contract
 from rlmesh.lanes.door import (
     SECRET_BYTES,
+    Attach,
     MakePort,
     enter_direct,
     enter_memory,
@@ -133,14 +134,14 @@ def strange_server(
     ports: list[Port] = []
     threads: list[threading.Thread] = []
 
-    def attach(make_port: MakePort) -> None:
+    def attach(make_port: MakePort, lane: str, process: int) -> None:
         port = make_port(quiet)
         ports.append(port)
         thread = threading.Thread(target=behave, args=(port,))
         threads.append(thread)
         thread.start()
 
-    def admit(secret: bytes) -> Callable[[MakePort], None] | None:
+    def admit(secret: bytes) -> Attach | None:
         return attach if secret == SECRET else None
 
     contract = env_service_pb2.GetContractResponse(

@@ -1,0 +1,370 @@
+"""The desk: gives environments to clients, takes them back, and knows who has one."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+
+from rlmesh.contract import AutoresetMode
+from rlmesh.lanes.door import Attach, MakePort
+from rlmesh.lanes.peer import PROTOCOL_GENERATION
+from rlmesh.server.failures import CallFailedError, env_raised, failed
+from rlmesh.server.host import HostStoppedError
+from rlmesh.server.keeper import Keeper
+from rlmesh.server.line import Line
+from rlmesh.server.options import ServeOptions
+from rlmesh.server.places import Places
+from rlmesh.server.port_calls import PortCalls
+from rlmesh.server.refusals import draining, gone
+from rlmesh.server.room import Room, Rooms
+from rlmesh.server.session import Session
+from rlmesh.server.source import PortSource
+from rlmesh_api.v1 import session_pb2
+
+_log = logging.getLogger("rlmesh.server")
+
+# How many holders a client is told of for whom there is no place.
+_MOST_HOLDERS = 16
+# Of how many sessions it is remembered why they ended.
+_REMEMBERED = 256
+
+
+class Desk:
+    """Gives environments to clients, each to one at a time.
+
+    Args:
+        rooms: Where the environments are.
+        options: For how long what is kept.
+
+    Attributes:
+        last_vacated: When a session ended last, on the monotonic clock, in seconds.
+    """
+
+    def __init__(self, rooms: Rooms, options: ServeOptions) -> None:
+        self.last_vacated: float = 0.0
+        self._rooms = rooms
+        self._grace = options.resume_timeout_seconds
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Session] = {}
+        self._over: deque[tuple[bytes, session_pb2.Failure]] = deque(maxlen=_REMEMBERED)
+        self._lines: set[Line] = set()
+        self._quiet = threading.Event()
+        self._quiet.set()
+        self._places = Places(rooms.capacity)
+        self._keeper = Keeper(options, self.sessions, self._expire)
+        self._draining = False
+
+    @property
+    def capacity(self) -> int:
+        """How many sessions there can be at once."""
+        return self._rooms.capacity
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new session and no new call is taken."""
+        return self._draining
+
+    def sessions(self) -> list[Session]:
+        """The sessions, those first that have lasted longest."""
+        with self._lock:
+            return list(self._sessions.values())
+
+    def rooms(self) -> list[Room]:
+        """Every room that there is."""
+        return self._rooms.all()
+
+    def open(self, call: session_pb2.OpenCall, line: Line) -> Session:
+        """Gives an environment to a client, who may wait for a place.
+
+        Raises:
+            CallFailedError: If there is no place, the server is draining, the client speaks no
+                generation that this server knows, asks for an autoreset mode that cannot be had, or
+                no environment can be made.
+        """
+        _check_generation(call.protocol_generation)
+        mode = _mode(call)
+        if not self._places.take(call.wait_seconds, line.on_end):
+            raise CallFailedError(draining() if self._draining else self._busy(call.wait_seconds))
+        try:
+            room = self._rooms.take()
+        except BaseException as error:
+            self._places.give_back()
+            raise env_raised("the server has no room for another session and", error) from error
+        session = Session(call.peer, room, call.resumes and self._grace > 0, line)
+        with self._lock:
+            self._sessions[session.id] = session
+            self._enter(line)
+            session.barred = draining() if self._draining else None
+        try:
+            if session.barred is not None:
+                raise CallFailedError(session.barred)
+            room.host.call(lambda: self._begin(session, mode, call), name="open")
+        except BaseException as error:
+            with self._lock:
+                session.line = None
+                self._leave(line)
+            self.end(session)
+            if isinstance(error, HostStoppedError):
+                raise CallFailedError(draining()) from error
+            raise
+        _log.info("session %s of %s begins", session.id, call.peer.name)
+        self._keeper.begin()
+        return session
+
+    def resume(self, call: session_pb2.ResumeCall, line: Line) -> Session:
+        """Goes on with a session by another stream; what it came by before ends.
+
+        Raises:
+            CallFailedError: If there is no such session any more, or the server is draining.
+        """
+        _check_generation(call.protocol_generation)
+        with self._lock:
+            session = self._holding(call.secret)
+            if self._draining:
+                raise CallFailedError(draining())
+            if session is None or session.barred is not None:
+                raise CallFailedError(self._why_over(call.secret))
+            line_before, source = session.line, session.source
+            session.line, session.source, session.lost_since = line, None, None
+            session.rejoined = session.sequence
+            self._enter(line)
+        # The server may not know yet that they are dead.
+        if line_before is not None:
+            line_before.cancel()
+        if source is not None:
+            source.close()
+        _log.info("session %s goes on", session.id)
+        return session
+
+    def admit(self, secret: bytes) -> Attach | None:
+        """What takes a port for the session with that secret; None if there is no such one."""
+        with self._lock:
+            session = self._holding(secret)
+            if session is None or session.barred is not None or session.room.made is None:
+                return None
+
+        def attach(make_port: MakePort, lane: str, process: int) -> None:
+            calls = PortCalls(self, session)
+            self.attach(session, PortSource(make_port, calls, lane, process))
+
+        return attach
+
+    def attach(self, session: Session, source: PortSource, line: Line | None = None) -> None:
+        """Has the environment's thread take a session's calls from a source from now on.
+
+        It takes the place of the one before, whose client has gone through a door anew. A stream
+        that is in use stays so.
+
+        Args:
+            session: The session.
+            source: The source.
+            line: The stream that the source is; None where it is a port.
+        """
+        with self._lock:
+            before = session.source
+            welcome = (
+                session.barred is None
+                and (before is None or before.lane != "grpc")
+                and (line is None or session.line is line)
+            )
+            if welcome:
+                try:
+                    session.room.host.attach(source)
+                except HostStoppedError:
+                    welcome = False
+                else:
+                    session.source, session.lane, session.lost_since = source, source.lane, None
+                    if before is not None:
+                        session.rejoined = session.sequence
+        if not welcome:
+            source.release()
+        elif before is not None:
+            before.close()
+
+    def lost(self, session: Session, source: PortSource) -> None:
+        """Notes that a source is over. On the environment's thread."""
+        if session.resumes and not session.ended:
+            kept = source.kept()
+            if kept is not None and kept[0] == session.sequence:
+                session.kept = kept
+        with self._lock:
+            if source.process:
+                session.process = source.process
+            if session.source is not source:
+                return
+            session.source = None
+            over = session.line is None and not self._keeps(session)
+        if over:
+            self.end(session)
+
+    def left(self, session: Session, line: Line) -> None:
+        """Notes that a stream has ended."""
+        with self._lock:
+            self._leave(line)
+            if session.line is not line:
+                return
+            session.line = None
+            # It may go on by its port.
+            over = not (session.source is not None and session.resumes and not session.barred)
+            over = over and not self._keeps(session)
+        if over:
+            self.end(session)
+
+    def end(
+        self,
+        session: Session,
+        why: session_pb2.Failure | None = None,
+        *,
+        by_stream: bool = False,
+    ) -> None:
+        """Ends a session, and takes its environment back once that is in no call.
+
+        Args:
+            session: The session.
+            why: What its client is told; None where it knows.
+            by_stream: Whether its stream is about to end by itself, after the last answer.
+        """
+        with self._lock:
+            session.ended = True
+            session.barred = session.barred or why or gone()
+            line, source = session.line, session.source
+        if source is not None and (why is None or source.lane != "grpc"):
+            source.close()
+        if line is not None and why is not None:
+            line.say_farewell(why)
+        elif line is not None and not by_stream:
+            line.cancel()
+        host = session.room.host
+        if host.is_current:
+            self.vacate(session)
+            return
+        try:
+            host.post(lambda: self.vacate(session), name="close")
+        except HostStoppedError:
+            self.vacate(session)
+
+    def vacate(self, session: Session) -> None:
+        """Takes the environment back from a session, once, on the environment's thread."""
+        with self._lock:
+            if session.vacated:
+                return
+            session.vacated = session.ended = True
+            session.barred = session.barred or gone()
+            self._over.append((session.secret, session.barred))
+        self._rooms.give_back(session.room)
+        with self._lock:
+            # It knows the session: two that hold each other keep their memory for long.
+            session.source = None
+            del self._sessions[session.id]
+            self.last_vacated = time.monotonic()
+        _log.info("session %s ends", session.id)
+        self._places.give_back()
+
+    def drain(self) -> None:
+        """Takes no more calls, and ends every session that is not in one."""
+        with self._lock:
+            self._draining = True
+            sessions = list(self._sessions.values())
+            for session in sessions:
+                session.barred = session.barred or draining()
+        self._places.close()
+        self._keeper.close()
+        for session in sessions:
+            line, source = session.line, session.source
+            if session.in_call:
+                continue
+            if source is not None:
+                source.close()
+            if line is not None:
+                line.cancel()
+            elif source is None:
+                self.end(session)
+
+    def wait_until_quiet(self, seconds: float) -> None:
+        """Waits until every stream has ended, so that the last answers have left."""
+        self._quiet.wait(seconds)
+
+    def _begin(
+        self, session: Session, mode: AutoresetMode | None, call: session_pb2.OpenCall
+    ) -> None:
+        try:
+            session.room.enter(mode, as_vector=call.as_vector)
+        except BaseException:
+            # The next client may come as soon as this one knows that it was refused.
+            self.vacate(session)
+            raise
+
+    def _keeps(self, session: Session) -> bool:
+        """Whether a session is kept that has lost what it came by, its last connection maybe."""
+        if not session.resumes or session.barred is not None:
+            return False
+        if session.line is None and session.source is None:
+            session.lost_since = time.monotonic()
+            self._keeper.look_again()
+        return True
+
+    def _expire(self, session: Session, lost_since: float | None, why: session_pb2.Failure) -> None:
+        """Ends a session that has been left alone, unless its client has come back just now."""
+        with self._lock:
+            if session.lost_since != lost_since or session.barred is not None:
+                return
+            session.barred = why
+        _log.warning("session %s: %s", session.id, why.message)
+        self.end(session, why)
+
+    def _holding(self, secret: bytes) -> Session | None:
+        for session in self._sessions.values():
+            if secrets.compare_digest(session.secret, secret):
+                return session
+        return None
+
+    def _why_over(self, secret: bytes) -> session_pb2.Failure:
+        for known, why in [*self._over, *((s.secret, s.barred) for s in self._sessions.values())]:
+            if why is not None and secrets.compare_digest(known, secret):
+                return why
+        return gone()
+
+    def _busy(self, waited: float) -> session_pb2.Failure:
+        holders = [session.holder() for session in self.sessions()[:_MOST_HOLDERS]]
+        taken = (
+            "another client holds the environment"
+            if self.capacity == 1
+            else f"all {self.capacity} sessions of the server are taken"
+        )
+        return session_pb2.Failure(
+            code=session_pb2.ERROR_CODE_BUSY,
+            message=f"{taken}, and none became free within {waited:g} s" if waited > 0 else taken,
+            holder=holders[0] if holders else None,
+            holders=holders,
+            capacity=self.capacity,
+        )
+
+    def _enter(self, line: Line) -> None:
+        self._lines.add(line)
+        self._quiet.clear()
+
+    def _leave(self, line: Line) -> None:
+        self._lines.discard(line)
+        if not self._lines:
+            self._quiet.set()
+
+
+def _check_generation(generation: int) -> None:
+    if generation < 1:
+        raise failed(
+            session_pb2.ERROR_CODE_INCOMPATIBLE,
+            f"the client speaks protocol generation {generation}, this server 1 to "
+            f"{PROTOCOL_GENERATION}; upgrade the older of the two",
+        )
+
+
+def _mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
+    if not call.HasField("autoreset_mode"):
+        return None
+    try:
+        return AutoresetMode.from_proto(call.autoreset_mode)
+    except ValueError as error:
+        raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error

@@ -1,0 +1,57 @@
+"""A line: a session's stream, as those see it who may have to end it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import grpc
+
+from rlmesh.server.requests import failed_so
+from rlmesh_api.v1 import session_pb2
+
+
+class Line:
+    """A stream of gRPC.
+
+    Args:
+        context: What grpc knows of it.
+        send: Sends an answer; None ends the stream.
+
+    Attributes:
+        send: Sends an answer.
+    """
+
+    def __init__(self, context: grpc.ServicerContext, send: Callable[[bytes | None], None]) -> None:
+        self.send: Callable[[bytes], None] = send
+        self._end = send
+        self._context = context
+        self._lock = threading.Lock()
+        self._finished = False
+
+    def finish(self) -> None:
+        """Ends the stream after the answers that were sent. May be called repeatedly."""
+        with self._lock:
+            if self._finished:
+                return
+            self._finished = True
+        self._end(None)
+
+    def cancel(self) -> None:
+        """Ends it at once; its client is told that the server shuts down. Any thread may."""
+        self._context.cancel()
+
+    def say_farewell(self, failure: session_pb2.Failure) -> None:
+        """Tells the client why the session ends, and ends it. Any thread may, and does not wait."""
+
+        def tell() -> None:
+            self.send(failed_so(0, failure).SerializeToString())
+            self.finish()
+
+        # A client that takes nothing from the network keeps grpc waiting.
+        threading.Thread(target=tell, name="rlmesh-farewell", daemon=True).start()
+
+    def on_end(self, act: Callable[[], None]) -> None:
+        """Has something done once the stream has ended."""
+        if not self._context.add_callback(act):
+            act()

@@ -1,0 +1,95 @@
+"""A tenant: what a room's thread calls in the place of an environment."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.lanes.memory_port import Plan
+from rlmesh.lanes.port import Outbox
+from rlmesh.server.costs import Costs
+from rlmesh.server.requests import Request
+
+
+class Step(Protocol):
+    """Steps the environment."""
+
+    def __call__(self, sequence: int, action: bytes, outbox: Outbox, /) -> tuple[int, int]:
+        """Writes the answer; where it begins and ends. It raises as `Tenant.answer` does.
+
+        Args:
+            sequence: The call's number.
+            action: The action's slab.
+            outbox: Where to write the answer.
+        """
+        ...
+
+
+class Tenant(Protocol):
+    """An environment behind its contract: it takes calls as messages, and gives them answers.
+
+    It is made, called and closed on its room's thread, but for what says otherwise.
+
+    Attributes:
+        step: Steps it in this session; another one for each.
+        costs: What this session's calls have cost; any thread may read it.
+    """
+
+    step: Step
+    costs: Costs
+
+    @property
+    def contract(self) -> EnvContract:
+        """Its contract."""
+        ...
+
+    @property
+    def plan(self) -> Plan:
+        """How much room its calls take in shared memory."""
+        ...
+
+    def begin_session(self, mode: AutoresetMode | None, *, as_vector: bool = False) -> None:
+        """Prepares for the next client.
+
+        Args:
+            mode: The autoreset mode that it asks for; None: the environment's own.
+            as_vector: Whether it drives a single environment as the lane of a vector environment.
+
+        Raises:
+            CallFailedError: If the mode cannot be had.
+        """
+        ...
+
+    def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
+        """Executes any call but `close`, and writes the answer; where it begins and ends.
+
+        Raises:
+            CallFailedError: If the arguments, the environment or what it returned is at fault.
+        """
+        ...
+
+    def deviations(self) -> dict[str, int]:
+        """How many values were out of their bounds in this session, by kind. Any thread may ask."""
+        ...
+
+    def stack(self) -> str | None:
+        """Where the call in progress is, the innermost frame last; None: where the room's thread.
+
+        Any thread may ask, and is answered in a moment.
+        """
+        ...
+
+    def abandon(self, reason: str) -> bool:
+        """Ends the call in progress by force, and returns. Any thread may.
+
+        Args:
+            reason: Why, for messages.
+
+        Returns:
+            Whether there is a way to: the call returns in a moment.
+        """
+        ...
+
+    def close(self) -> None:
+        """Closes the environment; what its `close` raises passes through."""
+        ...
