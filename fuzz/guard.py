@@ -1,5 +1,7 @@
-"""What one input may cost. It counts processor time and memory that was touched, so that a machine
-that is busy with something else changes nothing.
+"""What one input may cost.
+
+Counted is processor time, and memory that was touched: a machine that is busy with something else
+changes neither.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ class Target:
         seeds: Real inputs, with which mutations begin.
         mutate: Mutates an input in its form.
         longest: How many bytes the fuzzer makes at most.
+        short_runs: How many inputs a short run feeds, real ones included.
+        linux: Whether there is such a thing on Linux only.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Target:
     seeds: Callable[[], Iterable[bytes]]
     mutate: Mutate
     longest: int = 4096
+    short_runs: int = 4000
+    linux: bool = False
 
 
 def expect(condition: bool, told: str) -> None:

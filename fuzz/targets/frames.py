@@ -17,7 +17,19 @@ from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Port, Woken
 from rlmesh.lanes.segment import create_segment, map_segment
 from rlmesh.lanes.socket_port import SocketPort
 
-_NUMBERS = (0, 1, 23, 24, 25, 100, 1 << 12, (1 << 20) + (1 << 12), 1 << 30, (1 << 30) + 1, 2**64 - 1)
+_NUMBERS = (
+    0,
+    1,
+    23,
+    24,
+    25,
+    100,
+    1 << 12,
+    (1 << 20) + (1 << 12),
+    1 << 30,
+    (1 << 30) + 1,
+    2**64 - 1,
+)
 
 # Of shared memory: who reads, what comes with the rings, how far the count goes, and the header.
 _FRAME = struct.Struct("<BBBBQQQ")
@@ -80,9 +92,7 @@ def _check_received(received: tuple[object, int, int]) -> None:
 
 
 @contextlib.contextmanager
-def _memory(
-    *, client: bool
-) -> Generator[tuple[MemoryPort, socket.socket, memoryview, memoryview]]:
+def _memory(*, client: bool) -> Generator[tuple[MemoryPort, socket.socket, memoryview, memoryview]]:
     """A port, the other end of its socket, and what the other side writes in."""
     ours, theirs = socket.socketpair()
     descriptor = create_segment(_PLAN.size)
@@ -127,7 +137,9 @@ def _seeds_memory() -> Iterable[bytes]:
 
 
 def _mutate_memory(data: bytes, random: Random) -> bytes | None:
-    frames = [list(frame) for frame in _FRAME.iter_unpack(data[: len(data) // 36 * 36])]
+    frames = [
+        list(frame) for frame in _FRAME.iter_unpack(data[: len(data) // _FRAME.size * _FRAME.size])
+    ]
     if not frames:
         return None
     frame = random.choice(frames)
@@ -240,6 +252,7 @@ MEMORY_FRAMES = Target(
     _seeds_memory,
     _mutate_memory,
     longest=200,
+    linux=True,
 )
 DIRECT_FRAMES = Target(
     "direct_frames",

@@ -162,5 +162,11 @@ def _mutate(data: bytes, random: Random) -> bytes | None:
 
 
 GREETINGS = Target(
-    "greetings", "greetings at doors, on both sides", _opened, _seeds, _mutate, longest=64
+    "greetings",
+    "greetings at doors, on both sides",
+    _opened,
+    _seeds,
+    _mutate,
+    longest=64,
+    linux=True,
 )
