@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate bench fuzz docs clean
+.PHONY: help demo test check generate bench fuzz soak docs clean
 .PHONY: codegen-check stability proto lint types fuzz-short test-all format golden baseline
 
 help: ## Show this list.
@@ -41,6 +41,9 @@ generate: $(call installed,test) ## Write generated/ anew from schema/ and api_m
 
 bench: $(call installed,bench) ## Measure, and write the numbers that the documentation quotes.
 	$(BIN)/python -m benchmarks --publish
+
+soak: $(call installed,bench) ## Step a million times, and write into the documentation whether anything grew.
+	$(BIN)/python -m soak --publish
 
 SECONDS_EACH ?= 300
 fuzz: $(call installed,fuzz) ## Fuzz every decoder, SECONDS_EACH each, and keep what is found.

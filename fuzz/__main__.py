@@ -99,8 +99,8 @@ def _loop(target: Target, arguments: Sequence[str], folders: Sequence[Path]) -> 
     done = subprocess.run(
         [sys.executable, "-m", "fuzz.loop", target.name, *limits, *arguments, *map(str, folders)],
         cwd=ROOT,
-        # The order of sets decides what mutations come out of a seed.
-        env={**os.environ, "PYTHONHASHSEED": "0"},
+        # The order of sets decides what mutations come out of a seed. Waits are in vain here.
+        env={**os.environ, "PYTHONHASHSEED": "0", "RLMESH_SPIN": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -13,28 +13,28 @@ EXPOSED = ("level", "move")
 
 
 class Probe(gymnasium.Env[Any, Any]):
-    """Observes the last action, whatever it is.
+    """Observes the same at every step.
 
     Attributes:
         level: To be read and set.
     """
 
     def __init__(self, space: spaces.Space[Any]) -> None:
+        space.seed(0)
         self.observation_space = self.action_space = space
         self.level: Any = 1
-        self._last = space.sample()
+        self._observation = space.sample()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Starts again, with what it was given in the info."""
         super().reset(seed=seed)
-        return self._last, {"options": options}
+        return self._observation, {"options": options}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Takes an action."""
-        self._last = action
-        return action, 1.0, False, False, {}
+        """Takes an action, and does nothing."""
+        return self._observation, 1.0, False, False, {}
 
     def render(self) -> Any:
         """A picture."""
