@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate bench fuzz soak docs clean
+.PHONY: help demo test check generate bench fuzz soak chaos docs clean
 .PHONY: codegen-check stability proto lint types fuzz-short test-all format golden baseline
 
 help: ## Show this list.
@@ -44,6 +44,10 @@ bench: $(call installed,bench) ## Measure, and write the numbers that the docume
 
 soak: $(call installed,bench) ## Step a million times, and write into the documentation whether anything grew.
 	$(BIN)/python -m soak --publish
+
+SEEDS ?= 100
+chaos: $(call installed,test) ## Kill and cut at random, SEEDS times.
+	RLMESH_CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
 
 SECONDS_EACH ?= 300
 fuzz: $(call installed,fuzz) ## Fuzz every decoder, SECONDS_EACH each, and keep what is found.
