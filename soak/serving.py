@@ -27,9 +27,11 @@ def vector() -> SyncVectorEnv[object, object]:
 def serve(announce: Announce) -> None:
     """Serves both until the process is ended; tells its id and the two addresses."""
     direct = "tcp://127.0.0.1:0"
+    # So long may a session keep the next one waiting whose client left just after a cut.
+    options = rlmesh.ServeOptions(resume_timeout_seconds=1.0)
     with (
-        rlmesh.EnvServer(single(), direct=direct) as one,
-        rlmesh.EnvServer(vector(), direct=direct) as several,
+        rlmesh.EnvServer(single(), direct=direct, options=options) as one,
+        rlmesh.EnvServer(vector(), direct=direct, options=options) as several,
     ):
         announce(f"{os.getpid()} {one.address} {several.address}")
         threading.Event().wait()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable
 from random import Random
 
 from fuzz.target import Feed, Target, expect
+from rlmesh.lanes.bell import LINE
 from rlmesh.lanes.door import SECRET_BYTES, enter_direct, enter_memory, open_direct_door
 from rlmesh.lanes.memory_port import Plan
 from rlmesh.lanes.port import BadFrameError
@@ -73,6 +74,9 @@ def _told_by_memory() -> Generator[Feed]:
         size = (1 << 12) * int.from_bytes(told[1:3], "little") + 1
         made = [create_segment(size) for _ in range(told[0] % 3)]
         try:
+            for descriptor in made:
+                # An answer stands there before it is asked for.
+                os.pwrite(descriptor, b"\1", LINE)
             socket.send_fds(guest, [told[3:] or b"\0"], made)
         finally:
             for descriptor in made:
