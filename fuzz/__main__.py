@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -89,8 +91,23 @@ def _fuzz(target: Target, seconds: int, *, short: bool, keep: bool) -> bool:
     good, told = _loop(target, [*amount, f"-artifact_prefix={_WORK}/{target.name}-"], folders)
     print(f"{target.name}: {_summary(told) if good else told}", flush=True)
     if keep and good:
-        _loop(target, ["-merge=1"], [kept, found])
+        _keep(target, kept, seeds, found)
     return good
+
+
+def _keep(target: Target, kept: Path, seeds: Path, found: Path) -> None:
+    """Puts into the corpus the smallest of what was found that reaches other code than the rest."""
+    with TemporaryDirectory(dir=_WORK) as name:
+        known = Path(name)
+        for folder in (seeds, kept):
+            shutil.copytree(folder, known, dirs_exist_ok=True)
+        before = set(os.listdir(known))
+        # How often code is reached tells too little to keep a file for it.
+        good, told = _loop(target, ["-merge=1", "-use_counters=0"], [known, found])
+        if not good:
+            raise click.ClickException(told)
+        for new in set(os.listdir(known)) - before:
+            shutil.copy(known / new, kept / new[:16])
 
 
 def _loop(target: Target, arguments: Sequence[str], folders: Sequence[Path]) -> tuple[bool, str]:

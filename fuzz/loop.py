@@ -30,8 +30,10 @@ def main() -> None:
     # What a server says of a damaged message, for each of a million.
     logging.disable()
     with target.opened() as feed, guarded(feed) as fed:
+        # What libFuzzer starts again when it merges; through a shell.
+        itself = f"{sys.executable} -m fuzz.loop {name}"
         atheris.Setup(
-            [sys.argv[0], *arguments, f"-max_len={target.longest}"],
+            [itself, *arguments, f"-max_len={target.longest}"],
             fed,
             custom_mutator=_mutator(target),
         )
