@@ -61,16 +61,13 @@ def main(names: tuple[str, ...], seconds: int, short: bool, keep: bool, jobs: in
             return
         raise click.ClickException(_NO_ATHERIS)
     targets = [TARGETS[name] for name in names or TARGETS]
+
+    def fuzzed(target: Target) -> bool:
+        return _fuzz(target, seconds, short=short, keep=keep)
+
     with ThreadPoolExecutor(jobs) as pool:
-        failed = [
-            target.name
-            for target, good in zip(
-                targets,
-                pool.map(lambda target: _fuzz(target, seconds, short=short, keep=keep), targets),
-                strict=True,
-            )
-            if not good
-        ]
+        withstood = list(pool.map(fuzzed, targets))
+    failed = [target.name for target, good in zip(targets, withstood, strict=True) if not good]
     if failed:
         raise click.ClickException(f"failed: {', '.join(failed)}")
 

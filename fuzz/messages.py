@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -40,8 +40,9 @@ def message_mutator(kind: type[Message]) -> Mutate:
 
 def _change(message: Message, random: Random) -> None:
     """Makes one change, as deep down as a coin says."""
-    fields = message.DESCRIPTOR.fields
-    present = [field for field, _ in message.ListFields()]
+    # Its types name those of the implementation in C beside those that it documents.
+    fields: list[FieldDescriptor] = list(cast("Iterable[Any]", message.DESCRIPTOR.fields))
+    present = [field for field in fields if field.name in _names(message)]
     field = random.choice(present if present and random.random() < 0.7 else fields)
     if field.is_repeated:
         _change_repeated(message, field, random)
@@ -56,6 +57,11 @@ def _change(message: Message, random: Random) -> None:
         message.ClearField(field.name)
     else:
         setattr(message, field.name, _scalar(field, getattr(message, field.name), random))
+
+
+def _names(message: Message) -> set[str]:
+    """The names of the fields that are set."""
+    return {field.name for field, _ in message.ListFields()}
 
 
 def _change_repeated(message: Message, field: FieldDescriptor, random: Random) -> None:

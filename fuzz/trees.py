@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 from typing import Any, TypeAlias, TypeGuard
 
@@ -47,11 +48,9 @@ def mutate_json(data: bytes, random: Random) -> bytes | None:
 def mutate_packed(data: bytes, random: Random) -> bytes | None:
     """Mutates a packed value; an empty one becomes one."""
     try:
-        tree = (
-            msgpack.unpackb(data, unicode_errors="surrogatepass", strict_map_key=False)
-            if data
-            else {}
-        )
+        tree: Tree = {}
+        if data:
+            tree = msgpack.unpackb(data, unicode_errors="surrogatepass", strict_map_key=False)
         return msgpack.packb(_mutated(tree, random), unicode_errors="surrogatepass")
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException):
         return None
@@ -79,10 +78,18 @@ def _places(tree: Tree) -> Iterator[tuple[Callable[[Tree], Tree], Tree]]:
     """The parts of a container, each with what puts another in its place."""
     if _is_list(tree):
         for index, part in enumerate(tree):
-            yield lambda new, at=index: [*tree[:at], new, *tree[at + 1 :]], part
+            yield partial(_with_item, tree, index), part
     elif _is_dict(tree):
         for key, part in tree.items():
-            yield lambda new, at=key: {**tree, at: new}, part
+            yield partial(_with_value, tree, key), part
+
+
+def _with_item(items: list[Any], at: int, new: Tree) -> Tree:
+    return [*items[:at], new, *items[at + 1 :]]
+
+
+def _with_value(items: dict[Any, Any], at: object, new: Tree) -> Tree:
+    return {**items, at: new}
 
 
 def _changed_extension(tree: msgpack.ExtType, random: Random) -> Tree:

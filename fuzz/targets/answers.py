@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterable
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def _opened() -> Generator[Feed]:
                 remote = client(server.address, lane="grpc", copy=copy, reconnect=False)
                 stack.callback(remote.close)
                 remote.action_space.seed(0)
-                driver: Driver = remote._driver
+                driver = cast("Driver", remote._driver)
                 _ACTIONS[driver.contract.vector] = remote.action_space.sample()
                 drivers.append(driver)
         own = [driver._connection._lane for driver in drivers]
@@ -121,11 +121,14 @@ def _feeder(drivers: list[Driver]) -> Feed:
 def _seeds() -> Iterable[bytes]:
     for _, _, answer in golden.calls():
         kind = session_pb2.SessionResponse.FromString(answer).WhichOneof("answer")
-        if kind in _CALLS:
-            yield bytes([4 * list(_CALLS).index(kind)]) + answer
-    info, frame = pack({"a": [1, np.zeros(3)]}), pack(np.zeros((2, 2, 3), np.uint8))
+        if kind is not None and kind in _CALLS:
+            yield bytes([4 * list(_CALLS).index(str(kind))]) + answer
+    info = pack({"a": [1, np.zeros(3)]})
+    rendered = session_pb2.RenderResult(frame=pack(np.zeros((2, 2, 3), np.uint8)))
+    read = session_pb2.AttributeResult(value=info)
     failure = session_pb2.Failure(code=session_pb2.ERROR_CODE_ENVIRONMENT, message="m")
-    for place, env in enumerate((environments.single(), environments.vector())):
+    envs: tuple[Any, Any] = (environments.single(), environments.vector())
+    for place, env in enumerate(envs):
         contract = read_contract(env)
         lanes = contract.num_envs if contract.vector else None
         env.observation_space.seed(0)
@@ -143,18 +146,19 @@ def _seeds() -> Iterable[bytes]:
         many = session_pb2.StepManyResult(steps=[step, step], failure=failure)
         reset = session_pb2.ResetResult(observation=slab, info=info)
         calls = session_pb2.StatsResult(calls=[session_pb2.CallStats(call="step", count=1)])
-        for kind, answer in (
+        answers: tuple[tuple[str, session_pb2.SessionResponse], ...] = (
             ("step", session_pb2.SessionResponse(sequence=1, step=step)),
             ("step_many", session_pb2.SessionResponse(sequence=1, step_many=many)),
             ("reset", session_pb2.SessionResponse(sequence=1, reset=reset)),
-            ("render", session_pb2.SessionResponse(sequence=1, render={"frame": frame})),
-            ("attribute", session_pb2.SessionResponse(sequence=1, attribute={"value": info})),
+            ("render", session_pb2.SessionResponse(sequence=1, render=rendered)),
+            ("attribute", session_pb2.SessionResponse(sequence=1, attribute=read)),
             ("stats", session_pb2.SessionResponse(sequence=1, stats=calls)),
             ("step", session_pb2.SessionResponse(sequence=1, failure=failure)),
-        ):
+        )
+        for name, message in answers:
             for copy in (0, 1):
-                head = 4 * list(_CALLS).index(kind) + 2 * place + copy
-                yield bytes([head]) + answer.SerializeToString()
+                head = 4 * list(_CALLS).index(name) + 2 * place + copy
+                yield bytes([head]) + message.SerializeToString()
 
 
 _mutate_answer = message_mutator(session_pb2.SessionResponse)

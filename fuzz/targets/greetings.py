@@ -15,7 +15,13 @@ from random import Random
 
 from fuzz.target import Feed, Target, expect
 from rlmesh.lanes.bell import LINE
-from rlmesh.lanes.door import SECRET_BYTES, enter_direct, enter_memory, open_direct_door
+from rlmesh.lanes.door import (
+    SECRET_BYTES,
+    Attach,
+    enter_direct,
+    enter_memory,
+    open_direct_door,
+)
 from rlmesh.lanes.memory_port import Plan
 from rlmesh.lanes.port import BadFrameError
 from rlmesh.lanes.segment import create_segment
@@ -118,18 +124,18 @@ def _told_by_direct() -> Generator[Feed]:
         yield feed
 
 
+def _admit(secret: bytes) -> Attach | None:
+    if not secrets.compare_digest(secret, _SECRET):
+        return None
+    return lambda make, _lane, _process: make(-1).release()
+
+
 @contextlib.contextmanager
 def _shown() -> Generator[Feed]:
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
-    door = open_direct_door(
-        listener,
-        lambda secret: (
-            (lambda make, *_: make(-1).release())
-            if secrets.compare_digest(secret, _SECRET)
-            else None
-        ),
-    )
+    # Whoever is let in says so.
+    door = open_direct_door(listener, _admit)
 
     def feed(data: bytes) -> None:
         # The door may have closed by then.

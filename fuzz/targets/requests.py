@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterable
 from random import Random
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -32,7 +33,7 @@ _FOREIGN = ("reset", "attribute")
 
 @contextlib.contextmanager
 def _opened() -> Generator[Feed]:
-    served = []
+    served: list[ServedEnv] = []
     for env in (environments.single(), environments.vector()):
         contract = read_contract(env)
         served += [
@@ -91,7 +92,8 @@ def _seeds() -> Iterable[bytes]:
 
 
 def _slabs() -> Iterable[bytes]:
-    for env in (environments.single(), environments.vector()):
+    envs: tuple[Any, Any] = (environments.single(), environments.vector())
+    for env in envs:
         contract = read_contract(env)
         lanes = contract.num_envs if contract.vector else None
         env.action_space.seed(0)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -100,14 +100,24 @@ def _feed_one(codec: _Codec, buffer: Readable, start: int, slab: bytes, *, copy:
 
 
 def _flatten(value: Any, parts: list[Any]) -> None:
-    if isinstance(value, dict):
+    """Takes a value apart; the texts of lanes, a tuple like another, stay together."""
+    if _is_dict(value):
         for part in value.values():
             _flatten(part, parts)
-    elif isinstance(value, tuple) and not (value and all(isinstance(text, str) for text in value)):
+    elif _is_tuple(value) and not (value and all(isinstance(part, str) for part in value)):
         for part in value:
             _flatten(part, parts)
     else:
         parts.append(value)
+
+
+# A check of the type alone leaves the elements without one.
+def _is_dict(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
 
 
 def _check_leaf(leaf: Leaf, value: Any) -> None:

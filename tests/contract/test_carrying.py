@@ -76,7 +76,7 @@ def test_lanes_have_the_structure_of_one(space: Any, single: Any, batched: bool)
 
 
 def test_an_environment_whose_values_fit_into_no_message_is_refused_at_once() -> None:
-    env = PlainCounter()
+    env: Any = PlainCounter()
     env.observation_space = Box(0.0, 1.0, (GIBIBYTE // 4,))
     with pytest.raises(UnsupportedSpaceError, match="which a message holds"):
         rlmesh.EnvServer(env)
