@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -40,8 +40,8 @@ def message_mutator(kind: type[Message]) -> Mutate:
 
 def _change(message: Message, random: Random) -> None:
     """Makes one change, as deep down as a coin says."""
-    # Its types name those of the implementation in C beside those that it documents.
-    fields: list[FieldDescriptor] = list(cast("Iterable[Any]", message.DESCRIPTOR.fields))
+    # Any: its types name those of the implementation in C beside those that it documents.
+    fields: list[Any] = list(message.DESCRIPTOR.fields)
     present = [field for field in fields if field.name in _names(message)]
     field = random.choice(present if present and random.random() < 0.7 else fields)
     if field.is_repeated:
