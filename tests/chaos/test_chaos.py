@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from support.chaos import leaving_nothing, play
+from support.killing import leaving_nothing, play
 
 _MANY = int(os.environ.get("RLMESH_CHAOS_SEEDS", "0"))
 _FIRST = int(os.environ.get("RLMESH_CHAOS_FIRST", "0")) or time.time_ns() // 10**9

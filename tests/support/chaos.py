@@ -1,190 +1,217 @@
-"""A client, its server and what is between them, of which one or the other is killed or cut.
+"""A TCP proxy that does what networks do: it cuts, stalls, delays and half-closes connections.
 
-A local twin with the same seeds and actions tells what should come. Everything that happens follows
-from a seed.
+Everything it does follows from its seed, the number of the connection, its direction and how many
+bytes have passed, so that a run can be had again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import gc
-import os
-import signal
-import subprocess
-import sys
+import random
 import threading
-from collections.abc import Callable, Generator
-from pathlib import Path
-from random import Random
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
 
-import gymnasium
-import pytest
+FAULTS = ("cut", "half-close", "delay")
+"""What may happen at any time. A `stall` too, where somebody notices it soon enough."""
 
-import rlmesh
-from rlmesh.errors import EndpointError
-from rlmesh.lanes.port_lane import PortLane
-from soak.proxy import Proxy
-from support.comparing import Declared, assert_same
-from support.serving import start_python
-
-ID = "CartPole-v1"
-# Until when an endpoint must be usable again; only a defect takes so long.
-SOON = 20.0
-# For how long the server keeps a session whose client was killed.
-KEPT_SECONDS = 0.2
-
-_CLIENT = """
-import sys, rlmesh
-env = rlmesh.RemoteEnv(sys.argv[1], lane=sys.argv[2])
-env.reset()
-print("stepping", flush=True)
-while True:
-    if env.step(0)[2]:
-        env.reset()
-"""
+_CHUNK = 1 << 16
+_DELAY_SECONDS = 0.02
+_SOON = 20.0
 
 
-class Chaos:
-    """One run.
+@dataclass(frozen=True)
+class Happened:
+    """A fault that has happened.
+
+    Attributes:
+        fault: Which.
+        connection: The number of the connection, from 0.
+        to_server: In which direction.
+        at: After how many bytes of it.
+    """
+
+    fault: str
+    connection: int
+    to_server: bool
+    at: int
+
+
+class ChaosProxy:
+    """Forwards connections, and has something happen to them at random places.
+
+    Nothing happens before `begin`, nor after as many faults as were asked for.
 
     Args:
         seed: What everything follows from.
-        lane: The lane that the client calls by.
+        faults: What may happen: some of `cut`, `half-close`, `delay` and `stall`.
+        every: After how many bytes of a direction, at least and at most.
+        most: How many faults there are, delays not counted; None: without end.
+
+    Attributes:
+        target: Where connections lead, host and port; may be set later than this is made.
+        authority: Where the proxy is, `HOST:PORT`.
+        happened: What has happened so far.
     """
 
-    def __init__(self, seed: int, lane: str) -> None:
-        self._random = Random(seed)  # noqa: S311 - what it draws is no secret
-        self._lane = lane
-        self._stack = contextlib.ExitStack()
-        self._server = self._start_server("tcp://127.0.0.1:0")
-        self._address = self._announced()
-        self._proxy = self._stack.enter_context(Proxy(self._address))
-        self._twin = Declared(gymnasium.make(ID))
-        self._env = self._connect()
-        self._over = True
+    def __init__(
+        self,
+        seed: int,
+        *,
+        faults: Sequence[str] = FAULTS,
+        every: tuple[int, int] = (1, 4000),
+        most: int | None = None,
+    ) -> None:
+        self.target: tuple[str, int] = ("127.0.0.1", 0)
+        self.happened: list[Happened] = []
+        self._seed = seed
+        self._faults = list(faults)
+        self._every = every
+        self._left = most
+        self._begun = False
+        self._count = self._stalled = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="chaos")
+        self._thread.start()
+        self._server = self._do(asyncio.start_server(self._connected, "127.0.0.1", 0))
+        host, port = self._server.sockets[0].getsockname()
+        self.authority: str = f"{host}:{port}"
 
-    def run(self, deeds: int) -> None:
-        """Does that many deeds, one after the other, steps between them."""
-        for _ in range(deeds):
-            self._step(self._random.randrange(1, 40))
-            self._random.choice(DEEDS)(self)
-            self._step(self._random.randrange(1, 40))
+    def lead_to(self, address: str) -> None:
+        """Has connections lead to an address, `tcp://HOST:PORT`."""
+        host, _, port = address.removeprefix("tcp://").rpartition(":")
+        self.target = (host, int(port))
 
-    def close(self) -> None:
-        """Ends everything; the server, which is idle, by itself."""
-        self._env.close()
-        self._twin.close()
-        self._server.send_signal(signal.SIGTERM)
-        code = self._server.wait(SOON)
-        self._stack.close()
-        assert code == 0, f"the server ended with code {code}"
-
-    def abandon(self) -> None:
-        """Ends what is left after a failure."""
-        self._server.kill()
-        self._server.wait(SOON)
-        self._stack.close()
+    def begin(self) -> None:
+        """Has things happen from now on."""
+        self._begun = True
 
     def cut(self) -> None:
-        """Cuts the connection: nobody notices."""
-        lane = self._env._driver._connection._lane
-        if isinstance(lane, PortLane):
-            lane._port.close()
-        self._proxy.cut()
+        """Cuts every connection now."""
+        self._do(self._cut_all())
 
-    def kill_server(self) -> None:
-        """Kills the server and starts another: the episode is lost, and the next one is not."""
-        self._server.kill()
-        self._server.wait(SOON)
-        self._server = self._start_server(self._address)
-        assert self._announced() == self._address
-        if not self._over:
-            with pytest.raises(EndpointError):
-                self._env.step(0)
-        self._over = True
+    def stall(self) -> None:
+        """Forwards nothing more over the connections that there are; new ones work."""
+        self._stalled = self._count
 
-    def kill_client(self) -> None:
-        """Has another client, kills it, and connects once more."""
-        self._env.close()
-        command = ["-c", _CLIENT, self._address, self._lane]
-        with start_python(command, stdout=subprocess.PIPE) as other:
-            assert other.stdout is not None
-            assert other.stdout.readline() == "stepping\n"
-            other.kill()
-        self._env = self._connect()
-        self._over = True
+    def stop(self) -> None:
+        """Has nothing happen any more; what is stalled stays so."""
+        self._begun = False
 
-    def _step(self, steps: int) -> None:
-        for _ in range(steps):
-            if self._over:
-                seed = self._random.randrange(2**31)
-                assert_same(self._env.reset(seed=seed), self._twin.reset(seed=seed))
-            action = self._random.getrandbits(1)
-            here, there = self._env.step(action), self._twin.step(action)
-            assert_same(here, there)
-            self._over = there[2] or there[3]
+    def close(self) -> None:
+        """Ends every connection, and the proxy."""
+        if self._loop.is_closed():
+            return
+        self._do(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_SOON)
+        self._loop.close()
 
-    def _connect(self) -> rlmesh.RemoteEnv[Any, Any]:
-        env = rlmesh.RemoteEnv[Any, Any](
-            self._proxy.address, lane=self._lane, busy_timeout_seconds=SOON
-        )
-        assert env.lane == self._lane
-        return env
+    def __enter__(self) -> Self:
+        return self
 
-    def _start_server(self, address: str) -> subprocess.Popen[str]:
-        options = ["--address", address, "--resume-seconds", str(KEPT_SECONDS)]
-        return self._stack.enter_context(
-            start_python(
-                ["-W", "error", "-m", "support.serve_module", ID, *options],
-                prefix=("env", "RLMESH_LANE=direct"),
-                stdout=subprocess.PIPE,
-            )
-        )
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
-    def _announced(self) -> str:
-        assert self._server.stdout is not None
-        return self._server.stdout.readline().strip()
+    def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SOON)
 
+    async def _cut_all(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
 
-def play(seed: int, lane: str, deeds: int) -> None:
-    """One run, with what is left of it ended."""
-    chaos = Chaos(seed, lane)
-    try:
-        chaos.run(deeds)
-        chaos.close()
-    except BaseException as error:
-        error.add_note(f"RLMESH_CHAOS_FIRST={seed} RLMESH_CHAOS_SEEDS=1 does the same")
-        chaos.abandon()
-        raise
+    async def _end(self) -> None:
+        self._server.close()
+        await self._cut_all()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def _connected(
+        self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(to_client)
+        number, self._count = self._count, self._count + 1
+        try:
+            from_server, to_server = await asyncio.open_connection(*self.target)
+        except OSError:
+            to_client.transport.abort()
+            return
+        finally:
+            self._tasks.discard(task)
+        self._writers.add(to_server)
+        both = (to_client, to_server)
+        for reader, writer, up in (
+            (from_client, to_server, True),
+            (from_server, to_client, False),
+        ):
+            pump = asyncio.ensure_future(self._pump(reader, writer, both, number, to_server=up))
+            self._tasks.add(pump)
+            pump.add_done_callback(self._tasks.discard)
 
-DEEDS: tuple[Callable[[Chaos], None], ...] = (
-    Chaos.cut,
-    Chaos.cut,
-    Chaos.cut,
-    Chaos.kill_server,
-    Chaos.kill_client,
-)
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        both: Sequence[asyncio.StreamWriter],
+        number: int,
+        *,
+        to_server: bool,
+    ) -> None:
+        chance = random.Random(f"{self._seed} {number} {to_server}")  # noqa: S311 - no secret
+        passed, next_fault = 0, chance.randint(*self._every)
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(_CHUNK):
+                if number < self._stalled:
+                    await asyncio.Event().wait()
+                while self._begun and len(chunk) > next_fault and self._left != 0:
+                    writer.write(chunk[:next_fault])
+                    await writer.drain()
+                    passed += next_fault
+                    chunk = chunk[next_fault:]
+                    next_fault = chance.randint(*self._every)
+                    fault = chance.choice(self._faults)
+                    self.happened.append(Happened(fault, number, to_server, passed))
+                    await self._happen(fault, reader, writer)
+                writer.write(chunk)
+                await writer.drain()
+                passed += len(chunk)
+                if self._begun:
+                    next_fault -= len(chunk)
+            if writer.can_write_eof() and not writer.is_closing():
+                writer.write_eof()
+            return
+        for each in both:
+            each.transport.abort()
+            self._writers.discard(each)
 
-
-@contextlib.contextmanager
-def leaving_nothing() -> Generator[None]:
-    """Fails if the block leaves threads, descriptors, children or shared memory behind."""
-    before = _holdings()
-    yield
-    gc.collect()
-    after = _holdings()
-    assert after == before, f"{after}, before {before}"
-
-
-def _holdings() -> dict[str, Any]:
-    if sys.platform != "linux":
-        return {"threads": threading.active_count()}
-    maps = Path("/proc/self/maps").read_text()
-    return {
-        "threads": threading.active_count(),
-        "descriptors": len(os.listdir("/proc/self/fd")),
-        "children": Path(f"/proc/self/task/{os.getpid()}/children").read_text(),
-        "segments": maps.count("memfd:rlmesh"),
-    }
+    async def _happen(
+        self, fault: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """What a fault does; raises where nothing passes afterwards."""
+        if fault == "delay":
+            await asyncio.sleep(_DELAY_SECONDS)
+            return
+        if self._left is not None:
+            self._left -= 1
+        if fault == "stall":
+            await asyncio.Event().wait()
+        if fault == "half-close":
+            writer.write_eof()
+            # What comes is swallowed, as behind a cable that leads nowhere.
+            while await reader.read(_CHUNK):
+                pass
+        raise ConnectionAbortedError
