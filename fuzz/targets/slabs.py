@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from rlmesh.values.conformance import Check, Policy, compile_check
 from rlmesh.values.functions import Readable
 from rlmesh.values.layout import CorruptSlabError, Layout, Misfit, compile_layout
 from rlmesh.values.leaves import Leaf
+from rlmesh.values.structure import Flatten, compile_flatten
 from rlmesh_api.contract import TextSpace
 
 _LANES = (None, 1, 3)
@@ -31,6 +32,7 @@ _MAPPED = mmap.mmap(-1, 1 << 16)
 class _Codec:
     layout: Layout
     check: Check
+    flatten: Flatten
     padding: npt.NDArray[np.bool_]
 
 
@@ -48,7 +50,7 @@ def _compile() -> dict[bytes, _Codec]:
             for leaf in layout.leaves:
                 padding[leaf.offset : leaf.end] = False
             codecs[_name(name, lanes)] = _Codec(
-                layout, compile_check(space, lanes, layout), padding
+                layout, compile_check(space, lanes, layout), compile_flatten(space), padding
             )
     return codecs
 
@@ -87,9 +89,7 @@ def _feed_one(codec: _Codec, buffer: Readable, start: int, slab: bytes, *, copy:
         value = layout.decode(buffer, start, len(slab) if start else None, copy=copy)
     except CorruptSlabError:
         return
-    parts: list[Any] = []
-    _flatten(value, parts)
-    for leaf, part in zip(layout.leaves, parts, strict=True):
+    for leaf, part in zip(layout.leaves, codec.flatten(value), strict=True):
         _check_leaf(leaf, part)
     padded = np.frombuffer(slab, np.uint8).copy()
     padded[: layout.size][codec.padding] = 0
@@ -97,27 +97,6 @@ def _feed_one(codec: _Codec, buffer: Readable, start: int, slab: bytes, *, copy:
     for policy in Policy:
         with contextlib.suppress(Misfit):
             codec.check(buffer, start, policy)
-
-
-def _flatten(value: Any, parts: list[Any]) -> None:
-    """Takes a value apart; the texts of lanes, a tuple like another, stay together."""
-    if _is_dict(value):
-        for part in value.values():
-            _flatten(part, parts)
-    elif _is_tuple(value) and not (value and all(isinstance(part, str) for part in value)):
-        for part in value:
-            _flatten(part, parts)
-    else:
-        parts.append(value)
-
-
-# A check of the type alone leaves the elements without one.
-def _is_dict(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
-    return isinstance(value, tuple)
 
 
 def _check_leaf(leaf: Leaf, value: Any) -> None:
