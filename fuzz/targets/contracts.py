@@ -99,6 +99,7 @@ CONTRACTS = Target(
     _opened,
     golden.contract_messages,
     message_mutator(contract_pb2.EnvContract),
+    short_runs=2000,
 )
 CONTRACT_TEXTS = Target(
     "contract_texts",
@@ -106,4 +107,5 @@ CONTRACT_TEXTS = Target(
     _opened_texts,
     golden.contract_texts,
     mutate_json,
+    short_runs=2000,
 )
