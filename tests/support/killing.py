@@ -31,12 +31,11 @@ from support.serving import start_python
 ID = "CartPole-v1"
 # Until when an endpoint must be usable again; only a defect takes so long.
 SOON = 20.0
-# For how long the server keeps a session whose client was killed.
-KEPT_SECONDS = 0.2
 
 _CLIENT = """
 import sys, rlmesh
-env = rlmesh.RemoteEnv(sys.argv[1], lane=sys.argv[2])
+# Of one that comes back the server would keep the session for a while.
+env = rlmesh.RemoteEnv(sys.argv[1], lane=sys.argv[2], reconnect=False)
 env.reset()
 print("stepping", flush=True)
 while True:
@@ -140,10 +139,9 @@ class Chaos:
         return env
 
     def _start_server(self, address: str) -> subprocess.Popen[str]:
-        options = ["--address", address, "--resume-seconds", str(KEPT_SECONDS)]
         return self._stack.enter_context(
             start_python(
-                ["-W", "error", "-m", "support.serve_module", ID, *options],
+                ["-W", "error", "-m", "support.serve_module", ID, "--address", address],
                 prefix=("env", "RLMESH_LANE=direct"),
                 stdout=subprocess.PIPE,
             )

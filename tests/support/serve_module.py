@@ -19,7 +19,6 @@ def main() -> None:
     parser.add_argument("--mode", default="NEXT_STEP")
     parser.add_argument("--address", default="tcp://127.0.0.1:0")
     parser.add_argument("--start", action="store_true", help="start() and wait(), not serve()")
-    parser.add_argument("--resume-seconds", type=float, default=10.0)
     parser.add_argument("--without-gymnasium", action="store_true")
     arguments = parser.parse_args()
     if arguments.without_gymnasium:
@@ -29,8 +28,7 @@ def main() -> None:
 
     # Where a test runs over the direct lane, see its fixture.
     direct = "tcp://127.0.0.1:0" if os.environ.get("RLMESH_LANE") == "direct" else None
-    options = rlmesh.ServeOptions(resume_timeout_seconds=arguments.resume_seconds)
-    server = rlmesh.EnvServer(_make(arguments), arguments.address, direct=direct, options=options)
+    server = rlmesh.EnvServer(_make(arguments), arguments.address, direct=direct)
     print(server.address, flush=True)  # noqa: T201 - the line that the test waits for
     if arguments.start:
         server.start()
