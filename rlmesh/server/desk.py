@@ -243,6 +243,7 @@ class Desk:
         """
         with self._lock:
             session.ended = True
+            session.ended_at = session.ended_at or time.monotonic()
             session.barred = session.barred or why or gone()
             line, source = session.line, session.source
         if source is not None and (why is None or source.lane != "grpc"):
@@ -268,6 +269,8 @@ class Desk:
             return
         try:
             host.post(lambda: self.vacate(session), name="close")
+            if host.running is not None:
+                self._keeper.look_again()
         except HostStoppedError:
             # The end of the server closes the environment, if it has not done so.
             if self._may_forget(session):
