@@ -6,8 +6,9 @@ Pythons on Linux only; everywhere else a test still plays the corpus through the
 
     target, guard     what is fed, and what an input may cost
     targets/          one module for each kind of decoder: what it takes, what it may raise
-    golden, seeds     where the inputs come from that mutations begin with
+    golden            real traffic, with which mutations begin
+    environments      those whose sessions are fed
     messages, trees   mutations that keep the form: of protobuf's messages, of MessagePack and JSON
     loop              one target under the fuzzer, in a process of its own
-    corpus/           what the fuzzer has found, a folder for each target, a file for each input
+    corpus            what the fuzzer has found, a folder for each target, a file for each input
 """
