@@ -21,9 +21,9 @@ from rlmesh.values.losses import PackingLimits
 from support.pages import code, tables
 from support.repository import ROOT
 
-# The tables of measurements are held by tests/benchmarks/test_published.py.
-MEASURED = ROOT / "docs/performance.md"
-PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - {MEASURED})
+# The tables of measurements are held by tests/benchmarks/test_published.py and tests/soak/.
+MEASURED = {ROOT / "docs/performance.md", ROOT / "docs/endurance.md"}
+PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - MEASURED)
 ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page).items()}
 
 SERVE_OPTIONS = "docs/serving.md / From start to end: Option"
