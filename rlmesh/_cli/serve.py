@@ -17,8 +17,8 @@ from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.serving import ServeRequest
 from rlmesh._cli.serving import serve as serve_until_ended
 from rlmesh.address import Address, TcpAddress
+from rlmesh.lanes.lane import LANES
 from rlmesh.security import TOKEN_VARIABLE, ServerTLS
-from rlmesh.server.doors import LANES
 from rlmesh.server.options import ServeOptions
 from rlmesh.values.policy import POLICY_VARIABLE, Policy
 

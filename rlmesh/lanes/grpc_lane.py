@@ -9,17 +9,18 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from rlmesh.errors import ConnectionLostError, EndpointDrainingError, EndpointError
-from rlmesh.lanes.failures import error_from_rpc, status_of
+from rlmesh.lanes.failures import error_from_failure, error_from_rpc, status_of
 from rlmesh.lanes.lane import Wait, closed_meanwhile, late
 from rlmesh.lanes.port import Received
 from rlmesh.lanes.wire import sequence_of
-from rlmesh_api.v1 import env_service_pb2
+from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 SESSION_METHOD = f"/{env_service_pb2.DESCRIPTOR.services_by_name['EnvService'].full_name}/Session"
 """The method of the session stream, as gRPC names it."""
@@ -97,7 +98,7 @@ class GrpcLane:
         if self._asker.unsure:
             self._broken = ConnectionLostError(
                 f"{wait.call}: an earlier call to {self._address} was interrupted in the one "
-                f"moment that the connection does not survive; make a new client"
+                f"moment that the connection does not survive"
             )
         if self._broken is not None:
             raise type(self._broken)(str(self._broken))
@@ -111,9 +112,12 @@ class GrpcLane:
             if (sequence_of(answer) or sequence) >= sequence:
                 return answer, 0, len(answer)
 
-    def end(self) -> EndpointError | None:
-        """Why the stream has ended; None if it has not within a second."""
-        deadline = time.monotonic() + _END_SECONDS
+    def end(self, seconds: float) -> EndpointError | None:
+        """Why the stream has ended; None if it has not within so many seconds."""
+        deadline = time.monotonic() + seconds
+        if seconds and self._broken is None and self._inbox.empty() and self._stream is not None:
+            # The end arrives behind what the server said last, which somebody has to ask for.
+            self._pumped(self._stream).ask()
         while self._broken is None:
             try:
                 answer = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -121,7 +125,14 @@ class GrpcLane:
                 return None
             if isinstance(answer, _Ended):
                 self._broken = self._why_ended()
+            elif sequence_of(answer) is None:
+                self._broken = self._last_words(answer)
         return type(self._broken)(str(self._broken))
+
+    def call_at_end(self, callback: Callable[[], None]) -> None:
+        """Has a function called when the stream has ended, on a thread of grpc's."""
+        if self._stream is None or not self._stream.add_callback(callback):
+            callback()
 
     def expire(self) -> None:
         """Ends the stream, for whoever waits has waited for too long. Any thread may."""
@@ -180,9 +191,21 @@ class GrpcLane:
         if wait.deadline is None and self._pump is None:
             self._asker.ask(stream)
             return
+        self._pumped(stream).ask()
+
+    def _pumped(self, stream: Iterator[bytes]) -> _Pump:
         if self._pump is None:
             self._pump = _Pump(stream, self._asker)
-        self._pump.ask()
+        return self._pump
+
+    def _last_words(self, message: bytes) -> EndpointError | None:
+        """Why the server ends the session, where it says so without being asked."""
+        try:
+            failure = session_pb2.SessionResponse.FromString(message).failure
+        except DecodeError:
+            return None
+        error = error_from_failure(failure, self._address)
+        return error if isinstance(error, EndpointError) else None
 
     def _why_ended(self) -> EndpointError:
         stream = self._stream
@@ -278,9 +301,13 @@ atexit.register(_await_pumps)
 
 
 def _end_of_stream(error: grpc.RpcError, address: str) -> EndpointError:
+    code, details = status_of(error)
     # A server that drains cancels the stream of an idle session.
-    if status_of(error)[0] is grpc.StatusCode.CANCELLED:
+    if code is grpc.StatusCode.CANCELLED:
         return _ended(address)
+    if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
+        # How HTTP/2 and proxies say that they ended it; a server of RLMesh never does.
+        return ConnectionLostError(f"session: the connection to {address} broke ({details})")
     lost = error_from_rpc(error, address, doing="session")
     return lost if isinstance(lost, EndpointError) else ConnectionLostError(str(lost))
 

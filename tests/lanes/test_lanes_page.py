@@ -23,8 +23,8 @@ import rlmesh
 from rlmesh.address import parse_address
 from rlmesh.errors import ConnectionLostError, InvalidArgumentError
 from rlmesh.lanes.door import enter_direct, enter_memory
+from rlmesh.lanes.lane import LANES
 from rlmesh.lanes.port import Woken
-from rlmesh.server.doors import LANES
 from rlmesh_api.v1 import env_service_pb2_grpc, session_pb2
 from support.pages import code, tables
 from support.processes import served

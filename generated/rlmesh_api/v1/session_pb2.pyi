@@ -288,27 +288,35 @@ class ResumeCall(_message.Message):
 
     The client then repeats the one call that it has no answer to, if there is one, on any lane and
     with the sequence that it had. The server answers it from what it has kept if it has executed it,
-    and executes it if it has not: each call is executed once. A call whose sequence is neither that
-    of the last one nor one more is answered with a failure, and the session ends.
+    and executes it if it has not: each call is executed once. A call whose sequence is lower than
+    that of the last one is answered with a failure, and the session ends. So is a step that is the
+    first call after `resume` and has left out a number. Elsewhere numbers may be left out: a call
+    that a deadline or Ctrl-C ended before it left has had one.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SECRET_FIELD_NUMBER: _builtins.int
     PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
+    LEAVES_FIELD_NUMBER: _builtins.int
     secret: _builtins.bytes
     """The session's secret."""
     protocol_generation: _builtins.int
     """The highest protocol generation that the client speaks."""
+    leaves: _builtins.bool
+    """Whether the client leaves instead, in the middle of a call or after a break: the session ends
+    once it is in no call, without being kept. This is answered at once, and the stream ends.
+    """
     def __init__(
         self,
         *,
         secret: _builtins.bytes = ...,
         protocol_generation: _builtins.int = ...,
+        leaves: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["protocol_generation", b"protocol_generation", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaves", b"leaves", "protocol_generation", b"protocol_generation", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
