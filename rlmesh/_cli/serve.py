@@ -87,6 +87,13 @@ SERVING_OPTIONS = (
         "Default: sync.",
     ),
     click.option(
+        "--sessions",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Serve so many clients at once, each with an environment of its own, made when it "
+        "connects. Default: one environment, for one client at a time.",
+    ),
+    click.option(
         "--address",
         metavar="ADDRESS",
         callback=arguments.serving_address,
@@ -174,6 +181,30 @@ SERVING_OPTIONS = (
         callback=arguments.seconds,
         help="At the end, wait so long for the environment to close. Default: until it has.",
     ),
+    click.option(
+        "--resume-timeout-seconds",
+        metavar="SECONDS",
+        type=float,
+        default=ServeOptions().resume_timeout_seconds,
+        show_default=True,
+        callback=arguments.seconds,
+        help="Keep a session whose connection has broken so long for its client; 0: not at all.",
+    ),
+    click.option(
+        "--session-idle-timeout-seconds",
+        metavar="SECONDS",
+        type=float,
+        callback=arguments.seconds,
+        help="End a session of which nothing is asked for so long. Default: never.",
+    ),
+    click.option(
+        "--call-timeout-seconds",
+        metavar="SECONDS",
+        type=float,
+        callback=arguments.seconds,
+        help="Answer a call with an error once the environment has not returned for so long. "
+        "Default: when it returns.",
+    ),
     VERBOSE,
 )
 
@@ -203,6 +234,7 @@ def run_serve(
     imports: tuple[str, ...],
     num_envs: int | None,
     vectorization_mode: str | None,
+    sessions: int | None,
     address: Address,
     token: str | None,
     tls_cert: str | None,
@@ -218,6 +250,9 @@ def run_serve(
     idle_timeout_seconds: float | None,
     drain_timeout_seconds: float | None,
     close_timeout_seconds: float | None,
+    resume_timeout_seconds: float,
+    session_idle_timeout_seconds: float | None,
+    call_timeout_seconds: float | None,
     verbose: bool,
 ) -> None:
     """Serves as the options say; each is what the help of `serve` says of it."""
@@ -244,7 +279,11 @@ def run_serve(
             idle_timeout_seconds=idle_timeout_seconds,
             drain_timeout_seconds=drain_timeout_seconds,
             close_timeout_seconds=close_timeout_seconds,
+            resume_timeout_seconds=resume_timeout_seconds,
+            session_idle_timeout_seconds=session_idle_timeout_seconds,
+            call_timeout_seconds=call_timeout_seconds,
         ),
+        sessions=sessions,
         validation=validation,
         expose=expose,
         token=token,

@@ -40,6 +40,8 @@ class ServeRequest:
         lanes: The names of the lanes that clients may use; None: all that can be had.
         direct: Where the lane `direct` is to be had; None: nowhere.
         ready_fd: Where to write the address once the server serves.
+        sessions: How many clients there can be at once, each with an environment of its own; None:
+            one environment for one client at a time.
     """
 
     env: EnvRequest
@@ -53,6 +55,7 @@ class ServeRequest:
     lanes: tuple[str, ...] | None = None
     direct: TcpAddress | None = None
     ready_fd: ReadyFd | None = None
+    sessions: int | None = None
 
 
 def serve(request: ServeRequest) -> None:
@@ -67,10 +70,12 @@ def serve(request: ServeRequest) -> None:
     signals = EndSignals()
     with signals.taken():
         try:
-            env = signals.unwinding(lambda: load(request.env))
+            if request.sessions is None:
+                server = _served(signals.unwinding(lambda: load(request.env)), request)
+            else:
+                server = signals.unwinding(lambda: _bind(lambda: load(request.env), request))
         except EndedBySignal:
             return
-        server = _bind(env, request)
         signals.end = server.shutdown
         if signals.arrived:
             server.shutdown()
@@ -96,20 +101,9 @@ class _Server(EnvServer):
         return self._front.serving
 
 
-def _bind(env: Any, request: ServeRequest) -> _Server:
+def _served(env: Any, request: ServeRequest) -> _Server:
     try:
-        return _Server(
-            env,
-            str(request.address),
-            options=request.options,
-            validation=request.validation,
-            expose=request.expose,
-            token=request.token,
-            tls=request.tls,
-            insecure=request.insecure,
-            lanes=request.lanes,
-            direct=None if request.direct is None else str(request.direct),
-        )
+        return _bind(env, request)
     except BaseException:
         # A server closes its environment, and there is none. Why there is none matters more than
         # what close() may raise.
@@ -117,6 +111,22 @@ def _bind(env: Any, request: ServeRequest) -> _Server:
             with contextlib.suppress(Exception):
                 close()
         raise
+
+
+def _bind(env: Any, request: ServeRequest) -> _Server:
+    return _Server(
+        env,
+        str(request.address),
+        options=request.options,
+        validation=request.validation,
+        expose=request.expose,
+        token=request.token,
+        tls=request.tls,
+        insecure=request.insecure,
+        lanes=request.lanes,
+        direct=None if request.direct is None else str(request.direct),
+        sessions=request.sessions,
+    )
 
 
 class _Attendant:

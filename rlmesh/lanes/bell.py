@@ -10,6 +10,9 @@ offers its processor to others now and then, which costs next to nothing as long
 In a crowd it does so at every wait, and sleeps only if the answer has not come after some turns of
 the others: two that take turns on one processor need no wake-up.
 
+In a process of several sessions, which share Python's lock, whoever spins holds it: there nobody
+does.
+
 No wake-up is lost for more than a millisecond. The sleeper raises its flag and then looks at the
 count once more; the poster raises its count and then looks at the flag. One of the two sees what
 the other wrote, unless both look while the other's write is still in a processor's store buffer,
@@ -55,6 +58,25 @@ _ALONE = 5e-6
 # How often it is offered in a crowd before this side sleeps.
 _OFFERS = 3
 _POSTED, _ASLEEP = 0, 1
+
+_sessions: set[object] = set()
+_shared = False
+
+
+def joined(session: object) -> None:
+    """Notes that a session is answered by this process."""
+    global _shared  # noqa: PLW0603 - a look at a set takes longer, and there is one for each wait
+    _sessions.add(session)
+    _shared = len(_sessions) > 1
+
+
+def left(session: object) -> None:
+    """Notes that it is over."""
+    global _shared  # noqa: PLW0603 - as above
+    _sessions.discard(session)
+    _shared = len(_sessions) > 1
+
+
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
 _LONGEST_POLL = 500.0
@@ -106,6 +128,8 @@ class Bell:
             deadline: On the monotonic clock, in seconds; None: for ever.
         """
         lines, place = self._lines, self._theirs
+        if _shared:
+            return self._sleep(count, deadline)
         if self._rested >= self._rest and (self._rest or not count & _LOOKS_AROUND):
             self._look_around()
         if self._rested < self._rest:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 
 from rlmesh.contract import AutoresetMode
+from rlmesh.lanes import bell
 from rlmesh.lanes.door import Attach, MakePort
 from rlmesh.lanes.peer import PROTOCOL_GENERATION
 from rlmesh.server.failures import CallFailedError, env_raised, failed
@@ -96,6 +97,7 @@ class Desk:
         session = Session(call.peer, room, call.resumes and self._grace > 0, line)
         with self._lock:
             self._sessions[session.id] = session
+            bell.joined(session)
             self._enter(line)
             session.barred = draining() if self._draining else None
         try:
@@ -133,11 +135,23 @@ class Desk:
             self._enter(line)
         # The server may not know yet that they are dead.
         if line_before is not None:
-            line_before.cancel()
-        if source is not None:
+            line_before.supersede()
+        if source is not None and source.lane != "grpc":
             source.close()
         _log.info("session %s goes on", session.id)
         return session
+
+    def leave(self, call: session_pb2.ResumeCall) -> None:
+        """Ends a session whose client leaves it in the middle of a call, or after a break.
+
+        Raises:
+            CallFailedError: If there is no such session any more.
+        """
+        with self._lock:
+            session = self._holding(call.secret)
+        if session is None:
+            raise CallFailedError(self._why_over(call.secret))
+        self.end(session)
 
     def admit(self, secret: bytes) -> Attach | None:
         """What takes a port for the session with that secret; None if there is no such one."""
@@ -234,9 +248,20 @@ class Desk:
         if source is not None and (why is None or source.lane != "grpc"):
             source.close()
         if line is not None and why is not None:
-            line.say_farewell(why)
-        elif line is not None and not by_stream:
+            line.say_farewell(why, lambda: self._have_vacated(session))
+            return
+        if line is not None and not by_stream:
             line.cancel()
+        self._have_vacated(session)
+
+    def vacate(self, session: Session) -> None:
+        """Takes the environment back from a session, once, on the environment's thread."""
+        if self._may_forget(session):
+            self._rooms.give_back(session.room)
+            self._forget(session)
+
+    def _have_vacated(self, session: Session) -> None:
+        """Has the environment taken back as soon as it is in no call."""
         host = session.room.host
         if host.is_current:
             self.vacate(session)
@@ -244,21 +269,26 @@ class Desk:
         try:
             host.post(lambda: self.vacate(session), name="close")
         except HostStoppedError:
-            self.vacate(session)
+            # The end of the server closes the environment, if it has not done so.
+            if self._may_forget(session):
+                self._forget(session)
 
-    def vacate(self, session: Session) -> None:
-        """Takes the environment back from a session, once, on the environment's thread."""
+    def _may_forget(self, session: Session) -> bool:
+        """Whether nobody has taken the environment back yet."""
         with self._lock:
             if session.vacated:
-                return
+                return False
             session.vacated = session.ended = True
             session.barred = session.barred or gone()
             self._over.append((session.secret, session.barred))
-        self._rooms.give_back(session.room)
+            return True
+
+    def _forget(self, session: Session) -> None:
         with self._lock:
             # It knows the session: two that hold each other keep their memory for long.
             session.source = None
             del self._sessions[session.id]
+            bell.left(session)
             self.last_vacated = time.monotonic()
         _log.info("session %s ends", session.id)
         self._places.give_back()

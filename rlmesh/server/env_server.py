@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Self
 
 from rlmesh.address import Address, TcpAddress, address_from
-from rlmesh.contract import EnvContract, read_contract
+from rlmesh.contract import EnvContract
 from rlmesh.errors import ArgumentTypeError, InvalidAddressError, StateError
 from rlmesh.lanes.tls import ServerIdentity
 from rlmesh.seconds import check_seconds
@@ -17,19 +18,16 @@ from rlmesh.server.attributes import check_exposed
 from rlmesh.server.desk import Desk
 from rlmesh.server.doors import Doors, check_lanes
 from rlmesh.server.front import Front
-from rlmesh.server.lanes_of import vector_of
+from rlmesh.server.housing import rooms_for
 from rlmesh.server.life import Life, State
 from rlmesh.server.options import ServeOptions
-from rlmesh.server.room import OneRoom, Rooms
-from rlmesh.server.served_env import ServedEnv
 from rlmesh.server.service import EnvService
 from rlmesh.server.signals import EndSignals
 from rlmesh.values.conformance import policy_from
-from rlmesh.values.guards import is_row
 
 
 class EnvServer:
-    """Serves one environment to one client at a time.
+    """Serves one environment to one client at a time, or each client one of its own.
 
     The constructor binds, so `address` is final from then on; `serve` or `start` begins to answer.
 
@@ -43,7 +41,8 @@ class EnvServer:
     Args:
         env: A `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, an object of that shape, or a list
             of single environments, which are served as the lanes of a vector environment. The
-            server closes it when it shuts down.
+            server closes it when it shuts down. Or a callable that makes any of these: each session
+            has an environment of its own then, called on a thread of its own, and closed with it.
         address: `tcp://HOST:PORT`, `HOST:PORT`, `PORT`, `[IPV6]:PORT` or `unix:///PATH`. Port 0
             chooses a free one. Default: a free port of the loopback.
         host: The host, instead of `address`.
@@ -63,13 +62,16 @@ class EnvServer:
             which is there in any case. Default: all that can be had.
         direct: Where the lane `direct` is to be had, a TCP address with a port of its own. Default:
             nowhere. It is encrypted where `tls` is given.
+        sessions: How many clients there can be at once, each with an environment of its own, which
+            `env`, a callable, makes when the session begins. Default: one.
 
     Raises:
         InvalidEnvError: If `env` has not the shape of an environment.
         UnsupportedSpaceError: If one of its spaces cannot be carried.
         InvalidAddressError: If the address is none, or cannot be bound on this machine.
         AddressInUseError: If somebody else serves there.
-        InvalidArgumentError: If `validation` is an unknown word, or `lanes` holds one.
+        InvalidArgumentError: If `validation` is an unknown word, `lanes` holds one, or there are no
+            `sessions`.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
 
@@ -89,6 +91,7 @@ class EnvServer:
         insecure: bool = False,
         lanes: Collection[str] | None = None,
         direct: str | int | None = None,
+        sessions: int | None = None,
     ) -> None:
         if options is not None and not isinstance(options, ServeOptions):
             raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
@@ -105,12 +108,8 @@ class EnvServer:
         if secret is None and tls is None and not insecure:
             _check_reach(wanted, own)
         identity = None if tls is None else ServerIdentity(tls)
-        if is_row(env):
-            env = vector_of(env)
-        exposed = check_exposed(expose)
-        self._contract = read_contract(env)
-        rooms: Rooms = OneRoom(ServedEnv(env, self._contract, policy, exposed))
-        self._rooms = rooms
+        rooms = self._rooms = rooms_for(env, sessions, policy, check_exposed(expose))
+        self._contract = rooms.contract
         desk = Desk(rooms, options)
         service = EnvService(
             self._contract,
@@ -118,12 +117,12 @@ class EnvServer:
             options.resume_timeout_seconds,
             self._end_by_client if options.allow_remote_shutdown else None,
         )
-        self._doors = Doors(names, own, rooms.plan, desk.admit, identity)
-        try:
-            self._front = Front(service, wanted, self._doors, secret, identity)
-        except BaseException:
-            self._doors.close()
-            raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(rooms.discard)
+            self._doors = Doors(names, own, rooms.plan, desk.admit, identity)
+            undo.callback(self._doors.close)
+            self._front = Front(service, wanted, self._doors, secret, identity, rooms.capacity)
+            undo.pop_all()
         self._life = Life(rooms, desk, self._front, options)
 
     @property
@@ -149,6 +148,8 @@ class EnvServer:
     def serve(self) -> None:
         """Answers clients until the server is shut down; the environment is called on this thread.
 
+        Those that a callable makes are called on threads of their own.
+
         On the main thread SIGINT and SIGTERM shut it down: the call in flight finishes, the
         environment is closed, and this returns. Another signal, a second later or more, ends the
         process at once, with the exit code 128 and the signal's number.
@@ -162,7 +163,8 @@ class EnvServer:
         """
         with EndSignals(self._end_by_signal) as signals:
             self._life.begin("serve")
-            self._life.interrupt = signals.interrupt
+            if self._rooms.on_caller:
+                self._life.interrupt = signals.interrupt
             self._answer(self._rooms.run)
             self._life.wait(None)
 

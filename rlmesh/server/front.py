@@ -25,7 +25,8 @@ _SERVICES = (
     health.SERVICE_NAME,
     reflection.SERVICE_NAME,
 )
-# Every session is a call that lasts, and a thread. More at once are refused, not queued.
+# Every call is a thread, also one that waits for a place. More at once, beside those of the
+# sessions, are refused, not queued.
 _MAX_CALLS = 1000
 # How long answers that are under way may take to leave after the last call has returned.
 _FLUSH_SECONDS = 0.2
@@ -40,6 +41,7 @@ class Front:
         doors: The lanes on offer beside the stream.
         token: What clients must show; None: nothing.
         identity: What the server identifies itself with; None: what crosses is not encrypted.
+        sessions: How many sessions there can be at once.
 
     Attributes:
         address: Where it is bound, port 0 resolved.
@@ -57,6 +59,7 @@ class Front:
         doors: Doors,
         token: Token | None = None,
         identity: ServerIdentity | None = None,
+        sessions: int = 1,
     ) -> None:
         self._service = service
         self._doors = doors
@@ -66,7 +69,7 @@ class Front:
             ThreadPerCall(),
             interceptors=[Guard(token)],
             options=server_options(),
-            maximum_concurrent_rpcs=_MAX_CALLS,
+            maximum_concurrent_rpcs=_MAX_CALLS + sessions,
         )
         self._server.add_generic_rpc_handlers((Methods(service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

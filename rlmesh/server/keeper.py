@@ -121,6 +121,8 @@ class Keeper:
         rest = limit - (time.monotonic() - call.since)
         if rest > 0:
             return rest
+        if session.room.abandon(f"{call.name}() did not return within {limit:g} s"):
+            return limit
         if call.give_up(overdue(call.name, limit)):
             session.failures += 1
             _log.error(

@@ -10,6 +10,9 @@ import grpc
 from rlmesh.server.requests import failed_so
 from rlmesh_api.v1 import session_pb2
 
+# How long what was sent may take to leave.
+_LEAVING_SECONDS = 0.5
+
 
 class Line:
     """A stream of gRPC.
@@ -41,15 +44,38 @@ class Line:
         """Ends it at once; its client is told that the server shuts down. Any thread may."""
         self._context.cancel()
 
-    def say_farewell(self, failure: session_pb2.Failure) -> None:
-        """Tells the client why the session ends, and ends it. Any thread may, and does not wait."""
+    def supersede(self) -> None:
+        """Ends it, as its client goes on by another stream. Any thread may."""
+        # Not as `cancel` does: the client may look here for why a new connection has broken again.
+        self._context.set_code(grpc.StatusCode.UNAVAILABLE)
+        self._context.set_details("the client goes on by another stream")
+        self.finish()
+        self._cancel_later()
+
+    def say_farewell(self, failure: session_pb2.Failure, then: Callable[[], None]) -> None:
+        """Tells the client why the session ends, and ends it. Any thread may, and does not wait.
+
+        Args:
+            failure: Why.
+            then: What is to be done afterwards.
+        """
 
         def tell() -> None:
+            over = threading.Event()
+            self._cancel_later()
             self.send(failed_so(0, failure).SerializeToString())
             self.finish()
+            self.on_end(over.set)
+            over.wait(_LEAVING_SECONDS)
+            then()
 
-        # A client that takes nothing from the network keeps grpc waiting.
         threading.Thread(target=tell, name="rlmesh-farewell", daemon=True).start()
+
+    def _cancel_later(self) -> None:
+        # A connection that takes no bytes would keep whoever sends on it waiting.
+        timer = threading.Timer(_LEAVING_SECONDS, self._context.cancel)
+        timer.daemon = True
+        timer.start()
 
     def on_end(self, act: Callable[[], None]) -> None:
         """Has something done once the stream has ended."""

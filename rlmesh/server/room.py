@@ -10,7 +10,7 @@ from typing import Protocol
 from rlmesh.contract import AutoresetMode, ContractDifference, EnvContract, compare_contracts
 from rlmesh.errors import InvalidEnvError
 from rlmesh.lanes.memory_port import Plan
-from rlmesh.server.failures import env_raised
+from rlmesh.server.failures import CallFailedError, env_raised
 from rlmesh.server.host import Host
 from rlmesh.server.tenant import Tenant
 
@@ -57,6 +57,8 @@ class Room:
         """
         try:
             tenant = self.tenant
+        except CallFailedError:
+            raise
         except BaseException as error:
             raise env_raised("making an environment for this session", error) from error
         tenant.begin_session(mode, as_vector=as_vector)
@@ -104,8 +106,10 @@ class Rooms(Protocol):
         capacity: How many sessions there can be at once.
         contract: What every environment is.
         plan: How much room the calls of one take in shared memory.
+        on_caller: Whether `run` calls an environment.
     """
 
+    on_caller: bool
     capacity: int
     contract: EnvContract
     plan: Plan
@@ -130,6 +134,10 @@ class Rooms(Protocol):
         """Has this thread run the room that has none, until the end; returns at once if none."""
         ...
 
+    def discard(self) -> None:
+        """Undoes what was made here, as there will be no server."""
+        ...
+
 
 class OneRoom:
     """One environment for one session after the other; see `Rooms`.
@@ -138,6 +146,7 @@ class OneRoom:
         tenant: What is called.
     """
 
+    on_caller = True
     capacity = 1
 
     def __init__(self, tenant: Tenant) -> None:
@@ -167,6 +176,9 @@ class OneRoom:
         if not self._room.host.has_own_thread:
             self._room.host.run()
 
+    def discard(self) -> None:
+        """The environment is left to whoever made it."""
+
 
 class RoomEach:
     """An environment for each session, made when it begins and closed when it ends; see `Rooms`.
@@ -180,6 +192,8 @@ class RoomEach:
     Raises:
         BaseException: What `make` raises.
     """
+
+    on_caller = False
 
     def __init__(self, make: Callable[[], Tenant], capacity: int) -> None:
         self.capacity: int = capacity
@@ -227,6 +241,12 @@ class RoomEach:
 
     def run(self) -> None:
         """Every room has its own thread already."""
+
+    def discard(self) -> None:
+        """Closes the first environment."""
+        for room in self.all():
+            room.host.call(room.close, name="close")
+            room.host.stop()
 
 
 def _another(found: tuple[ContractDifference, ...]) -> InvalidEnvError:

@@ -81,7 +81,9 @@ class Stream:
         try:
             session = self._begin(message, answer, line)
         except CallFailedError as error:
+            session = None
             answer.failure.CopyFrom(error.failure)
+        if session is None:
             line.send(answer.SerializeToString())
             return
         try:
@@ -131,8 +133,10 @@ class Stream:
             self._desk.end(session, by_stream=True)
         return calls.answered(call.seconds) and not over
 
-    def _begin(self, message: bytes, answer: session_pb2.SessionResponse, line: Line) -> Session:
-        """Opens a session, or goes on with one, and says so in the answer."""
+    def _begin(
+        self, message: bytes, answer: session_pb2.SessionResponse, line: Line
+    ) -> Session | None:
+        """Opens a session, goes on with one or leaves it, and says so in the answer."""
         try:
             first = session_pb2.SessionRequest.FromString(message)
         except DecodeError as error:
@@ -150,6 +154,10 @@ class Stream:
             opened.resume_seconds = self._grace if session.resumes else 0.0
             return session
         if call == "resume":
+            answer.resume.SetInParent()
+            if first.resume.leaves:
+                self._desk.leave(first.resume)
+                return None
             session = self._desk.resume(first.resume, line)
             answer.resume.protocol_generation = PROTOCOL_GENERATION
             answer.resume.lanes.extend(self._lanes)

@@ -178,3 +178,14 @@ def test_empty_variables_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLMESH_PORT", "")
     with served("--env=CartPole-v1") as (_, address):
         assert address.startswith("tcp://127.0.0.1:")
+
+
+def test_so_many_clients_as_the_option_says_have_an_environment_each() -> None:
+    with (
+        served("--env=support.cli_envs:Counter", "--sessions=2") as (_, address),
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address)) as first,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address)) as second,
+    ):
+        assert first.reset()[0] == second.reset()[0] == 0
+        with pytest.raises(rlmesh.errors.EndpointBusyError):
+            rlmesh.RemoteEnv[Any, Any](address)

@@ -168,7 +168,7 @@ HELD_BY: dict[str, list[str]] = {
     "docs/lanes.md / Lanes: Lane": [
         "lanes/test_lanes_page.py::test_here_a_client_shares_memory_whatever_the_address",
         "lanes/test_lanes_page.py::test_another_user_shares_no_memory",
-        "lanes/test_lanes_page.py::test_the_secret_admits_one_guest_only",
+        "lanes/test_lanes_page.py::test_the_secret_admits_one_guest_at_a_time",
         "lanes/test_lanes_page.py::test_a_server_offers_what_the_page_says_it_offers",
     ],
     "docs/lanes.md / What a client chooses: You ask for": [

@@ -16,6 +16,7 @@ import rlmesh
 from rlmesh.lanes import door as doors
 from rlmesh.lanes.door import (
     SECRET_BYTES,
+    Attach,
     Door,
     MakePort,
     enter_direct,
@@ -24,6 +25,7 @@ from rlmesh.lanes.door import (
 )
 from rlmesh.lanes.port import Port, Woken
 from rlmesh.lanes.segment import create_segment
+from rlmesh_api.v1 import session_pb2
 from support.ports import PLAN, SOON, descriptors, message, opened_since, soon
 from support.raw_sessions import RawSession, raw_session
 from support.sample_envs import ScriptedEnv
@@ -98,22 +100,24 @@ def test_the_secret_of_a_session_that_is_over_opens_no_door(lane: str) -> None:
             assert session.enter(lane) is None
 
 
+def stats(sequence: int) -> bytes:
+    call = session_pb2.SessionRequest(sequence=sequence, stats=session_pb2.StatsCall())
+    return call.SerializeToString()
+
+
 @pytest.mark.parametrize("lane", LANES)
 @pytest.mark.parametrize("second", LANES)
-def test_a_session_has_one_lane_beside_its_stream(lane: str, second: str) -> None:
+def test_whoever_comes_in_again_takes_the_place_of_the_lane_before(lane: str, second: str) -> None:
     with served() as (_, server), raw_session(server.address) as session:
-        stats = b"\x09" + bytes(8) + b"\x4a\x00"
         first = session.port(lane)
-        # Guests are greeted side by side: the answer says that this one is in.
-        first.send(stats)
+        first.send(stats(2))
         assert message(first)
-        other = session.enter(second)
-        if other is not None:
-            assert other.receive(soon()) is Woken.GONE
-            other.release()
-        first.send(stats)
-        assert message(first)
+        other = session.port(second)
+        assert first.receive(soon()) is Woken.GONE
         first.release()
+        other.send(stats(3))
+        assert message(other)
+        other.release()
 
 
 @pytest.mark.parametrize("lane", LANES)
@@ -199,11 +203,12 @@ def test_a_closed_door_lets_nobody_in_and_leaves_those_who_are_in() -> None:
     arrived = threading.Event()
     called = os.eventfd(0)
 
-    def attach(make_port: MakePort) -> None:
+    def attach(make_port: MakePort, lane: str, process: int) -> None:
         ports.append(make_port(called))
+        assert (lane, process) == ("shm", os.getpid())
         arrived.set()
 
-    def admit(secret: bytes) -> Callable[[MakePort], None] | None:
+    def admit(secret: bytes) -> Attach | None:
         return attach if secret == SECRET else None
 
     name, door = open_memory_door(PLAN, admit)

@@ -73,8 +73,8 @@ def says(text: bytes) -> Deed:
     return lambda port: port.send(text)
 
 
-def request(**call: Any) -> bytes:
-    return session_pb2.SessionRequest(sequence=2, **call).SerializeToString()
+def request(sequence: int = 2, /, **call: Any) -> bytes:
+    return session_pb2.SessionRequest(sequence=sequence, **call).SerializeToString()
 
 
 # Messages that make no sense, in frames that are as they should be.
@@ -226,7 +226,7 @@ def test_a_client_that_reads_no_answers_does_not_keep_a_server_from_ending(lane:
             with contextlib.suppress(BlockingIOError):
                 while True:
                     server_end(server)._sock.send(b"\0", socket.MSG_DONTWAIT)
-        port.send(request(render=session_pb2.RenderCall()))
+        port.send(request(3, render=session_pb2.RenderCall()))
         pause = threading.Event()
         while "render" not in env.names():
             pause.wait(0.01)
@@ -367,7 +367,7 @@ def test_a_step_of_protobufs_own_form_is_as_good(lane: str) -> None:
             port = session.port(lane)
             port.send(request(reset=session_pb2.ResetCall()))
             message(port)
-            port.send(request(step=call))
+            port.send(request(3, step=call))
             answer = session_pb2.SessionResponse.FromString(message(port))
             port.release()
     assert answer.WhichOneof("answer") == "step"

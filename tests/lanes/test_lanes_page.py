@@ -320,7 +320,7 @@ def session(address: str) -> Generator[session_pb2.OpenResult]:
 
 
 @pytest.mark.parametrize("lane", ["shm", "direct"])
-def test_the_secret_admits_one_guest_only(lane: str) -> None:
+def test_the_secret_admits_one_guest_at_a_time(lane: str) -> None:
     with (
         serving(ScriptedEnv(), direct=DIRECT) as server,
         session(server.address) as told,
@@ -346,6 +346,6 @@ def test_the_secret_admits_one_guest_only(lane: str) -> None:
         answer = session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
         assert answer.WhichOneof("answer") == "reset"
         second = enter(told.secret)
-        if second is not None:
-            at_end.callback(second.release)
-            assert second.receive() is Woken.GONE
+        assert second is not None
+        at_end.callback(second.release)
+        assert first.receive() is Woken.GONE

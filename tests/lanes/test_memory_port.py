@@ -224,7 +224,7 @@ def test_a_side_that_hears_late_gets_a_message_larger_than_the_area(
     fill(ends.server._sock)
     sending = threading.Thread(target=ends.server.send, args=(b"x" * 2 * AREA,))
     sending.start()
-    wait_until_asleep(sending, "_post_elsewhere")
+    wait_until_asleep(sending, "_announce")
     assert message(ends.client) == b"x" * 2 * AREA
     sending.join(SOON)
 

@@ -229,20 +229,29 @@ def test_ends_may_be_repeated(ends: Ends[Port]) -> None:
 
 
 @pytest.mark.parametrize("text", [b"the answer", LARGE], ids=["small", "large"])
-def test_what_is_written_after_a_diversion_goes_nowhere(ends: Ends[Port], text: bytes) -> None:
+def test_what_is_sent_aside_is_not_what_is_written_in_the_room(
+    ends: Ends[Port], text: bytes
+) -> None:
     port, start = ends.server, ends.server.reserved
     end = start + len(text)
-    port.send(text)
-    port.divert()
-    for keep in (0, start):
-        room = port.room(end, keep)
-        room[start:end] = bytes(len(text))
+    room = port.room(end)
     got: list[Any] = []
+    thread = receiving(ends.client, got)
+    port.send_aside(text)
+    room[start:end] = bytes(len(text))
+    thread.join(SOON)
+    assert got == [text]
+    assert port.last() == text
+    ends.client.send(b"the next")
+    assert message(port) == b"the next"
+    room = port.room(end)
+    room[start:end] = text[::-1]
+    port.post(start, end)
     thread = receiving(ends.client, got)
     while thread.is_alive():
         # What of it had not left yet leaves now.
         assert port.receive(time.monotonic() + 0.02) is Woken.LATE
-    assert got == [text]
+    assert got == [text, text[::-1]]
 
 
 @pytest.mark.parametrize("nbytes", [10, len(LARGE)])

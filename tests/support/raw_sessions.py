@@ -35,26 +35,58 @@ SECRET = b"s" * SECRET_BYTES
 class RawSession:
     """A session whose calls the test makes by hand, on the stream or on another lane.
 
+    Args:
+        channel: The connection.
+        resume: The secret of a session to go on with; None: a new one.
+        **call: More of the call that opens it.
+
     Attributes:
-        opened: What the server said when the session began.
+        answer: What the server said first.
+        secret: The session's secret.
     """
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, resume: bytes | None = None, **call: Any) -> None:
         self._requests: queue.SimpleQueue[session_pb2.SessionRequest | None] = queue.SimpleQueue()
         stub = env_service_pb2_grpc.EnvServiceStub(channel)
         self._answers: Any = stub.Session(iter(self._requests.get, None))
-        call = session_pb2.OpenCall(protocol_generation=1)
-        self._requests.put(session_pb2.SessionRequest(sequence=1, open=call))
-        self.opened: session_pb2.OpenResult = next(self._answers).open
+        if resume is None:
+            opening = session_pb2.OpenCall(protocol_generation=1, **call)
+            request = session_pb2.SessionRequest(sequence=1, open=opening)
+        else:
+            resuming = session_pb2.ResumeCall(secret=resume, protocol_generation=1, **call)
+            request = session_pb2.SessionRequest(resume=resuming)
+        self._requests.put(request)
+        self.answer: session_pb2.SessionResponse = next(self._answers)
+        self.secret = self.opened.secret if resume is None else resume
+
+    @property
+    def opened(self) -> session_pb2.OpenResult:
+        """What the server said when the session began."""
+        return self.answer.open
+
+    def send(self, sequence: int, **call: Any) -> None:
+        """Makes a call on the stream."""
+        self._requests.put(session_pb2.SessionRequest(sequence=sequence, **call))
+
+    def receive(self) -> session_pb2.SessionResponse:
+        """The next answer on the stream."""
+        answer: session_pb2.SessionResponse = next(self._answers)
+        return answer
+
+    def call(self, sequence: int, **call: Any) -> session_pb2.SessionResponse:
+        """A call on the stream, and its answer."""
+        self.send(sequence, **call)
+        return self.receive()
 
     def offer(self, lane: str) -> str:
         """Where a lane is to be had."""
-        (address,) = (offer.address for offer in self.opened.lanes if offer.lane == lane)
+        lanes = [*self.answer.open.lanes, *self.answer.resume.lanes]
+        (address,) = (offer.address for offer in lanes if offer.lane == lane)
         return str(address)
 
     def enter(self, lane: str, secret: bytes | None = None) -> Port | None:
         """Goes through a door with this session's secret, or with another one."""
-        shown = self.opened.secret if secret is None else secret
+        shown = self.secret if secret is None else secret
         address = self.offer(lane)
         if lane == "shm":
             return enter_memory(address, shown)
@@ -80,10 +112,12 @@ class RawSession:
 
 
 @contextlib.contextmanager
-def raw_session(address: str) -> Generator[RawSession]:
-    """A session with the server at that address, made by hand."""
-    with grpc.insecure_channel(parse_address(address).dial_target) as channel:
-        session = RawSession(channel)
+def raw_session(address: str, resume: bytes | None = None, **call: Any) -> Generator[RawSession]:
+    """A session with the server at that address, made by hand; arguments as of `RawSession`."""
+    # Two of one process are two peers: they must not share a connection.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(parse_address(address).dial_target, options) as channel:
+        session = RawSession(channel, resume, **call)
         try:
             yield session
         finally:

@@ -1,0 +1,295 @@
+"""A session whose connection breaks: it goes on, and each call reaches its environment once."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+from collections.abc import Generator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+import rlmesh
+from rlmesh.lanes.port import Port, Woken
+from rlmesh_api.v1 import session_pb2
+from support.ports import message, soon
+from support.raw_sessions import RawSession, raw_session
+from support.sample_envs import Gate, ScriptedEnv
+from support.serving import serving, start_python
+
+LANES = ["grpc", "shm", "direct"]
+EVERY_LANE = pytest.mark.parametrize("lane", LANES)
+ACTION = np.array([0.5, -0.25], np.float32).tobytes()
+STEP = session_pb2.StepCall(action=ACTION)
+RESET = session_pb2.ResetCall()
+# Longer than any test: what happens before it does not happen because of it.
+LONG = rlmesh.ServeOptions(resume_timeout_seconds=3600)
+
+
+@contextlib.contextmanager
+def served(
+    options: rlmesh.ServeOptions = LONG,
+) -> Generator[tuple[ScriptedEnv, rlmesh.EnvServer]]:
+    env = ScriptedEnv()
+    with serving(env, direct="tcp://127.0.0.1:0", options=options) as server:
+        yield env, server
+
+
+class Wire:
+    """Calls of a session on one of its lanes."""
+
+    def __init__(self, session: RawSession, lane: str) -> None:
+        self.session = session
+        self.port: Port | None = None if lane == "grpc" else session.port(lane)
+
+    def send(self, sequence: int, **call: Any) -> None:
+        request = session_pb2.SessionRequest(sequence=sequence, **call)
+        if self.port is None:
+            self.session.send(sequence, **call)
+        else:
+            self.port.send(request.SerializeToString())
+
+    def receive(self) -> session_pb2.SessionResponse:
+        if self.port is None:
+            return self.session.receive()
+        return session_pb2.SessionResponse.FromString(message(self.port))
+
+    def call(self, sequence: int, **call: Any) -> session_pb2.SessionResponse:
+        self.send(sequence, **call)
+        return self.receive()
+
+    def cut(self) -> None:
+        """Ends the lane and the stream, as a broken connection does."""
+        if self.port is not None:
+            self.port.release()
+        self.session.close()
+
+
+@contextlib.contextmanager
+def wire(address: str, lane: str, resume: bytes | None = None, **call: Any) -> Generator[Wire]:
+    call = call if resume is not None else {"resumes": True, **call}
+    with raw_session(address, resume, **call) as session:
+        made = Wire(session, lane)
+        try:
+            yield made
+        finally:
+            made.cut()
+
+
+def failure_of(address: str, secret: bytes) -> session_pb2.Failure:
+    """What a client is told who resumes that session."""
+    with raw_session(address, secret) as session:
+        return session.answer.failure
+
+
+@EVERY_LANE
+@pytest.mark.parametrize("again", LANES)
+def test_a_call_that_is_repeated_is_answered_as_before_and_not_executed_again(
+    lane: str, again: str
+) -> None:
+    with served() as (env, server):
+        with wire(server.address, lane) as first:
+            secret = first.session.secret
+            first.call(2, reset=RESET)
+            answer = first.call(3, step=STEP)
+        with wire(server.address, again, secret) as second:
+            assert second.session.answer.WhichOneof("answer") == "resume"
+            assert second.call(3, step=STEP) == answer
+            # On the same connection too.
+            assert second.call(3, step=STEP) == answer
+            following = second.call(4, step=STEP)
+        assert answer.step.observation == ACTION
+        assert np.frombuffer(following.step.observation, np.float32).tolist() == [1.0, -0.5]
+        assert env.names() == ["reset", "step", "step"]
+
+
+@EVERY_LANE
+def test_a_call_that_never_arrived_is_executed(lane: str) -> None:
+    with served() as (env, server):
+        with wire(server.address, lane) as first:
+            secret = first.session.secret
+            first.call(2, reset=RESET)
+        with wire(server.address, lane, secret) as second:
+            assert second.call(3, step=STEP).step.observation == ACTION
+        assert env.names() == ["reset", "step"]
+
+
+@EVERY_LANE
+def test_a_call_that_is_under_way_is_awaited_and_answered_on_the_new_connection(lane: str) -> None:
+    gate = Gate()
+    with served() as (env, server):
+        env.script["step"] = gate.wait
+        with wire(server.address, lane) as first:
+            secret = first.session.secret
+            first.call(2, reset=RESET)
+            first.send(3, step=STEP)
+            assert gate.reached.wait(20)
+            first.cut()
+            with wire(server.address, lane, secret) as second:
+                second.send(3, step=STEP)
+                gate.open()
+                answer = second.receive()
+        assert answer.step.observation == ACTION
+        assert env.names() == ["reset", "step"]
+
+
+@EVERY_LANE
+def test_who_resumes_takes_over_from_a_connection_that_seems_alive(lane: str) -> None:
+    with served() as (env, server), wire(server.address, lane) as first:
+        first.call(2, reset=RESET)
+        with wire(server.address, lane, first.session.secret) as second:
+            if first.port is not None:
+                assert first.port.receive(soon()) is Woken.GONE
+            with pytest.raises(grpc.RpcError):
+                first.session.receive()
+            assert second.call(3, step=STEP).step.observation == ACTION
+        assert env.names() == ["reset", "step"]
+
+
+@pytest.mark.parametrize("nbytes", [10, 3 << 20])
+@EVERY_LANE
+def test_an_answer_of_any_size_is_kept(lane: str, nbytes: int) -> None:
+    with served() as (env, server):
+        env.script["render"] = lambda: "x" * nbytes
+        with wire(server.address, lane) as first:
+            secret = first.session.secret
+            answer = first.call(2, render=session_pb2.RenderCall())
+        with wire(server.address, lane, secret) as second:
+            assert second.call(2, render=session_pb2.RenderCall()) == answer
+        assert len(answer.render.frame) > nbytes
+        assert env.names() == ["render"]
+
+
+@pytest.mark.parametrize("lane", ["shm", "direct"])
+def test_where_the_port_alone_breaks_the_session_goes_on_without_resuming(lane: str) -> None:
+    with served() as (env, server), wire(server.address, lane) as first:
+        answer = first.call(2, reset=RESET)
+        assert first.port is not None
+        first.port.release()
+        assert first.session.call(2, reset=RESET) == answer
+        assert first.session.call(3, step=STEP).step.observation == ACTION
+        assert env.names() == ["reset", "step"]
+
+
+@pytest.mark.parametrize("lane", ["shm", "direct"])
+def test_where_the_stream_alone_breaks_the_session_goes_on_by_its_port(lane: str) -> None:
+    with served() as (env, server), wire(server.address, lane) as first:
+        first.call(2, reset=RESET)
+        first.session.close()
+        first.session.wait_until_ended()
+        assert first.call(3, step=STEP).step.observation == ACTION
+        closed = first.call(4, close=session_pb2.CloseCall())
+        assert closed.WhichOneof("answer") == "close"
+        with wire(server.address, lane):
+            assert env.names() == ["reset", "step"]
+
+
+def test_a_number_below_the_last_one_ends_the_session() -> None:
+    with served() as (env, server), wire(server.address, "grpc") as session:
+        session.call(2, reset=RESET)
+        session.call(3, step=STEP)
+        answer = session.call(2, reset=RESET)
+        assert answer.failure.code == session_pb2.ERROR_CODE_PROTOCOL
+        assert "call 2 does not follow call 3" in answer.failure.message
+        assert env.names() == ["reset", "step"]
+        gone = failure_of(server.address, session.session.secret)
+        assert gone.code == session_pb2.ERROR_CODE_SESSION_GONE
+
+
+@EVERY_LANE
+def test_numbers_have_gaps_but_no_step_follows_a_call_that_was_lost(lane: str) -> None:
+    with served() as (env, server):
+        with wire(server.address, lane) as first:
+            secret = first.session.secret
+            first.call(2, reset=RESET)
+            # A call that its client gave up before it was sent had number 3.
+            first.call(4, step=STEP)
+        with wire(server.address, lane, secret) as second:
+            # This one may have been lost: a reset mends that.
+            second.call(6, reset=RESET)
+        with wire(server.address, lane, secret) as third:
+            answer = third.call(8, step=STEP)
+        assert answer.failure.code == session_pb2.ERROR_CODE_PROTOCOL
+        assert env.names() == ["reset", "step", "reset"]
+
+
+def test_an_unknown_secret_resumes_nothing() -> None:
+    with served() as (_, server), wire(server.address, "shm") as session:
+        other = session.session.secret[:-1] + b"?"
+        failure = failure_of(server.address, other)
+        assert failure.code == session_pb2.ERROR_CODE_SESSION_GONE
+        assert "started anew" in failure.message
+        assert session.call(2, reset=RESET).WhichOneof("answer") == "reset"
+
+
+@EVERY_LANE
+def test_a_kept_session_is_ended_after_its_time_and_says_so(lane: str) -> None:
+    options = rlmesh.ServeOptions(resume_timeout_seconds=0.05)
+    with served(options) as (env, server):
+        with wire(server.address, lane) as first:
+            secret = first.session.secret
+            assert first.session.opened.resume_seconds == 0.05
+            first.call(2, reset=RESET)
+        with wire(server.address, lane, wait_seconds=20) as second:
+            assert second.session.answer.WhichOneof("answer") == "open"
+            failure = failure_of(server.address, secret)
+        assert failure.code == session_pb2.ERROR_CODE_SESSION_GONE
+        assert "resume_timeout_seconds" in failure.message
+        assert env.names() == ["reset"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "resumes"), [(0, True), (3600, False)], ids=["keeps none", "does not resume"]
+)
+@EVERY_LANE
+def test_where_nobody_resumes_the_place_is_free_at_once(
+    lane: str, seconds: float, resumes: bool
+) -> None:
+    with served(rlmesh.ServeOptions(resume_timeout_seconds=seconds)) as (_, server):
+        with wire(server.address, lane, resumes=resumes) as first:
+            assert first.session.opened.resume_seconds == 0
+            first.call(2, reset=RESET)
+        with wire(server.address, lane, wait_seconds=20) as second:
+            assert second.call(2, reset=RESET).WhichOneof("answer") == "reset"
+
+
+HOLD = """
+import sys
+from support.raw_sessions import raw_session
+from support.ports import message
+from rlmesh_api.v1 import session_pb2
+with raw_session(sys.argv[1], resumes=True) as session:
+    port = session.port("shm")
+    call = session_pb2.SessionRequest(sequence=2, reset=session_pb2.ResetCall())
+    port.send(call.SerializeToString())
+    message(port)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_local_client_that_is_killed_holds_no_place() -> None:
+    with served() as (_, server):
+        with start_python(
+            ["-c", HOLD, server.address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().strip() == "held"
+            process.kill()
+        with wire(server.address, "grpc", wait_seconds=20) as second:
+            assert second.session.answer.WhichOneof("answer") == "open"
+
+
+@EVERY_LANE
+def test_a_kept_session_does_not_keep_a_server_from_ending(lane: str) -> None:
+    with served() as (env, server):
+        with wire(server.address, lane) as first:
+            first.call(2, reset=RESET)
+        ending = threading.Thread(target=server.shutdown)
+        ending.start()
+        ending.join(20)
+        assert not ending.is_alive()
+        assert env.names() == ["reset", "close"]
