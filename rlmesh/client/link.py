@@ -162,6 +162,8 @@ class Link:
         for lane in (self._lane, self._stream):
             if lane is not None:
                 lane.leave_to_parent()
+        self._end.close()
+        self._ended.close()
 
 
 def _ring(end: socket.socket) -> None:

@@ -136,7 +136,9 @@ class Recovery:
 
     def lose(self, error: EndpointError) -> EndpointError:
         """Notes that the session is over; why."""
-        self.lane, self.lost = None, error
+        self.lane = None
+        # Another one: this one's traceback leads to all that the session had.
+        self.lost = type(error)(str(error))
         return error
 
     def _attempts(self, broke: ConnectionLostError, wait: Wait, until: float) -> Lane:

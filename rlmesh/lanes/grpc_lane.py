@@ -85,7 +85,7 @@ class GrpcLane:
         # None once it is closed: what still refers to it at the end of the program can hang there,
         # as Python stops grpc's threads wherever they are, also while they hold its lock.
         self._stream: Any = method(iter(self._outbox.get, None))
-        self._stream.add_callback(lambda: inbox.put(_Ended()))
+        self.call_at_end(lambda: inbox.put(_Ended()))
         self._asker = _Asker(inbox)
 
     def exchange(self, message: bytes, sequence: int, wait: Wait) -> Received:
@@ -130,7 +130,8 @@ class GrpcLane:
         return type(self._broken)(str(self._broken))
 
     def call_at_end(self, callback: Callable[[], None]) -> None:
-        """Has a function called when the stream has ended, on a thread of grpc's."""
+        """Has a function called when the stream has ended, mostly on a thread of grpc's."""
+        # It may have ended before it could be asked to tell.
         if self._stream is None or not self._stream.add_callback(callback):
             callback()
 

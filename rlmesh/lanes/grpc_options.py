@@ -54,6 +54,8 @@ def _pings() -> list[tuple[str, int]]:
     return [
         ("grpc.keepalive_time_ms", int(PING_SECONDS * 1000)),
         ("grpc.keepalive_timeout_ms", int(PONG_SECONDS * 1000)),
+        # gRPC asks in the middle of data as well, and asks only once at a time.
+        ("grpc.http2.ping_timeout_ms", int(PONG_SECONDS * 1000)),
         ("grpc.keepalive_permit_without_calls", 0),
         ("grpc.http2.max_pings_without_data", 0),
     ]

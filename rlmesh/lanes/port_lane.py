@@ -70,8 +70,8 @@ class PortLane:
         if self._closed:
             return closed_meanwhile(wait, self._address)
         return self._stream.end(self._patience) or ConnectionLostError(
-            f"{wait.call}: the connection of the lane {self.name} to {self._address} broke; the "
-            f"server left it or the network failed"
+            f"{wait.call}: the server at {self._address} left the lane {self.name}, or the network "
+            f"failed"
         )
 
     def close(self) -> None:

@@ -64,7 +64,7 @@ import sys
 import numpy as np
 import rlmesh
 
-env = rlmesh.RemoteEnv(sys.argv[1], lane=sys.argv[2])
+env = rlmesh.RemoteEnv(sys.argv[1], lane=sys.argv[2], reconnect=False)
 env.reset(seed=0)
 env.step(np.zeros(2, np.float32))
 print(env.lane, flush=True)
@@ -91,7 +91,9 @@ def program(text: str, *arguments: str) -> Generator[tuple[subprocess.Popen[str]
 
 @contextlib.contextmanager
 def client_of(address: str, lane: str) -> Generator[rlmesh.RemoteEnv[Any, Any]]:
-    with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client:
+    # What is tested is how soon a break is noticed, not what comes of it.
+    connected = rlmesh.RemoteEnv[Any, Any](address, lane=lane, reconnect=False)
+    with contextlib.closing(connected) as client:
         assert client.lane == lane
         client.reset(seed=0)
         client.step(GO_ON)
@@ -189,7 +191,9 @@ def test_a_server_that_is_killed_in_a_call_with_a_deadline_is_noticed_before_it(
     lane: str,
 ) -> None:
     with program(SERVE) as (server, address):
-        client = rlmesh.RemoteEnv[Any, Any](address, lane=lane, request_timeout_seconds=100)
+        client = rlmesh.RemoteEnv[Any, Any](
+            address, lane=lane, request_timeout_seconds=100, reconnect=False
+        )
         with contextlib.closing(client):
             client.reset()
             stepping = Stepping(client, STAY)

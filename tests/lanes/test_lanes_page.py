@@ -272,7 +272,9 @@ def test_spinning_is_switched_off_by_the_environment_variable(
 @pytest.mark.parametrize("lane", LANES)
 def test_a_server_that_is_killed_between_calls_is_told(lane: str) -> None:
     with served("--env=CartPole-v1", f"--direct={DIRECT}") as (server, address):
-        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client:
+        with contextlib.closing(
+            rlmesh.RemoteEnv[Any, Any](address, lane=lane, reconnect=False)
+        ) as client:
             client.reset(seed=0)
             server.send(signal.SIGKILL)
             server.end()
@@ -290,7 +292,9 @@ def test_a_server_that_is_killed_in_a_call_is_told(lane: str, tmp_path: Path) ->
     options = ["--env=support.cli_envs:Gated", f"--kwargs-json={kwargs}", f"--direct={DIRECT}"]
     with (
         served(*options) as (server, address),
-        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client,
+        contextlib.closing(
+            rlmesh.RemoteEnv[Any, Any](address, lane=lane, reconnect=False)
+        ) as client,
         ThreadPoolExecutor(1) as pool,
     ):
         client.reset(seed=0)
