@@ -242,7 +242,8 @@ class Desk:
             by_stream: Whether its stream is about to end by itself, after the last answer.
         """
         with self._lock:
-            session.ended = True
+            if not session.ended:
+                session.ended, session.ended_since = True, time.monotonic()
             session.barred = session.barred or why or gone()
             line, source = session.line, session.source
         if source is not None and (why is None or source.lane != "grpc"):
@@ -266,6 +267,8 @@ class Desk:
         if host.is_current:
             self.vacate(session)
             return
+        if session.in_call:
+            self._keeper.look_again()
         try:
             host.post(lambda: self.vacate(session), name="close")
         except HostStoppedError:
@@ -321,7 +324,10 @@ class Desk:
         self, session: Session, mode: AutoresetMode | None, call: session_pb2.OpenCall
     ) -> None:
         try:
-            session.room.enter(mode, as_vector=call.as_vector)
+            timeout = call.request_timeout_seconds
+            session.room.enter(
+                mode, as_vector=call.as_vector, timeout=timeout if timeout > 0 else None
+            )
         except BaseException:
             # The next client may come as soon as this one knows that it was refused.
             self.vacate(session)

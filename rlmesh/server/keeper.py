@@ -21,6 +21,9 @@ _log = logging.getLogger("rlmesh.server")
 # Of a session in `poll`, in seconds; it takes no longer number of milliseconds.
 _LONGEST_WAIT = 3600.0
 
+# How long a call may last whose client has left, where there is a way to end it.
+_LEAVING_SECONDS = 5.0
+
 Expire: TypeAlias = Callable[[Session, float | None, session_pb2.Failure], None]
 """Takes a session, since when it has had no connection, and why it ends."""
 
@@ -30,7 +33,8 @@ class Keeper:
 
     A session that has lost its connection ends when its client does not come back in time, and at
     once when the client's process is dead, where the system tells which that is. One that nothing
-    is asked of ends after a while. A call that takes too long is answered for the environment.
+    is asked of ends after a while. A call that takes too long is answered for the environment, and
+    one whose client has left is ended, where there is a way to.
 
     Args:
         options: How long is too long.
@@ -94,6 +98,8 @@ class Keeper:
         """Does what is due; for how many seconds nothing will be, and whose death to notice."""
         soonest, watched = _LONGEST_WAIT, set[int]()
         for session in self._sessions():
+            if session.ended:
+                soonest = min(soonest, self._look_at_end(session))
             lost_since = session.lost_since
             if lost_since is not None:
                 rest = self._grace - (time.monotonic() - lost_since)
@@ -112,6 +118,16 @@ class Keeper:
                 soonest = min(soonest, self._look_at_call(session, self._call_limit))
         return max(0.0, soonest), watched
 
+    def _look_at_end(self, session: Session) -> float:
+        """Ends a call whose client has left, if it lasts; in how many seconds it is time to."""
+        rest = _LEAVING_SECONDS - (time.monotonic() - session.ended_since)
+        if rest > 0:
+            return rest
+        call = session.room.host.running
+        if call is not None and call.sequence != 0:
+            session.room.abandon(f"its client has left, and {call.name}() did not return")
+        return _LONGEST_WAIT
+
     def _look_at_call(self, session: Session, limit: float) -> float:
         """Answers a call that is overdue; in how many seconds the next may be."""
         call = session.room.host.running
@@ -121,7 +137,8 @@ class Keeper:
         rest = limit - (time.monotonic() - call.since)
         if rest > 0:
             return rest
-        if session.room.abandon(f"{call.name}() did not return within {limit:g} s"):
+        reason = f"{call.name}() did not return within {limit:g} s"
+        if session.room.abandon(reason, starting=False):
             return limit
         if call.give_up(overdue(call.name, limit)):
             session.failures += 1
