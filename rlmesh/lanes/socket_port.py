@@ -1,4 +1,4 @@
-"""A port of a TCP connection: one side's end of the lane `direct`."""
+"""A port of a connection: one side's end of the lane `direct`, or of one to a worker."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class SocketPort:
         self, sock: socket.socket | TlsSocket, *, also: int | None = None, head: int = 0
     ) -> None:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # a Unix socket delays nothing, and has no such option
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
         self._also = also
         self._poll: select.poll | TlsPoller = (

@@ -21,6 +21,7 @@ from rlmesh.values.functions import Readable, Writable
 from rlmesh_api.v1 import session_pb2
 
 __all__ = [
+    "FAILURE",
     "INNER",
     "PREFIX",
     "STEP",
@@ -64,6 +65,9 @@ STEP_MANY = _tag(session_pb2.SessionResponse, "step_many")
 """The tag of the results of several steps in an answer."""
 STEPS = _tag(session_pb2.StepManyResult, "steps")
 """The tag of one step's result among several."""
+
+FAILURE = _tag(session_pb2.SessionResponse, "failure")[0]
+"""The tag of a failure in an answer, as a number."""
 
 _SEQUENCE_TAG = session_pb2.SessionRequest.DESCRIPTOR.fields_by_name["sequence"].number << 3 | 1
 _SEQUENCE = struct.Struct("<BQ")
