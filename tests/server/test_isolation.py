@@ -268,7 +268,7 @@ def test_vector_environments_keep_their_modes_in_a_worker() -> None:
                 rlmesh.RemoteVectorEnv[Any, Any](server.address, autoreset=mode.value)
             ) as client:
                 assert client.metadata["autoreset_mode"] is mode
-                client.reset(seed=1)
+                _, infos = client.reset(seed=1)
                 for _ in range(30):
                     *_, terminations, _, infos = client.step(np.zeros(2, np.int64))
                     if terminations.any():
