@@ -156,6 +156,23 @@ def test_a_call_that_never_returns_ends_at_the_servers_deadline(name: str) -> No
         assert client.step(way("count"))[0] == 1
 
 
+def test_the_time_that_a_worker_takes_to_start_is_no_calls(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+
+    def make() -> FrailEnv:
+        env = FrailEnv(str(diary))
+        if diary.read_text().count("made") > 1:
+            threading.Event().wait(1.0)
+        return env
+
+    options = rlmesh.ServeOptions(call_timeout_seconds=0.5)
+    with isolated(make, options=options) as server, client_of(server) as client:
+        client.reset()
+        with pytest.raises(CallTimeoutError):
+            client.step(way("sleep"))
+        assert client.reset()[0] == 0
+
+
 def test_a_call_that_its_client_gave_up_does_not_keep_a_reset_waiting() -> None:
     with isolated() as server, client_of(server, request_timeout_seconds=2.5) as client:
         client.reset()
