@@ -242,8 +242,8 @@ class Desk:
             by_stream: Whether its stream is about to end by itself, after the last answer.
         """
         with self._lock:
-            if not session.ended:
-                session.ended, session.ended_since = True, time.monotonic()
+            session.ended = True
+            session.ended_at = session.ended_at or time.monotonic()
             session.barred = session.barred or why or gone()
             line, source = session.line, session.source
         if source is not None and (why is None or source.lane != "grpc"):
@@ -267,10 +267,10 @@ class Desk:
         if host.is_current:
             self.vacate(session)
             return
-        if session.in_call:
-            self._keeper.look_again()
         try:
             host.post(lambda: self.vacate(session), name="close")
+            if host.running is not None:
+                self._keeper.look_again()
         except HostStoppedError:
             # The end of the server closes the environment, if it has not done so.
             if self._may_forget(session):

@@ -18,11 +18,11 @@ from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
 
-# Of a session in `poll`, in seconds; it takes no longer number of milliseconds.
+# In seconds; `poll` takes no such number of milliseconds as users may give.
 _LONGEST_WAIT = 3600.0
-
-# How long a call may last whose client has left, where there is a way to end it.
-_LEAVING_SECONDS = 5.0
+# For so long may an environment go on with a call whose session is over, before it is ended by
+# force, if there is a way to.
+_UNWANTED_SECONDS = 5.0
 
 Expire: TypeAlias = Callable[[Session, float | None, session_pb2.Failure], None]
 """Takes a session, since when it has had no connection, and why it ends."""
@@ -33,8 +33,7 @@ class Keeper:
 
     A session that has lost its connection ends when its client does not come back in time, and at
     once when the client's process is dead, where the system tells which that is. One that nothing
-    is asked of ends after a while. A call that takes too long is answered for the environment, and
-    one whose client has left is ended, where there is a way to.
+    is asked of ends after a while. A call that takes too long is answered for the environment.
 
     Args:
         options: How long is too long.
@@ -99,7 +98,14 @@ class Keeper:
         soonest, watched = _LONGEST_WAIT, set[int]()
         for session in self._sessions():
             if session.ended:
-                soonest = min(soonest, self._look_at_end(session))
+                rest = _UNWANTED_SECONDS - (time.monotonic() - session.ended_at)
+                call = session.room.host.running
+                if rest > 0:
+                    soonest = min(soonest, rest)
+                elif call is not None and call.sequence != 0:
+                    # Its closing may take longer.
+                    session.room.abandon("nobody waits for its call any more")
+                continue
             lost_since = session.lost_since
             if lost_since is not None:
                 rest = self._grace - (time.monotonic() - lost_since)
@@ -117,16 +123,6 @@ class Keeper:
             if self._call_limit is not None:
                 soonest = min(soonest, self._look_at_call(session, self._call_limit))
         return max(0.0, soonest), watched
-
-    def _look_at_end(self, session: Session) -> float:
-        """Ends a call whose client has left, if it lasts; in how many seconds it is time to."""
-        rest = _LEAVING_SECONDS - (time.monotonic() - session.ended_since)
-        if rest > 0:
-            return rest
-        call = session.room.host.running
-        if call is not None and call.sequence != 0:
-            session.room.abandon(f"its client has left, and {call.name}() did not return")
-        return _LONGEST_WAIT
 
     def _look_at_call(self, session: Session, limit: float) -> float:
         """Answers a call that is overdue; in how many seconds the next may be."""
