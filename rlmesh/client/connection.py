@@ -382,6 +382,7 @@ class Connection:
             self._session.explain(late)
             raise
         finally:
+            del error
             self._lane = recovery.lane
             # No reset mends what is over; the next call says so.
             self._behind = self._behind and recovery.lost is None

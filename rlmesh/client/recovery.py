@@ -61,15 +61,19 @@ class Recovery:
             RlmeshError: As `resume` and `Lane.take` say.
         """
         breaks, last = 0, -math.inf
-        while breaks < _MOST_BREAKS:
-            breaks = breaks + 1 if time.monotonic() - last < _SOON_SECONDS else 1
-            lane = self.resume(error, wait)
-            last = time.monotonic()
-            try:
-                return lane.exchange(message, sequence, wait)
-            except EndpointError as again:
-                error = again
-        raise self.lose(error)
+        try:
+            while breaks < _MOST_BREAKS:
+                breaks = breaks + 1 if time.monotonic() - last < _SOON_SECONDS else 1
+                lane = self.resume(error, wait)
+                last = time.monotonic()
+                try:
+                    return lane.exchange(message, sequence, wait)
+                except EndpointError as again:
+                    error = again
+            raise self.lose(error)
+        finally:
+            # Its traceback leads here, and to all that the lane holds: what is raised is a cycle.
+            del error
 
     def post(self, error: EndpointError, message: bytes, wait: Wait) -> Lane:
         """As `exchange`, without waiting for the answer; the lane that it comes by."""
@@ -100,16 +104,19 @@ class Recovery:
         """
         self.lane = None
         kept = self._session.resume_seconds
-        if not kept or not isinstance(error, ConnectionLostError):
-            raise self.lose(error)
-        until = (self._broken_at or time.monotonic()) + kept
-        self._broken_at = until - kept
         try:
-            self.lane = self._attempts(error, wait, until)
-        except EndpointError as failure:
-            raise self.lose(failure) from error
-        self._broken_at = None
-        return self.lane
+            if not kept or not isinstance(error, ConnectionLostError):
+                raise self.lose(error)
+            until = (self._broken_at or time.monotonic()) + kept
+            self._broken_at = until - kept
+            try:
+                self.lane = self._attempts(error, wait, until)
+            except EndpointError as failure:
+                raise self.lose(failure) from error
+            self._broken_at = None
+            return self.lane
+        finally:
+            del error
 
     def lane_for(self, wait: Wait) -> Lane:
         """A lane for a call that finds none, as an earlier one ended without.
