@@ -109,6 +109,13 @@ def test_300_steps_of_five_lanes_are_the_same(what: str, mode: AutoresetMode) ->
         assert_vector_sameness(local, server.address)
 
 
+def test_300_steps_of_five_lanes_are_the_same_from_a_worker() -> None:
+    make = functools.partial(sample_envs.make, "echo:nested", LANES, AutoresetMode.SAME_STEP)
+    local = make()
+    with serving(make, isolation="process") as server, contextlib.closing(local):
+        assert_vector_sameness(local, server.address)
+
+
 @pytest.mark.parametrize("what", ["CartPole-v1", "Blackjack-v1", "echo:nested"])
 def test_300_steps_are_the_same_from_another_process(what: str) -> None:
     local = Declared(sample_envs.make(what))

@@ -104,6 +104,7 @@ class Connection:
             as_vector=as_vector,
             reconnects=reconnect,
             busy_timeout=busy_timeout,
+            request_timeout=request_timeout,
         )
         self._recovery = Recovery(session, connect_timeout)
         self._request_timeout = request_timeout

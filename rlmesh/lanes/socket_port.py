@@ -1,4 +1,4 @@
-"""A port of a TCP connection: one side's end of the lane `direct`."""
+"""A port of a connection: one side's end of the lane `direct`, or of one to a worker."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ class SocketPort:
         self, sock: socket.socket | TlsSocket, *, also: int | None = None, head: int = 0
     ) -> None:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # a Unix socket delays nothing, and has no such option
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _within_one_machine(sock):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NEARBY_BYTES)
         self._sock = sock
@@ -290,7 +291,7 @@ class SocketPort:
 
 def _within_one_machine(sock: socket.socket | TlsSocket) -> bool:
     try:
-        return bool(sock.getpeername()[0] == sock.getsockname()[0])
+        return bool(sock.getpeername()[:1] == sock.getsockname()[:1])
     except OSError:
         return False  # it has gone already
 

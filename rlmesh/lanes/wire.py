@@ -17,6 +17,7 @@ from rlmesh.values.functions import Writable
 from rlmesh_api.v1 import session_pb2
 
 __all__ = [
+    "FAILURE",
     "INNER",
     "INNER_FORM",
     "PREFIX",
@@ -54,6 +55,9 @@ STEP_MANY = tag_of(session_pb2.SessionResponse, "step_many")
 """The tag of the results of several steps in an answer."""
 STEPS = tag_of(session_pb2.StepManyResult, "steps")
 """The tag of one step's result among several."""
+
+FAILURE = tag_of(session_pb2.SessionResponse, "failure")[0]
+"""The tag of a failure in an answer, as a number."""
 
 SEQUENCE_TAG = session_pb2.SessionRequest.DESCRIPTOR.fields_by_name["sequence"].number << 3 | 1
 """The tag of the sequence of a message."""

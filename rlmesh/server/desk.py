@@ -327,7 +327,10 @@ class Desk:
         self, session: Session, mode: AutoresetMode | None, call: session_pb2.OpenCall
     ) -> None:
         try:
-            session.room.enter(mode, as_vector=call.as_vector)
+            timeout = call.request_timeout_seconds
+            session.room.enter(
+                mode, as_vector=call.as_vector, timeout=timeout if timeout > 0 else None
+            )
         except BaseException:
             # The next client may come as soon as this one knows that it was refused.
             self.vacate(session)

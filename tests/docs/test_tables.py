@@ -53,6 +53,13 @@ HELD_BY: dict[str, list[str]] = {
         "values/test_conformance_policy.py::test_the_variable_is_read_where_there_is_no_argument",
         "cli/test_security.py::test_the_token_may_come_from_the_environment",
     ],
+    "docs/serving.md / In a process of its own: The environment": [
+        "server/test_isolation.py::test_a_death_is_told_and_its_server_and_neighbours_live_on",
+        "server/test_isolation.py::test_a_crash_is_told_with_last_words_and_the_place_in_python",
+        "server/test_isolation.py::test_a_death_between_calls_is_told_at_the_next_unless_it_is_a_reset",
+        "server/test_isolation.py::test_a_call_that_never_returns_ends_at_the_servers_deadline",
+        "server/test_isolation.py::test_a_call_that_its_client_gave_up_does_not_keep_a_reset_waiting",
+    ],
     "docs/command-line.md / serve: `ENV`": [
         "cli/test_serve.py::test_one_line_names_the_environment_and_the_address",
         "cli/test_serve.py::test_an_id_with_its_package",

@@ -240,6 +240,7 @@ class OpenCall(_message.Message):
     AS_VECTOR_FIELD_NUMBER: _builtins.int
     WAIT_SECONDS_FIELD_NUMBER: _builtins.int
     RESUMES_FIELD_NUMBER: _builtins.int
+    REQUEST_TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
     protocol_generation: _builtins.int
     """The highest protocol generation that the client speaks."""
     autoreset_mode: _contract_pb2.AutoresetMode.ValueType
@@ -257,6 +258,10 @@ class OpenCall(_message.Message):
     """Whether the client resumes the session when its connection has broken. One that does not gives
     its place back when its stream ends.
     """
+    request_timeout_seconds: _builtins.float
+    """For how many seconds the client waits for the answer to a call; 0: for ever. An environment in a
+    process of its own that takes longer is ended then, since nobody waits for it any more.
+    """
     @_builtins.property
     def peer(self) -> Global___Peer:
         """The client."""
@@ -270,10 +275,11 @@ class OpenCall(_message.Message):
         as_vector: _builtins.bool = ...,
         wait_seconds: _builtins.float = ...,
         resumes: _builtins.bool = ...,
+        request_timeout_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "autoreset_mode", b"autoreset_mode", "peer", b"peer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "as_vector", b"as_vector", "autoreset_mode", b"autoreset_mode", "peer", b"peer", "protocol_generation", b"protocol_generation", "resumes", b"resumes", "wait_seconds", b"wait_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "as_vector", b"as_vector", "autoreset_mode", b"autoreset_mode", "peer", b"peer", "protocol_generation", b"protocol_generation", "request_timeout_seconds", b"request_timeout_seconds", "resumes", b"resumes", "wait_seconds", b"wait_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__autoreset_mode: _TypeAlias = _typing.Literal["autoreset_mode"]  # noqa: Y015
     _WhichOneofArgType__autoreset_mode: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode"]  # noqa: Y015
