@@ -13,11 +13,13 @@
     │   ├── InvalidActionError                      ... an action
     │   └── InvalidObservationError                 ... an observation or another result
     ├── RemoteEnvError            RuntimeError      an exception of the environment
+    │   └── EnvCrashed                              ... its process has died
     ├── EndpointError             ConnectionError   the endpoint, not the environment
     │   ├── EndpointUnreachableError                nobody answers at the address
     │   ├── EndpointBusyError                       another client holds the environment
     │   ├── EndpointDrainingError                   the server is shutting down
     │   ├── ConnectionLostError                     the connection broke in the middle
+    │   │   └── SessionLostError                    ... and the episode is gone
     │   ├── AddressInUseError                       somebody else serves at that address
     │   ├── AccessDeniedError     PermissionError   the server does not let this client do that
     │   ├── AuthenticationError   PermissionError   the server does not know who this client is
@@ -45,6 +47,7 @@ __all__ = [
     "EndpointDrainingError",
     "EndpointError",
     "EndpointUnreachableError",
+    "EnvCrashed",
     "InvalidActionError",
     "InvalidAddressError",
     "InvalidArgumentError",
@@ -55,6 +58,7 @@ __all__ = [
     "ProtocolError",
     "RemoteEnvError",
     "RlmeshError",
+    "SessionLostError",
     "StateError",
     "TlsError",
     "UnsupportedSpaceError",
@@ -156,16 +160,36 @@ class RemoteEnvError(RlmeshError, RuntimeError):
         self.remote_traceback = remote_traceback
 
 
+class EnvCrashed(RemoteEnvError):  # noqa: N818 - the name that users were promised
+    """The process in which the environment ran has died; the next reset starts in a new one."""
+
+
 class EndpointError(RlmeshError, ConnectionError):
     """Something is wrong with the endpoint or the way to it, not with the environment."""
 
 
 class EndpointUnreachableError(EndpointError):
-    """Nobody answers at the address."""
+    """Nobody answers at the address, or nobody opens a session there.
+
+    Attributes:
+        status: What the server was doing, as `CallTimeoutError` has it; None where it did not tell.
+    """
+
+    status: Any = None
 
 
 class EndpointBusyError(EndpointError):
-    """Another client holds the environment; the message says who, and since when."""
+    """Every place is taken; the message says by whom, and since when.
+
+    Attributes:
+        capacity: How many sessions the server has at once; 0 where it does not tell.
+        holders: Who has them, those first who have had them longest; not more than 16.
+    """
+
+    def __init__(self, message: str, *, capacity: int = 0, holders: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.capacity = capacity
+        self.holders = holders
 
 
 class EndpointDrainingError(EndpointError):
@@ -174,6 +198,10 @@ class EndpointDrainingError(EndpointError):
 
 class ConnectionLostError(EndpointError):
     """The connection broke before the answer came."""
+
+
+class SessionLostError(ConnectionLostError):
+    """The episode is gone: the server is another one, or did not keep it. A reset starts anew."""
 
 
 class AddressInUseError(EndpointError):
@@ -197,7 +225,14 @@ class ProtocolError(EndpointError):
 
 
 class CallTimeoutError(RlmeshError, TimeoutError):
-    """A deadline passed without an answer; the next call must be a reset."""
+    """A deadline passed without an answer; the next call must be a reset.
+
+    Attributes:
+        status: What the server said a moment later that the session's environment was doing; None
+            where it did not tell.
+    """
+
+    status: Any = None
 
 
 class StateError(RlmeshError, RuntimeError):

@@ -7,25 +7,15 @@ import os
 from typing import Any
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from rlmesh._cli import arguments
-from rlmesh._cli.console import make_console, plain
+from rlmesh._cli.console import make_console
 from rlmesh._cli.contract_table import contract_view
 from rlmesh._cli.failure import failures_on_one_line
 from rlmesh._cli.serve import TOKEN_FILE, with_options
-from rlmesh.client.probing import (
-    EndpointStatus,
-    fetch_contract,
-    fetch_status,
-    wait_until_serving,
-)
-from rlmesh.lanes.peer import describe
+from rlmesh._cli.status_table import introduce, status_dict, status_view
+from rlmesh.client.probing import fetch_contract, fetch_status, wait_until_serving
 from rlmesh.security import ClientTLS, Credentials, credentials_from
-from rlmesh_api.v1 import session_pb2
-
-_STATE_STYLES = {"ready": "green", "busy": "yellow", "draining": "red"}
 
 _address = click.argument(
     "address", metavar="[ADDRESS]", required=False, callback=arguments.endpoint_address
@@ -85,7 +75,7 @@ def contract(*, address: str, as_json: bool, timeout: float, **given: Any) -> No
     if as_json:
         click.echo(found.to_json())
         return
-    facts = {"address": address, "server": _introduce(server)}
+    facts = {"address": address, "server": introduce(server)}
     make_console().print(contract_view(found, facts))
 
 
@@ -100,25 +90,9 @@ def status(*, address: str, as_json: bool, timeout: float, **given: Any) -> None
     with failures_on_one_line():
         found = fetch_status(address, timeout, credentials_of(**given))
     if as_json:
-        click.echo(json.dumps({"address": address, **_status_dict(found)}))
+        click.echo(json.dumps({"address": address, **status_dict(found)}))
         return
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("address", Text(address))
-    table.add_row("state", Text(found.state, style=_STATE_STYLES.get(found.state, "")))
-    holder = found.holder
-    table.add_row(
-        "held by",
-        Text(f"{plain(describe(holder))} for {found.held_seconds:.1f} s" if holder else "nobody"),
-    )
-    if found.call:
-        call = (
-            f"{found.call}, number {found.sequence} of its session, for {found.busy_seconds:.1f} s"
-        )
-        table.add_row("in call", Text(plain(call)))
-        table.add_row("at", Text(plain(found.stack.rstrip())))
-    make_console().print(table)
+    make_console().print(status_view(found, address))
 
 
 @click.command(short_help="Wait until a server serves.")
@@ -160,27 +134,3 @@ def _tls_of(
     if not tls and (tls_ca, tls_cert, tls_server_name) == (None, None, None):
         return None
     return ClientTLS(ca=tls_ca, certificate=tls_cert, key=tls_key, server_name=tls_server_name)
-
-
-def _introduce(server: session_pb2.Peer) -> str:
-    return f"{describe(server)}, RLMesh {server.version}"
-
-
-def _status_dict(found: EndpointStatus) -> dict[str, Any]:
-    holder = found.holder
-    return {
-        "state": found.state,
-        "call": found.call or None,
-        "sequence": found.sequence or None,
-        "busy_seconds": found.busy_seconds if found.call else None,
-        "stack": found.stack or None,
-        "holder": None
-        if holder is None
-        else {
-            "name": holder.name,
-            "pid": holder.pid,
-            "host": holder.host,
-            "version": holder.version,
-            "seconds": found.held_seconds,
-        },
-    }

@@ -17,7 +17,7 @@ from rlmesh._cli.serve import (
     with_render_mode,
 )
 from rlmesh.address import Address
-from rlmesh.server.doors import LANES
+from rlmesh.lanes.lane import LANES
 
 
 @click.command(short_help="Serve an environment and drive episodes of it, to see it work.")

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import grpc
 
-from rlmesh.address import Address, TcpAddress
+from rlmesh.address import Address, TcpAddress, parse_address
 from rlmesh.client.refusals import Refusal, why_refused
-from rlmesh.errors import InvalidCredentialsError
+from rlmesh.errors import InvalidAddressError, InvalidCredentialsError
 from rlmesh.lanes.door import Secure
 from rlmesh.lanes.failures import status_of
 from rlmesh.lanes.grpc_options import channel_options
@@ -34,12 +34,28 @@ _LEAST_SECONDS = 0.05
 _UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
+def dialable(address: str) -> Address:
+    """Reads an address that a client can connect to.
+
+    Raises:
+        ArgumentTypeError: If it is no text.
+        InvalidAddressError: If it names no endpoint, or only a server could have it.
+    """
+    parsed = parse_address(address)
+    if isinstance(parsed, TcpAddress) and parsed.port == 0:
+        raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
+    return parsed
+
+
 class Access:
     """A client's way to one endpoint.
 
     Args:
         address: Where the endpoint is.
         credentials: What the client has to come in with.
+
+    Attributes:
+        host: The endpoint's host, IPv6 without brackets.
 
     Raises:
         InvalidCredentialsError: If a file cannot be used, or the token would cross in plaintext.
@@ -48,6 +64,7 @@ class Access:
     def __init__(self, address: Address, credentials: Credentials) -> None:
         check_confidential(credentials, address)
         self._address = address
+        self.host: str = address.host if isinstance(address, TcpAddress) else "localhost"
         self._credentials = credentials
         self._identity: ClientIdentity | None = None
         self._dialed = False
@@ -69,7 +86,7 @@ class Access:
         if self._identity is None:
             channel = grpc.insecure_channel(self._address.dial_target, options=settings)
         else:
-            name = self._identity.server_name or _host(self._address)
+            name = self._identity.server_name or self.host
             settings.append(("grpc.ssl_target_name_override", name))
             channel = grpc.secure_channel(
                 self._address.dial_target, self._identity.for_grpc(), options=settings
@@ -86,7 +103,7 @@ class Access:
         if identity is None:
             return None
         # Wherever the server says that it is to be had, it has to be this one.
-        name = identity.server_name or _host(self._address)
+        name = identity.server_name or self.host
         return lambda sock: secured(sock, identity.context, server_name=name)
 
     def ask(
@@ -139,15 +156,11 @@ class Access:
 
     def _look(self, remaining: float) -> Refusal | None:
         seconds = min(_LOOK_SECONDS, max(_LEAST_SECONDS, remaining))
-        return why_refused(self._address, self._identity, _host(self._address), seconds)
+        return why_refused(self._address, self._identity, self.host, seconds)
 
     def _read(self) -> None:
         if self._credentials.tls is not None:
             self._identity = read_client_identity(self._credentials.tls)
-
-
-def _host(address: Address) -> str:
-    return address.host if isinstance(address, TcpAddress) else "localhost"
 
 
 class _Details(NamedTuple):

@@ -1,55 +1,40 @@
-"""The connection of a client: finds the endpoint, opens a session, exchanges calls."""
+"""The connection of a client: exchanges calls with the environment, one at a time."""
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import threading
 import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from time import perf_counter
 
-import grpc
-from google.protobuf.message import DecodeError
-
-from rlmesh.address import LOOPBACK, TcpAddress, parse_address
-from rlmesh.client.access import Access
+from rlmesh.client.access import dialable
+from rlmesh.client.entering import wanted_lane
+from rlmesh.client.link import read_answer
+from rlmesh.client.recovery import Recovery
+from rlmesh.client.session import Session
 from rlmesh.client.stats import CallStats, Tally
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
     CallTimeoutError,
+    EndpointDrainingError,
     EndpointError,
-    EndpointUnreachableError,
-    InvalidAddressError,
-    InvalidArgumentError,
     ProtocolError,
     RlmeshError,
+    SessionLostError,
     StateError,
 )
-from rlmesh.lanes.door import enter_direct, enter_memory
-from rlmesh.lanes.failures import error_from_failure, error_from_rpc
-from rlmesh.lanes.grpc_lane import GrpcLane
+from rlmesh.lanes.failures import error_from_failure
 from rlmesh.lanes.lane import Lane, Wait
-from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
-from rlmesh.lanes.port import Port, Received
-from rlmesh.lanes.port_lane import PortLane
-from rlmesh.lanes.wire import (
-    PREFIX,
-    Stepped,
-    compile_step_form,
-    read_steps,
-    stepped,
-    write_action,
-)
+from rlmesh.lanes.port import Received
+from rlmesh.lanes.step_form import read_steps, stepped
+from rlmesh.lanes.step_functions import Stepped
+from rlmesh.lanes.wire import write_action
 from rlmesh.seconds import check_seconds
 from rlmesh.security import ANYBODY, Credentials
-from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+from rlmesh_api.v1 import session_pb2
 
-# How long a client that leaves waits for the server to confirm it.
-_FAREWELL_SECONDS = 2.0
-_LANES = ("shm", "direct", "grpc")
 _STEP = Wait("step")
 
 
@@ -68,6 +53,9 @@ class Connection:
             else the fastest that can be had.
         as_vector: Whether a single environment is driven as the only lane of a vector environment.
         credentials: What the client has to come in with.
+        reconnect: Whether to resume the session when the connection has broken, and to begin
+            another with a reset where it is over.
+        busy_timeout: Seconds to wait for a place where all are taken; None: for ever.
 
     Attributes:
         address: The endpoint's address.
@@ -79,7 +67,7 @@ class Connection:
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
         EndpointUnreachableError: If nobody answers in time.
-        EndpointBusyError: If another client holds the environment.
+        EndpointBusyError: If every place is taken by other clients, and stays so.
         InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
             in plaintext.
         AuthenticationError: If the server does not know the client.
@@ -98,62 +86,59 @@ class Connection:
         lane: str | None = None,
         as_vector: bool = False,
         credentials: Credentials = ANYBODY,
+        reconnect: bool = True,
+        busy_timeout: float | None = 0.0,
     ) -> None:
-        wanted = _wanted_lane(lane)
+        wanted = wanted_lane(lane)
         check_seconds("connect_timeout_seconds", connect_timeout)
         check_seconds("request_timeout_seconds", request_timeout)
-        parsed = parse_address(address)
-        if isinstance(parsed, TcpAddress) and parsed.port == 0:
-            raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
+        check_seconds("busy_timeout_seconds", busy_timeout)
+        parsed = dialable(address)
         self.address: str = str(parsed)
-        self._host = (
-            self.address.removeprefix("tcp://").rpartition(":")[0]
-            if isinstance(parsed, TcpAddress)
-            else LOOPBACK
+        session = self._session = Session(
+            parsed,
+            credentials=credentials,
+            accept=accept,
+            autoreset=autoreset,
+            lane=wanted,
+            as_vector=as_vector,
+            reconnects=reconnect,
+            busy_timeout=busy_timeout,
+            request_timeout=request_timeout,
         )
-        self._access = Access(parsed, credentials)
-        # Until the session stands, the time to connect is what counts.
-        self._request_timeout: float | None = None
+        self._recovery = Recovery(session, connect_timeout)
+        self._request_timeout = request_timeout
         # Whoever takes the only item has the connection: half as dear as a lock.
         self._free = [True]
-        self._sequence = 0
         self._behind = False
         self._closed = False
         self._forked = False
         self._before = False
         self._wait = _STEP
+        self._message = b""
         # The tally of steps is at hand without looking for it.
         self.step_tally: Tally = Tally()
         self._tallies = {"step": self.step_tally}
+        self._sequence = 0
         self._lane: Lane | None = None
-        self._stream: GrpcLane | None = None
         _connections.add(self)
-        deadline = None if connect_timeout is None else time.monotonic() + connect_timeout
-        self._channel = self._access.channel()
         try:
-            stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
-            self.contract: EnvContract = self._get_contract(stub, connect_timeout)
-            accept(self.contract)
-            contract = self.contract
-            self.lanes: int | None = contract.num_envs if contract.vector or as_vector else None
-            self.mode = autoreset or contract.autoreset_mode
-            if self.lanes and not contract.vector:
-                self.mode = self.mode or AutoresetMode.NEXT_STEP
-                autoreset = self.mode
-            self._form = compile_step_form(self.lanes)
-            self._read_step = self._form.read_answer
-            self._lane = self._stream = GrpcLane(self._channel, self.address)
-            opened = self._open(deadline, autoreset, as_vector=as_vector)
-            self._lane = self._fastest(self._stream, opened, wanted)
-            self._request_timeout = request_timeout
+            self._lane = self._recovery.lane = session.open(connect_timeout)
         except BaseException:
             self.close()
             raise
+        # `open` was the first call.
+        self._sequence = 1
+        self.contract: EnvContract = session.contract
+        self.lanes: int | None = session.lanes
+        self.mode: AutoresetMode | None = session.mode
+        self._form = session.form
+        self._read_step = self._form.read_answer
 
     @property
     def lane(self) -> str:
-        """The name of the lane in use."""
-        return GrpcLane.name if self._lane is None else self._lane.name
+        """The name of the lane in use, or of the last one."""
+        return self._session.lane
 
     def step(self, action: bytes) -> Stepped:
         """Has the environment step.
@@ -182,9 +167,10 @@ class Connection:
             posted = perf_counter()
             try:
                 received = lane.exchange(message, sequence, wait)
-            except EndpointError:
-                # No reset mends this; the lane says so again at every call.
-                self._behind = False
+            except EndpointError as error:
+                received = self._mend(error, message, wait)
+            except CallTimeoutError as error:
+                self._session.explain(error)
                 raise
             came = perf_counter()
             self._behind = False
@@ -209,12 +195,7 @@ class Connection:
         Raises:
             RlmeshError: As the tree in `rlmesh.errors` says, if nothing is known of any step.
         """
-        self.hold()
-        try:
-            self.post(session_pb2.SessionRequest(step_many=call), known=True)
-            received = self.take()
-        finally:
-            self.let_go()
+        received = self.call(session_pb2.SessionRequest(step_many=call), known=True)
         buffer, start, end = received
         found = read_steps(self._form, buffer, start, end, self._sequence)
         if found is not None:
@@ -223,6 +204,7 @@ class Connection:
         failure = None
         if result.HasField("failure"):
             failure = error_from_failure(result.failure, self.address)
+            self._note(failure)
         return [self._stepped(step) for step in result.steps], failure
 
     def stats(self) -> dict[str, CallStats]:
@@ -236,13 +218,7 @@ class Connection:
 
     def exchange_step(self, request: session_pb2.SessionRequest) -> Stepped:
         """As `step`, for a call that has more in it than an action's slab."""
-        self.hold()
-        try:
-            self.post(request, known=True)
-            received = self.take()
-        finally:
-            self.let_go()
-        return self.read_step(received)
+        return self.read_step(self.call(request, known=True))
 
     def read_step(self, received: Received) -> Stepped:
         """What a step gave, of an answer that may have any form or say that the call failed."""
@@ -257,29 +233,33 @@ class Connection:
             )
         return found
 
-    def exchange(
-        self,
-        request: session_pb2.SessionRequest,
-        *,
-        known: bool = False,
-    ) -> session_pb2.SessionResponse:
-        """Sends a request and gives its answer.
+    def exchange(self, request: session_pb2.SessionRequest) -> session_pb2.SessionResponse:
+        """Sends a request that goes without a known state, and gives its answer.
+
+        Args:
+            request: The request, without its sequence.
+
+        Raises:
+            RlmeshError: As the tree in `rlmesh.errors` says; also what the answer says that failed.
+        """
+        return self.read(self.call(request, known=False), _name(request))
+
+    def call(self, request: session_pb2.SessionRequest, *, known: bool) -> Received:
+        """Sends a request, and gives its answer as it came.
 
         Args:
             request: The request, without its sequence.
             known: Whether the environment's state must be known.
 
         Raises:
-            RlmeshError: As the tree in `rlmesh.errors` says; also what the answer says that failed.
+            RlmeshError: As the tree in `rlmesh.errors` says.
         """
-        name = request.WhichOneof("call") or "no call"
         self.hold()
         try:
             self.post(request, known=known)
-            received = self.take()
+            return self.take()
         finally:
             self.let_go()
-        return self.read(received, name)
 
     def hold(self) -> None:
         """Keeps the connection to the calls of this thread, until `let_go`."""
@@ -301,7 +281,7 @@ class Connection:
 
     def post(self, request: session_pb2.SessionRequest, *, known: bool) -> None:
         """Sends a request, of which `take` gives the answer; only while the connection is held."""
-        name = request.WhichOneof("call") or "no call"
+        name = _name(request)
         timeout = self._request_timeout
         lane = self._begin(name, known=known)
         request.sequence = self._sequence
@@ -312,9 +292,10 @@ class Connection:
         """The answer to what was posted, as it came; only while the connection is held."""
         try:
             received = self._posted_to.take(self._sequence, self._wait)
-        except EndpointError:
-            # No reset mends this; the lane says so again at every call.
-            self._behind = self._before
+        except EndpointError as error:
+            received = self._mend(error, self._message, self._wait)
+        except CallTimeoutError as error:
+            self._session.explain(error)
             raise
         self._behind = self._before
         tally = self._tally
@@ -332,21 +313,11 @@ class Connection:
 
     def read(self, received: Received, call: str) -> session_pb2.SessionResponse:
         """The message of an answer to that call, unless it says that the call failed."""
-        buffer, start, end = received
         try:
-            response = session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
-        except DecodeError as error:
-            raise ProtocolError(f"{self.address} sent a damaged message: {error}") from error
-        if response.sequence != self._sequence:
-            raise ProtocolError(
-                f"{self.address} answered call {response.sequence} to call {self._sequence}"
-            )
-        answer = response.WhichOneof("answer")
-        if answer == "failure":
-            raise error_from_failure(response.failure, self.address)
-        if answer != call:
-            raise ProtocolError(f"{self.address} answered {answer or 'nothing'} to {call}")
-        return response
+            return read_answer(received, call, self._sequence, self.address)
+        except RlmeshError as error:
+            self._note(error)
+            raise
 
     def forget(self) -> None:
         """Notes that a reset has made the environment's state known."""
@@ -357,13 +328,11 @@ class Connection:
         if self._closed:
             return
         self._closed = True
-        if self._stream is not None:
-            # By the stream, whatever the lane: its end is the session's.
-            self._say_farewell(self._stream)
-            self._stream.close()
-        if self._lane is not None:
-            self._lane.close()
-        self._channel.close()
+        if not isinstance(self._recovery.lost, SessionLostError | EndpointDrainingError):
+            # In the middle of a call the answer may never come, and no connection may be there.
+            idle = self._lane is not None and bool(self._free) and not self._behind
+            self._session.leave(self._sequence + 1, politely=idle)
+        self._session.close()
 
     def close_at_exit(self) -> None:
         """Closes, unless another thread is in a call, which would have to tell it to somebody."""
@@ -373,110 +342,21 @@ class Connection:
     def leave_to_parent(self) -> None:
         """Leaves the connection alone from now on: it is the parent's of this forked process."""
         self._closed = self._forked = True
-        for lane in (self._lane, self._stream):
-            if lane is not None:
-                lane.leave_to_parent()
-
-    def _say_farewell(self, stream: GrpcLane) -> None:
-        """Waits until the server has taken the environment back, so that another may have it."""
-        # In the middle of a call the answer may never come; the stream's end says the same, later.
-        if self._behind or not self._free:
-            return
-        self.hold()
-        try:
-            self._sequence += 1
-            farewell = session_pb2.SessionRequest(
-                sequence=self._sequence, close=session_pb2.CloseCall()
-            ).SerializeToString()
-            wait = Wait("close", time.monotonic() + _FAREWELL_SECONDS, _FAREWELL_SECONDS)
-            # A connection that is lost already has ended the session as well.
-            with contextlib.suppress(RlmeshError):
-                stream.post(farewell, wait)
-                stream.take(self._sequence, wait)
-        finally:
-            self._free.append(True)
-
-    def _get_contract(
-        self, stub: env_service_pb2_grpc.EnvServiceStub, timeout: float | None
-    ) -> EnvContract:
-        try:
-            response = self._access.ask(
-                stub.GetContract,
-                env_service_pb2.GetContractRequest(),
-                timeout,
-                wait_for_ready=True,
-            )
-        except grpc.RpcError as error:
-            failure = error_from_rpc(error, self.address, doing="connecting", timeout=timeout)
-            if isinstance(failure, CallTimeoutError):
-                raise EndpointUnreachableError(
-                    f"nobody answers at {self.address} within {timeout} s; is the server running, "
-                    f"and is that its address?"
-                ) from error
-            raise failure from error
-        try:
-            return EnvContract.from_proto(response.contract)
-        except ValueError as error:
-            raise ProtocolError(
-                f"the contract of {self.address} cannot be read: {error}. The server is "
-                f"RLMesh {response.server.version}; upgrade the older of the two"
-            ) from error
-
-    def _fastest(
-        self, stream: GrpcLane, opened: session_pb2.OpenResult, wanted: str | None
-    ) -> Lane:
-        """The first lane on offer that can be had and may be used, else the stream."""
-        for offer in opened.lanes:
-            if wanted not in (None, offer.lane):
-                continue
-            port = self._enter(offer, opened.secret)
-            if port is not None:
-                return PortLane(offer.lane, port, stream, self.address)
-        return stream
-
-    def _enter(self, offer: session_pb2.LaneOffer, secret: bytes) -> Port | None:
-        if offer.lane == "shm":
-            return enter_memory(offer.address, secret)
-        if offer.lane == "direct":
-            return self._enter_direct(offer.address, secret)
-        return None
-
-    def _enter_direct(self, offered: str, secret: bytes) -> Port | None:
-        try:
-            # Without a host it is to be had where the endpoint is.
-            address = parse_address(
-                f"{self._host}{offered}" if offered.startswith(":") else offered
-            )
-        except InvalidAddressError as error:
-            raise ProtocolError(f"{self.address} offers no such lane: {error}") from error
-        if not isinstance(address, TcpAddress):
-            return None
-        head = PREFIX + self._form.head
-        return enter_direct(
-            address.host, address.port, secret, head=head, secure=self._access.secure
-        )
-
-    def _open(
-        self, deadline: float | None, autoreset: AutoresetMode | None, *, as_vector: bool
-    ) -> session_pb2.OpenResult:
-        remaining = None if deadline is None else max(0.001, deadline - time.monotonic())
-        call = session_pb2.OpenCall(
-            peer=this_peer(), protocol_generation=PROTOCOL_GENERATION, as_vector=as_vector
-        )
-        if autoreset is not None:
-            call.autoreset_mode = autoreset.to_proto()
-        try:
-            with _expiring(self._stream, remaining):
-                return self.exchange(session_pb2.SessionRequest(open=call)).open
-        except CallTimeoutError as error:
-            raise EndpointUnreachableError(
-                f"{self.address} told its contract, but opened no session in time"
-            ) from error
+        self._session.leave_to_parent()
 
     def _begin(self, name: str, *, known: bool) -> Lane:
         """Begins a call: gives it a number, if the state is known that it may need."""
         lane = self._lane
         if self._closed or lane is None:
+            lane = self._lane_for(name, known=known)
+        if known and self._behind:
+            raise self._unknown(name)
+        self._sequence += 1
+        return lane
+
+    def _lane_for(self, name: str, *, known: bool) -> Lane:
+        """A lane for a call that finds none."""
+        if self._closed:
             raise StateError(
                 f"the connection to {self.address} belongs to the process that made it, of which "
                 f"this is a fork; make a new client here"
@@ -484,26 +364,62 @@ class Connection:
                 else f"the connection to {self.address} is closed; make a new client"
             )
         if known and self._behind:
-            raise StateError(
-                f"{name}: an earlier call to {self.address} was given up before its answer came, "
-                f"so this client does not know the environment's state; call reset() first"
-            )
-        self._sequence += 1
+            raise self._unknown(name)
+        anew = self._recovery.lost is not None
+        timeout = self._request_timeout
+        lane = self._recovery.lane_for(Wait(name) if timeout is None else _wait(name, timeout))
+        if anew:
+            self._sequence = 1
+            for tally in self._tallies.values():
+                tally.clear()
+        self._lane = lane
         return lane
+
+    def _mend(self, error: EndpointError, message: bytes, wait: Wait) -> Received:
+        """The answer to a call over which the connection broke, if it can be had after all."""
+        recovery = self._recovery
+        try:
+            return recovery.exchange(error, message, self._sequence, wait)
+        except CallTimeoutError as late:
+            self._session.explain(late)
+            raise
+        finally:
+            del error
+            self._lane = recovery.lane
+            # No reset mends what is over; the next call says so.
+            self._behind = self._behind and recovery.lost is None
+
+    def _note(self, error: RlmeshError) -> None:
+        """Notes what an error that the server told means for the calls to come."""
+        if isinstance(error, CallTimeoutError):
+            self._behind = True
+            self._session.explain(error)
+        elif isinstance(error, EndpointError):
+            self._lane = None
+            self._recovery.lose(error)
+
+    def _unknown(self, name: str) -> StateError:
+        return StateError(
+            f"{name}: an earlier call to {self.address} was given up before its answer came, "
+            f"so this client does not know the environment's state; call reset() first"
+        )
 
     def _post(self, lane: Lane, message: bytes, wait: Wait) -> None:
         self._before = self._behind
         # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
         self._behind = True
-        self._posted_to, self._wait = lane, wait
+        self._posted_to, self._wait, self._message = lane, wait, message
         tally = self._tally = self._tallies.setdefault(wait.call, Tally())
         tally.sent += len(message)
         tally.posted = perf_counter()
         try:
             lane.post(message, wait)
-        except EndpointError:
-            self._behind = self._before
-            raise
+        except EndpointError as error:
+            try:
+                self._posted_to = self._recovery.post(error, message, wait)
+            finally:
+                self._lane = self._recovery.lane
+                self._behind = self._behind and self._recovery.lost is None
 
     def _in_use(self) -> StateError:
         return StateError(
@@ -511,34 +427,12 @@ class Connection:
         )
 
 
-@contextlib.contextmanager
-def _expiring(stream: GrpcLane | None, seconds: float | None) -> Generator[None]:
-    """Ends the stream unless the block ends in time."""
-    if stream is None or seconds is None:
-        yield
-        return
-    timer = threading.Timer(seconds, stream.expire)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def _name(request: session_pb2.SessionRequest) -> str:
+    return request.WhichOneof("call") or "no call"
 
 
 def _wait(call: str, timeout: float) -> Wait:
     return Wait(call, time.monotonic() + timeout, timeout)
-
-
-def _wanted_lane(lane: str | None) -> str | None:
-    wanted = lane if lane is not None else os.environ.get("RLMESH_LANE") or None
-    if wanted not in (None, *_LANES):
-        source = "RLMESH_LANE" if lane is None else "lane"
-        raise InvalidArgumentError(
-            f"{source} must be one of {', '.join(_LANES)}, or None for the fastest that can be "
-            f"had, got {wanted!r}"
-        )
-    return wanted
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()

@@ -20,7 +20,8 @@ from rlmesh.errors import (
     InvalidArgumentError,
     ProtocolError,
 )
-from rlmesh.lanes.wire import Stepped
+from rlmesh.lanes.port import Received
+from rlmesh.lanes.step_functions import Stepped
 from rlmesh.security import ANYBODY, Credentials
 from rlmesh.values.layout import compile_layout
 from rlmesh.values.misfit import Deviation, Misfit
@@ -50,6 +51,8 @@ class Driver:
         copy: bool = True,
         as_vector: bool = False,
         credentials: Credentials = ANYBODY,
+        reconnect: bool = True,
+        busy_timeout: float | None = 0.0,
     ) -> None:
         self._connection = Connection(
             address,
@@ -60,6 +63,8 @@ class Driver:
             lane=lane,
             as_vector=as_vector,
             credentials=credentials,
+            reconnect=reconnect,
+            busy_timeout=busy_timeout,
         )
         contract: EnvContract = self._connection.contract
         self.contract: EnvContract = contract
@@ -85,28 +90,32 @@ class Driver:
 
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the environment; observation and info."""
-        self.hold()
-        try:
-            self.post_reset(seed, options)
-            return self.take_reset()
-        finally:
-            self.let_go()
+        request = self._reset_request(seed, options, 4)
+        return self._reset_result(self._connection.call(request, known=False))
 
     def post_reset(self, seed: Any, options: Any) -> None:
         """Asks for a reset, of which `take_reset` gives the result; only while held."""
+        self._connection.post(self._reset_request(seed, options, 5), known=False)
+
+    def take_reset(self) -> tuple[Any, dict[str, Any]]:
+        """What the reset gave; observation and info."""
+        return self._reset_result(self._connection.take())
+
+    def _reset_request(
+        self, seed: Any, options: Any, stacklevel: int
+    ) -> session_pb2.SessionRequest:
         call, degraded = reset_call(seed, options, self._num_envs)
         for part in degraded:
             # Once for what it is: Python shows one warning of a text and place only once.
             warnings.warn(
                 f"reset: a value of type {part.type} in the options cannot travel ({part.reason}) "
                 f"and reaches the environment as its text",
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
-        self._connection.post(session_pb2.SessionRequest(reset=call), known=False)
+        return session_pb2.SessionRequest(reset=call)
 
-    def take_reset(self) -> tuple[Any, dict[str, Any]]:
-        """What the reset gave; observation and info."""
-        result = self._connection.read(self._connection.take(), "reset").reset
+    def _reset_result(self, received: Received) -> tuple[Any, dict[str, Any]]:
+        result = self._connection.read(received, "reset").reset
         self._connection.forget()
         slab = result.observation
         try:

@@ -58,11 +58,17 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         expect: What the endpoint must be: a contract, or the path of a file with one. Connecting
             fails where the endpoint's own breaks what was written or trained for it. None: what
             the class says in `expected_contract`.
+        busy_timeout_seconds: How long to wait for a place where every one is taken; 0: not at all,
+            None: for ever.
+        reconnect: Whether a connection that breaks is made anew, as long as the server keeps the
+            session: the episode goes on as if nothing had happened, and each call is executed once.
+            Where the session is gone, `reset` begins another. False: the call raises, and so does
+            every later one.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
         EndpointUnreachableError: If nobody answers in time.
-        EndpointBusyError: If another client holds the environment.
+        EndpointBusyError: If every place is taken by other clients, and stays so.
         WrongEndpointKindError: If the endpoint is a vector environment.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
@@ -87,6 +93,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         tls: ClientTLS | None = None,
         insecure: bool = False,
         expect: EnvContract | str | os.PathLike[str] | None = None,
+        busy_timeout_seconds: float | None = 0.0,
+        reconnect: bool = True,
     ) -> None:
         expected = read_expected(expect, self.expected_contract)
         self._driver = Driver(
@@ -96,6 +104,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             lane=lane,
             copy=copy,
             credentials=credentials_from(token, tls, os.environ, insecure=insecure),
+            busy_timeout=busy_timeout_seconds,
+            reconnect=reconnect,
             accept=partial(_accept_single, expected, address),
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
@@ -135,7 +145,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             InvalidObservationError: If the environment returned what its space excludes.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
-            ConnectionLostError: If the connection broke.
+            ConnectionLostError: If the connection broke, and `reconnect` is false.
+            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
         """
         returned = self._driver.reset(seed, options)
         if seed is not None:
@@ -158,7 +169,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             InvalidObservationError: If the environment returned what its space excludes.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
-            ConnectionLostError: If the connection broke.
+            ConnectionLostError: If the connection broke, and `reconnect` is false.
+            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
             StateError: If a call was given up before, and no reset came since.
         """
         return self._driver.step(action)
@@ -204,7 +216,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         Raises:
             RemoteEnvError: If the environment raised, or has no `render`.
             CallTimeoutError: If the answer did not come in time.
-            ConnectionLostError: If the connection broke.
+            ConnectionLostError: If the connection broke, and `reconnect` is false.
+            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
         """
         return self._driver.render()
 

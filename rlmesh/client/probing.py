@@ -5,19 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
 from grpc_health.v1 import health, health_pb2
 
-from rlmesh.address import Address, TcpAddress, parse_address
-from rlmesh.client.access import Access
-from rlmesh.contract import EnvContract
+from rlmesh.address import Address
+from rlmesh.client.access import Access, dialable
+from rlmesh.client.status import EndpointStatus
+from rlmesh.contract import EnvContract, received_contract
 from rlmesh.errors import (
     EndpointUnreachableError,
-    InvalidAddressError,
     ProtocolError,
     RlmeshError,
     StateError,
@@ -28,7 +27,6 @@ from rlmesh.security import ANYBODY, ClientTLS, Credentials
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
 __all__ = [
-    "EndpointStatus",
     "HealthProbe",
     "fetch_contract",
     "fetch_status",
@@ -45,30 +43,6 @@ _RETRY_SECONDS = 0.05
 _LEAST_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointStatus:
-    """What a server is doing.
-
-    Attributes:
-        state: `starting`, `ready`, `busy` or `draining`; `unknown` where a later version says
-            something else.
-        call: The call that the environment is in; empty unless it is in one.
-        sequence: That call's number in its session; 0 unless it is in one of a session.
-        busy_seconds: For how many seconds it has been in that call; 0 unless it is in one.
-        stack: Where in the code it is, the innermost frame last; empty unless it is in a call.
-        holder: Who holds the environment; None where nobody does.
-        held_seconds: For how many seconds; 0 where nobody does.
-    """
-
-    state: str
-    call: str
-    sequence: int
-    busy_seconds: float
-    stack: str
-    holder: session_pb2.Peer | None
-    held_seconds: float
-
-
 class HealthProbe:
     """Asks for the health of an endpoint, over a connection of its own.
 
@@ -83,7 +57,7 @@ class HealthProbe:
     """
 
     def __init__(self, address: str, tls: ClientTLS | None = None) -> None:
-        parsed = _dialable(address)
+        parsed = dialable(address)
         self._address = str(parsed)
         self._closed = threading.Event()
         self._access = Access(parsed, Credentials(tls=tls))
@@ -215,7 +189,7 @@ def fetch_contract(
         env_service_pb2.GetContractRequest(),
     )
     try:
-        return EnvContract.from_proto(response.contract), response.server
+        return received_contract(response.contract), response.server
     except ValueError as error:
         raise ProtocolError(
             f"the contract of {parsed} cannot be read: {error}. The server is RLMesh "
@@ -237,16 +211,7 @@ def fetch_status(
         lambda stub: stub.GetStatus,
         env_service_pb2.GetStatusRequest(),
     )
-    held = response.HasField("holder")
-    return EndpointStatus(
-        state=_state_name(response.state),
-        call=response.call,
-        sequence=response.sequence,
-        busy_seconds=response.busy_seconds,
-        stack=response.stack,
-        holder=response.holder.peer if held else None,
-        held_seconds=response.holder.seconds if held else 0.0,
-    )
+    return EndpointStatus.from_proto(response)
 
 
 def request_shutdown(
@@ -270,13 +235,6 @@ def request_shutdown(
     )
 
 
-def _dialable(address: str) -> Address:
-    parsed = parse_address(address)
-    if isinstance(parsed, TcpAddress) and parsed.port == 0:
-        raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
-    return parsed
-
-
 def _fetch(
     address: str,
     timeout: float | None,
@@ -288,7 +246,7 @@ def _fetch(
     request: RequestType,
 ) -> tuple[ResponseType, Address]:
     check_seconds("timeout", timeout)
-    parsed = _dialable(address)
+    parsed = dialable(address)
     access = Access(parsed, credentials)
     with access.channel() as channel:
         call = method(env_service_pb2_grpc.EnvServiceStub(channel))
@@ -311,10 +269,3 @@ def _unanswered(error: grpc.RpcError, address: Address, timeout: float | None) -
             f"its address?"
         )
     return error_from_rpc(error, str(address), doing="asking", timeout=timeout)
-
-
-def _state_name(state: int) -> str:
-    if state in env_service_pb2.ServerState.values():
-        name = env_service_pb2.ServerState.Name(env_service_pb2.ServerState.ValueType(state))
-        return name.removeprefix("SERVER_STATE_").lower()
-    return "unknown"

@@ -59,6 +59,10 @@ class Tally:
     )
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all, for another session."""
         self.count: int = 0
         self.encoding: float = 0.0
         self.waiting: float = 0.0

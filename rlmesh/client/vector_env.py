@@ -73,11 +73,17 @@ class RemoteVectorEnv(
         expect: What every endpoint must be: a contract, or the path of a file with one. Connecting
             fails where one's own breaks what was written or trained for it. None: what
             the class says in `expected_contract`.
+        busy_timeout_seconds: How long to wait for a place where every one is taken; 0: not at all,
+            None: for ever.
+        reconnect: Whether a connection that breaks is made anew, as long as the server keeps the
+            session: the episode goes on as if nothing had happened, and each call is executed once.
+            Where the session is gone, `reset` begins another. False: the call raises, and so does
+            every later one.
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
         EndpointUnreachableError: If nobody answers in time.
-        EndpointBusyError: If another client holds the environment.
+        EndpointBusyError: If every place is taken by other clients, and stays so.
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
         InvalidArgumentError: If `autoreset` is no mode, or one that cannot be had here; if the
@@ -105,6 +111,8 @@ class RemoteVectorEnv(
         insecure: bool = False,
         autoreset: str | gymnasium.vector.AutoresetMode | None = None,
         expect: EnvContract | str | os.PathLike[str] | None = None,
+        busy_timeout_seconds: float | None = 0.0,
+        reconnect: bool = True,
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
@@ -116,6 +124,8 @@ class RemoteVectorEnv(
             "lane": lane,
             "copy": copy,
             "credentials": credentials_from(token, tls, os.environ, insecure=insecure),
+            "busy_timeout": busy_timeout_seconds,
+            "reconnect": reconnect,
         }
         given: Any = address  # what is neither is refused where addresses are read
         self._driver: Driver | Fleet = (
@@ -183,7 +193,8 @@ class RemoteVectorEnv(
             InvalidObservationError: If the environment returned what its space excludes.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
-            ConnectionLostError: If the connection broke.
+            ConnectionLostError: If the connection broke, and `reconnect` is false.
+            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
         """
         returned = self._driver.reset(seed, options)
         if options is not None:
@@ -217,7 +228,8 @@ class RemoteVectorEnv(
             InvalidObservationError: If the environment returned what its space excludes.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
-            ConnectionLostError: If the connection broke.
+            ConnectionLostError: If the connection broke, and `reconnect` is false.
+            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
             StateError: If a call was given up before, and no reset came since.
         """
         return self._driver.step(actions)
@@ -263,7 +275,8 @@ class RemoteVectorEnv(
         Raises:
             RemoteEnvError: If the environment raised, or has no `render`.
             CallTimeoutError: If the answer did not come in time.
-            ConnectionLostError: If the connection broke.
+            ConnectionLostError: If the connection broke, and `reconnect` is false.
+            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
         """
         return self._driver.render()
 

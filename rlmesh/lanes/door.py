@@ -232,7 +232,13 @@ def enter_memory(name: str, secret: bytes) -> MemoryPort | None:
 
 
 def enter_direct(
-    host: str, port: int, secret: bytes, *, head: int = 0, secure: Secure | None = None
+    host: str,
+    port: int,
+    secret: bytes,
+    *,
+    head: int = 0,
+    secure: Secure | None = None,
+    also: int | None = None,
 ) -> SocketPort | None:
     """The client's side of a door of the direct lane: a port of the session with that secret.
 
@@ -242,6 +248,7 @@ def enter_direct(
         secret: The session's secret.
         head: How many bytes of most answers stand before their slab.
         secure: Encrypts the connection, before the secret is shown; None: nothing is encrypted.
+        also: A descriptor whose readability ends the port's waits as well; None: there is none.
 
     Returns:
         The port, or None where the door cannot be reached or does not open.
@@ -257,4 +264,6 @@ def enter_direct(
         except OSError:
             return None
         undo.pop_all()
-        return SocketPort(TlsSocket(sock) if isinstance(sock, ssl.SSLSocket) else sock, head=head)
+        return SocketPort(
+            TlsSocket(sock) if isinstance(sock, ssl.SSLSocket) else sock, also=also, head=head
+        )

@@ -7,17 +7,23 @@ from collections.abc import Callable, Mapping
 import grpc
 
 from rlmesh import errors
-from rlmesh.lanes.peer import describe
+from rlmesh.lanes.peer import Holder
 from rlmesh_api.v1 import session_pb2
 
 __all__ = ["error_from_failure", "error_from_rpc", "status_of"]
 
+_OF_THE_ENVIRONMENT: Mapping[int, type[errors.RemoteEnvError]] = {
+    session_pb2.ERROR_CODE_ENVIRONMENT: errors.RemoteEnvError,
+    session_pb2.ERROR_CODE_ENV_CRASHED: errors.EnvCrashed,
+}
 _FAILURES: Mapping[int, Callable[[str], errors.RlmeshError]] = {
     session_pb2.ERROR_CODE_PROTOCOL: errors.ProtocolError,
     session_pb2.ERROR_CODE_INVALID_ARGUMENT: errors.InvalidArgumentError,
     session_pb2.ERROR_CODE_INVALID_ACTION: errors.InvalidActionError,
     session_pb2.ERROR_CODE_DRAINING: errors.EndpointDrainingError,
     session_pb2.ERROR_CODE_INCOMPATIBLE: errors.ProtocolError,
+    session_pb2.ERROR_CODE_SESSION_GONE: errors.SessionLostError,
+    session_pb2.ERROR_CODE_DEADLINE: errors.CallTimeoutError,
 }
 
 # What a status means that says more than that the peer does not speak as it should.
@@ -68,9 +74,12 @@ _STATUSES: Mapping[grpc.StatusCode, tuple[Callable[[str], errors.RlmeshError], s
 
 def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.RlmeshError:
     """The error that a failure of the peer at an address is here."""
-    if failure.code == session_pb2.ERROR_CODE_ENVIRONMENT:
-        return errors.RemoteEnvError(
-            f"{failure.message}\n\nTraceback in the serving process:\n{failure.traceback.rstrip()}",
+    if failure.code in _OF_THE_ENVIRONMENT:
+        told = failure.traceback.rstrip()
+        return _OF_THE_ENVIRONMENT[failure.code](
+            f"{failure.message}\n\nTraceback in the serving process:\n{told}"
+            if told
+            else failure.message,
             exception_type=failure.exception_type,
             exception_message=failure.exception_message,
             remote_traceback=failure.traceback,
@@ -78,15 +87,27 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
     if failure.code == session_pb2.ERROR_CODE_INVALID_OBSERVATION:
         return errors.InvalidObservationError(failure.message, remote_traceback=failure.traceback)
     if failure.code == session_pb2.ERROR_CODE_BUSY:
-        return errors.EndpointBusyError(
-            f"{address} is held by {describe(failure.holder.peer)} for "
-            f"{failure.holder.seconds:.1f} s, and serves one client at a time; wait until that "
-            f"client closes, or serve another environment"
-        )
+        return _busy(failure, address)
     make = _FAILURES.get(failure.code)
     if make is not None:
         return make(failure.message)
     return errors.ProtocolError(f"the server at {address} failed: {failure.message}")
+
+
+def _busy(failure: session_pb2.Failure, address: str) -> errors.EndpointBusyError:
+    holders = tuple(map(Holder.from_proto, failure.holders))
+    if not holders and failure.HasField("holder"):
+        holders = (Holder.from_proto(failure.holder),)
+    capacity = failure.capacity or 1
+    serves = "one client" if capacity == 1 else f"{capacity} clients"
+    more = f" and {capacity - len(holders)} more" if 0 < len(holders) < capacity else ""
+    return errors.EndpointBusyError(
+        f"{address} is held by {'; '.join(map(str, holders)) or 'others'}{more}, and serves "
+        f"{serves} at a time; wait with busy_timeout_seconds= until one closes, or serve another "
+        f"environment",
+        capacity=capacity,
+        holders=holders,
+    )
 
 
 def error_from_rpc(

@@ -7,6 +7,11 @@ from rlmesh.address import Address
 # Larger than any sane frame, smaller than what would take a machine down.
 MAX_MESSAGE_BYTES = 1 << 30
 
+# How long a connection is quiet before a side asks whether the other is still there, and how long
+# that may take. Long enough to cost nothing, short enough to notice a network that swallows all.
+PING_SECONDS = 10.0
+PONG_SECONDS = 5.0
+
 _MESSAGE_SIZES: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -15,14 +20,21 @@ _MESSAGE_SIZES: list[tuple[str, int]] = [
 
 def server_options() -> list[tuple[str, int]]:
     """Options of a server."""
-    # Without this two servers may share one port, and each would get some of the clients.
-    return [*_MESSAGE_SIZES, ("grpc.so_reuseport", 0)]
+    return [
+        *_MESSAGE_SIZES,
+        # Without this two servers may share one port, and each would get some of the clients.
+        ("grpc.so_reuseport", 0),
+        *_pings(),
+        # gRPC ends the connections of clients that ask more often.
+        ("grpc.http2.min_ping_interval_without_data_ms", int(PING_SECONDS * 500)),
+    ]
 
 
 def channel_options(address: Address) -> list[tuple[str, int]]:
     """Options of a channel to an address."""
     return [
         *_MESSAGE_SIZES,
+        *_pings(),
         # A server that is starting is tried again soon, not after gRPC's second.
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
@@ -31,4 +43,19 @@ def channel_options(address: Address) -> list[tuple[str, int]]:
         ("grpc.use_local_subchannel_pool", 1),
         # A proxy for the outside world does not lead to this machine.
         ("grpc.enable_http_proxy", 0 if address.is_loopback else 1),
+    ]
+
+
+def _pings() -> list[tuple[str, int]]:
+    """Options that notice a connection over which nothing comes any more, though nobody ended it.
+
+    They ask in the middle of a call as well, in which an environment may take as long as it likes.
+    """
+    return [
+        ("grpc.keepalive_time_ms", int(PING_SECONDS * 1000)),
+        ("grpc.keepalive_timeout_ms", int(PONG_SECONDS * 1000)),
+        # gRPC asks in the middle of data as well, and asks only once at a time.
+        ("grpc.http2.ping_timeout_ms", int(PONG_SECONDS * 1000)),
+        ("grpc.keepalive_permit_without_calls", 0),
+        ("grpc.http2.max_pings_without_data", 0),
     ]

@@ -7,6 +7,9 @@ from typing import NamedTuple, Protocol
 from rlmesh.errors import CallTimeoutError, StateError
 from rlmesh.lanes.port import Received
 
+LANES = ("shm", "direct", "grpc")
+"""The names of the lanes, the fastest first."""
+
 
 class Wait(NamedTuple):
     """What is waited for, and for how long.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from dataclasses import dataclass
 
 from rlmesh._version import __version__
 from rlmesh_api.v1 import session_pb2
@@ -27,3 +28,45 @@ def describe(peer: session_pb2.Peer) -> str:
     """A peer in a sentence: `train.py (pid 4711 on gpu-3)`."""
     place = f"pid {peer.pid}" + (f" on {peer.host}" if peer.host else "")
     return f"{peer.name or 'a client'} ({place})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who has a place at a server.
+
+    Attributes:
+        name: The program's name; empty where it has none.
+        pid: Its process id.
+        host: Its host's name; empty where it is not told.
+        version: The version of its RLMesh.
+        seconds: For how many seconds it has had the place.
+        lost_seconds: For how many seconds its connection has been broken, while its session is kept
+            for it; None while it is connected.
+    """
+
+    name: str
+    pid: int
+    host: str
+    version: str
+    seconds: float
+    lost_seconds: float | None
+
+    @classmethod
+    def from_proto(cls, holder: session_pb2.Holder) -> Holder:
+        """What a server tells."""
+        peer = holder.peer
+        return cls(
+            name=peer.name,
+            pid=peer.pid,
+            host=peer.host,
+            version=peer.version,
+            seconds=holder.seconds,
+            lost_seconds=holder.lost_seconds if holder.HasField("lost_seconds") else None,
+        )
+
+    def __str__(self) -> str:
+        peer = session_pb2.Peer(name=self.name, pid=self.pid, host=self.host)
+        lost = self.lost_seconds
+        return f"{describe(peer)} for {self.seconds:.1f} s" + (
+            "" if lost is None else f", whose connection broke {lost:.1f} s ago"
+        )

@@ -16,10 +16,14 @@ class PortLane:
         port: The client's end.
         stream: The session's stream, which knows why the session ended.
         address: The endpoint's address, for messages.
+        patience: For how many seconds the stream is asked why the lane has ended.
     """
 
-    def __init__(self, name: str, port: Port, stream: GrpcLane, address: str) -> None:
+    def __init__(
+        self, name: str, port: Port, stream: GrpcLane, address: str, patience: float = 1.0
+    ) -> None:
         self.name = name
+        self._patience = patience
         self._port = port
         self._send, self._receive = port.send, port.receive
         self._stream = stream
@@ -65,8 +69,9 @@ class PortLane:
             return late(wait, self._address)
         if self._closed:
             return closed_meanwhile(wait, self._address)
-        return self._stream.end() or ConnectionLostError(
-            f"{wait.call}: the server at {self._address} left the lane {self.name}; connect anew"
+        return self._stream.end(self._patience) or ConnectionLostError(
+            f"{wait.call}: the server at {self._address} left the lane {self.name}, or the network "
+            f"failed"
         )
 
     def close(self) -> None:

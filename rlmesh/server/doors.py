@@ -9,14 +9,12 @@ from dataclasses import replace
 from rlmesh.address import TcpAddress
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.lanes.door import SUPPORTED, Admit, Door, open_direct_door, open_memory_door
+from rlmesh.lanes.lane import LANES
 from rlmesh.lanes.memory_port import Plan
 from rlmesh.lanes.tls import ServerIdentity
 from rlmesh.server.binding import listen
 from rlmesh.values.guards import is_collection
 from rlmesh_api.v1 import session_pb2
-
-LANES = ("shm", "direct", "grpc")
-"""Every lane, the fastest first."""
 
 
 def check_lanes(lanes: object, direct: object) -> frozenset[str]:

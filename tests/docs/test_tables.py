@@ -21,9 +21,9 @@ from rlmesh.values.losses import PackingLimits
 from support.pages import code, tables
 from support.repository import ROOT
 
-# The tables of measurements are held by tests/benchmarks/test_published.py.
-MEASURED = ROOT / "docs/performance.md"
-PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - {MEASURED})
+# The tables of measurements are held by tests/benchmarks/test_published.py and tests/soak/.
+MEASURED = {ROOT / "docs/performance.md", ROOT / "docs/endurance.md"}
+PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - MEASURED)
 ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page).items()}
 
 SERVE_OPTIONS = "docs/serving.md / From start to end: Option"
@@ -52,6 +52,13 @@ HELD_BY: dict[str, list[str]] = {
         "cli/test_demo.py::test_the_lane_may_come_from_the_environment",
         "values/test_conformance_policy.py::test_the_variable_is_read_where_there_is_no_argument",
         "cli/test_security.py::test_the_token_may_come_from_the_environment",
+    ],
+    "docs/serving.md / In a process of its own: The environment": [
+        "server/test_isolation.py::test_a_death_is_told_and_its_server_and_neighbours_live_on",
+        "server/test_isolation.py::test_a_crash_is_told_with_last_words_and_the_place_in_python",
+        "server/test_isolation.py::test_a_death_between_calls_is_told_at_the_next_unless_it_is_a_reset",
+        "server/test_isolation.py::test_a_call_that_never_returns_ends_at_the_servers_deadline",
+        "server/test_isolation.py::test_a_call_that_its_client_gave_up_does_not_keep_a_reset_waiting",
     ],
     "docs/command-line.md / serve: `ENV`": [
         "cli/test_serve.py::test_one_line_names_the_environment_and_the_address",
@@ -123,6 +130,14 @@ HELD_BY: dict[str, list[str]] = {
         "server/test_construction.py::test_serve_options_are_checked_where_they_are_made",
         "server/test_lifecycle.py::test_a_server_is_started_once",
     ],
+    "docs/driving.md / When the connection breaks: What happens": [
+        "faults/test_resuming.py::test_behind_a_proxy_that_breaks_connections_an_episode_is_what_it_is_without",
+        "faults/test_lost_sessions.py::test_a_client_that_is_not_to_reconnect_says_at_once_and_ever_after_that_it_broke",
+        "faults/test_lost_sessions.py::test_a_deadline_that_passes_while_a_client_reconnects_keeps_the_session",
+        "faults/test_lost_sessions.py::test_after_another_server_has_come_the_episode_is_gone_and_a_reset_begins_anew",
+        "faults/test_lost_sessions.py::test_a_server_that_cannot_be_reached_again_is_given_up_after_the_time_it_keeps_sessions",
+        "faults/test_lost_sessions.py::test_after_a_server_has_shut_down_a_reset_begins_anew_with_the_next",
+    ],
     "docs/errors.md / When a client connects: You see": [
         "client/test_connecting.py::test_where_nobody_answers_the_deadline_holds",
         "client/test_connecting.py::test_a_server_that_never_started_is_nobody",
@@ -155,11 +170,20 @@ HELD_BY: dict[str, list[str]] = {
         "server/test_session.py::test_a_closed_client_says_so",
         "server/test_lifecycle.py::test_a_client_of_a_server_that_was_killed_is_told",
         "docs/test_claims.py::test_a_client_of_a_server_that_ended_is_told",
+        "faults/test_lost_sessions.py::test_after_another_server_has_come_the_episode_is_gone_and_a_reset_begins_anew",
+        "faults/test_lost_sessions.py::test_a_client_that_is_not_to_reconnect_says_at_once_and_ever_after_that_it_broke",
+        "faults/test_lost_sessions.py::test_a_client_does_not_begin_anew_with_another_environment",
+        "faults/test_lost_sessions.py::test_a_timeout_tells_what_the_environment_is_doing_and_where",
     ],
     "docs/errors.md / Without an error: You see": [
         "docs/test_claims.py::test_warn_delivers_and_tells_once",
         "docs/test_claims.py::test_anything_else_in_an_info_becomes_its_text_and_is_listed",
         "cli/test_asking.py::test_the_status_tells_the_call_that_the_environment_is_in",
+        "lanes/test_lanes_page.py::test_another_user_shares_no_memory",
+        "lanes/test_lanes_page.py::test_a_client_with_a_network_of_its_own_gets_the_stream_and_no_noise",
+        "lanes/test_lanes_page.py::test_a_server_offers_what_the_page_says_it_offers",
+        "client/test_stats.py::test_the_time_in_the_environment_is_the_environments",
+        "client/test_values.py::test_loose_observations_arrive_as_declared",
         "cli/test_signals.py::test_a_second_signal_ends_a_server_whose_environment_is_stuck",
         "server/test_lifecycle.py::test_a_call_that_hangs_is_left_behind_after_the_drain_timeout",
         "server/test_lifecycle.py::test_a_close_that_hangs_is_left_behind_after_the_close_timeout",
@@ -430,7 +454,9 @@ def test_every_error_that_a_page_names_exists(page: str) -> None:
 def test_every_error_of_a_user_is_told_by_symptom() -> None:
     cells = [cell for rows in tables("docs/errors.md").values() for row in rows for cell in row]
     bases = {"RlmeshError", "NonconformingValueError", "EndpointError"}
-    assert set(errors.__all__) - bases == set(re.findall(r"`([A-Z]\w+Error)`", " ".join(cells)))
+    assert set(errors.__all__) - bases == set(
+        re.findall(r"`([A-Z]\w+(?:Error|Crashed))`", " ".join(cells))
+    )
 
 
 def test_every_table_is_held_by_tests() -> None:

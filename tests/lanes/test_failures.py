@@ -44,6 +44,9 @@ CODES = {
     session_pb2.ERROR_CODE_DRAINING: errors.EndpointDrainingError,
     session_pb2.ERROR_CODE_INCOMPATIBLE: errors.ProtocolError,
     session_pb2.ERROR_CODE_INTERNAL: errors.ProtocolError,
+    session_pb2.ERROR_CODE_SESSION_GONE: errors.SessionLostError,
+    session_pb2.ERROR_CODE_DEADLINE: errors.CallTimeoutError,
+    session_pb2.ERROR_CODE_ENV_CRASHED: errors.EnvCrashed,
 }
 
 

@@ -22,13 +22,8 @@ from rlmesh.lanes.memory_port import MemoryPort
 from rlmesh.lanes.port import RESERVED, Port
 from rlmesh.lanes.segment import create_segment
 from rlmesh.lanes.socket_port import SocketPort
-from rlmesh.lanes.wire import (
-    PREFIX,
-    STEP,
-    compile_step_form,
-    write_action,
-    write_sequence,
-)
+from rlmesh.lanes.step_form import compile_step_form
+from rlmesh.lanes.wire import PREFIX, STEP, write_action, write_sequence
 from rlmesh_api.v1 import session_pb2
 from support.comparing import assert_same
 from support.ports import PLAN, SOON, message
@@ -55,7 +50,7 @@ def drive(address: str, lane: str) -> None:
     deadline = time.monotonic() + SOON
     while True:
         with contextlib.suppress(EndpointBusyError):
-            client = rlmesh.RemoteEnv[Any, Any](address, lane=lane)
+            client = rlmesh.RemoteEnv[Any, Any](address, lane=lane, reconnect=False)
             break
         assert time.monotonic() < deadline, "the endpoint was never free again"
         pause.wait(0.01)
@@ -305,7 +300,9 @@ def test_an_answer_that_makes_no_sense_is_a_protocol_error(lane: str, text: byte
     behave = behaving(says(answer_to_reset()), says(text))
     with (
         strange_server(ScriptedEnv(), lane, behave, PLAN) as address,
-        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client,
+        contextlib.closing(
+            rlmesh.RemoteEnv[Any, Any](address, lane=lane, reconnect=False)
+        ) as client,
     ):
         assert client.lane == lane
         client.reset()
@@ -321,7 +318,9 @@ def test_a_frame_that_cannot_be_is_a_protocol_error_and_no_later_call_hangs(
     behave = behaving(says(answer_to_reset()), deed)
     with (
         strange_server(ScriptedEnv(), lane, behave, PLAN) as address,
-        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client,
+        contextlib.closing(
+            rlmesh.RemoteEnv[Any, Any](address, lane=lane, reconnect=False)
+        ) as client,
     ):
         assert client.lane == lane
         client.reset()
@@ -337,7 +336,9 @@ def test_a_server_that_leaves_the_lane_is_a_lost_connection(lane: str) -> None:
     behave = behaving(says(answer_to_reset()), lambda port: port.close())
     with (
         strange_server(ScriptedEnv(), lane, behave, PLAN) as address,
-        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client,
+        contextlib.closing(
+            rlmesh.RemoteEnv[Any, Any](address, lane=lane, reconnect=False)
+        ) as client,
     ):
         client.reset()
         with pytest.raises(rlmesh.errors.ConnectionLostError, match=f"left the lane {lane}"):
@@ -353,7 +354,9 @@ def test_an_answer_of_protobufs_own_form_is_as_good(lane: str) -> None:
     behave = behaving(says(answer_to_reset()), says(text))
     with (
         strange_server(ScriptedEnv(), lane, behave, PLAN) as address,
-        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client,
+        contextlib.closing(
+            rlmesh.RemoteEnv[Any, Any](address, lane=lane, reconnect=False)
+        ) as client,
     ):
         client.reset()
         assert_same(client.step(ACTION), (ACTION, 2.5, True, False, {}))

@@ -1,0 +1,212 @@
+"""A link: one connection of a session, over which its first call goes and its lane is found."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Generator, Iterable
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from rlmesh.client.access import Access
+from rlmesh.client.entering import enter
+from rlmesh.client.status import EndpointStatus
+from rlmesh.contract import EnvContract, received_contract
+from rlmesh.errors import CallTimeoutError, EndpointError, EndpointUnreachableError, ProtocolError
+from rlmesh.lanes.failures import error_from_failure, error_from_rpc
+from rlmesh.lanes.grpc_lane import GrpcLane
+from rlmesh.lanes.lane import Lane, Wait
+from rlmesh.lanes.port import Received
+from rlmesh.lanes.port_lane import PortLane
+from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+
+# How long a server has to tell what it is doing, when a call has failed already.
+_STATUS_SECONDS = 0.5
+
+
+class Link:
+    """One connection to an endpoint: a channel, a stream of a session, and the lane beside it.
+
+    Args:
+        access: The way to the endpoint.
+        address: Its address, for messages.
+    """
+
+    def __init__(self, access: Access, address: str) -> None:
+        self._access = access
+        self._address = address
+        self._channel = access.channel()
+        self._stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
+        self._stream: GrpcLane | None = None
+        self._lane: Lane | None = None
+        # Tells a wait on another connection that the stream has ended: its peer is gone as well,
+        # though that connection may be silent for ever.
+        self._ended, self._end = socket.socketpair()
+        self._end.setblocking(False)
+
+    def contract(self, timeout: float | None) -> EnvContract:
+        """The endpoint's contract; a server that is not up yet is tried again until then.
+
+        Raises:
+            EndpointUnreachableError: If nobody answers in time.
+            RlmeshError: As `Connection` says.
+        """
+        try:
+            response = self._access.ask(
+                self._stub.GetContract,
+                env_service_pb2.GetContractRequest(),
+                timeout,
+                wait_for_ready=True,
+            )
+        except grpc.RpcError as error:
+            failure = error_from_rpc(error, self._address, doing="connecting", timeout=timeout)
+            if isinstance(failure, CallTimeoutError):
+                raise EndpointUnreachableError(
+                    f"nobody answers at {self._address} within {timeout} s; is the server running, "
+                    f"and is that its address?"
+                ) from error
+            raise failure from error
+        try:
+            return received_contract(response.contract)
+        except ValueError as error:
+            raise ProtocolError(
+                f"the contract of {self._address} cannot be read: {error}. The server is "
+                f"RLMesh {response.server.version}; upgrade the older of the two"
+            ) from error
+
+    def status(self) -> EndpointStatus | None:
+        """What the server is doing; None where it does not tell at once."""
+        request = env_service_pb2.GetStatusRequest()
+        # A channel that another thread has closed says so with a ValueError.
+        with contextlib.suppress(grpc.RpcError, ValueError):
+            return EndpointStatus.from_proto(self._stub.GetStatus(request, timeout=_STATUS_SECONDS))
+        return None
+
+    def begin(
+        self, request: session_pb2.SessionRequest, timeout: float | None
+    ) -> session_pb2.SessionResponse:
+        """Begins a stream with its first call, and gives the answer.
+
+        Raises:
+            CallTimeoutError: If there is none in time.
+            RlmeshError: As `Lane.take` and `read_answer` say.
+        """
+        stream = self._lane = self._stream = GrpcLane(self._channel, self._address)
+        end = self._end
+        stream.call_at_end(lambda: _ring(end))
+        call = request.WhichOneof("call") or "no call"
+        with _expiring(stream, timeout):
+            # Without a deadline of its own, which would cost every later call a thread.
+            received = stream.exchange(
+                request.SerializeToString(), request.sequence, Wait(call, timeout=timeout)
+            )
+        return read_answer(received, call, request.sequence, self._address)
+
+    def take_lane(
+        self,
+        offers: Iterable[session_pb2.LaneOffer],
+        secret: bytes,
+        *,
+        wanted: str | None,
+        head: int,
+        patience: float,
+    ) -> Lane:
+        """The first lane on offer that can be had and may be used, else the stream itself.
+
+        Args:
+            offers: The lanes on offer, the best first.
+            secret: The session's secret.
+            wanted: The lane to use; None: any.
+            head: How many bytes of most answers stand before their slab.
+            patience: For how many seconds the stream is asked why a lane has ended.
+        """
+        stream = self._stream
+        if stream is None:
+            raise ValueError("a lane is found by a stream that has begun")
+        found = enter(
+            offers,
+            secret,
+            wanted=wanted,
+            access=self._access,
+            head=head,
+            also=self._ended.fileno(),
+        )
+        if found is None:
+            return stream
+        name, port = found
+        self._lane = PortLane(name, port, stream, self._address, patience)
+        return self._lane
+
+    def ask(self, message: bytes, sequence: int, wait: Wait) -> None:
+        """Makes a call by the stream, whatever the lane, and waits for its answer."""
+        if self._stream is not None:
+            self._stream.exchange(message, sequence, wait)
+
+    def end(self) -> EndpointError | None:
+        """Why the stream has ended; None if it has not."""
+        return None if self._stream is None else self._stream.end(0.0)
+
+    def close(self) -> None:
+        """Ends it; the server notices at once. Any thread may, repeatedly."""
+        for lane in (self._stream, self._lane):
+            if lane is not None:
+                lane.close()
+        self._channel.close()
+        self._end.close()
+        self._ended.close()
+
+    def leave_to_parent(self) -> None:
+        """Gives back what a forked process holds of its parent's link, which goes on."""
+        for lane in (self._lane, self._stream):
+            if lane is not None:
+                lane.leave_to_parent()
+        self._end.close()
+        self._ended.close()
+
+
+def _ring(end: socket.socket) -> None:
+    # Closed already, where the stream ends because the link does.
+    with contextlib.suppress(OSError):
+        end.send(b"\0")
+
+
+def read_answer(
+    received: Received, call: str, sequence: int, address: str
+) -> session_pb2.SessionResponse:
+    """The message of an answer to that call, unless it says that the call failed.
+
+    Raises:
+        ProtocolError: If it cannot be read, or is the answer to another call.
+        RlmeshError: What the answer says that failed.
+    """
+    buffer, start, end = received
+    try:
+        response = session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
+    except DecodeError as error:
+        raise ProtocolError(f"{address} sent a damaged message: {error}") from error
+    answer = response.WhichOneof("answer")
+    # A failure of no call is one of the session.
+    if response.sequence != sequence and (response.sequence or answer != "failure"):
+        raise ProtocolError(f"{address} answered call {response.sequence} to call {sequence}")
+    if answer == "failure":
+        raise error_from_failure(response.failure, address)
+    if answer != call:
+        raise ProtocolError(f"{address} answered {answer or 'nothing'} to {call}")
+    return response
+
+
+@contextlib.contextmanager
+def _expiring(stream: GrpcLane, seconds: float | None) -> Generator[None]:
+    """Ends the stream unless the block ends in time."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, stream.expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

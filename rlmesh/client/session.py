@@ -1,0 +1,304 @@
+"""A client's session: opened at an endpoint, and resumed there when its connection has broken."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from rlmesh.address import Address
+from rlmesh.client.access import Access
+from rlmesh.client.link import Link
+from rlmesh.client.status import explain
+from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
+from rlmesh.errors import (
+    CallTimeoutError,
+    ConnectionLostError,
+    ContractMismatchError,
+    EndpointDrainingError,
+    EndpointUnreachableError,
+    ProtocolError,
+    RlmeshError,
+    SessionLostError,
+)
+from rlmesh.lanes.grpc_lane import GrpcLane
+from rlmesh.lanes.lane import Lane, Wait
+from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
+from rlmesh.lanes.step_form import StepForm, compile_step_form
+from rlmesh.lanes.wire import PREFIX
+from rlmesh.seconds import LONGEST_SECONDS
+from rlmesh.security import Credentials
+from rlmesh_api.v1 import session_pb2
+
+# How long a client that leaves waits for the server to confirm it.
+_FAREWELL_SECONDS = 2.0
+# For how many seconds the stream is asked why a lane has ended. Who resumes the session hears from
+# the server why not, and need not wait; anybody else learns it here or not at all.
+_LONG_PATIENCE, _SHORT_PATIENCE = 1.0, 0.1
+
+
+class Session:
+    """One session with one endpoint.
+
+    Args:
+        address: Where the endpoint is.
+        credentials: What the client has to come in with.
+        accept: Raises if the contract is not what the client can drive; asked before the session
+            is opened.
+        autoreset: When the lanes of a vector environment shall reset themselves; None: as it does.
+        lane: The lane to use if it can be had; None: the fastest.
+        as_vector: Whether a single environment is driven as the only lane of a vector environment.
+        reconnects: Whether the session is resumed when its connection has broken.
+        busy_timeout: Seconds to wait for a place where all are taken; None: for ever.
+        request_timeout: Seconds until a call must have been answered; None: for ever.
+
+    Attributes:
+        address: The endpoint's address.
+        contract: The endpoint's contract.
+        lanes: The number of lanes of a vector environment; None for a single one.
+        mode: When lanes reset themselves; None where there are none, and where nobody tells.
+        form: How the result of a step stands in a message.
+        lane: The name of the lane that its calls cross by.
+        reconnects: Whether it is resumed, and opened anew.
+        closing: Set once it is closed.
+
+    Raises:
+        InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
+            in plaintext.
+    """
+
+    contract: EnvContract
+    lanes: int | None
+    mode: AutoresetMode | None
+    form: StepForm
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        credentials: Credentials,
+        accept: Callable[[EnvContract], None],
+        autoreset: AutoresetMode | None,
+        lane: str | None,
+        as_vector: bool,
+        reconnects: bool,
+        busy_timeout: float | None,
+        request_timeout: float | None,
+    ) -> None:
+        self.address: str = str(address)
+        self.lane: str = GrpcLane.name
+        self.reconnects: bool = reconnects
+        self.closing: threading.Event = threading.Event()
+        self._access = Access(address, credentials)
+        self._accept = accept
+        self._autoreset = autoreset
+        self._wanted = lane
+        self._as_vector = as_vector
+        self._busy_timeout = busy_timeout
+        self._request_timeout = request_timeout
+        # All that have to be closed, or left to the parent of a fork; the current one is the first.
+        self._links: list[Link] = []
+        self._opened = session_pb2.OpenResult()
+
+    @property
+    def resume_seconds(self) -> float:
+        """For how many seconds the session is kept when its connection breaks; 0: it is not."""
+        return self._opened.resume_seconds if self.reconnects else 0.0
+
+    def open(self, timeout: float | None) -> Lane:
+        """Opens the session; the lane that its calls cross by.
+
+        Args:
+            timeout: Seconds until the endpoint must have answered; one that is not up yet is tried
+                again until then. None: for ever.
+
+        Raises:
+            RlmeshError: As `Connection` says.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        link = self._linked()
+        contract = link.contract(timeout)
+        self._accept(contract)
+        self.contract = contract
+        self.lanes = contract.num_envs if contract.vector or self._as_vector else None
+        self.mode = self._autoreset or contract.autoreset_mode
+        if self.lanes and not contract.vector:
+            self.mode = self._autoreset = self.mode or AutoresetMode.NEXT_STEP
+        self.form = compile_step_form(self.lanes)
+        return self._open(link, deadline)
+
+    def reopen(self, timeout: float | None) -> Lane:
+        """Opens another session in place of one that is lost; arguments as for `open`.
+
+        Raises:
+            ContractMismatchError: If the endpoint is not what it was.
+            RlmeshError: What `open` raises.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        # Where it is this client alone that took the session for lost, the place is freed.
+        self.leave(0, politely=False)
+        for link in list(self._links):
+            self._unlink(link)
+        link = self._linked()
+        contract = link.contract(timeout)
+        differences = compare_contracts(self.contract, contract)
+        if contract != self.contract:
+            raise ContractMismatchError(
+                f"{contract.id} at {self.address} is not what this client was connected to: "
+                f"{'; '.join(map(str, differences)) or 'its facts differ'}. Make a new client",
+                differences=differences,
+            )
+        return self._open(link, deadline)
+
+    def resume(self, seconds: float) -> Lane:
+        """Goes on with the session on a new connection; the lane that its calls cross by then.
+
+        Args:
+            seconds: How long the server may take to answer.
+
+        Raises:
+            CallTimeoutError: If it does not answer in time.
+            SessionLostError: If it does not know the session.
+            EndpointDrainingError: If it is shutting down, also if the old connection has told so.
+            ConnectionLostError: If it cannot be reached, or the connection breaks.
+            EndpointError: If it refuses to go on.
+        """
+        link = self._linked()
+        try:
+            lane = self._resume(link, seconds)
+        except BaseException:
+            self._unlink(link)
+            self._check_draining()
+            raise
+        for other in list(self._links):
+            if other is not link:
+                self._unlink(other)
+        return lane
+
+    def leave(self, sequence: int, *, politely: bool) -> None:
+        """Tells the server that the client leaves, so that another may have the environment.
+
+        Args:
+            sequence: The number of the call that says so.
+            politely: Whether the client is in no call; else the session ends after that call.
+        """
+        if not self._links:
+            return
+        # A server that cannot be reached any more ends the session by itself, later.
+        with contextlib.suppress(RlmeshError):
+            if politely and self._say_close(sequence):
+                return
+            if self.resume_seconds:
+                call = self._resume_call()
+                call.leaves = True
+                self._linked().begin(session_pb2.SessionRequest(resume=call), _FAREWELL_SECONDS)
+
+    def _say_close(self, sequence: int) -> bool:
+        """Says so by the stream, whatever the lane; whether the connection has not broken."""
+        close = session_pb2.SessionRequest(sequence=sequence, close=session_pb2.CloseCall())
+        wait = Wait("close", time.monotonic() + _FAREWELL_SECONDS, _FAREWELL_SECONDS)
+        try:
+            self._links[0].ask(close.SerializeToString(), sequence, wait)
+        except ConnectionLostError:
+            return False
+        return True
+
+    def explain(self, error: CallTimeoutError) -> None:
+        """Adds to an error what the session's environment is doing, if the server tells."""
+        if self._links:
+            explain(error, self._links[0].status(), self._opened.session_id)
+
+    def close(self) -> None:
+        """Ends it; the server notices at once. Any thread may, repeatedly."""
+        self.closing.set()
+        for link in list(self._links):
+            link.close()
+
+    def leave_to_parent(self) -> None:
+        """Gives back what a forked process holds of its parent's session, which goes on."""
+        for link in self._links:
+            link.leave_to_parent()
+
+    def _linked(self) -> Link:
+        """A new link, which `close` closes."""
+        link = Link(self._access, self.address)
+        self._links.append(link)
+        # Each side sets its own before it looks at the other's.
+        if self.closing.is_set():
+            link.close()
+        return link
+
+    def _unlink(self, link: Link) -> None:
+        link.close()
+        with contextlib.suppress(ValueError):
+            self._links.remove(link)
+
+    def _open(self, link: Link, deadline: float) -> Lane:
+        busy = LONGEST_SECONDS if self._busy_timeout is None else self._busy_timeout
+        remaining = max(0.001, deadline - time.monotonic()) + busy
+        call = session_pb2.OpenCall(
+            peer=this_peer(),
+            protocol_generation=PROTOCOL_GENERATION,
+            as_vector=self._as_vector,
+            wait_seconds=busy,
+            resumes=self.reconnects,
+            request_timeout_seconds=self._request_timeout or 0.0,
+        )
+        if self._autoreset is not None:
+            call.autoreset_mode = self._autoreset.to_proto()
+        request = session_pb2.SessionRequest(sequence=1, open=call)
+        try:
+            answer = link.begin(request, None if remaining >= LONGEST_SECONDS else remaining)
+        except CallTimeoutError as error:
+            unopened = EndpointUnreachableError(
+                f"{self.address} told its contract, but opened no session in time"
+            )
+            explain(unopened, link.status(), "")
+            raise unopened from error
+        self._opened = answer.open
+        self._check_generation(answer.open.protocol_generation)
+        return self._take_lane(link, answer.open.lanes)
+
+    def _resume(self, link: Link, seconds: float) -> Lane:
+        request = session_pb2.SessionRequest(resume=self._resume_call())
+        try:
+            answer = link.begin(request, seconds)
+        except ProtocolError as error:
+            # What answers is no server of this session: another one, or one that knows none.
+            raise SessionLostError(
+                f"the session with {self.address} is gone: another server answers there now "
+                f"({error}). The episode is lost; reset() starts anew"
+            ) from error
+        return self._take_lane(link, answer.resume.lanes)
+
+    def _resume_call(self) -> session_pb2.ResumeCall:
+        return session_pb2.ResumeCall(
+            secret=self._opened.secret, protocol_generation=PROTOCOL_GENERATION
+        )
+
+    def _take_lane(self, link: Link, offers: Iterable[session_pb2.LaneOffer]) -> Lane:
+        lane = link.take_lane(
+            offers,
+            self._opened.secret,
+            wanted=self._wanted,
+            head=PREFIX + self.form.head,
+            patience=_SHORT_PATIENCE if self.resume_seconds else _LONG_PATIENCE,
+        )
+        self.lane = lane.name
+        return lane
+
+    def _check_generation(self, generation: int) -> None:
+        if not 1 <= generation <= PROTOCOL_GENERATION:
+            raise ProtocolError(
+                f"the server at {self.address} speaks protocol generation {generation}, this "
+                f"client 1 to {PROTOCOL_GENERATION}; upgrade the older of the two"
+            )
+
+    def _check_draining(self) -> None:
+        """Raises if the connection broke because the server was shutting down."""
+        for link in list(self._links):
+            ended = link.end()
+            if isinstance(ended, EndpointDrainingError):
+                raise ended

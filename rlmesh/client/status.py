@@ -1,0 +1,151 @@
+"""What a server and its sessions are doing, as `GetStatus` tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlmesh.errors import CallTimeoutError, EndpointUnreachableError
+from rlmesh.lanes.peer import Holder
+from rlmesh_api.v1 import env_service_pb2, session_pb2
+
+# How many lines of a stack an error shows: two for each frame.
+_SHOWN_LINES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStatus:
+    """What one session is doing.
+
+    Attributes:
+        id: Its name in logs.
+        holder: Who holds it, and since when.
+        lane: The lane that its calls come by; empty before the first one.
+        call: The call that its environment is in; empty unless it is in one.
+        sequence: That call's number; 0 unless it is in one.
+        busy_seconds: For how many seconds it has been in that call; 0 unless it is in one.
+        stack: Where in the code it is, the innermost frame last; empty unless it is in a call.
+        idle_seconds: For how many seconds no call has come; 0 in a call.
+        calls: How many calls were executed.
+        failures: How many of them failed.
+        deviations: How often values were out of their space, by kind.
+    """
+
+    id: str
+    holder: Holder
+    lane: str
+    call: str
+    sequence: int
+    busy_seconds: float
+    stack: str
+    idle_seconds: float
+    calls: int
+    failures: int
+    deviations: dict[str, int]
+
+    @classmethod
+    def from_proto(cls, told: env_service_pb2.SessionStatus) -> SessionStatus:
+        """What a server tells."""
+        return cls(
+            id=told.session_id,
+            holder=Holder.from_proto(told.holder),
+            lane=told.lane,
+            call=told.call,
+            sequence=told.sequence,
+            busy_seconds=told.busy_seconds,
+            stack=told.stack,
+            idle_seconds=told.idle_seconds,
+            calls=told.calls,
+            failures=told.failures,
+            deviations={count.kind: count.count for count in told.deviations},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointStatus:
+    """What a server is doing.
+
+    Attributes:
+        state: `starting`, `ready`, `busy` or `draining`; `unknown` where a later version says
+            something else.
+        call: The call that the environment is in; empty unless it is in one. Of several sessions
+            this and what follows tell of the one that has been in a call for longest.
+        sequence: That call's number in its session; 0 unless it is in one of a session.
+        busy_seconds: For how many seconds it has been in that call; 0 unless it is in one.
+        stack: Where in the code it is, the innermost frame last; empty unless it is in a call.
+        holder: Who holds the environment; None where nobody does.
+        sessions: The sessions, those first that have lasted longest.
+        capacity: How many there can be at once; 0 where the server does not tell.
+        server: The server; None where it does not tell.
+        protocol_generation: The highest protocol generation that it speaks; 0 where it does not
+            tell.
+        serving_seconds: For how many seconds it has answered.
+    """
+
+    state: str
+    call: str
+    sequence: int
+    busy_seconds: float
+    stack: str
+    holder: Holder | None
+    sessions: tuple[SessionStatus, ...]
+    capacity: int
+    server: session_pb2.Peer | None
+    protocol_generation: int
+    serving_seconds: float
+
+    @classmethod
+    def from_proto(cls, told: env_service_pb2.GetStatusResponse) -> EndpointStatus:
+        """What a server tells."""
+        return cls(
+            state=_state_name(told.state),
+            call=told.call,
+            sequence=told.sequence,
+            busy_seconds=told.busy_seconds,
+            stack=told.stack,
+            holder=Holder.from_proto(told.holder) if told.HasField("holder") else None,
+            sessions=tuple(map(SessionStatus.from_proto, told.sessions)),
+            capacity=told.capacity,
+            server=told.server if told.HasField("server") else None,
+            protocol_generation=told.protocol_generation,
+            serving_seconds=told.serving_seconds,
+        )
+
+    def of(self, session_id: str) -> EndpointStatus | SessionStatus:
+        """What one session is doing; where it is not among them, what the server is."""
+        return next((each for each in self.sessions if each.id == session_id), self)
+
+
+def explain(
+    error: CallTimeoutError | EndpointUnreachableError,
+    status: EndpointStatus | None,
+    session_id: str,
+) -> None:
+    """Adds to an error what the server was doing instead of answering, if it has told."""
+    if status is None:
+        return
+    error.status = status
+    error.args = (f"{error}. {_reason(status, session_id)}",)
+
+
+def _reason(status: EndpointStatus, session_id: str) -> str:
+    found = status.of(session_id)
+    if not found.call:
+        what = f"The server answers, and is {status.state}"
+        return what if status.holder is None else f"{what}; it is held by {status.holder}"
+    lines = found.stack.rstrip().splitlines()
+    shown = lines[-_SHOWN_LINES:]
+    more = [] if len(shown) == len(lines) else ["  ..."]
+    return "\n".join(
+        [
+            f"The environment has been in {found.call} for {found.busy_seconds:.1f} s, at",
+            *more,
+            *shown,
+        ]
+    )
+
+
+def _state_name(state: int) -> str:
+    if state in env_service_pb2.ServerState.values():
+        name = env_service_pb2.ServerState.Name(env_service_pb2.ServerState.ValueType(state))
+        return name.removeprefix("SERVER_STATE_").lower()
+    return "unknown"
