@@ -18,8 +18,11 @@ from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
 
-# Of a session in `poll`, in seconds; it takes no longer number of milliseconds.
+# In seconds; `poll` takes no such number of milliseconds as users may give.
 _LONGEST_WAIT = 3600.0
+# For so long may an environment go on with a call whose session is over, before it is ended by
+# force, if there is a way to.
+_UNWANTED_SECONDS = 5.0
 
 Expire: TypeAlias = Callable[[Session, float | None, session_pb2.Failure], None]
 """Takes a session, since when it has had no connection, and why it ends."""
@@ -94,6 +97,13 @@ class Keeper:
         """Does what is due; for how many seconds nothing will be, and whose death to notice."""
         soonest, watched = _LONGEST_WAIT, set[int]()
         for session in self._sessions():
+            if session.ended:
+                rest = _UNWANTED_SECONDS - (time.monotonic() - session.ended_at)
+                if rest > 0:
+                    soonest = min(soonest, rest)
+                else:
+                    session.room.abandon("nobody waits for its call any more")
+                continue
             lost_since = session.lost_since
             if lost_since is not None:
                 rest = self._grace - (time.monotonic() - lost_since)

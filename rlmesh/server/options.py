@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from rlmesh.errors import ArgumentTypeError
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.seconds import check_seconds
 
 
@@ -29,7 +29,7 @@ class ServeOptions:
 
     Raises:
         ArgumentTypeError: If a value has the wrong type.
-        InvalidArgumentError: If a number of seconds is negative or not finite.
+        InvalidArgumentError: If a number of seconds is negative or not finite, or 0 for a call.
     """
 
     allow_remote_shutdown: bool = False
@@ -48,3 +48,11 @@ class ServeOptions:
         for field in fields(self):
             if field.name.endswith("_seconds"):
                 check_seconds(field.name, getattr(self, field.name))
+        if self.resume_timeout_seconds is None:  # pyright: ignore[reportUnnecessaryComparison] # a user may
+            raise ArgumentTypeError(
+                "resume_timeout_seconds must be a number of seconds, got None; 0 keeps no session"
+            )
+        if self.call_timeout_seconds == 0:
+            raise InvalidArgumentError(
+                "call_timeout_seconds must be more than 0, got 0; None means no limit"
+            )

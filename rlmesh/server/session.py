@@ -37,6 +37,7 @@ class Session:
         in_call: Whether a call of it is being executed, or its answer is on its way.
         barred: What further calls are answered; None while they are executed.
         ended: Whether it is over, though its environment may still be in a call.
+        ended_at: When it ended, on the monotonic clock, in seconds; 0 before.
         vacated: Whether its environment is given back.
         failures: How many of its calls failed.
     """
@@ -58,6 +59,7 @@ class Session:
     in_call: bool = False
     barred: session_pb2.Failure | None = None
     ended: bool = False
+    ended_at: float = 0.0
     vacated: bool = False
     failures: int = 0
 
