@@ -306,7 +306,7 @@ class Session:
 
     def _check_draining(self) -> None:
         """Raises if the connection broke because the server was shutting down."""
-        for link in list(self._links):
-            ended = link.end()
-            if isinstance(ended, EndpointDrainingError):
-                raise ended
+        # The first is the one that broke. Another may be one of a thread that waits for its end.
+        ended = self._links[0].end() if self._links else None
+        if isinstance(ended, EndpointDrainingError):
+            raise ended
