@@ -114,6 +114,7 @@ HELD_BY: dict[str, list[str]] = {
         "server/test_binding.py::test_a_port_with_another_program_is_refused",
         "test_contract.py::test_a_missing_method_is_named",
         "test_contract.py::test_a_class_is_refused_with_the_remedy",
+        "server/test_sessions.py::test_what_cannot_be_served_in_sessions_is_refused",
         "test_contract.py::test_an_unsupported_space_is_refused_with_its_place",
         "security/test_certificates.py::test_a_file_that_cannot_be_used_is_named_with_the_remedy",
         "security/test_certificates.py::test_an_expired_certificate_is_told",
