@@ -14,7 +14,7 @@ from fuzz.target import Feed, Target, expect
 from fuzz.trees import mutate_json
 from rlmesh.client.stand_in import local_metadata, local_spec
 from rlmesh.contract import EnvContract, compare_contracts, received_contract
-from rlmesh.lanes.wire import compile_step_form
+from rlmesh.lanes.step_form import compile_step_form
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 from rlmesh.typegen import render_module

@@ -13,14 +13,9 @@ from google.protobuf.message import DecodeError
 from fuzz import golden
 from fuzz.messages import message_mutator
 from fuzz.target import Feed, Target, expect
-from rlmesh.lanes.wire import (
-    Stepped,
-    compile_step_form,
-    read_action,
-    read_steps,
-    sequence_of,
-    stepped,
-)
+from rlmesh.lanes.step_form import compile_step_form, read_steps, stepped
+from rlmesh.lanes.step_functions import Stepped
+from rlmesh.lanes.wire import read_action, sequence_of
 from rlmesh_api.v1 import session_pb2
 
 _LANES = (None, 1, 2, 200)

@@ -159,6 +159,12 @@ SERVING_OPTIONS = (
         help="An attribute or method of the environment that clients may read, set and call. May "
         "be given repeatedly. Default: none.",
     ),
+    click.option(
+        "--isolation",
+        type=click.Choice(["process"]),
+        help="Have the environment in a process of its own, so that the server lives on when it "
+        "crashes or hangs. Default: in the server's process.",
+    ),
     click.option("--allow-remote-shutdown", is_flag=True, help="Let a client end the server."),
     click.option(
         "--idle-timeout-seconds",
@@ -246,6 +252,7 @@ def run_serve(
     ready_fd: ReadyFd | None,
     validation: str | None,
     expose: tuple[str, ...],
+    isolation: str | None,
     allow_remote_shutdown: bool,
     idle_timeout_seconds: float | None,
     drain_timeout_seconds: float | None,
@@ -286,6 +293,7 @@ def run_serve(
         sessions=sessions,
         validation=validation,
         expose=expose,
+        isolation=isolation,
         token=token,
         tls=tls,
         insecure=insecure,

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,6 +35,7 @@ class ServeRequest:
         options: How the server behaves at the edges of its life.
         validation: `warn`, `strict` or `off`; None: as the environment variable says.
         expose: The names that clients may read, set and call.
+        isolation: `process` for environments in processes of their own; None: in this one.
         token: What clients must show; None: what `RLMESH_TOKEN` says.
         tls: Where the server's certificates are; None: nothing is encrypted.
         insecure: Whether to serve beyond this machine with neither a token nor TLS.
@@ -49,6 +51,7 @@ class ServeRequest:
     options: ServeOptions
     validation: str | None = None
     expose: tuple[str, ...] = ()
+    isolation: str | None = None
     token: str | None = field(default=None, repr=False)
     tls: ServerTLS | None = None
     insecure: bool = False
@@ -70,10 +73,10 @@ def serve(request: ServeRequest) -> None:
     signals = EndSignals()
     with signals.taken():
         try:
-            if request.sessions is None:
+            if request.sessions is None and request.isolation is None:
                 server = _served(signals.unwinding(lambda: load(request.env)), request)
             else:
-                server = signals.unwinding(lambda: _bind(lambda: load(request.env), request))
+                server = signals.unwinding(lambda: _bind(partial(load, request.env), request))
         except EndedBySignal:
             return
         signals.end = server.shutdown
@@ -126,6 +129,7 @@ def _bind(env: Any, request: ServeRequest) -> _Server:
         lanes=request.lanes,
         direct=None if request.direct is None else str(request.direct),
         sessions=request.sessions,
+        isolation=request.isolation,
     )
 
 

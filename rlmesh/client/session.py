@@ -26,7 +26,8 @@ from rlmesh.errors import (
 from rlmesh.lanes.grpc_lane import GrpcLane
 from rlmesh.lanes.lane import Lane, Wait
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
-from rlmesh.lanes.wire import PREFIX, StepForm, compile_step_form
+from rlmesh.lanes.step_form import StepForm, compile_step_form
+from rlmesh.lanes.wire import PREFIX
 from rlmesh.seconds import LONGEST_SECONDS
 from rlmesh.security import Credentials
 from rlmesh_api.v1 import session_pb2
@@ -51,6 +52,7 @@ class Session:
         as_vector: Whether a single environment is driven as the only lane of a vector environment.
         reconnects: Whether the session is resumed when its connection has broken.
         busy_timeout: Seconds to wait for a place where all are taken; None: for ever.
+        request_timeout: Seconds until a call must have been answered; None: for ever.
 
     Attributes:
         address: The endpoint's address.
@@ -83,6 +85,7 @@ class Session:
         as_vector: bool,
         reconnects: bool,
         busy_timeout: float | None,
+        request_timeout: float | None,
     ) -> None:
         self.address: str = str(address)
         self.lane: str = GrpcLane.name
@@ -94,6 +97,7 @@ class Session:
         self._wanted = lane
         self._as_vector = as_vector
         self._busy_timeout = busy_timeout
+        self._request_timeout = request_timeout
         # All that have to be closed, or left to the parent of a fork; the current one is the first.
         self._links: list[Link] = []
         self._opened = session_pb2.OpenResult()
@@ -240,6 +244,7 @@ class Session:
             as_vector=self._as_vector,
             wait_seconds=busy,
             resumes=self.reconnects,
+            request_timeout_seconds=self._request_timeout or 0.0,
         )
         if self._autoreset is not None:
             call.autoreset_mode = self._autoreset.to_proto()

@@ -92,6 +92,7 @@ class EnvServer:
         lanes: Collection[str] | None = None,
         direct: str | int | None = None,
         sessions: int | None = None,
+        isolation: str | None = None,
     ) -> None:
         if options is not None and not isinstance(options, ServeOptions):
             raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
@@ -108,7 +109,7 @@ class EnvServer:
         if secret is None and tls is None and not insecure:
             _check_reach(wanted, own)
         identity = None if tls is None else ServerIdentity(tls)
-        rooms = self._rooms = rooms_for(env, sessions, policy, check_exposed(expose))
+        rooms = self._rooms = rooms_for(env, sessions, isolation, policy, check_exposed(expose))
         self._contract = rooms.contract
         desk = Desk(rooms, options)
         service = EnvService(

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlmesh.contract import read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
+from rlmesh.server.isolation.workshop import isolated_rooms
 from rlmesh.server.lanes_of import vector_of
 from rlmesh.server.room import OneRoom, RoomEach, Rooms
 from rlmesh.server.served_env import ServedEnv
@@ -15,24 +16,34 @@ from rlmesh.values.guards import is_row
 from rlmesh.values.policy import Policy
 
 
-def rooms_for(env: Any, sessions: int | None, policy: Policy, exposed: frozenset[str]) -> Rooms:
+def rooms_for(
+    env: Any,
+    sessions: int | None,
+    isolation: str | None,
+    policy: Policy,
+    exposed: frozenset[str],
+) -> Rooms:
     """Rooms for the sessions of a server.
 
     Args:
         env: The environment, a list of them, or a callable that makes either.
         sessions: How many sessions there can be at once, each with an environment of its own; None:
             one, as also where `env` is an environment.
+        isolation: `process` for an environment in a process of its own; None: in this one.
         policy: What to do about values outside of their bounds.
         exposed: The names of the attributes that a client may read, set or call.
 
     Raises:
-        ArgumentTypeError: If `sessions` is no integer.
-        InvalidArgumentError: If it is less than 1.
+        ArgumentTypeError: If `sessions` is no integer, or what shall make environments in another
+            process is no callable or cannot be sent there.
+        InvalidArgumentError: If `sessions` is less than 1, or there is no such isolation.
         InvalidEnvError: If `env` is neither, or a single environment for several sessions.
         UnsupportedSpaceError: If one of its spaces cannot be carried.
         BaseException: What the callable raises.
     """
     _check_sessions(sessions)
+    if isolation is not None:
+        return isolated_rooms(env, isolation, sessions or 1, policy, exposed)
     makes = _makes_envs(env, sessions)
     if not makes:
         if sessions not in (None, 1):

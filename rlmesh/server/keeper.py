@@ -99,9 +99,11 @@ class Keeper:
         for session in self._sessions():
             if session.ended:
                 rest = _UNWANTED_SECONDS - (time.monotonic() - session.ended_at)
+                call = session.room.host.running
                 if rest > 0:
                     soonest = min(soonest, rest)
-                else:
+                elif call is not None and call.sequence != 0:
+                    # Its closing may take longer.
                     session.room.abandon("nobody waits for its call any more")
                 continue
             lost_since = session.lost_since
@@ -131,7 +133,8 @@ class Keeper:
         rest = limit - (time.monotonic() - call.since)
         if rest > 0:
             return rest
-        if session.room.abandon(f"{call.name}() did not return within {limit:g} s"):
+        reason = f"{call.name}() did not return within {limit:g} s"
+        if session.room.abandon(reason, starting=False):
             return limit
         if call.give_up(overdue(call.name, limit)):
             session.failures += 1

@@ -48,8 +48,8 @@ class Room:
         """The tenant, if there is one. Any thread may ask."""
         return self._tenant
 
-    def enter(self, mode: AutoresetMode | None, *, as_vector: bool) -> None:
-        """Prepares the room for a client, on its thread.
+    def enter(self, mode: AutoresetMode | None, *, as_vector: bool, timeout: float | None) -> None:
+        """Prepares the room for a client, on its thread; arguments as for `Tenant.begin_session`.
 
         Raises:
             CallFailedError: If the environment cannot be made, is another one than the contract
@@ -61,7 +61,7 @@ class Room:
             raise
         except BaseException as error:
             raise env_raised("making an environment for this session", error) from error
-        tenant.begin_session(mode, as_vector=as_vector)
+        tenant.begin_session(mode, as_vector=as_vector, timeout=timeout)
 
     def stack(self) -> str:
         """Where the call in progress is, the innermost frame last; empty between calls."""
@@ -70,9 +70,10 @@ class Room:
         told = None if self._tenant is None else self._tenant.stack()
         return self.host.stack() if told is None else told
 
-    def abandon(self, reason: str) -> bool:
+    def abandon(self, reason: str, *, starting: bool = True) -> bool:
         """Ends the call in progress by force, if there is a way to; see `Tenant`."""
-        return self._tenant is not None and self._tenant.abandon(reason)
+        tenant = self._tenant
+        return tenant is not None and tenant.abandon(reason, starting=starting)
 
     def close(self) -> None:
         """Closes the environment, once, on its thread. What it raises is logged."""

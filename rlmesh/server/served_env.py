@@ -51,7 +51,13 @@ class ServedEnv:
         self._own_codecs = Codecs(contract, contract.num_envs if contract.vector else None, policy)
         self.begin_session(None)
 
-    def begin_session(self, mode: AutoresetMode | None, *, as_vector: bool = False) -> None:
+    def begin_session(
+        self,
+        mode: AutoresetMode | None,
+        *,
+        as_vector: bool = False,
+        timeout: float | None = None,
+    ) -> None:
         """Prepares for the next client; see `Tenant`."""
         contract, env, codecs = self.contract, self._own_env, self._own_codecs
         if as_vector and not contract.vector:
@@ -114,7 +120,7 @@ class ServedEnv:
     def stack(self) -> None:
         """Where the call in progress is: where the room's thread is."""
 
-    def abandon(self, reason: str) -> bool:
+    def abandon(self, reason: str, *, starting: bool = True) -> bool:
         """Nobody can end a call of this process by force."""
         return False
 

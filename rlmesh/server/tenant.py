@@ -48,12 +48,20 @@ class Tenant(Protocol):
         """How much room its calls take in shared memory."""
         ...
 
-    def begin_session(self, mode: AutoresetMode | None, *, as_vector: bool = False) -> None:
+    def begin_session(
+        self,
+        mode: AutoresetMode | None,
+        *,
+        as_vector: bool = False,
+        timeout: float | None = None,
+    ) -> None:
         """Prepares for the next client.
 
         Args:
             mode: The autoreset mode that it asks for; None: the environment's own.
             as_vector: Whether it drives a single environment as the lane of a vector environment.
+            timeout: For how many seconds the client waits for the answer to a call; None: for ever.
+                A tenant that can end a call by force does so then.
 
         Raises:
             CallFailedError: If the mode cannot be had.
@@ -79,11 +87,13 @@ class Tenant(Protocol):
         """
         ...
 
-    def abandon(self, reason: str) -> bool:
+    def abandon(self, reason: str, *, starting: bool = True) -> bool:
         """Ends the call in progress by force, and returns. Any thread may.
 
         Args:
-            reason: Why, for messages.
+            reason: Why, for messages: `step() did not return within 1 s`.
+            starting: Whether also where it waits for the environment to be made anew, in the course
+                of a reset.
 
         Returns:
             Whether there is a way to: the call returns in a moment.

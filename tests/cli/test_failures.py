@@ -47,8 +47,9 @@ def test_a_name_that_is_no_callable() -> None:
 
 
 def test_an_environment_that_raises_while_it_is_made() -> None:
-    line = failure("support.cli_envs:Raising")
-    assert "making support.cli_envs:Raising failed: ValueError: the simulator is not" in line
+    for options in ([], ["--isolation=process"]):
+        line = failure("support.cli_envs:Raising", *options)
+        assert "making support.cli_envs:Raising failed: ValueError: the simulator is not" in line
 
 
 def test_an_environment_that_exits_while_it_is_made() -> None:

@@ -64,6 +64,18 @@ def test_while_the_environment_is_loading(number: signal.Signals, files: Files) 
     assert (ended.code, ended.out, ended.err) == (0, "", "")
 
 
+def test_while_the_environment_is_loading_in_a_process_of_its_own(files: Files) -> None:
+    arguments = [
+        f"--kwargs-json={json.dumps({'loading': str(files.began)})}",
+        "--isolation=process",
+    ]
+    with command("serve", "support.cli_envs:SlowToLoad", *arguments) as server:
+        assert files.began.read_text() == "loading\n"
+        server.send_to_group(signal.SIGINT)
+        ended = server.end()
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+
+
 @BOTH
 def test_while_the_environment_is_loading_in_c_code(number: signal.Signals, files: Files) -> None:
     kwargs = json.dumps({"loading": str(files.began)})
@@ -171,14 +183,24 @@ def test_a_drain_timeout_ends_a_server_whose_environment_is_in_c_code(files: Fil
     assert ended.err.endswith("Error: the environment did not return, and was not closed.\n")
 
 
-def test_ctrl_c_in_a_terminal_leaves_the_workers_to_the_environment() -> None:
-    options = ["--env=CartPole-v1", "--num-envs=2", "--vectorization-mode=async"]
+@pytest.mark.parametrize("isolation", [[], ["--isolation=process"]], ids=["here", "isolated"])
+def test_ctrl_c_in_a_terminal_leaves_the_workers_to_the_environment(isolation: list[str]) -> None:
+    options = ["--env=CartPole-v1", "--num-envs=2", "--vectorization-mode=async", *isolation]
     with served(*options) as (server, address):
         with contextlib.closing(rlmesh.RemoteVectorEnv[Any, Any](address)) as env:
             env.reset(seed=0)
         server.send_to_group(signal.SIGINT)
         ended = server.end()
     assert (ended.code, ended.err) == (0, "")
+
+
+def test_with_an_environment_in_a_process_of_its_own(files: Files) -> None:
+    with connected(*files.options("Counter"), "--isolation=process") as (server, env):
+        env.reset(seed=0)
+        server.send_to_group(signal.SIGTERM)
+        ended = server.end()
+    assert (ended.code, ended.err) == (0, "")
+    assert files.closed.read_text() == "closed\n"
 
 
 def test_between_the_steps_of_a_busy_client(files: Files) -> None:

@@ -155,6 +155,22 @@ def test_behind_a_proxy_that_breaks_connections_an_episode_is_what_it_is_without
     assert (env.counts, env.level) == (local.counts, local.level)
 
 
+@pytest.mark.parametrize("lane", ["grpc", "direct"])
+def test_an_episode_in_a_worker_goes_on_too(lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = told(Counting(), SEEDS[0])
+    settings = {"expose": ["scale", "level"], "isolation": "process"}
+    with (
+        chaos(SEEDS[0], faults=FAULTS, every=(1, 3000), most=8) as proxies,
+        behind(proxies, Counting, monkeypatch, **settings) as address,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client,
+    ):
+        for proxy in proxies.values():
+            proxy.begin()
+        found = told(client, SEEDS[0])
+        assert sum(len(proxy.happened) for proxy in proxies.values()) > 4
+    assert_same(found, expected)
+
+
 Break = Callable[[dict[str, ChaosProxy], Any, Any], object]
 
 BREAKS: dict[tuple[str, str], Break] = {

@@ -1,0 +1,139 @@
+"""The workshop: makes environments in worker processes."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rlmesh import errors
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, RlmeshError
+from rlmesh.lanes.door import SUPPORTED
+from rlmesh.lanes.failures import error_from_failure
+from rlmesh.server.failures import CallFailedError, failed
+from rlmesh.server.isolation.isolated_env import IsolatedEnv
+from rlmesh.server.isolation.notes import Order
+from rlmesh.server.isolation.nursery import Nursery
+from rlmesh.server.isolation.worker_process import WorkerProcess
+from rlmesh.server.room import RoomEach, Rooms
+from rlmesh.values.policy import Policy
+from rlmesh_api.v1 import session_pb2
+
+# How long a worker's environment may take to be made; but three times as long as the first one's,
+# for which there is no limit.
+_START_SECONDS = 60.0
+
+
+def isolated_rooms(
+    factory: object, isolation: object, sessions: int, policy: Policy, exposed: frozenset[str]
+) -> Rooms:
+    """Rooms whose environments are made in worker processes.
+
+    Args:
+        factory: The callable that makes an environment.
+        isolation: `process`.
+        sessions: How many sessions there can be at once.
+        policy: What to do about values outside of their bounds.
+        exposed: The names of the attributes that a client may read, set or call.
+
+    Raises:
+        ArgumentTypeError: If what shall make the environments is no callable, or cannot be sent to
+            another process.
+        InvalidArgumentError: If there is no such isolation.
+        RlmeshError: If no environment can be made; `RemoteEnvError` if the callable raises.
+    """
+    if isolation != "process":
+        raise InvalidArgumentError(f"isolation must be 'process' or None, got {isolation!r:.80}")
+    if not callable(factory) or (hasattr(factory, "step") and not isinstance(factory, type)):
+        raise ArgumentTypeError(
+            f"isolation='process' needs a callable that makes the environment, for it is made in "
+            f"another process, got {type(factory).__name__}; pass "
+            f"lambda: gymnasium.make('CartPole-v1'), for instance"
+        )
+    workshop = Workshop(factory, policy, exposed)
+    try:
+        return RoomEach(workshop.make, sessions)
+    except CallFailedError as error:
+        raise _error_of_making(error.failure) from None
+
+
+class Workshop:
+    """Makes the environments of a server, each in a worker process.
+
+    Args:
+        factory: The callable that makes an environment, in the worker.
+        policy: What to do about values outside of their bounds.
+        exposed: The names of the attributes that a client may read, set or call.
+        memory: Whether calls cross shared memory.
+
+    Raises:
+        ArgumentTypeError: If the callable cannot be sent to another process.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Any],
+        policy: Policy,
+        exposed: frozenset[str],
+        *,
+        memory: bool = SUPPORTED,
+    ) -> None:
+        self._order = pickle.dumps(
+            Order(
+                factory=_pickled(factory),
+                policy=policy,
+                exposed=exposed,
+                argv=list(sys.argv),
+                level=logging.getLogger("rlmesh").getEffectiveLevel(),
+                memory=memory,
+            )
+        )
+        self._nursery = Nursery()
+        self._patience: float | None = None
+
+    def make(self) -> IsolatedEnv:
+        """Makes an environment.
+
+        Raises:
+            CallFailedError: If there will be none.
+        """
+        began = time.monotonic()
+        env = IsolatedEnv(self._start, self._patience)
+        if self._patience is None:
+            self._patience = env.patience = max(_START_SECONDS, 3 * (time.monotonic() - began))
+        return env
+
+    def _start(self) -> WorkerProcess:
+        try:
+            return WorkerProcess(self._nursery, self._order)
+        except OSError as error:
+            raise failed(
+                session_pb2.ERROR_CODE_ENV_CRASHED,
+                f"there can be no worker process for the environment: {error}",
+            ) from error
+
+
+def _error_of_making(failure: session_pb2.Failure) -> RlmeshError:
+    """The error that a failure is which a constructor raises."""
+    kind = getattr(errors, failure.exception_type, None)
+    if isinstance(kind, type) and issubclass(kind, RlmeshError):
+        # What is wrong with the environment, as it is told where it is made in this process.
+        return kind(failure.message)
+    return error_from_failure(failure, "the worker process")
+
+
+def _pickled(factory: Callable[[], Any]) -> bytes:
+    # Of a dependency of Gymnasium; the standard library's sends no lambda and nothing of __main__.
+    import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(factory))
+    except Exception as error:
+        raise ArgumentTypeError(
+            f"isolation='process' sends the callable that makes the environment to another "
+            f"process, and {factory!r:.80} cannot be sent: {type(error).__name__}: {error}. Have "
+            f"it make or import what it needs when it is called"
+        ) from error

@@ -1,0 +1,3 @@
+# The part of cloudpickle that rlmesh/ uses. Not shipped.
+
+def dumps(obj: object) -> bytes: ...
