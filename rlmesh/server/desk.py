@@ -11,11 +11,11 @@ from collections import deque
 from rlmesh.contract import AutoresetMode
 from rlmesh.lanes import bell
 from rlmesh.lanes.door import Attach, MakePort
-from rlmesh.lanes.peer import PROTOCOL_GENERATION
-from rlmesh.server.failures import CallFailedError, env_raised, failed
+from rlmesh.server.failures import CallFailedError, env_raised
 from rlmesh.server.host import HostStoppedError
 from rlmesh.server.keeper import Keeper
 from rlmesh.server.line import Line
+from rlmesh.server.opening import busy, check_generation, mode_of
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.places import Places
 from rlmesh.server.port_calls import PortCalls
@@ -27,8 +27,6 @@ from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
 
-# How many holders a client is told of for whom there is no place.
-_MOST_HOLDERS = 16
 # Of how many sessions it is remembered why they ended.
 _REMEMBERED = 256
 
@@ -85,10 +83,12 @@ class Desk:
                 generation that this server knows, asks for an autoreset mode that cannot be had, or
                 no environment can be made.
         """
-        _check_generation(call.protocol_generation)
-        mode = _mode(call)
+        check_generation(call.protocol_generation)
+        mode = mode_of(call)
         if not self._places.take(call.wait_seconds, line.on_end):
-            raise CallFailedError(draining() if self._draining else self._busy(call.wait_seconds))
+            if self._draining:
+                raise CallFailedError(draining())
+            raise CallFailedError(busy(self.sessions(), self.capacity, call.wait_seconds))
         try:
             room = self._rooms.take()
         except BaseException as error:
@@ -122,7 +122,7 @@ class Desk:
         Raises:
             CallFailedError: If there is no such session any more, or the server is draining.
         """
-        _check_generation(call.protocol_generation)
+        check_generation(call.protocol_generation)
         with self._lock:
             session = self._holding(call.secret)
             if self._draining:
@@ -149,8 +149,8 @@ class Desk:
         """
         with self._lock:
             session = self._holding(call.secret)
-        if session is None:
-            raise CallFailedError(self._why_over(call.secret))
+            if session is None:
+                raise CallFailedError(self._why_over(call.secret))
         self.end(session)
 
     def admit(self, secret: bytes) -> Attach | None:
@@ -263,6 +263,9 @@ class Desk:
 
     def _have_vacated(self, session: Session) -> None:
         """Has the environment taken back as soon as it is in no call."""
+        if session.vacated:
+            # The next client may have it: what is posted now would end its stream.
+            return
         host = session.room.host
         if host.is_current:
             self.vacate(session)
@@ -363,21 +366,6 @@ class Desk:
                 return why
         return gone()
 
-    def _busy(self, waited: float) -> session_pb2.Failure:
-        holders = [session.holder() for session in self.sessions()[:_MOST_HOLDERS]]
-        taken = (
-            "another client holds the environment"
-            if self.capacity == 1
-            else f"all {self.capacity} sessions of the server are taken"
-        )
-        return session_pb2.Failure(
-            code=session_pb2.ERROR_CODE_BUSY,
-            message=f"{taken}, and none became free within {waited:g} s" if waited > 0 else taken,
-            holder=holders[0] if holders else None,
-            holders=holders,
-            capacity=self.capacity,
-        )
-
     def _enter(self, line: Line) -> None:
         self._lines.add(line)
         self._quiet.clear()
@@ -386,21 +374,3 @@ class Desk:
         self._lines.discard(line)
         if not self._lines:
             self._quiet.set()
-
-
-def _check_generation(generation: int) -> None:
-    if generation < 1:
-        raise failed(
-            session_pb2.ERROR_CODE_INCOMPATIBLE,
-            f"the client speaks protocol generation {generation}, this server 1 to "
-            f"{PROTOCOL_GENERATION}; upgrade the older of the two",
-        )
-
-
-def _mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
-    if not call.HasField("autoreset_mode"):
-        return None
-    try:
-        return AutoresetMode.from_proto(call.autoreset_mode)
-    except ValueError as error:
-        raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error

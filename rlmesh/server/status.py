@@ -16,7 +16,7 @@ def status_of(desk: Desk) -> env_service_pb2.GetStatusResponse:
         state=env_service_pb2.SERVER_STATE_READY, capacity=desk.capacity
     )
     rooms = desk.rooms()
-    if not all(room.host.ready for room in rooms):
+    if rooms and not any(room.host.ready for room in rooms):
         status.state = env_service_pb2.SERVER_STATE_STARTING
     sessions = desk.sessions()
     told = {id(session.room): _status_of_session(session) for session in sessions}

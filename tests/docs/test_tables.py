@@ -121,6 +121,7 @@ HELD_BY: dict[str, list[str]] = {
         "server/test_binding.py::test_a_port_with_another_program_is_refused",
         "test_contract.py::test_a_missing_method_is_named",
         "test_contract.py::test_a_class_is_refused_with_the_remedy",
+        "server/test_sessions.py::test_what_cannot_be_served_in_sessions_is_refused",
         "test_contract.py::test_an_unsupported_space_is_refused_with_its_place",
         "security/test_certificates.py::test_a_file_that_cannot_be_used_is_named_with_the_remedy",
         "security/test_certificates.py::test_an_expired_certificate_is_told",
@@ -240,6 +241,7 @@ HELD_BY: dict[str, list[str]] = {
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",
         "docs/test_claims.py::test_lanes_are_driven_with_remote_vector_env",
+        "server/test_sessions.py::test_a_callable_alone_gives_one_client_after_the_other_a_fresh_environment",
     ],
     "docs/serving.md / Where it is served: Argument": [
         "server/test_binding.py::test_every_form_of_an_ipv4_address_is_served",
@@ -264,6 +266,18 @@ HELD_BY: dict[str, list[str]] = {
         "docs/test_claims.py::test_a_client_that_asks_nothing_is_idle",
         "server/test_lifecycle.py::test_a_call_that_hangs_is_left_behind_after_the_drain_timeout",
         "server/test_lifecycle.py::test_a_close_that_hangs_is_left_behind_after_the_close_timeout",
+        "server/test_resuming.py::test_a_kept_session_is_ended_after_its_time_and_says_so",
+        "server/test_sessions.py::test_a_session_of_which_nothing_is_asked_ends_and_its_client_is_told",
+        "server/test_status.py::test_a_call_that_takes_too_long_is_answered_and_the_next_reset_waits",
+    ],
+    "docs/serving.md / Limits: What": [
+        "server/test_sessions.py::test_where_all_places_are_taken_the_next_is_told_by_whom",
+        "server/test_resuming.py::test_a_kept_session_is_ended_after_its_time_and_says_so",
+        "server/test_sessions.py::test_a_session_of_which_nothing_is_asked_ends_and_its_client_is_told",
+        "server/test_status.py::test_a_call_that_takes_too_long_is_answered_and_the_next_reset_waits",
+        "server/test_limits.py::test_a_message_that_is_too_long_is_refused_and_the_server_lives",
+        "server/test_limits.py::test_more_calls_at_once_than_a_server_answers_are_refused",
+        "docs/test_claims.py::test_anything_else_in_an_info_becomes_its_text_and_is_listed",
     ],
     "docs/typed-clients.md / What the types are: Space": [
         "typegen/test_typegen.py::test_the_types_are_those_of_the_page",
@@ -325,7 +339,7 @@ def test_the_further_arguments_of_a_server_are_listed_with_their_defaults() -> N
     found = defaults(rlmesh.EnvServer)
     assert set(listed) == set(found) - {"env", "address", "host", "port", "path"}
     assert listed["expose"] == f"`{found['expose']!r}`"
-    for name in ("tls", "insecure", "lanes", "direct"):
+    for name in ("tls", "insecure", "lanes", "direct", "sessions"):
         assert listed[name] == f"`{found[name]!r}`"
 
 

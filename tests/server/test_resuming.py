@@ -293,3 +293,17 @@ def test_a_kept_session_does_not_keep_a_server_from_ending(lane: str) -> None:
         ending.join(20)
         assert not ending.is_alive()
         assert env.names() == ["reset", "close"]
+
+
+@pytest.mark.parametrize("lane", ["shm", "direct"])
+def test_a_client_that_closes_by_its_port_leaves_the_next_one_alone(lane: str) -> None:
+    with served() as (_, server):
+        for _ in range(20):
+            with wire(server.address, lane) as first:
+                first.call(2, close=session_pb2.CloseCall())
+                with wire(server.address, "grpc") as second:
+                    second.call(2, reset=RESET)
+                    first.cut()
+                    first.session.wait_until_ended()
+                    assert second.call(3, step=STEP).step.observation == ACTION
+                    second.call(4, close=session_pb2.CloseCall())

@@ -27,6 +27,7 @@ from support.serving import serving
 
 ACTION = np.array([0.5, -0.25], np.float32)
 RESET = session_pb2.ResetCall()
+STEP = session_pb2.StepCall(action=ACTION.tobytes())
 
 
 class Factory:
@@ -267,13 +268,17 @@ def test_a_stuck_environment_keeps_nobody_else_waiting() -> None:
             assert stuck.receive().step.observation == ACTION.tobytes()
 
 
-def test_a_server_ends_with_many_sessions_and_closes_every_environment() -> None:
+def test_many_sessions_step_at_once_and_every_environment_is_closed_at_the_end() -> None:
     with contextlib.ExitStack() as stack:
-        factory, address = stack.enter_context(served(8))
-        for _ in range(8):
-            session = stack.enter_context(raw_session(address))
-            session.call(2, reset=RESET)
-    assert [env.names() for env in factory.made] == [["reset", "close"]] * 8
+        factory, address = stack.enter_context(served(32))
+        sessions = [stack.enter_context(raw_session(address)) for _ in range(32)]
+        for sequence, call in ((2, {"reset": RESET}), (3, {"step": STEP}), (4, {"step": STEP})):
+            for session in sessions:
+                session.send(sequence, **call)
+            answers = [session.receive() for session in sessions]
+        twice = (2 * ACTION).tobytes()
+        assert [answer.step.observation for answer in answers] == [twice] * 32
+    assert [env.names() for env in factory.made] == [["reset", "step", "step", "close"]] * 32
 
 
 def test_serve_answers_sessions_too_and_ends_cleanly() -> None:
