@@ -130,6 +130,14 @@ HELD_BY: dict[str, list[str]] = {
         "server/test_construction.py::test_serve_options_are_checked_where_they_are_made",
         "server/test_lifecycle.py::test_a_server_is_started_once",
     ],
+    "docs/driving.md / When the connection breaks: What happens": [
+        "faults/test_resuming.py::test_behind_a_proxy_that_breaks_connections_an_episode_is_what_it_is_without",
+        "faults/test_lost_sessions.py::test_a_client_that_is_not_to_reconnect_says_at_once_and_ever_after_that_it_broke",
+        "faults/test_lost_sessions.py::test_a_deadline_that_passes_while_a_client_reconnects_keeps_the_session",
+        "faults/test_lost_sessions.py::test_after_another_server_has_come_the_episode_is_gone_and_a_reset_begins_anew",
+        "faults/test_lost_sessions.py::test_a_server_that_cannot_be_reached_again_is_given_up_after_the_time_it_keeps_sessions",
+        "faults/test_lost_sessions.py::test_after_a_server_has_shut_down_a_reset_begins_anew_with_the_next",
+    ],
     "docs/errors.md / When a client connects: You see": [
         "client/test_connecting.py::test_where_nobody_answers_the_deadline_holds",
         "client/test_connecting.py::test_a_server_that_never_started_is_nobody",
@@ -162,6 +170,10 @@ HELD_BY: dict[str, list[str]] = {
         "server/test_session.py::test_a_closed_client_says_so",
         "server/test_lifecycle.py::test_a_client_of_a_server_that_was_killed_is_told",
         "docs/test_claims.py::test_a_client_of_a_server_that_ended_is_told",
+        "faults/test_lost_sessions.py::test_after_another_server_has_come_the_episode_is_gone_and_a_reset_begins_anew",
+        "faults/test_lost_sessions.py::test_a_client_that_is_not_to_reconnect_says_at_once_and_ever_after_that_it_broke",
+        "faults/test_lost_sessions.py::test_a_client_does_not_begin_anew_with_another_environment",
+        "faults/test_lost_sessions.py::test_a_timeout_tells_what_the_environment_is_doing_and_where",
     ],
     "docs/errors.md / Without an error: You see": [
         "docs/test_claims.py::test_warn_delivers_and_tells_once",
@@ -437,7 +449,9 @@ def test_every_error_that_a_page_names_exists(page: str) -> None:
 def test_every_error_of_a_user_is_told_by_symptom() -> None:
     cells = [cell for rows in tables("docs/errors.md").values() for row in rows for cell in row]
     bases = {"RlmeshError", "NonconformingValueError", "EndpointError"}
-    assert set(errors.__all__) - bases == set(re.findall(r"`([A-Z]\w+Error)`", " ".join(cells)))
+    assert set(errors.__all__) - bases == set(
+        re.findall(r"`([A-Z]\w+(?:Error|Crashed))`", " ".join(cells))
+    )
 
 
 def test_every_table_is_held_by_tests() -> None:

@@ -16,17 +16,23 @@ import pytest
 import rlmesh
 from rlmesh.client import recovery
 from rlmesh.errors import (
+    CallTimeoutError,
     ConnectionLostError,
     ContractMismatchError,
     EndpointBusyError,
     EndpointDrainingError,
+    ProtocolError,
     SessionLostError,
     StateError,
 )
+from rlmesh.lanes.memory_port import Plan
+from rlmesh_api.v1 import env_service_pb2_grpc, session_pb2
 from support.chaos import ChaosProxy
 from support.comparing import assert_same
+from support.raw_sessions import strange_server
 from support.sample_envs import Gate, ScriptedEnv
 from support.serving import serving
+from support.watching import channel_to
 
 ACTION = np.array([0.5, -0.25], np.float32)
 SOON = 20.0
@@ -40,9 +46,8 @@ def proxied(**settings: Any) -> Generator[tuple[ChaosProxy, ScriptedEnv, Any]]:
     options = settings.pop("options", None)
     with serving(env, options=options) as server, ChaosProxy(0) as proxy:
         proxy.lead_to(server.address)
-        client = rlmesh.RemoteEnv[Any, Any](
-            f"tcp://{proxy.authority}", **{"lane": "grpc", **settings}
-        )
+        settings.setdefault("lane", "grpc")
+        client = rlmesh.RemoteEnv[Any, Any](f"tcp://{proxy.authority}", **settings)
         with contextlib.closing(client):
             client.reset(seed=0)
             yield proxy, env, client
@@ -129,6 +134,20 @@ def test_a_server_that_cannot_be_reached_again_is_given_up_after_the_time_it_kee
         with pytest.raises(SessionLostError, match=r"could not be reached again within 0\.3 s"):
             client.step(ACTION)
         assert env.names() == ["reset"]
+
+
+def test_a_deadline_that_passes_while_a_client_reconnects_keeps_the_session() -> None:
+    options = rlmesh.ServeOptions(resume_timeout_seconds=3600)
+    with proxied(options=options, request_timeout_seconds=0.3) as (proxy, env, client):
+        there = proxy.target
+        proxy.lead_to(NOWHERE)
+        proxy.cut()
+        with pytest.raises(CallTimeoutError):
+            client.step(ACTION)
+        proxy.target = there
+        client.reset(seed=0)
+        client.step(ACTION)
+        assert env.names() == ["reset", "reset", "step"]
 
 
 def is_reconnecting(thread: threading.Thread) -> bool:
@@ -222,13 +241,15 @@ def test_a_refused_client_is_told_whose_connection_has_broken() -> None:
         proxy.lead_to(NOWHERE)
         proxy.cut()
         pause = threading.Event()
+        said = ""
         for _ in range(200):
             with pytest.raises(EndpointBusyError) as caught:
                 rlmesh.RemoteEnv(address)
+            said = str(caught.value)
             if caught.value.holders[0].lost_seconds is not None:
                 break
             pause.wait(0.02)
-        assert "whose connection broke" in str(caught.value)
+        assert "whose connection broke" in said
 
 
 def test_a_client_that_closes_after_a_break_gives_its_place_back_at_once() -> None:
@@ -244,7 +265,7 @@ def test_a_timeout_tells_what_the_environment_is_doing_and_where() -> None:
     with proxied(request_timeout_seconds=0.5) as (_, env, client):
         gate = Gate()
         env.script["step"] = gate.wait
-        with pytest.raises(rlmesh.errors.CallTimeoutError, match="has been in step for") as caught:
+        with pytest.raises(CallTimeoutError, match="has been in step for") as caught:
             client.step(ACTION)
         gate.open()
         assert ", in wait" in str(caught.value)
@@ -256,7 +277,7 @@ def test_a_timeout_of_the_server_is_one_of_the_client_too() -> None:
     with proxied(options=options) as (_, env, client):
         gate = Gate()
         env.script["step"] = gate.wait
-        with pytest.raises(rlmesh.errors.CallTimeoutError, match="has been in step for"):
+        with pytest.raises(CallTimeoutError, match="has been in step for"):
             client.step(ACTION)
         with pytest.raises(StateError, match=r"call reset\(\) first"):
             client.step(ACTION)
@@ -264,3 +285,31 @@ def test_a_timeout_of_the_server_is_one_of_the_client_too() -> None:
         env.script.clear()
         client.reset()
         client.step(ACTION)
+
+
+@pytest.mark.parametrize("generation", [0, 99])
+def test_a_server_of_another_generation_is_refused_readably(generation: int) -> None:
+    def quiet(_: object) -> None:
+        """Nobody comes this way."""
+
+    plan = Plan.for_slabs(8, 16)
+    with strange_server(ScriptedEnv(), "direct", quiet, plan, generation) as address:
+        with pytest.raises(ProtocolError, match="upgrade the older of the two"):
+            rlmesh.RemoteEnv(address)
+
+
+@pytest.mark.parametrize(("generation", "answer"), [(0, "failure"), (1, "open"), (99, "open")])
+def test_a_client_of_another_generation_is_refused_readably_or_works(
+    generation: int, answer: str
+) -> None:
+    with serving(ScriptedEnv()) as server, channel_to(server.address) as channel:
+        call = session_pb2.OpenCall(protocol_generation=generation)
+        request = session_pb2.SessionRequest(sequence=1, open=call)
+        stream: Any = env_service_pb2_grpc.EnvServiceStub(channel).Session(iter([request]))
+        told = next(stream)
+        stream.cancel()
+    assert told.WhichOneof("answer") == answer
+    if answer == "open":
+        assert told.open.protocol_generation == 1
+    else:
+        assert "upgrade the older of the two" in told.failure.message

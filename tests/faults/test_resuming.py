@@ -99,13 +99,26 @@ def many(env: Any, actions: list[Any]) -> list[Any]:
 
 
 @contextlib.contextmanager
+def offering(proxy: ChaosProxy, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """Has clients be told that the direct lane is to be had at a proxy."""
+
+    def told_instead(_: object) -> str:
+        return proxy.authority
+
+    with monkeypatch.context() as patch:
+        patch.setattr(doors, "_told", told_instead)
+        yield
+
+
+@contextlib.contextmanager
 def behind(
     proxies: dict[str, ChaosProxy], env: Any, monkeypatch: pytest.MonkeyPatch, **settings: Any
 ) -> Generator[str]:
     """A server behind a proxy, and its direct lane behind another; the address of the first."""
-    # Where the direct lane is to be had, as clients are told.
-    monkeypatch.setattr(doors, "_told", lambda _: proxies["direct"].authority)
-    with serving(env, direct="tcp://127.0.0.1:0", **settings) as server:
+    with (
+        offering(proxies["direct"], monkeypatch),
+        serving(env, direct="tcp://127.0.0.1:0", **settings) as server,
+    ):
         assert server.direct_address is not None
         proxies["grpc"].lead_to(server.address)
         proxies["direct"].lead_to(server.direct_address)
@@ -167,10 +180,10 @@ BREAKS: dict[tuple[str, str], Break] = {
     ("shm", "the server's end"): lambda _, client, server: [
         session.source and session.source.close() for session in server._life._desk.sessions()
     ],
-    ("shm", "the stream"): lambda proxies, *_: proxies["grpc"].cut(),
-    ("direct", "the lane"): lambda proxies, *_: proxies["direct"].cut(),
-    ("direct", "the stream"): lambda proxies, *_: proxies["grpc"].cut(),
-    ("grpc", "the stream"): lambda proxies, *_: proxies["grpc"].cut(),
+    ("shm", "the stream"): lambda proxies, _, __: proxies["grpc"].cut(),
+    ("direct", "the lane"): lambda proxies, _, __: proxies["direct"].cut(),
+    ("direct", "the stream"): lambda proxies, _, __: proxies["grpc"].cut(),
+    ("grpc", "the stream"): lambda proxies, _, __: proxies["grpc"].cut(),
 }
 
 
@@ -180,9 +193,9 @@ def test_what_breaks_between_calls_and_in_them_is_not_seen_in_an_episode(
 ) -> None:
     local, env = Counting(), Counting()
     expected = told(local, 7)
-    monkeypatch.setattr(doors, "_told", lambda _: proxies["direct"].authority)
     with (
         chaos(7) as proxies,
+        offering(proxies["direct"], monkeypatch),
         serving(env, direct="tcp://127.0.0.1:0", expose=["scale", "level"]) as server,
     ):
         assert server.direct_address is not None

@@ -153,7 +153,7 @@ class _Service(env_service_pb2_grpc.EnvServiceServicer):
 
 @contextlib.contextmanager
 def strange_server(
-    env: Any, lane: str, behave: Callable[[Port], None], plan: Plan
+    env: Any, lane: str, behave: Callable[[Port], None], plan: Plan, generation: int = 1
 ) -> Generator[str]:
     """A server that opens sessions as it should, and does on its lane what the test says.
 
@@ -162,6 +162,7 @@ def strange_server(
         lane: The lane on offer, `shm` or `direct`.
         behave: Given the server's end of a lane, on a thread of its own.
         plan: How segments of shared memory are divided.
+        generation: The protocol generation that it says its sessions use.
     """
     # Never readable: nobody calls this server for anything else.
     quiet = os.eventfd(0, os.EFD_CLOEXEC)
@@ -182,6 +183,7 @@ def strange_server(
         contract=read_contract(env).to_proto(), protocol_generation=1
     )
     service = _Service(contract)
+    service.opened.protocol_generation = generation
     pool = ThreadPoolExecutor(4)
     server = grpc.server(pool)
     env_service_pb2_grpc.add_EnvServiceServicer_to_server(service, server)
