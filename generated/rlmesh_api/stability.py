@@ -311,6 +311,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="The environment raised an exception; the session lives on and a reset starts again.",
             ),
             Export(
+                name="EnvCrashed",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="The process in which the environment ran has died; the next reset starts in a new one.",
+            ),
+            Export(
                 name="EndpointError",
                 kind="exception",
                 stability=Stability.STABLE,
@@ -320,13 +326,13 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="EndpointUnreachableError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="Nobody answers at the address.",
+                summary="Nobody answers at the address, or nobody opens a session there.",
             ),
             Export(
                 name="EndpointBusyError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="Another client holds the environment; the message says who, and since when.",
+                summary="Every place is taken; the message says by whom, and since when.",
             ),
             Export(
                 name="EndpointDrainingError",
@@ -339,6 +345,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="exception",
                 stability=Stability.STABLE,
                 summary="The connection broke before the answer came.",
+            ),
+            Export(
+                name="SessionLostError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="The episode is gone: the server is another one, or did not keep it. A reset starts anew.",
             ),
             Export(
                 name="AddressInUseError",
