@@ -9,19 +9,21 @@ BIN := $(VENV)/bin
 # pyproject.toml changes.
 EXTRAS_runtime :=
 EXTRAS_test := [codegen,test]
-EXTRAS_check := [codegen,test,exotic,check,docs]
+EXTRAS_check := [codegen,test,exotic,check,docs,fuzz]
 EXTRAS_bench := [bench]
+EXTRAS_fuzz := [fuzz]
 COVERS_test := runtime
-COVERS_check := runtime test
+COVERS_check := runtime test fuzz
 COVERS_bench := runtime
+COVERS_fuzz := runtime
 installed = $(VENV)/.installed-$(1)
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate bench docs clean
-.PHONY: codegen-check stability proto lint types test-all format golden baseline
+.PHONY: help demo test check generate bench fuzz soak chaos docs clean
+.PHONY: codegen-check stability proto lint types fuzz-short test-all format golden baseline
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -32,7 +34,7 @@ demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 10
 test: $(call installed,test) ## Run the tests, all but those that ask the package index.
 	$(BIN)/python -m pytest -m "not wheel"
 
-check: codegen-check stability proto lint types docs test-all ## Run every check that a change must pass.
+check: codegen-check stability proto lint types docs fuzz-short test-all ## Run every check that a change must pass.
 
 generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
 	$(BIN)/python -m codegen
@@ -40,13 +42,24 @@ generate: $(call installed,test) ## Write generated/ anew from schema/ and api_m
 bench: $(call installed,bench) ## Measure, and write the numbers that the documentation quotes.
 	$(BIN)/python -m benchmarks --publish
 
+soak: $(call installed,bench) ## Step a million times, and write into the documentation whether anything grew.
+	$(BIN)/python -m soak --publish
+
+SEEDS ?= 100
+chaos: $(call installed,test) ## Kill and cut at random, SEEDS times.
+	RLMESH_CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
+
+SECONDS_EACH ?= 300
+fuzz: $(call installed,fuzz) ## Fuzz every decoder, SECONDS_EACH each, and keep what is found.
+	$(BIN)/python -m fuzz --seconds $(SECONDS_EACH) --keep
+
 docs: $(call installed,check) ## Build the documentation into site/.
 	rm -rf site
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . site
 	@echo "The documentation stands in site/index.html."
 
 clean: ## Remove whatever the other targets made, the virtual environment too.
-	rm -rf $(VENV) site build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) site build dist .fuzz .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The parts of `make check`.
@@ -69,6 +82,9 @@ types: $(call installed,check) ## Check the types, with both checkers, and that 
 	$(BIN)/mypy
 	$(BIN)/pyright --project pyproject.toml
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes rlmesh --ignoreexternal
+
+fuzz-short: $(call installed,check) ## Feed every decoder with the same mutations each time.
+	$(BIN)/python -m fuzz --short
 
 test-all: $(call installed,check) ## Run every test.
 	$(BIN)/python -m pytest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Generator
 
 from benchmarks.contenders.catalogue import CONTENDERS
@@ -12,7 +13,9 @@ from benchmarks.workloads import WORKLOADS
 
 PAIRS, CORES = 8, 2
 # With more processes than cores a turn is long enough once each had its share many times.
-LONGER = 4
+LONGER = 6
+# How long before a turn all are told of it: who began late would step while others have ended.
+_NOTICE_SECONDS = 0.3
 _SPINNING = {"on": {"RLMESH_SPIN": "1"}, "off": {"RLMESH_SPIN": "0"}}
 
 
@@ -39,19 +42,20 @@ def measure_crowd(rounds: int, seconds: float) -> dict[str, tuple[float, ...]]:
             if fleets[name].absent:
                 raise DriverError(fleets[name].absent["shm"])
         for number in range(1 + rounds):
-            for name, fleet in fleets.items():
-                total = _together(fleet, LONGER * seconds)
+            for name in list(fleets)[:: -1 if number % 2 else 1]:
+                total = _together(fleets[name], LONGER * seconds)
                 if number:
                     totals[name].append(total)
     return {name: tuple(values) for name, values in totals.items()}
 
 
 def _together(fleet: Fleet, seconds: float) -> float:
+    start = time.perf_counter() + _NOTICE_SECONDS
     for driver in fleet.drivers:
-        driver.begin(seconds)
-    turns = [driver.finish(seconds) for driver in fleet.drivers]
+        driver.begin(seconds, start)
+    turns = [driver.finish(seconds + _NOTICE_SECONDS) for driver in fleet.drivers]
     # Resets count here: whoever spins takes from them as well.
-    return sum(turn.steps / turn.wall for turn in turns)
+    return sum(turn.steps for turn in turns) / seconds
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """The process that steps one contender: `python -m benchmarks.driver CONTENDER WORKLOAD`.
 
 It speaks JSON, a line each way. First it says `{"ready": true}`, or `{"unavailable": why}`.
-Each line that it is sent is a number of seconds, and answered with the turn that it then takes. It
-ends with its standard input.
+Each line that it is sent is a number of seconds, perhaps with the time at which they begin, and is
+answered with the turn that it then takes. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ def main() -> None:
     try:
         with contender.load()(workload) as driven:
             say({"ready": True})
-            for seconds in sys.stdin:
-                turn = take_turn(driven, float(seconds), workload.policy_seconds)
+            for line in sys.stdin:
+                seconds, *start = map(float, line.split())
+                turn = take_turn(driven, seconds, workload.policy_seconds, *start)
                 say(dataclasses.asdict(turn))
     except ModuleNotFoundError as error:
         say({"unavailable": f"{error.name} is not installed"})

@@ -58,14 +58,18 @@ class Driver:
         reason: str | None = self._read(_START_SECONDS).get("unavailable")
         return reason
 
-    def begin(self, seconds: float) -> None:
+    def begin(self, seconds: float, *start: float) -> None:
         """Has it take a turn, without waiting for the end.
+
+        Args:
+            seconds: How long the turn is.
+            start: When it begins, by `perf_counter`; else at once.
 
         Raises:
             DriverError: If it has ended.
         """
         try:
-            print(seconds, file=self._stdin, flush=True)
+            print(seconds, *start, file=self._stdin, flush=True)
         except BrokenPipeError as error:
             raise DriverError("it has ended") from error
 

@@ -40,18 +40,26 @@ class Turn:
     server_memory: int
 
 
-def take_turn(driven: Driven, seconds: float, policy_seconds: float) -> Turn:
+def take_turn(
+    driven: Driven, seconds: float, policy_seconds: float, start: float | None = None
+) -> Turn:
     """Begins an episode, and steps until the time is over.
 
     Args:
         driven: The contender.
         seconds: How long the turn is.
         policy_seconds: How long to sleep after each step.
+        start: When the time begins, by `perf_counter`, which is the same in every process; None: as
+            soon as the episode has.
     """
     driven.reset()
     others = list(_descendants(os.getpid()))
     other_cpu, own_cpu = _cpu(others), time.process_time()
     begin = time.perf_counter()
+    if start is not None:
+        time.sleep(max(0.0, start - begin))
+        # One who comes late does not stay longer.
+        begin = start
     taken = _steps(driven, begin + seconds, policy_seconds)
     wall = time.perf_counter() - begin
     own_cpu = time.process_time() - own_cpu

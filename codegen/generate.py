@@ -25,6 +25,7 @@ from codegen.render.schema_pages import (
     render_contract_page,
     render_errors_page,
     render_protocol_page,
+    space_labels,
 )
 from codegen.render.stability import render_stability
 from codegen.rules import offences
@@ -116,11 +117,13 @@ def _pages(schema: Schema, metadata: Metadata) -> Tree:
     exports = metadata.published()
     if _ERROR_CODES not in schema.enums or _ERRORS_MODULE not in exports:
         raise SourceError([f"the errors page needs the enum {_ERROR_CODES} and {_ERRORS_MODULE}"])
+    contract = read_contract(schema)
+    labels = space_labels(contract, metadata.spaces)
     return {
         "docs/api.md": render_api_page(metadata.modules, exports, metadata.commands),
-        "docs/contract.md": render_contract_page(read_contract(schema)),
+        "docs/contract.md": render_contract_page(contract, labels),
         "docs/errors.md": render_errors_page(schema.enums[_ERROR_CODES], exports[_ERRORS_MODULE]),
-        "docs/protocol.md": render_protocol_page(schema),
+        "docs/protocol.md": render_protocol_page(schema, labels),
         "docs/spaces.md": render_spaces_page(metadata.spaces),
         "docs/conformance.md": render_conformance_page(metadata.policies, metadata.findings),
     }

@@ -22,8 +22,9 @@ MAX_PATH_BYTES = 103
 
 _ALLOWED = "tcp://HOST:PORT, HOST:PORT, PORT, [IPV6]:PORT or unix:///ABSOLUTE/PATH"
 _HOST_NAME = re.compile(
-    r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?"
+    r"(?=.{1,253}\Z)(?!.*[^.]{64})[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?"
 )
+_SCOPE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +179,10 @@ def _tcp(text: str, rest: str) -> TcpAddress:
         if not bracket or not port.startswith(":"):
             _refuse(text, "after a bracketed IPv6 address comes ]:PORT")
         try:
-            ipaddress.IPv6Address(host)
+            scope = ipaddress.IPv6Address(host).scope_id
         except ValueError:
             _refuse(text, f"{host!r} is no IPv6 address")
+        _check_scope(text, scope)
         return TcpAddress(host, _port(text, port[1:]))
     if rest.count(":") > 1:
         _refuse(text, "an IPv6 address stands in brackets, [::1]:5555")
@@ -196,12 +198,20 @@ def _tcp(text: str, rest: str) -> TcpAddress:
 
 def _host(text: str, host: str) -> str:
     try:
-        ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host)
     except ValueError:
         looks_numeric = host.replace(".", "").isdecimal()
         if looks_numeric or not _HOST_NAME.fullmatch(host):
             _refuse(text, f"{host!r} is neither a host name nor an IP address")
+    else:
+        _check_scope(text, getattr(address, "scope_id", None))
     return host
+
+
+def _check_scope(text: str, scope: str | None) -> None:
+    # Python takes any text there, NUL and line breaks included.
+    if scope is not None and not _SCOPE.fullmatch(scope):
+        _refuse(text, f"{scope!r} is no name of a network interface")
 
 
 def _port(text: str, port: str) -> int:

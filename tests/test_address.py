@@ -30,7 +30,9 @@ from rlmesh.errors import ArgumentTypeError, InvalidAddressError
         ("[::1]:5555", TcpAddress("::1", 5555)),
         ("tcp://[::1]:0", TcpAddress("::1", 0)),
         ("[2001:db8::7]:80", TcpAddress("2001:db8::7", 80)),
+        ("[fe80::1%eth0.1]:80", TcpAddress("fe80::1%eth0.1", 80)),
         ("localhost:1", TcpAddress("localhost", 1)),
+        (f"{'a' * 63}.b:1", TcpAddress(f"{'a' * 63}.b", 1)),
         ("gpu-3.lab.example:5555", TcpAddress("gpu-3.lab.example", 5555)),
         ("sim_1:5555", TcpAddress("sim_1", 5555)),
         ("0.0.0.0:5555", TcpAddress("0.0.0.0", 5555)),  # noqa: S104 - only parsed
@@ -79,6 +81,11 @@ def test_prints_the_full_form(address: Address, text: str) -> None:
         "-1",
         "9" * 5000,
         f"localhost:{'9' * 5000}",
+        # More than a label may have: a socket would raise a bare UnicodeError.
+        f"{'a' * 64}:5555",
+        f"b.{'a' * 64}.c:5555",
+        "[::1%\0]:5555",
+        "[::1%a b]:5555",
         "256.0.0.1:5555",
         "1.2.3:5555",
         "1:5555",

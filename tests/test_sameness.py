@@ -21,6 +21,7 @@ from support.serving import served_process, serving
 STEPS = 300
 SEED = 20
 LANES = 5
+LANE_NAMES = ("shm", "direct", "grpc")
 
 REGISTERED = [
     sample_envs.newest(name)
@@ -37,6 +38,13 @@ REGISTERED = [
     )
 ]
 CUSTOM = [f"echo:{kind}" for kind in sample_envs.SPACES]
+MODES = list(AutoresetMode)
+# Every environment in every mode and over every lane, and every mode over every lane.
+FIVE_LANES = [
+    pytest.param(what, mode, LANE_NAMES[(one + other) % 3], id=f"{what}-{mode.name.lower()}")
+    for one, what in enumerate([*REGISTERED, *CUSTOM])
+    for other, mode in enumerate(MODES)
+]
 
 # Acrobot's and MountainCar's own remarks about dtypes; in-process they are made just as well.
 pytestmark = [
@@ -94,8 +102,7 @@ def test_300_steps_are_the_same(what: str) -> None:
         assert_single_sameness(local, server.address)
 
 
-@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: str(mode.name).lower())
-@pytest.mark.parametrize("what", [*REGISTERED, *CUSTOM])
+@pytest.mark.parametrize(("what", "mode", "each_lane"), FIVE_LANES, indirect=["each_lane"])
 def test_300_steps_of_five_lanes_are_the_same(what: str, mode: AutoresetMode) -> None:
     local = sample_envs.make(what, LANES, mode)
     with serving(sample_envs.make(what, LANES, mode)) as server, contextlib.closing(local):

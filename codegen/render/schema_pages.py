@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from codegen.contract_model import Contract, ContractClass, ContractField
 from codegen.model import Enum, Field, File, Kind, Message, Schema, Service
 from codegen.render import markdown as md
 from codegen.render.contract import sent_values, value_prefix
 from codegen.render.json_schema import SCHEMA_FILE
-from codegen.runtime._stability import Export
+from codegen.runtime._stability import Export, SpaceSupport, Stability
 
-_SOURCE = "schema/"
+_SOURCE = "schema/ and api_metadata.json"
+_STABLE = Stability.STABLE
+
+Labels: TypeAlias = Mapping[str, Stability]
+"""The label of each message that is less than Stable."""
 
 
-def render_contract_page(contract: Contract) -> str:
+def space_labels(contract: Contract, spaces: Iterable[SpaceSupport]) -> Labels:
+    """The labels of the messages of spaces: those of the table."""
+    named = {row.kind: row.stability for row in spaces}
+    return {
+        item.name: named[item.kind]
+        for item in contract.classes
+        if item.kind is not None and named.get(item.kind, _STABLE) is not _STABLE
+    }
+
+
+def render_contract_page(contract: Contract, labels: Labels) -> str:
     """The contract classes, from the contract itself down to what it is made of."""
     linked = {item.name for item in contract.classes} | {enum.name for enum in contract.enums}
     return md.page(
@@ -27,14 +42,18 @@ def render_contract_page(contract: Contract) -> str:
         'In JSON an infinite number is the text `"Infinity"` or `"-Infinity"`, every other '
         "number has all its digits, and a space begins with its `kind`. The "
         f"[JSON Schema](../{SCHEMA_FILE}) of a contract is installed with RLMesh.",
-        *(render_class(item, linked) for item in _from_the_top(contract)),
+        md.labels({_STABLE, *labels.values()}),
+        *(
+            render_class(item, linked, labels.get(item.name, _STABLE))
+            for item in _from_the_top(contract)
+        ),
         *(_named_values(enum) for enum in contract.enums),
     )
 
 
-def render_class(item: ContractClass, linked: set[str]) -> str:
+def render_class(item: ContractClass, linked: set[str], label: Stability = _STABLE) -> str:
     """The section of one contract class."""
-    parts = [f"## `{item.name}`", md.text(item.message.comment)]
+    parts = [f"## `{item.name}`", _labelled(label, item.message.comment)]
     if item.kind is not None:
         parts.append(f"The {md.link(item.union or '')} of kind `{item.kind}`.")
     if item.arms:
@@ -48,7 +67,7 @@ def render_class(item: ContractClass, linked: set[str]) -> str:
     return "\n\n".join(parts)
 
 
-def render_protocol_page(schema: Schema) -> str:
+def render_protocol_page(schema: Schema, labels: Labels) -> str:
     """Every service, message and enum: enough to speak the protocol."""
     return md.page(
         "The protocol",
@@ -56,22 +75,25 @@ def render_protocol_page(schema: Schema) -> str:
         "Every service, message and enum that crosses the wire, and what each part of it means. "
         "A message is encoded as [proto3](https://protobuf.dev/programming-guides/encoding/) says; "
         "calls travel over gRPC.",
-        *(render_file(file) for file in schema.files),
+        md.labels({_STABLE, *labels.values()}),
+        *(render_file(file, labels) for file in schema.files),
     )
 
 
-def render_file(file: File) -> str:
+def render_file(file: File, labels: Labels) -> str:
     """The section of one file of the schema."""
     parts = [f"## `{file.path}`", md.text(file.comment), f"Package `{file.package}`."]
     parts += [_service(service) for service in file.services]
-    parts += [render_message(message) for message in file.messages]
+    parts += [
+        render_message(message, labels.get(message.name, _STABLE)) for message in file.messages
+    ]
     parts += [render_enum(enum) for enum in file.enums]
     return "\n\n".join(parts)
 
 
-def render_message(message: Message) -> str:
+def render_message(message: Message, label: Stability = _STABLE) -> str:
     """The section of one message."""
-    parts = [f"### `{message.name}`", md.text(message.comment)]
+    parts = [f"### `{message.name}`", _labelled(label, message.comment)]
     alone = [field for field in message.fields if field.oneof is None]
     if alone:
         parts.append(_fields(alone))
@@ -91,7 +113,7 @@ def render_enum(enum: Enum) -> str:
     return "\n\n".join(
         [
             f"### `{enum.name}`",
-            md.text(enum.comment),
+            _labelled(_STABLE, enum.comment),
             md.table(["Number", "Name", "Meaning"], rows),
         ]
     )
@@ -135,8 +157,12 @@ def _named_values(enum: Enum) -> str:
         [md.code(value.name.removeprefix(prefix).lower()), md.cell(value.comment)]
         for value in sent_values(enum)
     ]
-    parts = [f"## `{enum.name}`", md.text(enum.comment), md.table(["Value", "Meaning"], rows)]
-    return "\n\n".join(parts)
+    comment = _labelled(_STABLE, enum.comment)
+    return "\n\n".join([f"## `{enum.name}`", comment, md.table(["Value", "Meaning"], rows)])
+
+
+def _labelled(label: Stability, comment: str) -> str:
+    return f"{md.badge(label)} {md.text(comment)}"
 
 
 def _contract_row(field: ContractField, linked: set[str]) -> list[str]:
@@ -165,8 +191,8 @@ def _service(service: Service) -> str:
         for method in service.methods
     ]
     header = ["Method", "Request", "Response", "Meaning"]
-    parts = [f"### `{service.name}`", md.text(service.comment), md.table(header, rows)]
-    return "\n\n".join(parts)
+    comment = _labelled(_STABLE, service.comment)
+    return "\n\n".join([f"### `{service.name}`", comment, md.table(header, rows)])
 
 
 def _stream(message: str, *, streaming: bool) -> str:

@@ -29,6 +29,7 @@ MODULE = "command_line"
 
 _METADATA = "api_metadata.json"
 _TYPES = {"Int": "int", "IntRange": "int", "Float": "float", "FloatRange": "float", "Bool": "bool"}
+_BOUNDS = (("min", ">"), ("max", "<"))
 
 # Runs where the packages of a copy come first; prints what click says of each command.
 _ASK = """
@@ -142,9 +143,7 @@ def _function(row: CommandRow, command: Mapping[str, Any]) -> str:
 
 
 def _parameter(spelling: str, parameter: Mapping[str, Any]) -> str:
-    kind = parameter["type"]
-    choices = kind.get("choices")
-    type_ = f"Literal{list(choices)!r}" if choices else _TYPES.get(kind["param_type"], "str")
+    type_ = _type(parameter["type"])
     if parameter.get("multiple") or parameter["nargs"] != 1:
         type_ = f"{type_} | list[{type_}]"
     text = f"{_identifier(spelling)}: {type_}"
@@ -153,6 +152,20 @@ def _parameter(spelling: str, parameter: Mapping[str, Any]) -> str:
         # How click says that there is none differs between its releases.
         default = False if type_ == "bool" else None
     return text if parameter["required"] else f"{text} = {default!r}"
+
+
+def _type(kind: Mapping[str, Any]) -> str:
+    if choices := kind.get("choices"):
+        return f"Literal{list(choices)!r}"
+    bounds = [
+        f"x {sign}{'' if kind[f'{end}_open'] else '='} {kind[end]}"
+        for end, sign in _BOUNDS
+        # What is clamped takes any number.
+        if kind.get(end) is not None and not kind["clamp"]
+    ]
+    if bounds:
+        return f"{kind['param_type']}[{', '.join(bounds)}]"
+    return _TYPES.get(kind["param_type"], "str")
 
 
 def _identifier(text: str) -> str:

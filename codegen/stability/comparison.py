@@ -99,6 +99,10 @@ class _Comparison:
                 other = new.members.get(name)
                 if isinstance(member, griffe.Object) and isinstance(other, griffe.Object):
                     yield from self._pair(member, other, label)
+            for name, member in new.members.items():
+                if name not in old.members and _need(member) is True:
+                    what = "the new key is required; make it NotRequired"
+                    yield Break(f"{old.path}.{name}", label, what)
         elif isinstance(old, griffe.Function) and isinstance(new, griffe.Function):
             yield from self._function(old, new, label)
         elif isinstance(old, griffe.Attribute) and isinstance(new, griffe.Attribute):
@@ -142,7 +146,12 @@ class _Comparison:
         self, old: griffe.Attribute, new: griffe.Attribute, label: Stability
     ) -> Iterator[Break]:
         was, now = type_of(old), type_of(new)
-        if not self._fits(now, was):
+        if _need(old) is not _need(new):
+            words = {True: "required", False: "not required", None: "no key of a TypedDict"}
+            what = f"it is {words[_need(new)]} now, it was {words[_need(old)]}"
+            yield Break(old.path, label, f"{what}; make it that again")
+        # What may be written as well as read changes neither way.
+        if not self._fits(now, was) or (_need(old) is not None and not self._fits(was, now)):
             what = f"its type is {now} now, it was {was}; make it that again"
             yield Break(old.path, label, what)
         if old.value is not None and str(old.value) != str(new.value):
@@ -250,6 +259,12 @@ def _parameter(breakage: griffe.Breakage, before: object) -> tuple[str, str] | N
 def _builtin_is_a(name: str, base: str) -> bool:
     one, other = getattr(builtins, name, None), getattr(builtins, base, None)
     return isinstance(one, type) and isinstance(other, type) and issubclass(one, other)
+
+
+def _need(item: griffe.Object | griffe.Alias) -> bool | None:
+    """Whether a key of a TypedDict must be there; None for anything else."""
+    type_ = type_of(item) if isinstance(item, griffe.Attribute) else ""
+    return {"Required": True, "NotRequired": False}.get(type_.partition("[")[0])
 
 
 def _is_settable(attribute: griffe.Attribute) -> bool:

@@ -14,6 +14,8 @@ IsA: TypeAlias = Callable[[str, str], bool]
 _ANY = frozenset({"Any", "object"})
 # PEP 484: where a float is expected, an int will do.
 _PROMOTED = {("int", "float"), ("int", "complex"), ("float", "complex")}
+# What options of commands take, `IntRange[x >= 1, x < 9]`.
+_RANGES = {"IntRange": "int", "FloatRange": "float"}
 # What nobody can write into: a container of less is a container of more.
 _INVARIANT = frozenset({"list", "dict", "set", "bytearray", "MutableMapping", "MutableSequence"})
 
@@ -77,6 +79,12 @@ def _one_fits(narrow: ast.expr, wide: ast.expr, is_a: IsA) -> bool:
     if name == "Literal" and wide_name != "Literal":
         value = ast.literal_eval(arguments[0])
         return _derives(type(value).__name__, wide_name, is_a)
+    if name in _RANGES and wide_name in _RANGES:
+        kinds = (_RANGES[name], _RANGES[wide_name])
+        return _derives(*kinds, is_a) and all(
+            any(_bounds_as_much(own, other) for own in arguments) for other in wide_arguments
+        )
+    name = _RANGES.get(name, name)
     if not _derives(name, wide_name, is_a):
         return False
     if "Literal" in {name, wide_name} or "Callable" in {name, wide_name}:
@@ -106,6 +114,19 @@ def _tuple_fits(
         same_length = len(own) == len(other) and len(own) == len(arguments)
         return same_length and all(_fits(a, b, is_a) for a, b in zip(own, other, strict=True))
     return all(_fits(part, other[0], is_a) for part in own)
+
+
+def _bounds_as_much(own: ast.expr, other: ast.expr) -> bool:
+    """Whether a bound of a range, `x >= 1`, lets nothing pass that another one stops."""
+    if not (isinstance(own, ast.Compare) and isinstance(other, ast.Compare)):
+        return False
+    (sign, wide_sign), is_lower = (own.ops[0], other.ops[0]), (ast.Gt, ast.GtE)
+    if isinstance(sign, is_lower) is not isinstance(wide_sign, is_lower):
+        return False
+    bound, allowed = (ast.literal_eval(each.comparators[0]) for each in (own, other))
+    if bound == allowed:
+        return isinstance(wide_sign, ast.GtE | ast.LtE) or type(sign) is type(wide_sign)
+    return bool(bound > allowed if isinstance(sign, is_lower) else bound < allowed)
 
 
 def _split(node: ast.expr) -> tuple[str, list[ast.expr]]:

@@ -147,6 +147,8 @@ class Writer:
                 lines += f"\n    @{name}.setter\n    def {name}(self, value: Any) -> None: ..."
             return lines
         annotation = annotation or _type_of(attribute)
+        if isinstance(attribute.parent, griffe.Class) and _is_typed_dict(attribute.parent):
+            annotation = _key(annotation, attribute.parent)
         if marked:
             annotation = f"Experimental[{annotation}]"
         value = f" = {attribute.value}" if _is_constant(attribute) else ""
@@ -197,6 +199,19 @@ class Writer:
         if parameter.default is not None and not is_rest:
             text += f" = {parameter.default}" if annotation else f"={parameter.default}"
         return text
+
+
+def _is_typed_dict(cls: griffe.Class) -> bool:
+    bases = (base for each in family(cls) for base in each.bases)
+    return any(str(getattr(base, "name", base)) == "TypedDict" for base in bases)
+
+
+def _key(annotation: str, cls: griffe.Class) -> str:
+    """The type of a key that a TypedDict declares, and whether it must be there."""
+    if annotation.startswith(("Required[", "NotRequired[")):
+        return annotation
+    needed = str(cls.keywords.get("total")) != "False"
+    return f"{'Required' if needed else 'NotRequired'}[{annotation}]"
 
 
 def _is_constant(attribute: griffe.Attribute) -> bool:

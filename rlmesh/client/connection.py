@@ -28,7 +28,9 @@ from rlmesh.errors import (
 from rlmesh.lanes.failures import error_from_failure
 from rlmesh.lanes.lane import Lane, Wait
 from rlmesh.lanes.port import Received
-from rlmesh.lanes.wire import Stepped, read_steps, stepped, write_action
+from rlmesh.lanes.step_form import read_steps, stepped
+from rlmesh.lanes.step_functions import Stepped
+from rlmesh.lanes.wire import write_action
 from rlmesh.seconds import check_seconds
 from rlmesh.security import ANYBODY, Credentials
 from rlmesh_api.v1 import session_pb2

@@ -21,7 +21,7 @@ from rlmesh.errors import (
     ProtocolError,
 )
 from rlmesh.lanes.port import Received
-from rlmesh.lanes.wire import Stepped
+from rlmesh.lanes.step_functions import Stepped
 from rlmesh.security import ANYBODY, Credentials
 from rlmesh.values.layout import compile_layout
 from rlmesh.values.misfit import Deviation, Misfit

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from rlmesh.client.access import Access
 from rlmesh.client.entering import enter
 from rlmesh.client.status import EndpointStatus
-from rlmesh.contract import EnvContract
+from rlmesh.contract import EnvContract, received_contract
 from rlmesh.errors import CallTimeoutError, EndpointError, EndpointUnreachableError, ProtocolError
 from rlmesh.lanes.failures import error_from_failure, error_from_rpc
 from rlmesh.lanes.grpc_lane import GrpcLane
@@ -69,7 +69,7 @@ class Link:
                 ) from error
             raise failure from error
         try:
-            return EnvContract.from_proto(response.contract)
+            return received_contract(response.contract)
         except ValueError as error:
             raise ProtocolError(
                 f"the contract of {self._address} cannot be read: {error}. The server is "

@@ -14,7 +14,7 @@ from grpc_health.v1 import health, health_pb2
 from rlmesh.address import Address
 from rlmesh.client.access import Access, dialable
 from rlmesh.client.status import EndpointStatus
-from rlmesh.contract import EnvContract
+from rlmesh.contract import EnvContract, received_contract
 from rlmesh.errors import (
     EndpointUnreachableError,
     ProtocolError,
@@ -189,7 +189,7 @@ def fetch_contract(
         env_service_pb2.GetContractRequest(),
     )
     try:
-        return EnvContract.from_proto(response.contract), response.server
+        return received_contract(response.contract), response.server
     except ValueError as error:
         raise ProtocolError(
             f"the contract of {parsed} cannot be read: {error}. The server is RLMesh "

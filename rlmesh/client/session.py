@@ -26,7 +26,8 @@ from rlmesh.errors import (
 from rlmesh.lanes.grpc_lane import GrpcLane
 from rlmesh.lanes.lane import Lane, Wait
 from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
-from rlmesh.lanes.wire import PREFIX, StepForm, compile_step_form
+from rlmesh.lanes.step_form import StepForm, compile_step_form
+from rlmesh.lanes.wire import PREFIX
 from rlmesh.seconds import LONGEST_SECONDS
 from rlmesh.security import Credentials
 from rlmesh_api.v1 import session_pb2

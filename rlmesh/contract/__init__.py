@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rlmesh.contract.carrying import received_contract
 from rlmesh.contract.comparison import compare_contracts
 from rlmesh.contract.differences import ContractDifference
 from rlmesh.contract.files import load_contract
@@ -18,4 +19,5 @@ __all__ = [
     "is_vector",
     "load_contract",
     "read_contract",
+    "received_contract",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any, TypeGuard
 
-from rlmesh.errors import InvalidEnvError
+from rlmesh.contract.carrying import why_too_large
+from rlmesh.errors import InvalidEnvError, UnsupportedSpaceError
 from rlmesh.spaces import Space, from_gymnasium_space
 from rlmesh.spaces.batching import batch_as_declared
 from rlmesh.values.guards import is_mapping
@@ -40,7 +41,7 @@ def read_contract(env: object) -> EnvContract:
     action_space = _space(env, f"{prefix}action_space")
     num_envs = _num_envs(env) if vector else 1
     render_mode = getattr(env, "render_mode", None)
-    return EnvContract(
+    contract = EnvContract(
         id=spec.id if spec else UNKNOWN_ID,
         vector=vector,
         observation_space=observation_space,
@@ -57,6 +58,10 @@ def read_contract(env: object) -> EnvContract:
         if vector
         else None,
     )
+    reason = why_too_large(contract)
+    if reason is not None:
+        raise UnsupportedSpaceError(reason)
+    return contract
 
 
 def is_vector(env: object) -> bool:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rlmesh.contract.differences import ContractDifference, shown
-from rlmesh.spaces.arrays import expand
 from rlmesh.spaces.paths import child_place
 from rlmesh.spaces.summary import summarize
 from rlmesh_api.contract import (
@@ -115,7 +114,9 @@ def _box(old: BoxSpace, new: BoxSpace) -> Iterator[_Change]:
     yield from form
     if form:
         return
-    one, other = (_bounds(space) for space in (old, new))
+    dtype = old.dtype.value
+    lows, highs = _pair(old.low, new.low, dtype), _pair(old.high, new.high, dtype)
+    one, other = zip(lows, highs, strict=True)
     # By their bytes, for the two zeros differ in what a contract says.
     if any(a.tobytes() != b.tobytes() for a, b in zip(one, other, strict=True)):
         yield _Change("bounds", _shown(old, new), _ranges(one, other))
@@ -141,10 +142,8 @@ def _multi_discrete(old: MultiDiscreteSpace, new: MultiDiscreteSpace) -> Iterato
     yield from form
     if not form and (old.start, old.nvec) != (new.start, new.nvec):
         # As Python's own integers, which do not overflow.
-        one, other = (
-            _last(expand(space.start, space.shape, object), expand(space.nvec, space.shape, object))
-            for space in (old, new)
-        )
+        starts, counts = _pair(old.start, new.start, object), _pair(old.nvec, new.nvec, object)
+        one, other = (_last(*pair) for pair in zip(starts, counts, strict=True))
         yield _Change("values", _shown(old, new), _ranges(one, other))
 
 
@@ -178,9 +177,15 @@ def _form(
         yield _Change("shape", (old.shape, new.shape))
 
 
-def _bounds(space: BoxSpace) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    low, high = (expand(ends, space.shape, space.dtype.value) for ends in (space.low, space.high))
-    return low, high
+def _pair(
+    old: tuple[Any, ...], new: tuple[Any, ...], dtype: npt.DTypeLike
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The numbers of two spaces, as many of each: one where one holds for all, however many."""
+    width = max(len(old), len(new))
+    one, other = (
+        np.array(numbers * width if len(numbers) == 1 else numbers, dtype) for numbers in (old, new)
+    )
+    return one, other
 
 
 def _last(start: Any, n: Any) -> tuple[Any, Any]:

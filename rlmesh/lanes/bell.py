@@ -1,25 +1,19 @@
 """The bell: how two processes that share memory tell each other that it is the other's turn.
 
 Each side owns a line of bytes in the shared segment: how many frames it has posted, modulo 256, and
-whether it sleeps. A side that waits looks at the other's count: for a short time in a loop, because
-a wake-up by the kernel costs tens of microseconds, then asleep in `poll` on the Unix socket that
-both hold. The two take turns, so a count that is one off says that nothing has come yet.
+whether it sleeps. A side that waits looks at the other's count: for a short time in a loop, as
+long as that pays, then asleep in `poll` on the Unix socket that both hold. The two take turns, so a
+count that is one off says that nothing has come yet.
 
-Where processes are more than processors, whoever spins takes from those who could work. So a side
-offers its processor to others now and then, which costs next to nothing as long as nobody wants it.
-In a crowd it does so at every wait, and sleeps only if the answer has not come after some turns of
-the others: two that take turns on one processor need no wake-up.
-
-In a process of several sessions, which share Python's lock, whoever spins holds it: there nobody
-does.
-
-No wake-up is lost for more than a millisecond. The sleeper raises its flag and then looks at the
-count once more; the poster raises its count and then looks at the flag. One of the two sees what
-the other wrote, unless both look while the other's write is still in a processor's store buffer,
-which an x86 processor allows. A write stands there for some nanoseconds; so the sleeper's first
-sleep ends after a millisecond, and it looks again. A fence on the path of every post would cost
-more than those sleeps. Where the processor orders memory less strictly than x86 even a count may
-overtake the frame that it announces: there nobody spins, and every post rings.
+No wake-up is lost for more than twenty milliseconds. The sleeper raises its flag and then looks
+at the count once more; the poster raises its count and then looks at the flag. One of the two
+sees what the other wrote, unless both look while the other's write is still in a processor's
+store buffer, which an x86 processor allows. A write stands there for some nanoseconds, and the
+sleeper goes to the kernel and back between its two looks, which takes longer. As nothing promises
+that, its first sleep ends after those milliseconds, and it looks again: no sooner, for each look
+costs a wake-up. A fence on the path of every post would cost more than those sleeps. Where the
+processor orders memory less strictly than x86 even a count may overtake the frame that it
+announces: there nobody spins, and every post rings.
 
 The socket is the end-of-life signal too: when the other process dies, however it dies, the kernel
 closes its end, and `poll` returns at once.
@@ -35,52 +29,21 @@ import socket
 import time
 from time import perf_counter
 
+from rlmesh.lanes.patience import LOOKS_AROUND, OFFERS, Patience
 from rlmesh.lanes.port import BadFrameError, Woken
 
 LINE = 64
 """Bytes of one side: a cache line of its own, so that the two do not slow each other down."""
 
 _ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
-_SPINS = _ORDERED and os.environ.get("RLMESH_SPIN") != "0"
 # One look takes some 30 ns. After so many the clock is looked at; most answers come before.
 _LOOKS = 1000
-# For how many seconds a spin lasts: at first some times what a wake-up costs; longer where waits
-# turn out to end soon after, so that a step of some hundred microseconds needs no wake-up either.
-_SHORT_SPIN = 200e-6
-_LONG_SPIN = 1e-3
-# So many waits in a row that had to sleep after all stop the spinning for a while.
-_PATIENCE = 3
-_SHORTEST_REST, _LONGEST_REST = 8, 512
-# A wait whose number has none of these bits begins with a look for others that want the processor.
-_LOOKS_AROUND = 0x1F
-# For how many seconds it is away if nobody took it.
-_ALONE = 5e-6
-# How often it is offered in a crowd before this side sleeps.
-_OFFERS = 3
 _POSTED, _ASLEEP = 0, 1
-
-_sessions: set[object] = set()
-_shared = False
-
-
-def joined(session: object) -> None:
-    """Notes that a session is answered by this process."""
-    global _shared  # noqa: PLW0603 - a look at a set takes longer, and there is one for each wait
-    _sessions.add(session)
-    _shared = len(_sessions) > 1
-
-
-def left(session: object) -> None:
-    """Notes that it is over."""
-    global _shared  # noqa: PLW0603 - as above
-    _sessions.discard(session)
-    _shared = len(_sessions) > 1
-
 
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
 _LONGEST_POLL = 500.0
-_FIRST_POLL = 1.0
+_FIRST_POLL = 20.0
 
 
 class Bell:
@@ -106,11 +69,7 @@ class Bell:
         if also is not None:
             self._poll.register(also, select.POLLIN)
         self._descriptors: list[int] = []
-        self._span = _SHORT_SPIN
-        self._misses = 0
-        self._rest = 0 if _SPINS else _LONGEST_REST
-        self._rested = 0
-        self._in_crowd = False
+        self._patience = Patience(spins=_ORDERED)
 
     def post(self) -> None:
         """Tells the other side that this side has posted one more frame."""
@@ -127,64 +86,57 @@ class Bell:
             count: The number, modulo 256.
             deadline: On the monotonic clock, in seconds; None: for ever.
         """
-        lines, place = self._lines, self._theirs
-        if _shared:
+        lines, place, patience = self._lines, self._theirs, self._patience
+        if (
+            patience.shared
+            or not patience.eager
+            or ((patience.crowd or not count & LOOKS_AROUND) and patience.in_crowd())
+        ):
+            return self._wait_idly(count, deadline)
+        for _ in range(_LOOKS):
+            if lines[place] == count:
+                if patience.misses:
+                    patience.misses -= 1
+                return Woken.POSTED
+        began = perf_counter()
+        if self._spin(count, began):
+            if patience.misses:
+                patience.misses -= 1
+            return Woken.POSTED
+        woken = self._sleep(count, deadline)
+        patience.missed(perf_counter() - began)
+        return woken
+
+    def _wait_idly(self, count: int, deadline: float | None) -> Woken:
+        """Waits without a loop: asleep, in a crowd after some offers of the processor."""
+        lines, place, patience = self._lines, self._theirs, self._patience
+        if patience.shared:
             return self._sleep(count, deadline)
-        if self._rested >= self._rest and (self._rest or not count & _LOOKS_AROUND):
-            self._look_around()
-        if self._rested < self._rest:
-            self._rested += _SPINS
-            for _ in range(_OFFERS if self._in_crowd else 0):
+        if patience.eager:
+            for _ in range(OFFERS):
                 os.sched_yield()
                 if lines[place] == count:
                     return Woken.POSTED
             return self._sleep(count, deadline)
-        for _ in range(_LOOKS):
-            if lines[place] == count:
-                self._misses = self._rest = 0
-                return Woken.POSTED
         began = perf_counter()
-        if self._spin(count, began):
-            self._misses = self._rest = 0
-            return Woken.POSTED
         woken = self._sleep(count, deadline)
-        took = perf_counter() - began
-        if took < _LONG_SPIN:
-            self._span = min(max(self._span, 1.5 * took), _LONG_SPIN)
+        if woken is Woken.POSTED:
+            patience.slept(perf_counter() - began)
         return woken
 
     def _spin(self, count: int, began: float) -> bool:
         """Looks at the other side's count for a while; whether it has come."""
-        lines, place = self._lines, self._theirs
-        while perf_counter() - began < self._span:
+        lines, place, span = self._lines, self._theirs, self._patience.span
+        while perf_counter() - began < span:
             for _ in range(_LOOKS):
                 if lines[place] == count:
                     return True
-        # In vain: the other side is slow, or has no processor to run on.
-        self._misses += 1
-        if self._misses >= _PATIENCE:
-            self._in_crowd = False
-            self._rest_longer()
-            self._span = _SHORT_SPIN
         return False
-
-    def _look_around(self) -> None:
-        """Offers the processor to others; has this side rest if one of them took it."""
-        began = perf_counter()
-        os.sched_yield()
-        if perf_counter() - began >= _ALONE:
-            self._in_crowd = True
-            self._rest_longer()
-
-    def _rest_longer(self) -> None:
-        """Stops the spinning for a while, for longer each time until it has paid again."""
-        self._rest = min(max(_SHORTEST_REST, 2 * self._rest), _LONGEST_REST)
-        self._rested = 0
 
     def _sleep(self, count: int, deadline: float | None) -> Woken:
         lines, place = self._lines, self._theirs
         lines[self._mine + _ASLEEP] = 1
-        longest = _FIRST_POLL
+        longest = 0.0
         try:
             while lines[place] != count:
                 pause = longest
@@ -196,7 +148,7 @@ class Bell:
                     # Its last post may have come before its end.
                     if not self._answer_ring() and lines[place] != count:
                         return Woken.GONE
-                longest = _LONGEST_POLL
+                longest = _LONGEST_POLL if longest else _FIRST_POLL
                 late = deadline is not None and time.monotonic() >= deadline
                 if late and lines[place] != count:
                     return Woken.LATE

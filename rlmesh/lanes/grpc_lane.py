@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import queue
-import threading
 import time
-import traceback
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from rlmesh.errors import ConnectionLostError, EndpointDrainingError, EndpointError
+from rlmesh.lanes.exchanger import Ended, Exchanger, Inbox, open_stream
 from rlmesh.lanes.failures import error_from_failure, error_from_rpc, status_of
 from rlmesh.lanes.lane import Wait, closed_meanwhile, late
 from rlmesh.lanes.port import Received
@@ -32,38 +29,11 @@ _END_SECONDS = 1.0
 _LONGEST_WAIT = 0.5
 
 
-class _Ended:
-    """What the inbox holds when the stream has ended."""
-
-
-class _Inbox(queue.SimpleQueue[bytes | _Ended]):
-    """Where answers arrive.
-
-    Attributes:
-        arrived: How many have.
-    """
-
-    def __init__(self) -> None:
-        self.arrived = 0
-
-    def take(self, answer: bytes) -> bytes:
-        """Takes an answer where grpc would deserialize it; what grpc is to iterate over is empty.
-
-        grpc holds the stream's lock meanwhile: who sees the answer here may ask for the next.
-        """
-        self.arrived += 1
-        self.put(answer)
-        return b""
-
-
 class GrpcLane:
     """One session stream; see `Lane`.
 
-    grpc takes an answer from the network when its iterator is asked for one, and then blocks
-    without a deadline. Whoever waits for ever asks it himself, which wakes no further thread; for
-    a wait with a deadline a thread of its own asks. An answer is handed over where grpc would
-    deserialize it, on the thread on which it arrives, so that it is the same for both, and for a
-    wait that was given up.
+    An answer is handed over where grpc would deserialize it, on the thread on which it arrives:
+    whoever waits for it waits for nothing else, with a deadline or without.
 
     Args:
         channel: The channel to the endpoint.
@@ -74,19 +44,17 @@ class GrpcLane:
 
     def __init__(self, channel: grpc.Channel, address: str) -> None:
         self._address = address
-        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        inbox = self._inbox = _Inbox()
+        inbox = self._inbox = Inbox()
         self._broken: EndpointError | None = None
         self._closed = self._expired = False
-        self._pump: _Pump | None = None
         method: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
             SESSION_METHOD, response_deserializer=inbox.take
         )
         # None once it is closed: what still refers to it at the end of the program can hang there,
         # as Python stops grpc's threads wherever they are, also while they hold its lock.
-        self._stream: Any = method(iter(self._outbox.get, None))
-        self.call_at_end(lambda: inbox.put(_Ended()))
-        self._asker = _Asker(inbox)
+        self._stream: Any
+        self._exchanger: Exchanger | None
+        self._stream, self._exchanger, self._end_requests = open_stream(method, inbox)
 
     def exchange(self, message: bytes, sequence: int, wait: Wait) -> Received:
         """Sends a request and waits for its answer; see `Lane`."""
@@ -95,14 +63,13 @@ class GrpcLane:
 
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request; see `Lane`."""
-        if self._asker.unsure:
-            self._broken = ConnectionLostError(
-                f"{wait.call}: an earlier call to {self._address} was interrupted in the one "
-                f"moment that the connection does not survive"
-            )
+        exchanger = self._exchanger
+        if exchanger is None:
+            raise closed_meanwhile(wait, self._address)
         if self._broken is not None:
             raise type(self._broken)(str(self._broken))
-        self._outbox.put(message)
+        if not exchanger.send(message, wait.deadline):
+            raise late(wait, self._address)
 
     def take(self, sequence: int, wait: Wait) -> Received:
         """Waits for the answer; see `Lane`."""
@@ -111,19 +78,21 @@ class GrpcLane:
             # Before it come the answers to calls that nobody waits for any more.
             if (sequence_of(answer) or sequence) >= sequence:
                 return answer, 0, len(answer)
+            if self._exchanger is not None:
+                self._exchanger.ask()
 
     def end(self, seconds: float) -> EndpointError | None:
         """Why the stream has ended; None if it has not within so many seconds."""
         deadline = time.monotonic() + seconds
-        if seconds and self._broken is None and self._inbox.empty() and self._stream is not None:
+        if seconds and self._broken is None and self._inbox.empty() and self._exchanger is not None:
             # The end arrives behind what the server said last, which somebody has to ask for.
-            self._pumped(self._stream).ask()
+            self._exchanger.ask()
         while self._broken is None:
             try:
                 answer = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 return None
-            if isinstance(answer, _Ended):
+            if isinstance(answer, Ended):
                 self._broken = self._why_ended()
             elif sequence_of(answer) is None:
                 self._broken = self._last_words(answer)
@@ -146,11 +115,10 @@ class GrpcLane:
         """Ends the stream; the server notices at once. May be called repeatedly."""
         self._closed = True
         stream, self._stream = self._stream, None
+        self._exchanger = None
         if stream is not None:
-            self._outbox.put(None)
+            self._end_requests()
             stream.cancel()
-        if self._pump is not None:
-            self._pump.end()
 
     def leave_to_parent(self) -> None:
         """Keeps the stream for ever in a forked process, which shares its connection.
@@ -161,8 +129,6 @@ class GrpcLane:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._stream))
 
     def _receive(self, wait: Wait) -> bytes:
-        if self._inbox.empty():
-            self._ask(wait)
         while True:
             remaining = _LONGEST_WAIT
             if wait.deadline is not None:
@@ -183,22 +149,6 @@ class GrpcLane:
         self._broken = self._why_ended()
         raise self._broken
 
-    def _ask(self, wait: Wait) -> None:
-        """Has grpc take one answer from the network, unless it is about to."""
-        stream = self._stream
-        if stream is None:
-            raise closed_meanwhile(wait, self._address)
-        # Never both: of two that wait for an answer, the wrong one may be told of it.
-        if wait.deadline is None and self._pump is None:
-            self._asker.ask(stream)
-            return
-        self._pumped(stream).ask()
-
-    def _pumped(self, stream: Iterator[bytes]) -> _Pump:
-        if self._pump is None:
-            self._pump = _Pump(stream, self._asker)
-        return self._pump
-
     def _last_words(self, message: bytes) -> EndpointError | None:
         """Why the server ends the session, where it says so without being asked."""
         try:
@@ -213,92 +163,6 @@ class GrpcLane:
         if stream is None or stream.code() is grpc.StatusCode.OK:
             return _ended(self._address)
         return _end_of_stream(stream, self._address)
-
-
-class _Asker:
-    """Has grpc take answers from the network, one at a time.
-
-    grpc breaks when it is asked for an answer while it is about to give one. So it is counted how
-    many were asked for, though Ctrl-C may end the asking anywhere.
-
-    Attributes:
-        unsure: Whether Ctrl-C came just where nobody can tell.
-    """
-
-    def __init__(self, inbox: _Inbox) -> None:
-        self.unsure = False
-        self._inbox = inbox
-        self._asked = 0
-
-    def ask(self, stream: Iterator[bytes]) -> None:
-        """Asks for one answer and waits for it; not if one is still to come, as the inbox tells.
-
-        It may return early: what an interrupted wait has left there, grpc gives at once.
-        """
-        before = self._asked
-        if before > self._inbox.arrived:
-            return
-        try:
-            self._asked = before + 1
-            next(stream)
-        except StopIteration:
-            pass  # the inbox tells
-        except grpc.RpcError as error:
-            # It is the stream itself: its traceback would keep it in a cycle.
-            error.with_traceback(None)
-        except BaseException as interruption:
-            self._find_out(interruption, before)
-            raise
-
-    def _find_out(self, interruption: BaseException, before: int) -> None:
-        """Whether grpc was asked; it was if it is waiting."""
-        frames = [frame for frame, _ in traceback.walk_tb(interruption.__traceback__)][1:]
-        if not frames:
-            self._asked = before
-        elif self._inbox.arrived <= before:
-            waiting = threading.Condition.wait.__code__
-            self.unsure = all(frame.f_code is not waiting for frame in frames)
-
-
-class _Pump:
-    """Asks grpc for answers on a thread of its own."""
-
-    def __init__(self, stream: Iterator[bytes], asker: _Asker) -> None:
-        self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        # The thread must not keep the lane alive, so it is given what it needs and no `self`.
-        self._thread = threading.Thread(
-            target=_run_pump, args=(stream, asker, self._tokens), name="rlmesh-reader", daemon=True
-        )
-        self._thread.start()
-
-    def ask(self) -> None:
-        """Has it ask for an answer."""
-        self._tokens.put(True)
-
-    def end(self) -> None:
-        """Ends the thread, whose stream ends."""
-        self._tokens.put(False)
-        _ending.add(self._thread)
-
-
-def _run_pump(stream: Iterator[bytes], asker: _Asker, tokens: queue.SimpleQueue[bool]) -> None:
-    while tokens.get():
-        asker.ask(stream)
-
-
-_ending: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
-
-
-def _await_pumps() -> None:
-    """Waits at the end of the program until the threads of closed streams have let go of them."""
-    deadline = time.monotonic() + _END_SECONDS
-    for thread in list(_ending):
-        thread.join(max(0.0, deadline - time.monotonic()))
-
-
-# Connections end their streams at the end of the program, and before this: what is registered
-# later is called earlier.
-atexit.register(_await_pumps)
 
 
 def _end_of_stream(error: grpc.RpcError, address: str) -> EndpointError:

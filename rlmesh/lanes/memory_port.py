@@ -76,6 +76,8 @@ class MemoryPort:
         also: int | None = None,
     ) -> None:
         try:
+            if min(plan.request, plan.answer) < RESERVED:
+                raise BadSegmentError(f"no header has room in {plan}")
             lines = map_segment(descriptor, _CONTROL_BYTES)
             request = map_segment(descriptor, plan.request, _CONTROL_BYTES)
             answer = map_segment(descriptor, plan.answer, _CONTROL_BYTES + plan.request)

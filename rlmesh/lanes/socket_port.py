@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import struct
 import time
+from time import perf_counter
 from typing import TypeAlias
 
 import numpy as np
 
+from rlmesh.lanes.patience import LOOKS_AROUND, OFFERS, Patience
 from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Woken
 from rlmesh.lanes.scratch import Scratch
 from rlmesh.lanes.tls_socket import TlsPoller, TlsSocket
@@ -25,6 +28,12 @@ _ALIGNMENT = 16
 _LEAVING_SECONDS = 1.0
 # In milliseconds; see `Bell`.
 _LONGEST_POLL = 500.0
+
+# One look takes half a microsecond. After so many the clock is looked at.
+_LOOKS = 20
+# Within a machine there is nothing to bridge: the less is on its way, the more of it is still in
+# the processor's cache when it is read.
+_NEARBY_BYTES = 512 << 10
 
 # Ctrl-C may come between any two steps of Python. What it must not tear apart stands in one tuple,
 # which is replaced as a whole; how many bytes a call of the system has moved is noted in a list
@@ -56,6 +65,8 @@ class SocketPort:
         sock.setblocking(False)
         with contextlib.suppress(OSError):  # a Unix socket delays nothing, and has no such option
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if _within_one_machine(sock):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NEARBY_BYTES)
         self._sock = sock
         self._also = also
         self._poll: select.poll | TlsPoller = (
@@ -64,6 +75,7 @@ class SocketPort:
         self._poll.register(sock, select.POLLIN)
         if also is not None:
             self._poll.register(also, select.POLLIN)
+        self._patience = Patience()
         self._scratch = Scratch()
         self._outbound: _Outbound = (0, memoryview(b""), [])
         self._lead = -(_LENGTH.size + head) % _ALIGNMENT
@@ -197,10 +209,7 @@ class SocketPort:
 
     def _await(self, deadline: float | None) -> Woken | None:
         """Waits until something has moved; why not, if nothing has."""
-        pause = _LONGEST_POLL
-        if deadline is not None:
-            pause = min(pause, max(0.0, (deadline - time.monotonic()) * 1000))
-        for descriptor, event in self._poll.poll(pause):
+        for descriptor, event in self._events(deadline):
             if descriptor == self._also:
                 return Woken.CALLED
             if event & select.POLLOUT and not self._push():
@@ -209,6 +218,46 @@ class SocketPort:
                 return Woken.GONE
         late = deadline is not None and time.monotonic() >= deadline
         return Woken.LATE if late else None
+
+    def _events(self, deadline: float | None) -> list[tuple[int, int]]:
+        """What has happened, waited for as `Patience` has it; nothing at the deadline."""
+        patience, poll = self._patience, self._poll.poll
+        if patience.shared:
+            return self._sleep(deadline)
+        began = perf_counter()
+        if not patience.eager:
+            found = self._sleep(deadline)
+            if found:
+                patience.slept(perf_counter() - began)
+            return found
+        if (patience.crowd or not self._inbound[0] & LOOKS_AROUND) and patience.in_crowd():
+            for _ in range(OFFERS):
+                os.sched_yield()
+                if found := poll(0):
+                    return found
+            return self._sleep(deadline)
+        if found := self._spin(began):
+            if patience.misses:
+                patience.misses -= 1
+            return found
+        found = self._sleep(deadline)
+        patience.missed(perf_counter() - began)
+        return found
+
+    def _spin(self, began: float) -> list[tuple[int, int]]:
+        poll, span = self._poll.poll, self._patience.span
+        while True:
+            for _ in range(_LOOKS):
+                if found := poll(0):
+                    return found
+            if perf_counter() - began >= span:
+                return found
+
+    def _sleep(self, deadline: float | None) -> list[tuple[int, int]]:
+        pause = _LONGEST_POLL
+        if deadline is not None:
+            pause = min(pause, max(0.0, (deadline - time.monotonic()) * 1000))
+        return self._poll.poll(pause)
 
     def _pull(self) -> bool:
         """Takes what has arrived; whether the other side is still there."""
@@ -238,6 +287,13 @@ class SocketPort:
             # Another thread has closed the lane; the next `receive` tells.
             return False
         return True
+
+
+def _within_one_machine(sock: socket.socket | TlsSocket) -> bool:
+    try:
+        return bool(sock.getpeername()[:1] == sock.getsockname()[:1])
+    except OSError:
+        return False  # it has gone already
 
 
 def _await_room(sock: socket.socket | TlsSocket, deadline: float) -> bool:

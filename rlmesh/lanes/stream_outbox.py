@@ -11,7 +11,7 @@ from rlmesh.values.functions import Writable
 # From here on a buffer that becomes the message saves more than it costs to handle.
 _LARGE = 1 << 15
 # Buffers that take turns: when the first is needed again, grpc has let go of its message.
-_SPARE = 3
+_SPARE = 2
 
 
 class StreamOutbox:

@@ -60,6 +60,14 @@ class TlsSocket:
         """Says whether calls wait."""
         self._sock.setblocking(flag)
 
+    def getsockname(self) -> Any:
+        """The address of this end."""
+        return self._sock.getsockname()
+
+    def getpeername(self) -> Any:
+        """The address of the other end."""
+        return self._sock.getpeername()
+
     def setsockopt(self, level: int, name: int, value: int) -> None:
         """Sets an option of the connection."""
         self._sock.setsockopt(level, name, value)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from rlmesh.contract import EnvContract
 from rlmesh.lanes.port import Outbox
-from rlmesh.lanes.wire import StepForm, compile_step_form
+from rlmesh.lanes.step_form import StepForm, compile_step_form
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh.server.results import BadResultError
 from rlmesh.values.conformance import Policy, compile_check

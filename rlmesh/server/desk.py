@@ -9,8 +9,8 @@ import time
 from collections import deque
 
 from rlmesh.contract import AutoresetMode
-from rlmesh.lanes import bell
 from rlmesh.lanes.door import Attach, MakePort
+from rlmesh.lanes.patience import Patience
 from rlmesh.server.failures import CallFailedError, env_raised
 from rlmesh.server.host import HostStoppedError
 from rlmesh.server.keeper import Keeper
@@ -97,7 +97,7 @@ class Desk:
         session = Session(call.peer, room, call.resumes and self._grace > 0, line)
         with self._lock:
             self._sessions[session.id] = session
-            bell.joined(session)
+            Patience.joined(session)
             self._enter(line)
             session.barred = draining() if self._draining else None
         try:
@@ -294,7 +294,7 @@ class Desk:
             # It knows the session: two that hold each other keep their memory for long.
             session.source = None
             del self._sessions[session.id]
-            bell.left(session)
+            Patience.left(session)
             self.last_vacated = time.monotonic()
         _log.info("session %s ends", session.id)
         self._places.give_back()

@@ -38,6 +38,8 @@ INTEGERS = "iu"
 
 _INT_KINDS = "biu"
 _SHOWN = 6
+# What NumPy takes from its release 2 on, and before.
+_MOST_AXES = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
 
 
 def read_dtype(owner: str, dtype: object, kinds: str = ALL) -> Dtype:
@@ -91,8 +93,13 @@ def check_shape(owner: str, shape: tuple[int, ...], least: int = 0) -> int:
         How many elements an array of that shape has.
 
     Raises:
-        InvalidArgumentError: If an axis is shorter than `least`.
+        InvalidArgumentError: If an axis is shorter than `least`, or there are more axes than NumPy
+            takes.
     """
+    if len(shape) > _MOST_AXES:
+        raise InvalidArgumentError(
+            f"{owner} shape must have at most {_MOST_AXES} axes, got {len(shape)}"
+        )
     if any(axis < least for axis in shape):
         raise InvalidArgumentError(f"every axis of {owner} shape must be {least} or more: {shape}")
     return math.prod(shape)

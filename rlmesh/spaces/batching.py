@@ -15,6 +15,7 @@ from rlmesh_api.contract import (
     MultiBinarySpace,
     MultiDiscreteSpace,
     Space,
+    TextSpace,
     TupleSpace,
 )
 
@@ -41,7 +42,7 @@ def batch_as_declared(declared: object, single: Space, num_envs: int, name: str)
         InvalidEnvError: If the declared space is not one of `num_envs` lanes at all.
     """
     space = from_gymnasium_space(declared)
-    if _structure(space) != _batched_structure(single, num_envs):
+    if not is_batched(space, single, num_envs):
         raise InvalidEnvError(
             f"env.{name} must hold {num_envs} lanes of env.single_{name}, {single}, got {space}"
         )
@@ -51,25 +52,46 @@ def batch_as_declared(declared: object, single: Space, num_envs: int, name: str)
     return None if equal else space
 
 
-def _structure(space: Space) -> object:
-    """What every batched space of the same lanes has in common: all but bounds and keys' order."""
-    if isinstance(space, TupleSpace):
-        return [_structure(child) for child in space.spaces]
-    if isinstance(space, DictSpace):
-        return {entry.key: _structure(entry.space) for entry in space.entries}
-    return (space.kind, getattr(space, "dtype", None), getattr(space, "shape", None))
+def is_batched(space: Space, single: Space, num_envs: int) -> bool:
+    """Whether a space has what all batched spaces of these lanes have: all but bounds and order.
 
-
-def _batched_structure(single: Space, num_envs: int) -> object:
-    """The structure of that many lanes of a space, in the kinds that Gymnasium batches into."""
+    Args:
+        space: The space of all lanes.
+        single: That of one lane.
+        num_envs: How many there are.
+    """
     if isinstance(single, TupleSpace):
-        return [_batched_structure(child, num_envs) for child in single.spaces]
+        return (
+            isinstance(space, TupleSpace)
+            and len(space.spaces) == len(single.spaces)
+            and all(
+                is_batched(batched, child, num_envs)
+                for batched, child in zip(space.spaces, single.spaces, strict=True)
+            )
+        )
     if isinstance(single, DictSpace):
-        return {entry.key: _batched_structure(entry.space, num_envs) for entry in single.entries}
+        children = {entry.key: entry.space for entry in single.entries}
+        return (
+            isinstance(space, DictSpace)
+            and {entry.key for entry in space.entries} == children.keys()
+            and all(is_batched(each.space, children[each.key], num_envs) for each in space.entries)
+        )
+    if isinstance(single, TextSpace):
+        return (
+            isinstance(space, TupleSpace)
+            and len(space.spaces) == num_envs
+            and all(isinstance(child, TextSpace) for child in space.spaces)
+        )
+    found = (space.kind, getattr(space, "dtype", None), getattr(space, "shape", None))
+    return found == _batched_leaf(single, num_envs)
+
+
+def _batched_leaf(single: Space, num_envs: int) -> tuple[str, Dtype, tuple[int, ...]]:
+    """The kind that Gymnasium batches a space into, its dtype and its shape."""
     if isinstance(single, DiscreteSpace):
-        return (MultiDiscreteSpace.kind, single.dtype, (num_envs,))
+        return MultiDiscreteSpace.kind, single.dtype, (num_envs,)
     if isinstance(single, BoxSpace | MultiDiscreteSpace):
-        return (BoxSpace.kind, single.dtype, (num_envs, *single.shape))
+        return BoxSpace.kind, single.dtype, (num_envs, *single.shape)
     if isinstance(single, MultiBinarySpace):
-        return (BoxSpace.kind, Dtype.INT8, (num_envs, *single.shape))
-    return [_structure(single)] * num_envs
+        return BoxSpace.kind, Dtype.INT8, (num_envs, *single.shape)
+    raise TypeError(f"expected a space of RLMesh, got {single!r}")

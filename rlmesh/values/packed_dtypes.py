@@ -123,7 +123,8 @@ def _described(dtype: DType, depth: int = 0) -> Any:
     if dtype.fields is not None:
         # A field with a title has a third entry, and stands in the mapping twice.
         titled = any(len(entry) > 2 for entry in dtype.fields.values())
-        if dtype.hasobject or titled or not dtype.itemsize or depth > _DEEPEST:
+        nothing = dtype.hasobject or not dtype.itemsize
+        if nothing or titled or depth > _DEEPEST or _fields_overlap(dtype):
             raise UnsupportedDtypeError(str(dtype))
         return {
             "itemsize": dtype.itemsize,
@@ -153,11 +154,18 @@ def _dtype(described: Any, depth: int = 0) -> DType:
                 "itemsize": described["itemsize"],
             }
         )
+        if _fields_overlap(dtype):
+            raise ValueError("the fields of a dtype are larger than itself")
         return dtype
     if kind is not str or not _is_plain(described):
         raise ValueError(f"{described!r:.80} is no dtype that this machine takes from the wire")
     dtype = np.dtype(described)
     return dtype
+
+
+def _fields_overlap(dtype: DType) -> bool:
+    """Whether fields are larger together than their dtype: each is looked at by itself."""
+    return sum(entry[0].itemsize for entry in (dtype.fields or {}).values()) > dtype.itemsize
 
 
 def _is_plain(text: str) -> bool:

@@ -17,6 +17,7 @@ from rlmesh.values.info_keys import INFO_DEGRADED
 from rlmesh.values.kinds import kind_of
 from rlmesh.values.losses import Degraded, Losses, PackingLimits, Reason
 from rlmesh.values.plain import plain
+from rlmesh.values.quick_packing import packed_quickly
 from rlmesh.values.unpacking import PackingError, unpack, unpack_info
 from rlmesh.values.writing import written
 
@@ -87,6 +88,9 @@ _Finish: TypeAlias = Callable[[Any, Losses], object]
 
 def _packed(value: object, limits: PackingLimits, finish: _Finish) -> tuple[bytes, list[Degraded]]:
     """Packs a value as it is; if that is too large, what fits of it."""
+    quick = packed_quickly(value, limits)
+    if quick is not None:
+        return quick, []
     try:
         for fitting in (False, True):
             degrader = Degrader(limits, fitting=fitting)

@@ -18,7 +18,7 @@ import rlmesh
 from rlmesh.errors import EndpointBusyError, StateError
 from support.comparing import assert_same
 from support.sample_envs import Gate, ScriptedEnv, echo_vector
-from support.serving import served_process, serving, start_python
+from support.serving import serving, start_python
 
 pytestmark = pytest.mark.usefixtures("each_lane")
 
@@ -207,9 +207,10 @@ env.step(env.action_space.sample())
 print(time.time(), flush=True)
 {ENDINGS[ending]}
 """
-    with served_process("scripted") as server, served_process("scripted") as other:
+    with serving(ScriptedEnv()) as server, serving(ScriptedEnv()) as other:
         took: list[float] = []
-        for _ in range(2):
+        # A farewell that is not answered takes two seconds; once more, where the machine was busy.
+        while not took or (took[-1] >= 1.5 and len(took) < 2):
             with start_python(
                 ["-W", "error", "-c", program, server.address, other.address],
                 stdout=subprocess.PIPE,
@@ -218,7 +219,7 @@ print(time.time(), flush=True)
                 said, complaints = process.communicate(timeout=SOON)
             took.append(time.time() - float(said))
             assert (process.returncode, complaints) == (0, "")
-        assert min(took) < 1.5, "a farewell that is not answered takes two seconds"
+        assert took[-1] < 1.5
 
 
 def test_a_program_that_ends_in_the_middle_of_a_call_of_another_thread_ends_quietly() -> None:

@@ -27,6 +27,7 @@ from codegen.render.schema_pages import (
     render_message,
 )
 from codegen.runtime._stability import Export, SpaceSupport, Stability
+from support.repository import ROOT
 
 STABLE = '<span class="stability stability-stable">Stable</span>'
 NUMBER = Field(name="n", number=2, kind=Kind.SCALAR, type="uint64", comment="How | many.")
@@ -96,7 +97,16 @@ def test_a_message_lists_its_fields_and_its_oneofs() -> None:
     text = render_message(message)
     assert "| 2 | `n` | `uint64` | How \\| many. |" in text
     assert "At most one of these, `one`: Which.\n\n| Number |" in text
+    assert text.startswith(f"### `Thing`\n\n{STABLE} A thing.\n\n")
     assert text.endswith("| 1 | `part` | [`Part`](#part) | It. |")
+
+
+def test_the_message_of_an_experimental_space_says_so() -> None:
+    experimental = md.badge(Stability.EXPERIMENTAL)
+    for name in ("contract", "protocol"):
+        page = (ROOT / f"generated/docs/{name}.md").read_text()
+        assert f"# `TextSpace`\n\n{experimental} " in page
+        assert f"# `BoxSpace`\n\n{STABLE} " in page
 
 
 def test_a_message_without_fields_says_so() -> None:
@@ -110,7 +120,9 @@ def test_an_enum_lists_its_values_with_their_numbers() -> None:
 def test_a_service_tells_which_side_streams() -> None:
     method = Method(name="Go", request="A", response="B", client_streaming=True, comment="Goes.")
     service = Service(name="Svc", comment="All.", methods=(method,))
-    text = render_file(File(path="s.proto", package="p", comment="A file.", services=(service,)))
+    text = render_file(
+        File(path="s.proto", package="p", comment="A file.", services=(service,)), {}
+    )
     assert "| `Go` | stream of [`A`](#a) | [`B`](#b) | Goes. |" in text
 
 

@@ -21,9 +21,9 @@ from rlmesh.values.losses import PackingLimits
 from support.pages import code, tables
 from support.repository import ROOT
 
-# The tables of measurements are held by tests/benchmarks/test_published.py.
-MEASURED = ROOT / "docs/performance.md"
-PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - {MEASURED})
+# The tables of measurements are held by tests/benchmarks/test_published.py and tests/soak/.
+MEASURED = {ROOT / "docs/performance.md", ROOT / "docs/endurance.md"}
+PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - MEASURED)
 ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page).items()}
 
 SERVE_OPTIONS = "docs/serving.md / From start to end: Option"
@@ -179,6 +179,11 @@ HELD_BY: dict[str, list[str]] = {
         "docs/test_claims.py::test_warn_delivers_and_tells_once",
         "docs/test_claims.py::test_anything_else_in_an_info_becomes_its_text_and_is_listed",
         "cli/test_asking.py::test_the_status_tells_the_call_that_the_environment_is_in",
+        "lanes/test_lanes_page.py::test_another_user_shares_no_memory",
+        "lanes/test_lanes_page.py::test_a_client_with_a_network_of_its_own_gets_the_stream_and_no_noise",
+        "lanes/test_lanes_page.py::test_a_server_offers_what_the_page_says_it_offers",
+        "client/test_stats.py::test_the_time_in_the_environment_is_the_environments",
+        "client/test_values.py::test_loose_observations_arrive_as_declared",
         "cli/test_signals.py::test_a_second_signal_ends_a_server_whose_environment_is_stuck",
         "server/test_lifecycle.py::test_a_call_that_hangs_is_left_behind_after_the_drain_timeout",
         "server/test_lifecycle.py::test_a_close_that_hangs_is_left_behind_after_the_close_timeout",

@@ -1,17 +1,22 @@
 """A client that shares no code with RLMesh: grpcio, struct, and the page of the protocol.
 
-    python client.py PROTO_FOLDER ADDRESS ACTIONS
+    python client.py PROTO_FOLDER ADDRESS LANE ACTIONS
 
 It compiles the protos below PROTO_FOLDER and drives the single environment that is served at
-ADDRESS, `HOST:PORT`: a reset with seed 7, and a step for each of the ACTIONS, a JSON list. It
-prints as JSON what it has seen. Comments repeat what the page says.
+ADDRESS, `HOST:PORT`, over the LANE `grpc`, `direct` or `shm`: a reset with seed 7, and a step for
+each of the ACTIONS, a JSON list. It prints as JSON what it has seen. Comments repeat what the page
+says.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import mmap
+import os
 import queue
+import select
+import socket
 import struct
 import sys
 import tempfile
@@ -201,7 +206,64 @@ def unpack_at(data: bytes, at: int) -> tuple[Any, int]:
     return (raw.decode("utf-8", "surrogatepass") if kind == "str" else raw.hex()), at + length
 
 
-def drive(address: str, actions: list[Any]) -> dict[str, Any]:
+class Direct:
+    """The lane `direct`: a message is its length and itself."""
+
+    def __init__(self, address: str, secret: bytes) -> None:
+        host, _, port = address.rpartition(":")
+        self._socket = socket.create_connection((host or "127.0.0.1", int(port)), 20)
+        self._socket.sendall(secret)
+        if self._socket.recv(1) != b"\1":
+            raise SystemExit("the greeting is the byte 1")
+
+    def exchange(self, message: bytes) -> bytes:
+        self._socket.sendall(struct.pack("<Q", len(message)) + message)
+        (length,) = struct.unpack("<Q", self._socket.recv(8, socket.MSG_WAITALL))
+        return self._socket.recv(length, socket.MSG_WAITALL)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Shm:
+    """The lane `shm`: messages stand in a shared segment."""
+
+    def __init__(self, name: str, secret: bytes) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.connect(f"\0{name}")
+        self._socket.sendall(secret)
+        sizes, [descriptor], _, _ = socket.recv_fds(self._socket, 16, 1)
+        request, answer = struct.unpack("<2Q", sizes)
+        page = mmap.PAGESIZE
+        self._segment = mmap.mmap(descriptor, page + request + answer)
+        os.close(descriptor)
+        self._request, self._answer = page, page + request
+        self._posted = 0
+
+    def exchange(self, message: bytes) -> bytes:
+        segment, begin = self._segment, self._request
+        struct.pack_into("<3Q", segment, begin, 24, 24 + len(message), 0)
+        segment[begin + 24 : begin + 24 + len(message)] = message
+        self._posted = (self._posted + 1) % 256
+        segment[0] = self._posted
+        self._socket.send(b"!")
+        # The server's answers are as many as the calls.
+        while segment[64] != self._posted:
+            segment[1] = 1
+            if segment[64] != self._posted and select.select([self._socket], [], [], 0.001)[0]:
+                self._socket.recv(99)
+            segment[1] = 0
+        start, end, elsewhere = struct.unpack_from("<3Q", segment, self._answer)
+        if elsewhere:
+            raise SystemExit("answers this large are not asked for here")
+        return segment[self._answer + start : self._answer + end]
+
+    def close(self) -> None:
+        self._segment.close()
+        self._socket.close()
+
+
+def drive(address: str, lane: str, actions: list[Any]) -> dict[str, Any]:
     env_service_pb2: Any = importlib.import_module("rlmesh_api.v1.env_service_pb2")
     env_service_pb2_grpc: Any = importlib.import_module("rlmesh_api.v1.env_service_pb2_grpc")
     session_pb2: Any = importlib.import_module("rlmesh_api.v1.session_pb2")
@@ -214,13 +276,19 @@ def drive(address: str, actions: list[Any]) -> dict[str, Any]:
         requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         answers = stub.Session(iter(requests.get, None), timeout=60)
         sequence = 0
+        port: Direct | Shm | None = None
 
         def call(**named: Any) -> Any:
             # 1 for `open`, then one more for every call; every call gets exactly one answer.
             nonlocal sequence
             sequence += 1
-            requests.put(session_pb2.SessionRequest(sequence=sequence, **named))
-            answer = next(answers)
+            request = session_pb2.SessionRequest(sequence=sequence, **named)
+            if port is None:
+                requests.put(request)
+                answer = next(answers)
+            else:
+                message = port.exchange(request.SerializeToString())
+                answer = session_pb2.SessionResponse.FromString(message)
             kind = answer.WhichOneof("answer")
             if answer.sequence != sequence or kind != next(iter(named)):
                 raise SystemExit(f"call {sequence} was answered with {answer}")
@@ -228,7 +296,10 @@ def drive(address: str, actions: list[Any]) -> dict[str, Any]:
 
         peer = session_pb2.Peer(name="foreign", version="0")
         generation = min(1, told.protocol_generation)
-        call(open=session_pb2.OpenCall(peer=peer, protocol_generation=generation))
+        opened = call(open=session_pb2.OpenCall(peer=peer, protocol_generation=generation))
+        if lane != "grpc":
+            [where] = [offer.address for offer in opened.lanes if offer.lane == lane]
+            port = (Direct if lane == "direct" else Shm)(where, opened.secret)
         # A packed value: 7 is a MessagePack integer of one byte.
         reset = call(reset=session_pb2.ResetCall(seed=b"\x07"))
         seen["observation"] = decode(contract.observation_space, reset.observation)
@@ -246,15 +317,17 @@ def drive(address: str, actions: list[Any]) -> dict[str, Any]:
                 }
             )
         call(close=session_pb2.CloseCall())
+        if port is not None:
+            port.close()
         requests.put(None)
     return seen
 
 
 def main() -> None:
-    folder, address, actions = sys.argv[1:]
+    folder, address, lane, actions = sys.argv[1:]
     with tempfile.TemporaryDirectory() as out:
         compile_protos(folder, out)
-        seen = drive(address, json.loads(actions))
+        seen = drive(address, lane, json.loads(actions))
         messages = sys.modules["rlmesh_api.v1.session_pb2"]
         if "rlmesh" in sys.modules or not str(messages.__file__).startswith(out):
             raise SystemExit("this is no client of its own")

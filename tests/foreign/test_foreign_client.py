@@ -15,6 +15,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import pytest
 from gymnasium import spaces
 
 from support.repository import ROOT
@@ -100,21 +101,26 @@ def locally(env: Any, actions: list[Any]) -> dict[str, Any]:
     return seen
 
 
-def remotely(env: Any, actions: list[Any]) -> dict[str, Any]:
-    with serving(env) as server:
+def remotely(env: Any, actions: list[Any], lane: str = "grpc") -> dict[str, Any]:
+    with serving(env, direct="tcp://127.0.0.1:0") as server:
         address = server.address.removeprefix("tcp://")
-        command = [sys.executable, "-P", CLIENT, ROOT / "schema", address, json.dumps(actions)]
+        command = [sys.executable, "-P", CLIENT, ROOT / "schema", address, lane]
         told = subprocess.run(
-            list(map(str, command)), capture_output=True, text=True, timeout=100, check=False
+            [*map(str, command), json.dumps(actions)],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
         )
     assert told.returncode == 0, told.stderr
     seen: dict[str, Any] = json.loads(told.stdout)
     return seen
 
 
-def test_it_drives_cartpole() -> None:
+@pytest.mark.parametrize("lane", ["grpc", "direct", "shm"])
+def test_it_drives_cartpole(lane: str) -> None:
     actions = [1, 0, 0, 1, 1, 0] * 4
-    seen = remotely(gymnasium.make("CartPole-v1"), actions)
+    seen = remotely(gymnasium.make("CartPole-v1"), actions, lane)
     assert seen.pop("id") == "CartPole-v1"
     assert seen == locally(gymnasium.make("CartPole-v1"), actions)
 

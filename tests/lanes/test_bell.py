@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from rlmesh.lanes import bell
+from rlmesh.lanes import bell, patience
 from rlmesh.lanes.memory_port import MemoryPort
 from rlmesh.lanes.port import Woken
 from support.ports import Ends, memory_ends, message
@@ -19,7 +19,8 @@ NEVER, ALWAYS = float("inf"), 0.0
 
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Generator[Ends[MemoryPort]]:
-    monkeypatch.setattr(bell, "_SPINS", True)
+    monkeypatch.setattr(patience, "SPINS", True)
+    monkeypatch.setattr(bell, "_ORDERED", True)
     with memory_ends() as made:
         yield made
 
@@ -52,7 +53,7 @@ def exchanges(ends: Ends[MemoryPort], count: int) -> None:
 def test_a_side_that_is_alone_offers_its_processor_now_and_then(
     ends: Ends[MemoryPort], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bell, "_ALONE", NEVER)
+    monkeypatch.setattr(patience, "_ALONE", NEVER)
     offers = Offers(monkeypatch)
     exchanges(ends, 320)
     assert offers.count == 10
@@ -61,7 +62,7 @@ def test_a_side_that_is_alone_offers_its_processor_now_and_then(
 def test_a_side_in_a_crowd_takes_what_came_while_others_had_its_processor(
     ends: Ends[MemoryPort], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bell, "_ALONE", ALWAYS)
+    monkeypatch.setattr(patience, "_ALONE", ALWAYS)
     exchanges(ends, 32)
     rings = ends.client._sock
 
@@ -80,21 +81,21 @@ def test_a_side_in_a_crowd_takes_what_came_while_others_had_its_processor(
 def test_a_side_in_a_crowd_sleeps_when_nothing_has_come_after_some_offers(
     ends: Ends[MemoryPort], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bell, "_ALONE", ALWAYS)
+    monkeypatch.setattr(patience, "_ALONE", ALWAYS)
     exchanges(ends, 32)
     offers = Offers(monkeypatch)
     assert ends.client.receive(time.monotonic()) is Woken.LATE
-    assert offers.count == bell._OFFERS
+    assert offers.count == patience.OFFERS
 
 
 def test_a_side_spins_again_once_the_crowd_has_gone(
     ends: Ends[MemoryPort], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bell, "_ALONE", ALWAYS)
+    monkeypatch.setattr(patience, "_ALONE", ALWAYS)
     exchanges(ends, 32)
-    monkeypatch.setattr(bell, "_ALONE", NEVER)
+    monkeypatch.setattr(patience, "_ALONE", NEVER)
     # Those of the rest in a crowd, and the look around that ends it.
-    exchanges(ends, bell._LONGEST_REST + 1)
+    exchanges(ends, patience._LONGEST_CROWD + 1)
     offers = Offers(monkeypatch)
-    exchanges(ends, bell._LOOKS_AROUND)
+    exchanges(ends, patience.LOOKS_AROUND)
     assert offers.count <= 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -281,9 +282,13 @@ def test_a_direct_lane_may_be_named_by_its_host() -> None:
 
 # Run in a process of its own, so that whatever it says on its streams is heard.
 DRIVE = """
-import sys, time
+import os, sys, time
 import numpy as np
 import rlmesh
+if sys.argv[2:]:
+    # Another user may not be let in to what is imported as late as this.
+    rlmesh.RemoteEnv(sys.argv[1]).close()
+    os.setuid(int(sys.argv[2]))
 begun = time.monotonic()
 client = rlmesh.RemoteEnv(sys.argv[1])
 took = time.monotonic() - begun
@@ -318,16 +323,45 @@ def silent_port() -> str:
 def test_a_client_for_whom_no_door_can_be_reached_gets_grpc_without_noise(
     offered: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As in another container, on another machine, or behind a proxy.
+    # As on another machine, or behind a proxy.
     monkeypatch.setattr(Doors, "open", offers(*offered))
     with serving(ScriptedEnv()) as server:
-        with start_python(
-            ["-W", "error", "-c", DRIVE, server.address],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as process:
-            out, complaints = process.communicate(timeout=60)
-    assert (process.returncode, out, complaints) == (0, "grpc True\n", "")
+        assert said_by_a_client(server.address) == ("grpc True\n", "")
+
+
+def said_by_a_client(address: str, *arguments: str, prefix: Sequence[str] = ()) -> tuple[str, str]:
+    """What a client in a process of its own prints, and what it complains of."""
+    with start_python(
+        ["-W", "error", "-c", DRIVE, address, *arguments],
+        prefix=prefix,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        return process.communicate(timeout=60)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_a_process_of_another_user_gets_grpc_without_noise() -> None:
+    with serving(ScriptedEnv()) as server:
+        assert said_by_a_client(server.address, "65534") == ("grpc True\n", "")
+
+
+# As a container has it, whose user may be the same.
+ALONE = ("unshare", "--map-root-user", "--net")
+
+
+def _can_be_alone() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*ALONE, "true"], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not _can_be_alone(), reason="a network of one's own cannot be had here")
+def test_a_process_in_another_network_gets_grpc_without_noise(tmp_path: Path) -> None:
+    # The file of the socket is all that it shares with the server.
+    with serving(ScriptedEnv(), f"unix://{tmp_path}/env.sock", direct=ANY_PORT) as server:
+        assert said_by_a_client(server.address) == ("shm True\n", "")
+        assert said_by_a_client(server.address, prefix=ALONE) == ("grpc True\n", "")
 
 
 def test_a_client_of_another_user_gets_grpc(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 import rlmesh
 from rlmesh.errors import EndpointBusyError, EndpointError
-from rlmesh.lanes import bell
+from rlmesh.lanes import patience
 from support.ports import descriptors, opened_since, wait_until_asleep, wait_until_in
 from support.raw_sessions import raw_session
 from support.sample_envs import Gate, ScriptedEnv
@@ -28,7 +28,7 @@ SOON = 10.0
 ANY_PORT = "tcp://127.0.0.1:0"
 LANES = ["shm", "direct", "grpc"]
 # Where a client sleeps that waits for an answer; with gRPC it is gRPC that sleeps.
-SLEEPS = {"shm": "_sleep", "direct": "_await"}
+SLEEPS = {"shm": "_sleep", "direct": "_sleep"}
 GO_ON = np.array([0.5, -0.25], np.float32)
 STAY = -GO_ON
 
@@ -167,17 +167,18 @@ def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_sleeps(
 
 def spin_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has what waits in this process spin for some tenths of a second."""
-    monkeypatch.setattr(bell, "_SHORT_SPIN", 0.3)
+    monkeypatch.setattr(patience, "_SHORT_SPIN", 0.3)
     # Whoever else wants the processor.
-    monkeypatch.setattr(bell, "_ALONE", float("inf"))
+    monkeypatch.setattr(patience, "_ALONE", float("inf"))
 
 
+@pytest.mark.parametrize("lane", ["shm", "direct"])
 def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_spins(
-    monkeypatch: pytest.MonkeyPatch, record_property: Record
+    lane: str, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
     # For a few tenths of a second, so that it is killed in the middle of it.
     spin_for_long(monkeypatch)
-    with program(SERVE) as (server, address), client_of(address, "shm") as client:
+    with program(SERVE) as (server, address), client_of(address, lane) as client:
         stepping = Stepping(client, STAY)
         assert server.stdout is not None
         assert server.stdout.readline() == "reached\n"
@@ -348,11 +349,12 @@ def test_a_client_that_is_killed_in_a_call_frees_the_environment_once_that_is_ov
         assert env.names() == calls, "nothing but the call that was under way"
 
 
+@pytest.mark.parametrize("lane", ["shm", "direct"])
 def test_a_client_that_is_killed_while_the_server_spins_frees_the_environment(
-    monkeypatch: pytest.MonkeyPatch, record_property: Record
+    lane: str, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
     spin_for_long(monkeypatch)
-    with killable_client("shm") as (_, _, server, client):
+    with killable_client(lane) as (_, _, server, client):
         killed = kill(client)
         freed = until(free(server), "the environment is not free again")
         record_property("seconds", freed - killed)

@@ -22,13 +22,8 @@ from rlmesh.lanes.memory_port import MemoryPort
 from rlmesh.lanes.port import RESERVED, Port
 from rlmesh.lanes.segment import create_segment
 from rlmesh.lanes.socket_port import SocketPort
-from rlmesh.lanes.wire import (
-    PREFIX,
-    STEP,
-    compile_step_form,
-    write_action,
-    write_sequence,
-)
+from rlmesh.lanes.step_form import compile_step_form
+from rlmesh.lanes.wire import PREFIX, STEP, write_action, write_sequence
 from rlmesh_api.v1 import session_pb2
 from support.comparing import assert_same
 from support.ports import PLAN, SOON, message

@@ -380,6 +380,13 @@ def test_a_port_of_a_bad_segment_gives_the_descriptor_back() -> None:
     assert descriptors() == before
 
 
+@pytest.mark.parametrize("plan", [Plan(4096, 23), Plan(0, 4096)])
+def test_an_area_without_room_for_a_header_is_a_bad_segment(plan: Plan) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(BadSegmentError, match="no header"):
+        MemoryPort(ours, create_segment(1 << 20), plan, client=True)
+
+
 def test_more_descriptors_than_fit_in_one_ring_are_given_back() -> None:
     before = descriptors()
     with memory_ends() as ends:

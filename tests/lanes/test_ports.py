@@ -15,7 +15,7 @@ from rlmesh.lanes.port import Port, Woken
 from support.ports import ENDS, SOON, Ends, descriptors, message, soon, wait_until_asleep
 
 # Where a port of each kind sleeps.
-SLEEPS = {"shm": "_sleep", "direct": "_await", "direct with TLS": "poll"}
+SLEEPS = {"shm": "_sleep", "direct": "_sleep", "direct with TLS": "poll"}
 # More than an area holds, more than a connection takes at once, and more than a room has at first.
 LARGE = os.urandom(5 << 20)
 

@@ -11,18 +11,17 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlmesh.lanes.step_form import compile_step_form, stepped
+from rlmesh.lanes.step_functions import Stepped
 from rlmesh.lanes.wire import (
     INNER,
     PREFIX,
     STEP,
     STEP_MANY,
     STEPS,
-    Stepped,
-    compile_step_form,
     frame,
     padded,
     read_action,
-    stepped,
     write_action,
     write_sequence,
 )

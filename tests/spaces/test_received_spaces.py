@@ -72,6 +72,11 @@ DAMAGES: dict[str, tuple[str, Callable[[Any], object], str]] = {
         lambda m: m.multi_binary.shape.__setitem__(0, 0),
         "must be 1 or more",
     ),
+    "more axes than an array can have": (
+        "multi_binary",
+        lambda m: m.multi_binary.shape.extend([1] * 64),
+        "at most [0-9]+ axes, got 65",
+    ),
     "a count too many": ("multi_discrete", lambda m: m.multi_discrete.nvec.append(2), "nvec must"),
     "a start too few": (
         "multi_discrete",

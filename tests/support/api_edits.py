@@ -663,6 +663,17 @@ COMMANDS = [
             '@click.option("--kind", required=True)\n@click.option("--env", metavar',
         ),
     ),
+    edit(
+        "narrow the range of an option of a command",
+        swap(SERVE, "type=click.IntRange(min=1)", "type=click.IntRange(min=1, max=9)"),
+        lines=(
+            "rlmesh serve (Experimental): the option `--num-envs` takes IntRange[x >= 1, x <= 9] ",
+            (
+                "python -m rlmesh._cli.serve_env (Stable): the option `--num-envs` takes "
+                "IntRange[x >= 1, x <= 9] now, it took IntRange[x >= 1]; take that again"
+            ),
+        ),
+    ),
     breaks(
         "re-default an option of a command",
         "rlmesh wait (Experimental): the default of `--timeout` is 3.0 now, it was 30.0",
@@ -786,6 +797,10 @@ HARMLESS = [
             '@click.option("--env", metavar',
             '@click.option("--kind")\n@click.option("--env", metavar',
         ),
+    ),
+    edit(
+        "widen the range of an option of a command",
+        swap(SERVE, "type=click.IntRange(min=1)", "type=click.IntRange(min=0)"),
     ),
     edit("let a field be given by position", swap(OPTIONS, ", kw_only=True", "")),
     edit(

@@ -1,8 +1,8 @@
 """Lanes in worker processes, served from a program of their own: forks and gRPC stay apart.
 
 `python -m support.async_lanes KIND MODE STEPS FILE` records what Gymnasium's AsyncVectorEnv tells
-in its own process into the file, and then serves another one. It prints its address and the ids of
-the workers, and ends by a signal.
+in its own process into the file, and then serves another one; without steps it only serves. It
+prints its address and the ids of the workers, and ends by a signal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from support.lane_envs import record
 from support.serving import START_SECONDS, start_python
 
 LANES = 3
-STEPS = 40
+STEPS = 24
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,19 @@ class AsyncLanes:
 
 
 @contextlib.contextmanager
-def served_async_lanes(kind: str, mode: str, folder: Path) -> Generator[AsyncLanes]:
+def served_async_lanes(
+    kind: str, mode: str, folder: Path, *, steps: int = STEPS
+) -> Generator[AsyncLanes]:
     """Serves lanes of `LaneEnv` in worker processes.
 
     Args:
         kind: A name in `support.lane_envs.KINDS`.
         mode: The name of a mode in Gymnasium's enum.
         folder: A folder of the test's own.
+        steps: How many to record.
     """
     path = folder / "recorded"
-    arguments = ["-m", "support.async_lanes", kind, mode, str(STEPS), str(path)]
+    arguments = ["-m", "support.async_lanes", kind, mode, str(steps), str(path)]
     with (
         start_python(arguments, stdout=subprocess.PIPE) as process,
         contextlib.ExitStack() as stack,
@@ -74,7 +77,8 @@ def served_async_lanes(kind: str, mode: str, folder: Path) -> Generator[AsyncLan
             handles = [pidfd_open(int(pid)) for pid in workers]
             for handle in handles:
                 stack.callback(close, handle)
-            recorded = pickle.loads(path.read_bytes())  # noqa: S301 - written by the program below
+            # Written by the program below.
+            recorded = pickle.loads(path.read_bytes()) if steps else []  # noqa: S301
             yield AsyncLanes(address, tuple(handles), process, recorded)
         finally:
             process.kill()
@@ -87,8 +91,9 @@ def main() -> None:
     from support.lane_envs import async_lanes
 
     kind, mode, steps, path = sys.argv[1:]
-    recorded = record(async_lanes(kind, LANES, AutoresetMode[mode]), int(steps))
-    Path(path).write_bytes(pickle.dumps(recorded))
+    if int(steps):
+        recorded = record(async_lanes(kind, LANES, AutoresetMode[mode]), int(steps))
+        Path(path).write_bytes(pickle.dumps(recorded))
     envs: Any = async_lanes(kind, LANES, AutoresetMode[mode])
     workers = [process.pid for process in envs.processes]
     server = rlmesh.EnvServer(envs, expose=("level", "scale", "fail"))

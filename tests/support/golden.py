@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import queue
 from collections.abc import Callable, Generator, Iterator
@@ -22,6 +21,7 @@ from rlmesh.spaces import from_gymnasium_space
 from rlmesh.values.layout import compile_layout
 from rlmesh_api.v1 import session_pb2
 from support.contracts import a_contract, fully_set
+from support.golden_frames import MESSAGES, frames_of, text_of
 from support.repository import ROOT
 from support.sample_envs import EchoEnv, echo_vector
 from support.sample_spaces import SAMPLE_SPACES, UNSAMPLEABLE
@@ -39,22 +39,14 @@ ENVS: dict[str, Callable[[], Any]] = {
 }
 
 
-def text_of(data: bytes) -> str:
-    """Bytes as they stand in a golden file."""
-    return base64.b64encode(data).decode()
-
-
-def bytes_of(text: str) -> bytes:
-    """The bytes that stand in a golden file."""
-    return base64.b64decode(text)
-
-
 def plain(value: Any) -> Any:
     """A value as JSON data from which its types, shapes and every bit can be told."""
     if isinstance(value, dict):
         return {"dict": [[key, plain(part)] for key, part in value.items()]}
     if isinstance(value, tuple):
         return {"tuple": [plain(part) for part in value]}
+    if isinstance(value, list):
+        return {"list": [plain(part) for part in value]}
     if isinstance(value, str):
         return {"text": value}
     array = np.asarray(value)
@@ -76,6 +68,7 @@ def recording() -> dict[str, Any]:
             for lanes in ((None,) if name == "text_no_characters" else (None, LANES))
         },
         "conversations": {name: _conversation(make()) for name, make in ENVS.items()},
+        "frames": {name: frames_of(message) for name, message in MESSAGES.items()},
     }
 
 
@@ -120,30 +113,41 @@ def _samples(space: gymnasium.Space[Any], lanes: int | None) -> list[Any]:
     return [concatenate(space, values, room)]
 
 
-def _conversation(env: Any) -> list[dict[str, Any]]:
+def driven(address: str, *, vector: bool) -> list[Any]:
+    """Drives a short session; what its calls return, as JSON data."""
+    client = rlmesh.RemoteVectorEnv if vector else rlmesh.RemoteEnv
+    remote: Any = client(address, lane="grpc")
+    remote.action_space.seed(0)
+    results = [remote.reset(seed=3, options={"a": [1, 2.5, None]})]
+    results += [remote.step(remote.action_space.sample()) for _ in range(3)]
+    # As a plain tuple, whatever class it is of.
+    results.append(tuple(remote.step_many([remote.action_space.sample() for _ in range(2)])))
+    if remote.render_mode:
+        results.append(remote.render())
+    remote.close()
+    return [plain(result) for result in results]
+
+
+def _conversation(env: Any) -> dict[str, Any]:
     """The calls of a short session, each with its answer, as they cross the stream."""
-    client = rlmesh.RemoteVectorEnv if hasattr(env, "num_envs") else rlmesh.RemoteEnv
-    with serving(env) as server, _listening(server.address) as (address, calls):
-        remote: Any = client(address, lane="grpc")
-        remote.action_space.seed(0)
-        remote.reset(seed=3, options={"a": [1, 2.5, None]})
-        for _ in range(3):
-            remote.step(remote.action_space.sample())
-        remote.step_many([remote.action_space.sample() for _ in range(2)])
-        if remote.render_mode:
-            remote.render()
-        remote.close()
-    return [
-        {
-            "request": text_of(request),
-            "response": text_of(response),
-            "says": [
-                says(session_pb2.SessionRequest.FromString(request)),
-                says(session_pb2.SessionResponse.FromString(response)),
-            ],
-        }
-        for request, response in calls
-    ]
+    with serving(env) as server, _listening(server.address) as (address, crossed):
+        returned = driven(address, vector=hasattr(env, "num_envs"))
+    contract, *calls = crossed
+    return {
+        "contract": text_of(contract[1]),
+        "returned": returned,
+        "calls": [
+            {
+                "request": text_of(request),
+                "response": text_of(response),
+                "says": [
+                    says(session_pb2.SessionRequest.FromString(request)),
+                    says(session_pb2.SessionResponse.FromString(response)),
+                ],
+            }
+            for request, response in calls
+        ],
+    }
 
 
 def says(message: Message) -> dict[str, Any]:
@@ -154,32 +158,49 @@ def says(message: Message) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _listening(address: str) -> Generator[tuple[str, list[tuple[bytes, bytes]]]]:
-    """An address that passes everything on, and what has crossed its stream."""
-    calls: list[tuple[bytes, bytes]] = []
+    """An address that passes everything on, and what has crossed: the contract, then the calls."""
+    crossed: list[tuple[bytes, bytes]] = []
     with grpc.insecure_channel(address.removeprefix("tcp://")) as channel:
+        ask: Any = channel.unary_unary(f"/{SERVICE}/GetContract")
 
-        def session(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        def contract(request: bytes) -> bytes:
+            if not crossed:
+                crossed.append((request, ask(request)))
+            return crossed[0][1]
+
+        def session(requests: Iterator[bytes]) -> Iterator[bytes]:
             with RawStream(channel) as stream:
                 for request in requests:
                     response = stream.ask(request)
-                    calls.append((request, response))
+                    crossed.append((request, response))
                     yield response
 
-        contract: Any = channel.unary_unary(f"/{SERVICE}/GetContract")
-        handlers: dict[str, Any] = {
-            "GetContract": grpc.unary_unary_rpc_method_handler(lambda asked, _: contract(asked)),
-            "Session": grpc.stream_stream_rpc_method_handler(session),
-        }
-        listener = grpc.server(ThreadPoolExecutor(4))
-        listener.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(SERVICE, handlers),)
-        )
-        port = listener.add_insecure_port("127.0.0.1:0")
-        listener.start()
-        try:
-            yield f"tcp://127.0.0.1:{port}", calls
-        finally:
-            listener.stop(None).wait()
+        with answering(contract, session) as own:
+            yield own, crossed
+
+
+@contextlib.contextmanager
+def answering(
+    contract: Callable[[bytes], bytes], session: Callable[[Iterator[bytes]], Iterator[bytes]]
+) -> Generator[str]:
+    """An address that answers with bytes.
+
+    Args:
+        contract: Answers who asks for the contract.
+        session: Answers the requests of a session, one by one.
+    """
+    handlers: dict[str, Any] = {
+        "GetContract": grpc.unary_unary_rpc_method_handler(lambda asked, _: contract(asked)),
+        "Session": grpc.stream_stream_rpc_method_handler(lambda requests, _: session(requests)),
+    }
+    server = grpc.server(ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"tcp://127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
 
 
 class RawStream:

@@ -13,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from rlmesh.values.packing import pack, pack_info, pack_listing, unpack, unpack_info
+from rlmesh.values.degrading import Degrader
+from rlmesh.values.packing import (
+    PackingLimits,
+    pack,
+    pack_info,
+    pack_listing,
+    unpack,
+    unpack_info,
+)
+from rlmesh.values.quick_packing import packed_quickly
+from rlmesh.values.writing import written
 from support.comparing import assert_same
 
 quad_is_not_sent = pytest.mark.skipif(
@@ -98,6 +108,19 @@ def test_arrives_inside_of_an_info(value: Any) -> None:
     data, degraded = pack_info(info)
     assert not degraded
     assert_same(unpack_info(data), info)
+
+
+@pytest.mark.parametrize("value", EXACT.values(), ids=EXACT.keys())
+def test_what_is_packed_quickly_is_what_the_walk_packs(value: Any) -> None:
+    info = {"key": value, "again": [value, (value,)]}
+    quick = packed_quickly(info, PackingLimits())
+    degrader = Degrader(PackingLimits(), fitting=False)
+    assert quick in (None, written(degrader.tree(info), segmented=degrader.segmented))
+
+
+def test_an_info_of_plain_values_is_packed_quickly() -> None:
+    info = {"a": [1, (2.5, None)], "b": {"c": np.float32(1), "d": np.zeros(3)}, "e": "text"}
+    assert packed_quickly(info, PackingLimits()) is not None
 
 
 def test_a_value_that_is_packed_is_not_changed() -> None:

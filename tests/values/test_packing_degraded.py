@@ -82,8 +82,9 @@ def test_a_foreign_value_becomes_its_text_and_is_named(
     [
         np.dtype([("a", object)]),
         np.dtype([(("title", "name"), "<i4")]),
+        np.dtype({"names": ["a", "b"], "formats": ["<i4", "<f4"], "offsets": [0, 0]}),
     ],
-    ids=["objects in fields", "titles"],
+    ids=["objects in fields", "titles", "fields on top of each other"],
 )
 def test_an_array_without_a_form_on_the_wire_is_named(dtype: Any) -> None:
     data, degraded = pack_listing(np.zeros(1, dtype))

@@ -21,7 +21,7 @@ from support.serving import remote_vector, serving
 
 pytestmark = pytest.mark.usefixtures("each_lane")
 
-STEPS = 60
+STEPS = 24
 MODES = list(AutoresetMode)
 
 

@@ -87,7 +87,7 @@ def test_a_client_that_is_dropped_frees_the_endpoint() -> None:
 def test_no_worker_process_outlives_its_server(
     number: signal.Signals, connected: bool, tmp_path: Path
 ) -> None:
-    with served_async_lanes("box", "NEXT_STEP", tmp_path) as served:
+    with served_async_lanes("box", "NEXT_STEP", tmp_path, steps=0) as served:
         client = connect(served.address)
         client.reset(seed=0)
         if not connected:

@@ -16,7 +16,7 @@ from support.serving import remote_vector
 
 pytestmark = pytest.mark.usefixtures("each_lane")
 
-STEPS = 300
+STEPS = 60
 LANES = 4
 
 

@@ -20,7 +20,7 @@ from support.serving import remote_vector, serving
 
 pytestmark = pytest.mark.usefixtures("each_lane")
 
-STEPS = 60
+STEPS = 24
 
 
 @pytest.mark.parametrize("lane", [LaneEnv, ShapedLane])

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("each_lane")
 MODES = pytest.mark.parametrize(
     "mode", list(AutoresetMode), ids=lambda mode: str(mode.name).lower()
 )
-STEPS = 60
+STEPS = 24
 SOON = 20.0
 
 

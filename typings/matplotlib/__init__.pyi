@@ -1,5 +1,5 @@
-# The part of Matplotlib that benchmarks/ uses, so that its types are checked where it is not
-# installed. Not shipped.
+# The part of Matplotlib that benchmarks/ and soak/ use, so that its types are checked where it is
+# not installed. Not shipped.
 from contextlib import AbstractContextManager
 from typing import Any
 

@@ -330,7 +330,35 @@ Global___ResumeCall: _TypeAlias = ResumeCall  # noqa: Y015
 
 @_typing.final
 class LaneOffer(_message.Message):
-    """Another way for a session's calls to cross than the stream that opened it."""
+    """Another way for a session's calls to cross than the stream that opened it.
+
+    Who takes one connects to its address and shows the session's secret, 32 bytes. From then on
+    every call and every answer crosses there, as a serialized `SessionRequest` or `SessionResponse`
+    of 2^30 bytes at most, and the stream stays open without them. Where the greeting below does not
+    come, the stream goes on carrying them. Numbers are unsigned, little-endian and of 8 bytes.
+
+    `direct` is a TCP connection, with TLS where the endpoint has it. The server's greeting is the
+    byte 1. A message crosses as a number, its length, and the message.
+
+    `shm` is a Unix stream socket that only processes of the same user may use. The server's greeting
+    is two numbers, the sizes of the request area and of the answer area, and with them
+    (`SCM_RIGHTS`) the descriptor of a memfd, which nobody can shrink. In it stand a page of control
+    lines, as large as the system's pages, the request area, in which the client writes, and the
+    answer area, in which the server writes.
+
+    The client's control line begins at byte 0, the server's at byte 64. A line's first byte is the
+    number of messages that its side has posted, modulo 256; its second byte is 1 while its side
+    sleeps, or is about to. An area begins with three numbers: where the message begins in it, 24 or
+    more, where it ends, and 0. In place of the 0 may stand the size of a memfd of its own, in which
+    the message stands instead: its descriptor has come over the socket before, with a byte.
+
+    Whoever posts a message writes it, then the three numbers, then its count; if the other side's
+    second byte is 1, and always on a processor that orders memory less strictly than x86, it sends a
+    byte over the socket. Whoever waits looks at the other side's count until it is one more. Before
+    it sleeps until the socket can be read it sets its second byte and looks once more, and the first
+    such sleep lasts a millisecond at most. It takes the bytes that come, which mean nothing. The end
+    of the socket is the end of the other side.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

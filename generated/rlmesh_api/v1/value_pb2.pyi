@@ -62,7 +62,8 @@ class PackedExtension(_PackedExtension, metaclass=_PackedExtensionEnumTypeWrappe
     MessagePack array with the dtype and the lengths of the axes. A dtype is a str as NumPy writes
     it, little-endian and never of objects (`<f4`, `|u1`, `<U7`, `<M8[ns]`; `<f16` and `<c32` are the
     x87 format, padded with zeros to 16 bytes), or for a structured dtype a map of `itemsize` and
-    `fields`, an array with [name, dtype, lengths of the field's own axes, offset] for each field.
+    `fields`, an array with [name, dtype, lengths of the field's own axes, offset] for each field;
+    together they are no larger than it.
     The elements follow the header as raw bytes in C order, to the end of the payload. A bool is one
     byte, 0 or 1.
     """

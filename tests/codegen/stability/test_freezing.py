@@ -8,12 +8,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from codegen.__main__ import main
+from codegen.generate import generate
 from codegen.runtime._stability import Stability
 from codegen.stability.breaks import Break
 from codegen.stability.changelog import told_as, untold
 from codegen.stability.gate import check, freeze
-from support.api_copy import Copy
-from support.api_edits import ENV, ERRORS, drop, swap
+from codegen.tree import write
+from support.api_copy import Copy, parts_that_read
+from support.api_edits import ENV, ERRORS, append, drop, listed, swap
 from support.repository import ROOT
 
 NOTE = "## [Unreleased]\n\n- `RemoteEnv.end` was `RemoteEnv.close`."
@@ -66,6 +68,32 @@ def test_a_break_of_the_wire_is_frozen_likewise(copy: Copy) -> None:
     swap("CHANGELOG.md", "## [Unreleased]\n", told)(copy.root)
     assert freeze(copy.root) == []
     assert check(copy.root) == []
+
+
+KEYS = "class Limits(TypedDict):\n    low: int\n    high: NotRequired[int]\n"
+
+
+def test_the_keys_of_a_typed_dict_are_needed_as_they_were(copy: Copy) -> None:
+    swap(ERRORS, "__all__ = [\n", '__all__ = [\n    "Limits",\n')(copy.root)
+    append(ERRORS, f"\n\nfrom typing import NotRequired, TypedDict\n\n\n{KEYS}")(copy.root)
+    listed("rlmesh.errors.Limits", "class", "Stable")(copy.root)
+    write(generate(copy.root), copy.root / "generated")
+    assert freeze(copy.root) == []
+    text = (copy.root / ERRORS).read_text()
+    for old, new, told in [
+        ("low: int", "low: NotRequired[int]", ".low (Stable): it is not required now, it was req"),
+        ("(TypedDict)", "(TypedDict, total=False)", ".low (Stable): it is not required now"),
+        ("NotRequired[int]\n", "int\n", ".high (Stable): it is required now, it was not required"),
+        ("low: int", "low: int | str", ".low (Stable): its type is Required[int | str] now"),
+        ("low: int", "low: bool", ".low (Stable): its type is Required[bool] now, it was Required"),
+        ("    low: int\n", "", ".low (Stable): it is gone"),
+        ("low: int", "low: int\n    step: int", ".step (Stable): the new key is required; make"),
+        ("low: int", "low: int\n    step: NotRequired[int]", None),
+    ]:
+        (copy.root / ERRORS).write_text(text.replace(KEYS, KEYS.replace(old, new)))
+        lines = check(copy.root, parts_that_read({ERRORS}))
+        assert len(lines) == (told is not None), lines
+        assert all(line.startswith(f"rlmesh.errors.Limits{told}") for line in lines), lines
 
 
 def test_nothing_is_frozen_while_something_else_is_wrong(copy: Copy) -> None:

@@ -39,6 +39,11 @@ def is_a(name: str, base: str) -> bool:
         ("list[rlmesh.spaces.Box]", "Iterable[rlmesh.spaces.Space]"),
         ("Annotated[int, 'metres']", "int"),
         ("ConnectionError", "OSError"),
+        ("IntRange[x >= 1]", "int"),
+        ("IntRange[x >= 1]", "float"),
+        ("IntRange[x >= 2, x <= 5]", "IntRange[x >= 1]"),
+        ("IntRange[x < 5]", "IntRange[x <= 5]"),
+        ("IntRange[x >= 1]", "FloatRange[x > 0]"),
     ],
 )
 def test_less_fits_where_more_is_allowed_and_not_back(narrow: str, wide: str) -> None:

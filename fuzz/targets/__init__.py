@@ -1,0 +1,1 @@
+"""What is fed: a module for each kind of decoder."""

@@ -1,0 +1,172 @@
+"""Answers, as clients read them: single and vector ones, with copies and with views."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable
+from random import Random
+from typing import Any, cast
+
+import numpy as np
+
+import rlmesh
+from fuzz import environments, golden
+from fuzz.messages import message_mutator
+from fuzz.target import Feed, Target, expect
+from rlmesh.client.driver import Driver
+from rlmesh.contract import read_contract
+from rlmesh.errors import RlmeshError
+from rlmesh.lanes.lane import Lane, Wait
+from rlmesh.lanes.port import Received
+from rlmesh.lanes.wire import sequence_of, write_sequence
+from rlmesh.values.layout import compile_layout
+from rlmesh.values.packing import pack
+from rlmesh_api.v1 import session_pb2
+
+Call = Callable[[Driver], object]
+
+_CALLS: dict[str, Call] = {
+    "step": lambda driver: driver.step(_action_of(driver)),
+    "step_many": lambda driver: driver.step_many([_action_of(driver)] * 3),
+    "reset": lambda driver: driver.reset(None, None),
+    "render": lambda driver: driver.render(),
+    "attribute": lambda driver: driver.get_attribute("level"),
+    "stats": lambda driver: driver.stats(),
+}
+
+
+class _Fed:
+    """A lane on which every answer is what the fuzzer says; see `Lane`."""
+
+    name = "grpc"
+
+    def __init__(self) -> None:
+        self.answer = b""
+
+    def exchange(self, message: bytes, sequence: int, wait: Wait) -> Received:
+        """The answer, with the number of the call wherever it has one."""
+        return self.take(sequence, wait)
+
+    def post(self, message: bytes, wait: Wait) -> None:
+        """Sends nothing."""
+
+    def take(self, sequence: int, wait: Wait) -> Received:
+        """As `exchange`."""
+        answer = bytearray(self.answer)
+        if sequence_of(self.answer) is not None:
+            write_sequence(answer, 0, sequence)
+        return memoryview(answer), 0, len(answer)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def leave_to_parent(self) -> None:
+        """Nothing is open."""
+
+
+def _action_of(driver: Driver) -> Any:
+    return _ACTIONS[driver.contract.vector]
+
+
+_ACTIONS: dict[bool, Any] = {}
+
+
+@contextlib.contextmanager
+def _opened() -> Generator[Feed]:
+    kinds: tuple[tuple[Callable[[], Any], Any], ...] = (
+        (environments.single, rlmesh.RemoteEnv),
+        (environments.vector, rlmesh.RemoteVectorEnv),
+    )
+    drivers: list[Driver] = []
+    with contextlib.ExitStack() as stack:
+        for make, client in kinds:
+            for copy in (True, False):
+                server = stack.enter_context(rlmesh.EnvServer(make()))
+                remote = client(server.address, lane="grpc", copy=copy, reconnect=False)
+                stack.callback(remote.close)
+                remote.action_space.seed(0)
+                driver = cast("Driver", remote._driver)
+                _ACTIONS[driver.contract.vector] = remote.action_space.sample()
+                drivers.append(driver)
+        own = [driver._connection._lane for driver in drivers]
+        yield _feeder(drivers)
+        for driver, lane in zip(drivers, own, strict=True):
+            _put(driver, lane)
+
+
+def _put(driver: Driver, lane: Lane | None) -> None:
+    """Has a client call by a lane, as if none of its calls had failed."""
+    connection = driver._connection
+    connection._lane, connection._behind = lane, False
+    connection._recovery.lane, connection._recovery.lost = lane, None
+
+
+def _feeder(drivers: list[Driver]) -> Feed:
+    lane = _Fed()
+    calls = list(_CALLS.values())
+
+    def feed(data: bytes) -> None:
+        if not data:
+            return
+        driver = drivers[data[0] % len(drivers)]
+        lane.answer = data[1:]
+        _put(driver, lane)
+        with contextlib.suppress(RlmeshError):
+            calls[data[0] // len(drivers) % len(calls)](driver)
+        expect(driver._connection._free == [True], "nobody calls, and the connection is held")
+
+    return feed
+
+
+def _seeds() -> Iterable[bytes]:
+    for _, _, answer in golden.calls():
+        kind = session_pb2.SessionResponse.FromString(answer).WhichOneof("answer")
+        if kind is not None and kind in _CALLS:
+            yield bytes([4 * list(_CALLS).index(str(kind))]) + answer
+    info = pack({"a": [1, np.zeros(3)]})
+    rendered = session_pb2.RenderResult(frame=pack(np.zeros((2, 2, 3), np.uint8)))
+    read = session_pb2.AttributeResult(value=info)
+    failure = session_pb2.Failure(code=session_pb2.ERROR_CODE_ENVIRONMENT, message="m")
+    envs: tuple[Any, Any] = (environments.single(), environments.vector())
+    for place, env in enumerate(envs):
+        contract = read_contract(env)
+        lanes = contract.num_envs if contract.vector else None
+        env.observation_space.seed(0)
+        slab = compile_layout(contract.observation_space, lanes).encode(
+            env.observation_space.sample()
+        )
+        numbers = [1.0] * (lanes or 1), [False] * (lanes or 1), [True] * (lanes or 1)
+        step = session_pb2.StepResult(
+            observation=slab,
+            info=info,
+            rewards=numbers[0],
+            terminations=numbers[1],
+            truncations=numbers[2],
+        )
+        many = session_pb2.StepManyResult(steps=[step, step], failure=failure)
+        reset = session_pb2.ResetResult(observation=slab, info=info)
+        calls = session_pb2.StatsResult(calls=[session_pb2.CallStats(call="step", count=1)])
+        answers: tuple[tuple[str, session_pb2.SessionResponse], ...] = (
+            ("step", session_pb2.SessionResponse(sequence=1, step=step)),
+            ("step_many", session_pb2.SessionResponse(sequence=1, step_many=many)),
+            ("reset", session_pb2.SessionResponse(sequence=1, reset=reset)),
+            ("render", session_pb2.SessionResponse(sequence=1, render=rendered)),
+            ("attribute", session_pb2.SessionResponse(sequence=1, attribute=read)),
+            ("stats", session_pb2.SessionResponse(sequence=1, stats=calls)),
+            ("step", session_pb2.SessionResponse(sequence=1, failure=failure)),
+        )
+        for name, message in answers:
+            for copy in (0, 1):
+                head = 4 * list(_CALLS).index(name) + 2 * place + copy
+                yield bytes([head]) + message.SerializeToString()
+
+
+_mutate_answer = message_mutator(session_pb2.SessionResponse)
+
+
+def _mutate(data: bytes, random: Random) -> bytes | None:
+    mutated = _mutate_answer(data[1:], random)
+    return None if mutated is None else data[:1] + mutated
+
+
+ANSWERS = Target("answers", "answers, as clients read them", _opened, _seeds, _mutate)

@@ -1,0 +1,54 @@
+"""Which contracts can be lived up to: whose values fit into messages, and which make sense."""
+
+from __future__ import annotations
+
+from rlmesh.spaces.batching import is_batched
+from rlmesh.values.leaves import arrange
+from rlmesh_api.contract import EnvContract, Space
+from rlmesh_api.v1 import contract_pb2
+
+__all__ = ["received_contract", "why_too_large"]
+
+_MOST_BYTES = 1 << 30  # of a message, in every lane
+_NUMBERS = 10  # a reward and two flags
+
+
+def received_contract(message: contract_pb2.EnvContract) -> EnvContract:
+    """The contract that a server tells.
+
+    Raises:
+        ValueError: If the message is none, or if no environment can have it. What a client makes of
+            a contract takes as much memory as the values do that it speaks of.
+    """
+    contract = EnvContract.from_proto(message)
+    if contract.num_envs < 1 or (contract.num_envs > 1 and not contract.vector):
+        least = "1 or more for a vector" if contract.vector else "1 for a single"
+        raise ValueError(f"$.num_envs: expected {least} environment, got {contract.num_envs}")
+    _check_batched(contract, "observation_space", contract.batched_observation_space)
+    _check_batched(contract, "action_space", contract.batched_action_space)
+    reason = why_too_large(contract)
+    if reason is not None:
+        raise ValueError(reason)
+    return contract
+
+
+def why_too_large(contract: EnvContract) -> str | None:
+    """Why no message holds a value of the contract; None where one does."""
+    lanes = contract.num_envs if contract.vector else None
+    for name in ("observation_space", "action_space"):
+        leaves = arrange(getattr(contract, name), lanes)
+        size = (leaves[-1].end if leaves else 0) + _NUMBERS * contract.num_envs
+        if size > _MOST_BYTES:
+            return (
+                f"$.{name}: expected a space whose values have at most {_MOST_BYTES} bytes, which "
+                f"a message holds, got {size}; serve smaller values, or fewer lanes"
+            )
+    return None
+
+
+def _check_batched(contract: EnvContract, name: str, batched: Space | None) -> None:
+    single = getattr(contract, name)
+    if batched is not None and not is_batched(batched, single, contract.num_envs):
+        raise ValueError(
+            f"$.batched_{name}: expected {contract.num_envs} lanes of {single}, got {batched}"
+        )

@@ -1,0 +1,37 @@
+"""The other process: an endpoint of one environment, and one of several."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import gymnasium
+from gymnasium.vector import SyncVectorEnv
+
+import rlmesh
+from benchmarks.peer import Announce
+
+ID, LANES = "CartPole-v1", 4
+
+
+def single() -> gymnasium.Env[object, object]:
+    """The single environment."""
+    return gymnasium.make(ID)
+
+
+def vector() -> SyncVectorEnv[object, object]:
+    """The vector environment."""
+    return SyncVectorEnv([single] * LANES)
+
+
+def serve(announce: Announce) -> None:
+    """Serves both until the process is ended; tells its id and the two addresses."""
+    direct = "tcp://127.0.0.1:0"
+    # So long may a session keep the next one waiting whose client left just after a cut.
+    options = rlmesh.ServeOptions(resume_timeout_seconds=1.0)
+    with (
+        rlmesh.EnvServer(single(), direct=direct, options=options) as one,
+        rlmesh.EnvServer(vector(), direct=direct, options=options) as several,
+    ):
+        announce(f"{os.getpid()} {one.address} {several.address}")
+        threading.Event().wait()
