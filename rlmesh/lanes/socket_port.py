@@ -246,12 +246,11 @@ class SocketPort:
 
     def _spin(self, began: float) -> list[tuple[int, int]]:
         poll, span = self._poll.poll, self._patience.span
-        while True:
+        while perf_counter() - began < span:
             for _ in range(_LOOKS):
                 if found := poll(0):
                     return found
-            if perf_counter() - began >= span:
-                return found
+        return []
 
     def _sleep(self, deadline: float | None) -> list[tuple[int, int]]:
         pause = _LONGEST_POLL

@@ -96,6 +96,7 @@ class Keeper:
     def _look(self, dead: set[int]) -> tuple[float, set[int]]:
         """Does what is due; for how many seconds nothing will be, and whose death to notice."""
         soonest, watched = _LONGEST_WAIT, set[int]()
+        rest: float
         for session in self._sessions():
             if session.ended:
                 rest = _UNWANTED_SECONDS - (time.monotonic() - session.ended_at)
