@@ -96,7 +96,7 @@ class Keeper:
     def _look(self, dead: set[int]) -> tuple[float, set[int]]:
         """Does what is due; for how many seconds nothing will be, and whose death to notice."""
         soonest, watched = _LONGEST_WAIT, set[int]()
-        rest: float
+        grace = self._grace
         for session in self._sessions():
             if session.ended:
                 rest = _UNWANTED_SECONDS - (time.monotonic() - session.ended_at)
@@ -109,9 +109,9 @@ class Keeper:
                 continue
             lost_since = session.lost_since
             if lost_since is not None:
-                rest = self._grace - (time.monotonic() - lost_since)
+                rest = grace - (time.monotonic() - lost_since)
                 if rest <= 0 or session.process in dead:
-                    self._expire(session, lost_since, lost_for(self._grace))
+                    self._expire(session, lost_since, lost_for(grace))
                     continue
                 soonest = min(soonest, rest)
                 watched |= {session.process} - {0}
