@@ -56,20 +56,32 @@ class RemoteEnvError(rlmesh.errors.RlmeshError, RuntimeError):
     exception_message: Any
     remote_traceback: Any
 
+@Experimental
+class EnvCrashed(rlmesh.errors.RemoteEnvError): ...
+
 @Stable
 class EndpointError(rlmesh.errors.RlmeshError, ConnectionError): ...
 
 @Stable
-class EndpointUnreachableError(rlmesh.errors.EndpointError): ...
+class EndpointUnreachableError(rlmesh.errors.EndpointError):
+    status: Experimental[Any]
 
 @Stable
-class EndpointBusyError(rlmesh.errors.EndpointError): ...
+class EndpointBusyError(rlmesh.errors.EndpointError):
+    def __init__(
+        self, message: str, *, capacity: int = 0, holders: tuple[Any, ...] = ()
+    ) -> None: ...
+    capacity: Experimental[Any]
+    holders: Experimental[Any]
 
 @Stable
 class EndpointDrainingError(rlmesh.errors.EndpointError): ...
 
 @Stable
 class ConnectionLostError(rlmesh.errors.EndpointError): ...
+
+@Experimental
+class SessionLostError(rlmesh.errors.ConnectionLostError): ...
 
 @Stable
 class AddressInUseError(rlmesh.errors.EndpointError): ...
@@ -87,7 +99,8 @@ class TlsError(rlmesh.errors.EndpointError): ...
 class ProtocolError(rlmesh.errors.EndpointError): ...
 
 @Stable
-class CallTimeoutError(rlmesh.errors.RlmeshError, TimeoutError): ...
+class CallTimeoutError(rlmesh.errors.RlmeshError, TimeoutError):
+    status: Experimental[Any]
 
 @Stable
 class StateError(rlmesh.errors.RlmeshError, RuntimeError): ...

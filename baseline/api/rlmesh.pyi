@@ -23,6 +23,8 @@ class EnvServer:
         insecure: bool = False,
         lanes: Collection[str] | None = None,
         direct: str | int | None = None,
+        sessions: int | None = None,
+        isolation: str | None = None,
     ) -> None: ...
     @property
     def address(self) -> str: ...
@@ -50,6 +52,9 @@ class ServeOptions:
     idle_timeout_seconds: float | None
     drain_timeout_seconds: float | None
     close_timeout_seconds: float | None
+    resume_timeout_seconds: float
+    session_idle_timeout_seconds: float | None
+    call_timeout_seconds: float | None
     def __init__(
         self,
         *,
@@ -57,6 +62,9 @@ class ServeOptions:
         idle_timeout_seconds: float | None = None,
         drain_timeout_seconds: float | None = None,
         close_timeout_seconds: float | None = None,
+        resume_timeout_seconds: float = 10.0,
+        session_idle_timeout_seconds: float | None = None,
+        call_timeout_seconds: float | None = None,
     ) -> None: ...
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
@@ -76,6 +84,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         tls: rlmesh.ClientTLS | None = None,
         insecure: bool = False,
         expect: rlmesh.EnvContract | str | os.PathLike[str] | None = None,
+        busy_timeout_seconds: float | None = 0.0,
+        reconnect: bool = True,
     ) -> None: ...
     env_contract: rlmesh.EnvContract
     observation_space: gymnasium.Space[ObsType]
@@ -118,6 +128,8 @@ class RemoteVectorEnv(
         insecure: bool = False,
         autoreset: str | gymnasium.vector.AutoresetMode | None = None,
         expect: rlmesh.EnvContract | str | os.PathLike[str] | None = None,
+        busy_timeout_seconds: float | None = 0.0,
+        reconnect: bool = True,
     ) -> None: ...
     closed: bool
     env_contract: rlmesh.EnvContract
