@@ -98,7 +98,7 @@ def test_the_tree_in_the_docstring_names_every_class_in_its_place() -> None:
     above: list[str] = []
     for line in errors.__doc__.splitlines():
         words = line.replace("├──", "").replace("└──", "").replace("│", " ").split()
-        if words and words[0].endswith("Error") and words[0] in errors.__all__:
+        if words and words[0] in errors.__all__:
             depth = (len(line) - len(line.lstrip(" │├└─")) - 4) // 4
             above[depth:] = [words[0]]
             drawn[words[0]] = above[depth - 1] if depth else ""

@@ -351,7 +351,7 @@ class Desk:
             if session.lost_since != lost_since or session.barred is not None:
                 return
             session.barred = why
-        _log.warning("session %s: %s", session.id, why.message)
+        _log.info("session %s: %s", session.id, why.message)
         self.end(session, why)
 
     def _holding(self, secret: bytes) -> Session | None:

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 from rlmesh.server.failures import CallFailedError, stack_text
 from rlmesh_api.v1 import session_pb2
 
+_LONGEST_WAIT = 0.5
+
 
 class HostStoppedError(Exception):
     """The host takes no more calls."""
@@ -67,7 +69,10 @@ class HostedCall:
 
     def wait(self) -> Any:
         """What the work returned or raised, once it is done."""
-        self._done.acquire()
+        # A signal that comes just before the wait does not end it, and Python runs its handler only
+        # afterwards: so long may Ctrl-C take at most.
+        while not self._done.acquire(timeout=_LONGEST_WAIT):
+            pass
         if self._error is not None:
             raise self._error
         return self._result

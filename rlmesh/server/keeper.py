@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from rlmesh.server.options import ServeOptions
-from rlmesh.server.refusals import idle, lost_for, overdue
+from rlmesh.server.refusals import died, idle, lost_for, overdue
 from rlmesh.server.session import Session
 from rlmesh_api.v1 import session_pb2
 
@@ -111,7 +111,8 @@ class Keeper:
             if lost_since is not None:
                 rest = grace - (time.monotonic() - lost_since)
                 if rest <= 0 or session.process in dead:
-                    self._expire(session, lost_since, lost_for(grace))
+                    why = died() if session.process in dead else lost_for(grace)
+                    self._expire(session, lost_since, why)
                     continue
                 soonest = min(soonest, rest)
                 watched |= {session.process} - {0}

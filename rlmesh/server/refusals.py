@@ -53,6 +53,14 @@ def gone() -> session_pb2.Failure:
     ).failure
 
 
+def died() -> session_pb2.Failure:
+    """Of a session whose client's process has died."""
+    return failed(
+        session_pb2.ERROR_CODE_SESSION_GONE,
+        "the process of the session's client has died, and the session ended with it",
+    ).failure
+
+
 def lost_for(seconds: float) -> session_pb2.Failure:
     """Of a session whose client did not come back."""
     return failed(

@@ -665,7 +665,11 @@ COMMANDS = [
     ),
     edit(
         "narrow the range of an option of a command",
-        swap(SERVE, "type=click.IntRange(min=1)", "type=click.IntRange(min=1, max=9)"),
+        swap(
+            SERVE,
+            '"--num-envs",\n        metavar="N",\n        type=click.IntRange(min=1)',
+            '"--num-envs",\n        metavar="N",\n        type=click.IntRange(min=1, max=9)',
+        ),
         lines=(
             "rlmesh serve (Experimental): the option `--num-envs` takes IntRange[x >= 1, x <= 9] ",
             (
@@ -800,7 +804,11 @@ HARMLESS = [
     ),
     edit(
         "widen the range of an option of a command",
-        swap(SERVE, "type=click.IntRange(min=1)", "type=click.IntRange(min=0)"),
+        swap(
+            SERVE,
+            '"--num-envs",\n        metavar="N",\n        type=click.IntRange(min=1)',
+            '"--num-envs",\n        metavar="N",\n        type=click.IntRange(min=0)',
+        ),
     ),
     edit("let a field be given by position", swap(OPTIONS, ", kw_only=True", "")),
     edit(
