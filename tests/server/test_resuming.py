@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -83,6 +84,13 @@ def failure_of(address: str, secret: bytes) -> session_pb2.Failure:
     """What a client is told who resumes that session."""
     with raw_session(address, secret) as session:
         return session.answer.failure
+
+
+def holder_of(address: str) -> session_pb2.Holder:
+    """Who has the environment, as another client is told."""
+    with raw_session(address) as session:
+        (holder,) = session.answer.failure.holders
+        return holder
 
 
 @EVERY_LANE
@@ -239,6 +247,25 @@ def test_a_kept_session_is_ended_after_its_time_and_says_so(lane: str) -> None:
         assert failure.code == session_pb2.ERROR_CODE_SESSION_GONE
         assert "resume_timeout_seconds" in failure.message
         assert env.names() == ["reset"]
+
+
+@EVERY_LANE
+def test_a_connection_that_breaks_in_a_call_is_noticed_before_the_call_returns(lane: str) -> None:
+    gate = Gate()
+    with served() as (env, server):
+        env.script["step"] = gate.wait
+        with wire(server.address, lane) as first:
+            secret = first.session.secret
+            first.call(2, reset=RESET)
+            first.send(3, step=STEP)
+            assert gate.reached.wait(20)
+        until = soon()
+        while not holder_of(server.address).HasField("lost_seconds"):
+            assert time.monotonic() < until, "nobody notices"
+        gate.open()
+        with wire(server.address, lane, secret) as second:
+            assert second.call(3, step=STEP).step.observation == ACTION
+        assert env.names() == ["reset", "step"]
 
 
 @pytest.mark.parametrize(
