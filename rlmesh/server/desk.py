@@ -11,6 +11,7 @@ from collections import deque
 from rlmesh.contract import AutoresetMode
 from rlmesh.lanes.door import Attach, MakePort
 from rlmesh.lanes.patience import Patience
+from rlmesh.lanes.peer import describe
 from rlmesh.server.failures import CallFailedError, env_raised
 from rlmesh.server.host import HostStoppedError
 from rlmesh.server.keeper import Keeper
@@ -112,7 +113,7 @@ class Desk:
             if isinstance(error, HostStoppedError):
                 raise CallFailedError(draining()) from error
             raise
-        _log.info("session %s of %s begins", session.id, call.peer.name)
+        _log.info("session %s of %s begins", session.id, describe(call.peer))
         self._keeper.begin()
         return session
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import rlmesh
+from rlmesh.errors import EndpointBusyError
 from rlmesh.lanes.port import Port, Woken
 from rlmesh_api.v1 import session_pb2
 from support.ports import message, soon
@@ -193,6 +194,15 @@ def test_where_the_stream_alone_breaks_the_session_goes_on_by_its_port(lane: str
         assert closed.WhichOneof("answer") == "close"
         with wire(server.address, lane):
             assert env.names() == ["reset", "step"]
+
+
+def test_what_a_client_says_of_itself_steers_no_terminal_of_another() -> None:
+    peer = session_pb2.Peer(name="\x1b[31mred\nheld by nobody" + 9999 * "x", host="a\rb")
+    with served() as (_, server), wire(server.address, "grpc", peer=peer):
+        with pytest.raises(EndpointBusyError, match=r"\\x1b\[31mred\\nheld") as caught:
+            rlmesh.RemoteEnv[Any, Any](server.address)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
 
 
 def test_a_number_below_the_last_one_ends_the_session() -> None:
