@@ -163,7 +163,8 @@ def test_a_vector_client_that_is_garbage_collected_frees_the_endpoint() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_client_whose_process_is_killed_frees_the_endpoint(number: signal.Signals) -> None:
-    with serving(ScriptedEnv()) as server:
+    options = rlmesh.ServeOptions(resume_timeout_seconds=0.2)
+    with serving(ScriptedEnv(), options=options) as server:
         with another_process(server.address) as holder:
             holder.send_signal(number)
             holder.wait(20)
