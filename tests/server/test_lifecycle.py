@@ -331,7 +331,7 @@ rlmesh.RemoteEnv(server.address).close()
 
 def test_a_client_of_a_server_that_was_killed_is_told() -> None:
     with served_process("scripted") as server:
-        client: rlmesh.RemoteEnv[Any, Any] = rlmesh.RemoteEnv(server.address)
+        client: rlmesh.RemoteEnv[Any, Any] = rlmesh.RemoteEnv(server.address, reconnect=False)
         client.reset(seed=0)
         server.send(signal.SIGKILL)
         server.wait()
