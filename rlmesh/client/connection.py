@@ -17,6 +17,7 @@ from rlmesh.client.session import Session
 from rlmesh.client.stats import CallStats, Tally
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
+    ArgumentTypeError,
     CallTimeoutError,
     EndpointDrainingError,
     EndpointError,
@@ -66,6 +67,7 @@ class Connection:
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
+        ArgumentTypeError: If a time is no number, or `reconnect` neither true nor false.
         EndpointUnreachableError: If nobody answers in time.
         EndpointBusyError: If every place is taken by other clients, and stays so.
         InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
@@ -93,6 +95,10 @@ class Connection:
         check_seconds("connect_timeout_seconds", connect_timeout)
         check_seconds("request_timeout_seconds", request_timeout)
         check_seconds("busy_timeout_seconds", busy_timeout)
+        if not isinstance(reconnect, bool):
+            raise ArgumentTypeError(
+                f"reconnect must be True or False, got {type(reconnect).__name__} {reconnect!r:.80}"
+            )
         parsed = dialable(address)
         self.address: str = str(parsed)
         session = self._session = Session(

@@ -13,6 +13,8 @@ from rlmesh_api.v1 import session_pb2
 # One more with every change of the conversation that an older peer would misunderstand.
 PROTOCOL_GENERATION = 1
 
+_LONGEST_NAME = 200
+
 
 def this_peer() -> session_pb2.Peer:
     """This process, as it introduces itself to the other side."""
@@ -26,8 +28,13 @@ def this_peer() -> session_pb2.Peer:
 
 def describe(peer: session_pb2.Peer) -> str:
     """A peer in a sentence: `train.py (pid 4711 on gpu-3)`."""
-    place = f"pid {peer.pid}" + (f" on {peer.host}" if peer.host else "")
-    return f"{peer.name or 'a client'} ({place})"
+    place = f"pid {peer.pid}" + (f" on {_plain(peer.host)}" if peer.host else "")
+    return f"{_plain(peer.name) or 'a client'} ({place})"
+
+
+def _plain(text: str) -> str:
+    """What a stranger says of himself, of which nothing steers a terminal or begins a line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LONGEST_NAME])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from collections import deque
 from rlmesh.contract import AutoresetMode
 from rlmesh.lanes.door import Attach, MakePort
 from rlmesh.lanes.patience import Patience
+from rlmesh.lanes.peer import describe
 from rlmesh.server.failures import CallFailedError, env_raised
 from rlmesh.server.host import HostStoppedError
 from rlmesh.server.keeper import Keeper
@@ -112,7 +113,7 @@ class Desk:
             if isinstance(error, HostStoppedError):
                 raise CallFailedError(draining()) from error
             raise
-        _log.info("session %s of %s begins", session.id, call.peer.name)
+        _log.info("session %s of %s begins", session.id, describe(call.peer))
         self._keeper.begin()
         return session
 
@@ -221,9 +222,19 @@ class Desk:
             if session.line is not line:
                 return
             session.line = None
-            # It may go on by its port.
-            over = not (session.source is not None and session.resumes and not session.barred)
-            over = over and not self._keeps(session)
+            source = session.source
+            by_port = source is not None and session.resumes and session.barred is None
+            if by_port and source is not None and session.in_call:
+                # Nobody listens to the port meanwhile, so its end would not be noticed for as long
+                # as the call takes. A client that lives does not wait for the answer there either.
+                session.process = source.process or session.process
+                self._note_loss(session)
+            else:
+                # Else it goes on by its port.
+                source = None
+            over = not by_port and not self._keeps(session)
+        if source is not None and source.lane != "grpc":
+            source.close()
         if over:
             self.end(session)
 
@@ -341,9 +352,12 @@ class Desk:
         if not session.resumes or session.barred is not None:
             return False
         if session.line is None and session.source is None:
-            session.lost_since = time.monotonic()
-            self._keeper.look_again()
+            self._note_loss(session)
         return True
+
+    def _note_loss(self, session: Session) -> None:
+        session.lost_since = session.lost_since or time.monotonic()
+        self._keeper.look_again()
 
     def _expire(self, session: Session, lost_since: float | None, why: session_pb2.Failure) -> None:
         """Ends a session that has been left alone, unless its client has come back just now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from rlmesh.contract import read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
@@ -54,15 +55,26 @@ def rooms_for(
             )
         return OneRoom(_tenant_of(env, policy, exposed))
 
+    held: WeakSet[ServedEnv] = WeakSet()
+
     def make() -> ServedEnv:
         made = env()
+        if any(each.holds(made) for each in list(held)):
+            # It is not closed: it is another session's.
+            raise InvalidEnvError(
+                f"the callable gave a {type(made).__name__} that another session has, and each "
+                f"needs one of its own; make a new environment at every call"
+            )
         try:
-            return _tenant_of(made, policy, exposed)
+            tenant = _tenant_of(made, policy, exposed)
         except BaseException:
             close: Callable[[], object] | None = getattr(made, "close", None)
-            if callable(close):
+            # A class has one too, that needs an instance.
+            if callable(close) and not inspect.isclass(made):
                 close()
             raise
+        held.add(tenant)
+        return tenant
 
     return RoomEach(make, sessions or 1)
 

@@ -44,6 +44,7 @@ class ServedEnv:
         self, env: Any, contract: EnvContract, policy: Policy, exposed: frozenset[str]
     ) -> None:
         self._own_env = env
+        self._closed = False
         self.contract: EnvContract = contract
         self._policy = policy
         self._exposed = exposed
@@ -155,7 +156,12 @@ class ServedEnv:
 
     def close(self) -> None:
         """Closes the environment; what its `close` raises passes through."""
+        self._closed = True
         self._own_env.close()
+
+    def holds(self, env: object) -> bool:
+        """Whether this is its environment, and not closed. Any thread may ask."""
+        return env is self._own_env and not self._closed
 
     def _guard(self, kind: str, name: str, call: Callable[[], Any]) -> Any:
         """Calls the environment; whatever it raises becomes a failure with its traceback."""

@@ -102,6 +102,8 @@ class Stream:
         """Has the environment's thread answer until the session or the stream ends."""
         calls = PortCalls(self._desk, session, by_stream=True)
         self._desk.attach(session, StreamSource(lambda _: port, calls, "grpc"), line)
+        # That thread may be in a call for ever.
+        line.on_end(port.ended.set)
         port.ended.wait()
 
     def _answer(self, session: Session, line: Line, message: bytes) -> bool:

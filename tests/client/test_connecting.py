@@ -214,6 +214,12 @@ def test_a_wrong_address_is_a_typed_error_at_once(
     assert repr(address) in str(caught.value)
 
 
+@pytest.mark.parametrize("reconnect", [None, 1, "no", float("nan")])
+def test_whether_to_reconnect_is_true_or_false(reconnect: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="reconnect must be True or False"):
+        rlmesh.RemoteEnv("tcp://127.0.0.1:1", reconnect=reconnect)
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("name", ["connect_timeout_seconds", "request_timeout_seconds"])
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import rlmesh
+from rlmesh.errors import EndpointBusyError
 from rlmesh.lanes.port import Port, Woken
 from rlmesh_api.v1 import session_pb2
 from support.ports import message, soon
@@ -83,6 +85,13 @@ def failure_of(address: str, secret: bytes) -> session_pb2.Failure:
     """What a client is told who resumes that session."""
     with raw_session(address, secret) as session:
         return session.answer.failure
+
+
+def holder_of(address: str) -> session_pb2.Holder:
+    """Who has the environment, as another client is told."""
+    with raw_session(address) as session:
+        (holder,) = session.answer.failure.holders
+        return holder
 
 
 @EVERY_LANE
@@ -187,6 +196,15 @@ def test_where_the_stream_alone_breaks_the_session_goes_on_by_its_port(lane: str
             assert env.names() == ["reset", "step"]
 
 
+def test_what_a_client_says_of_itself_steers_no_terminal_of_another() -> None:
+    peer = session_pb2.Peer(name="\x1b[31mred\nheld by nobody" + 9999 * "x", host="a\rb")
+    with served() as (_, server), wire(server.address, "grpc", peer=peer):
+        with pytest.raises(EndpointBusyError, match=r"\\x1b\[31mred\\nheld") as caught:
+            rlmesh.RemoteEnv[Any, Any](server.address)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
 def test_a_number_below_the_last_one_ends_the_session() -> None:
     with served() as (env, server), wire(server.address, "grpc") as session:
         session.call(2, reset=RESET)
@@ -239,6 +257,25 @@ def test_a_kept_session_is_ended_after_its_time_and_says_so(lane: str) -> None:
         assert failure.code == session_pb2.ERROR_CODE_SESSION_GONE
         assert "resume_timeout_seconds" in failure.message
         assert env.names() == ["reset"]
+
+
+@EVERY_LANE
+def test_a_connection_that_breaks_in_a_call_is_noticed_before_the_call_returns(lane: str) -> None:
+    gate = Gate()
+    with served() as (env, server):
+        env.script["step"] = gate.wait
+        with wire(server.address, lane) as first:
+            secret = first.session.secret
+            first.call(2, reset=RESET)
+            first.send(3, step=STEP)
+            assert gate.reached.wait(20)
+        until = soon()
+        while not holder_of(server.address).HasField("lost_seconds"):
+            assert time.monotonic() < until, "nobody notices"
+        gate.open()
+        with wire(server.address, lane, secret) as second:
+            assert second.call(3, step=STEP).step.observation == ACTION
+        assert env.names() == ["reset", "step"]
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,24 @@ def test_what_the_factory_raises_later_reaches_the_client_and_the_server_lives()
             rlmesh.RemoteEnv[Any, Any](address).close()
 
 
+def test_an_environment_that_another_session_has_is_refused_and_stays_open() -> None:
+    only = ScriptedEnv()
+    with serving(lambda: only, sessions=2) as server:
+        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as first:
+            with pytest.raises(RemoteEnvError, match=r"another session has.*make a new"):
+                rlmesh.RemoteEnv[Any, Any](server.address)
+            first.reset()
+        assert only.names() == ["reset", "close"]
+
+
+def test_a_class_in_the_place_of_an_environment_is_refused_as_such() -> None:
+    made = iter([ScriptedEnv(), ScriptedEnv])
+    with serving(lambda: next(made), sessions=2) as server:
+        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)):
+            with pytest.raises(RemoteEnvError, match=r"make an instance of it"):
+                rlmesh.RemoteEnv[Any, Any](server.address)
+
+
 def test_an_environment_with_another_contract_is_refused_with_the_difference() -> None:
     def change(env: ScriptedEnv) -> None:
         env.action_space = spaces.Box(-1, 1, (3,), np.float32)
