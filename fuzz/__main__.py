@@ -83,9 +83,10 @@ def _fuzz(target: Target, seconds: int, *, short: bool, keep: bool) -> bool:
     amount = [f"-runs={target.short_runs}", f"-seed={_SEED}"]
     if not short:
         amount = [f"-max_total_time={seconds}"]
-    # A short run changes nothing, so that the next one is the same.
-    folders = [kept, seeds] if short else [found, kept, seeds]
-    good, told = _loop(target, [*amount, f"-artifact_prefix={_WORK}/{target.name}-"], folders)
+    amount.append(f"-artifact_prefix={_WORK}/{target.name}-")
+    with TemporaryDirectory(dir=_WORK) as name:
+        # The fuzzer writes into the first. A short run keeps nothing: the next one is the same.
+        good, told = _loop(target, amount, [Path(name) if short else found, kept, seeds])
     print(f"{target.name}: {_summary(told) if good else told}", flush=True)
     if keep and good:
         _keep(target, kept, seeds, found)

@@ -48,7 +48,7 @@ def calls() -> Iterator[tuple[str, bytes, bytes]]:
     """Calls of sessions: the environment's name, the request and its answer."""
     for recorded in _recorded():
         for name, conversation in recorded["conversations"].items():
-            for call in conversation:
+            for call in conversation["calls"]:
                 yield name, _bytes(call["request"]), _bytes(call["response"])
 
 

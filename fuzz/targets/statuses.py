@@ -67,4 +67,5 @@ STATUSES = Target(
     _opened,
     _seeds,
     message_mutator(env_service_pb2.GetStatusResponse),
+    short_runs=1000,
 )

@@ -26,7 +26,7 @@ from rlmesh.errors import (
     StateError,
 )
 from rlmesh.lanes.failures import error_from_failure
-from rlmesh.lanes.lane import Lane, Wait
+from rlmesh.lanes.lane import Lane, Wait, closed_meanwhile
 from rlmesh.lanes.port import Received
 from rlmesh.lanes.step_form import read_steps, stepped
 from rlmesh.lanes.step_functions import Stepped
@@ -384,7 +384,14 @@ class Connection:
         """The answer to a call over which the connection broke, if it can be had after all."""
         recovery = self._recovery
         try:
+            # A client that is being closed by another thread gives its session back at first.
+            if self._closed:
+                raise closed_meanwhile(wait, self.address)
             return recovery.exchange(error, message, self._sequence, wait)
+        except EndpointError:
+            if self._closed:
+                raise closed_meanwhile(wait, self.address) from None
+            raise
         except CallTimeoutError as late:
             self._session.explain(late)
             raise

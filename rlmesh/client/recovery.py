@@ -21,6 +21,9 @@ from rlmesh.lanes.port import Received
 _ATTEMPT_SECONDS = 5.0
 # How long to pause between attempts: at first, and at most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+# For how long nobody must have listened on this machine until the server is taken for dead: what
+# stands before it, the end of a tunnel for instance, may be on its way back.
+_DESERTED_SECONDS = 0.5
 # So many breaks over one call, each soon after the one before, are that call's own fault: something
 # on the way does not let it pass.
 _MOST_BREAKS = 100
@@ -152,6 +155,7 @@ class Recovery:
         session = self._session
         deadline = math.inf if wait.deadline is None else wait.deadline
         pause = _FIRST_PAUSE
+        deserted_since: float | None = None
         while True:
             remaining = min(until, deadline) - time.monotonic()
             try:
@@ -160,6 +164,7 @@ class Recovery:
                 raise
             except ConnectionLostError as error:
                 broke = error
+                deserted_since = self._deserted_since(deserted_since)
             except CallTimeoutError:
                 pass  # nothing came: as good as no connection
             except ValueError:
@@ -177,3 +182,20 @@ class Recovery:
             if session.closing.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 - no secret
                 raise closed_meanwhile(wait, session.address)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _deserted_since(self, before: float | None) -> float | None:
+        """Since when nobody listens at the endpoint; None where that cannot be told.
+
+        Raises:
+            SessionLostError: If that is so for too long.
+        """
+        if not self._session.is_deserted():
+            return None
+        now = time.monotonic()
+        since = now if before is None else before
+        if now - since >= _DESERTED_SECONDS:
+            raise SessionLostError(
+                f"nobody listens at {self._session.address} any more: its server was killed or has "
+                f"crashed. The episode is lost; reset() starts anew once there is another server"
+            )
+        return since

@@ -54,6 +54,25 @@ def why_refused(
         return None
 
 
+def is_deserted(address: Address, seconds: float) -> bool:
+    """Whether nobody listens at an address any more, as this machine itself knows.
+
+    Args:
+        address: Where the server was. One on another machine is never known to be deserted: it may
+            be a proxy that comes back, with the server behind it unharmed.
+        seconds: How long to look.
+    """
+    if not address.is_loopback:
+        return False
+    try:
+        _connected(address, seconds).close()
+    except (ConnectionRefusedError, FileNotFoundError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _why_not_plain(address: Address, seconds: float) -> Refusal:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # It is not talked to, only asked whether it knows TLS.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from rlmesh.address import Address
 from rlmesh.client.access import Access
 from rlmesh.client.link import Link
+from rlmesh.client.refusals import is_deserted
 from rlmesh.client.status import explain
 from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
 from rlmesh.errors import (
@@ -34,6 +35,8 @@ from rlmesh_api.v1 import session_pb2
 
 # How long a client that leaves waits for the server to confirm it.
 _FAREWELL_SECONDS = 2.0
+# How long it is looked whether anybody listens.
+_LOOK_SECONDS = 0.5
 # For how many seconds the stream is asked why a lane has ended. Who resumes the session hears from
 # the server why not, and need not wait; anybody else learns it here or not at all.
 _LONG_PATIENCE, _SHORT_PATIENCE = 1.0, 0.1
@@ -88,6 +91,7 @@ class Session:
         request_timeout: float | None,
     ) -> None:
         self.address: str = str(address)
+        self._address = address
         self.lane: str = GrpcLane.name
         self.reconnects: bool = reconnects
         self.closing: threading.Event = threading.Event()
@@ -210,6 +214,10 @@ class Session:
         if self._links:
             explain(error, self._links[0].status(), self._opened.session_id)
 
+    def is_deserted(self) -> bool:
+        """Whether nobody listens at the endpoint any more, where this machine can tell."""
+        return is_deserted(self._address, _LOOK_SECONDS)
+
     def close(self) -> None:
         """Ends it; the server notices at once. Any thread may, repeatedly."""
         self.closing.set()
@@ -298,7 +306,7 @@ class Session:
 
     def _check_draining(self) -> None:
         """Raises if the connection broke because the server was shutting down."""
-        for link in list(self._links):
-            ended = link.end()
-            if isinstance(ended, EndpointDrainingError):
-                raise ended
+        # The first is the one that broke. Another may be one of a thread that waits for its end.
+        ended = self._links[0].end() if self._links else None
+        if isinstance(ended, EndpointDrainingError):
+            raise ended

@@ -44,7 +44,7 @@ class Keeper:
     def __init__(
         self, options: ServeOptions, sessions: Callable[[], list[Session]], expire: Expire
     ) -> None:
-        self._grace = options.resume_timeout_seconds
+        self._grace: float = options.resume_timeout_seconds
         self._idle_limit = options.session_idle_timeout_seconds
         self._call_limit = options.call_timeout_seconds
         self._sessions = sessions
@@ -85,7 +85,7 @@ class Keeper:
                 seconds, watched = self._look(dead)
             except Exception:  # noqa: BLE001 - it looks after the others all the same
                 _log.exception("a defect of RLMesh in the keeping of sessions")
-                seconds, watched = _LONGEST_WAIT, set()
+                seconds, watched = _LONGEST_WAIT, set[int]()
             dead = _wait(bell, seconds, watched)
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(bell)

@@ -175,18 +175,42 @@ def when_reconnecting(thread: threading.Thread, act: Callable[[], object]) -> th
     return waiting
 
 
+@contextlib.contextmanager
+def pressing_ctrl_c() -> Generator[Callable[[], None]]:
+    """Gives what presses Ctrl-C until it is heard: Python may lose it in a callback."""
+    over = threading.Event()
+    pressers: list[threading.Thread] = []
+
+    def interrupt(*_: object) -> None:
+        if not over.is_set() and is_reconnecting(threading.main_thread()):
+            raise KeyboardInterrupt
+
+    def press() -> None:
+        pressers.append(threading.current_thread())
+        while not over.is_set():
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            over.wait(0.3)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield press
+    finally:
+        over.set()
+        for presser in pressers:
+            presser.join(SOON)
+        signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_while_a_client_reconnects_leaves_one_that_a_reset_mends() -> None:
     with proxied() as (proxy, env, client):
         there = proxy.target
         proxy.lead_to(NOWHERE)
         proxy.cut()
         main = threading.main_thread()
-        pressing = when_reconnecting(
-            main, lambda: signal.pthread_kill(main.ident or 0, signal.SIGINT)
-        )
-        with pytest.raises(KeyboardInterrupt):
-            client.step(ACTION)
-        pressing.join(SOON)
+        with pressing_ctrl_c() as press:
+            when_reconnecting(main, press)
+            with pytest.raises(KeyboardInterrupt):
+                client.step(ACTION)
         with pytest.raises(StateError, match=r"call reset\(\) first"):
             client.step(ACTION)
         proxy.target = there

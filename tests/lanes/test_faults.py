@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import rlmesh
-from rlmesh.errors import EndpointBusyError, EndpointError
+from rlmesh.errors import EndpointBusyError, EndpointError, SessionLostError
 from rlmesh.lanes import patience
 from support.ports import descriptors, opened_since, wait_until_asleep, wait_until_in
 from support.raw_sessions import raw_session
@@ -54,7 +54,8 @@ def reset():
         os._exit(0)
 
 env.script.update(step=step, reset=reset)
-server = rlmesh.EnvServer(env, direct="tcp://127.0.0.1:0")
+options = rlmesh.ServeOptions(resume_timeout_seconds=3600 if "keep" in sys.argv else 10)
+server = rlmesh.EnvServer(env, options=options, direct="tcp://127.0.0.1:0")
 print(server.address, flush=True)
 server.serve()
 """
@@ -163,6 +164,22 @@ def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_sleeps(
             wait_until_asleep(stepping.thread, SLEEPS[lane])
         stepping.failed_within(kill(server), record_property)
         assert_lost(client)
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_client_that_would_go_on_notices_soon_that_its_server_was_killed(lane: str) -> None:
+    with program(SERVE, "keep") as (server, address):
+        client = rlmesh.RemoteEnv[Any, Any](address, lane=lane)
+        with contextlib.closing(client):
+            client.reset(seed=0)
+            stepping = Stepping(client, STAY)
+            assert server.stdout is not None
+            assert server.stdout.readline() == "reached\n"
+            kill(server)
+            # The server said that it keeps sessions for an hour.
+            stepping.thread.join(SOON)
+            assert isinstance(stepping.error, SessionLostError), stepping.error
+            assert "nobody listens" in str(stepping.error)
 
 
 def spin_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,4 +397,6 @@ def test_a_server_keeps_nothing_of_a_killed_client(lane: str, in_call: bool) -> 
         del client
         gate.open()
         until(lambda: not ours(opened_since(before)), f"left: {opened_since(before)}")
+        # From the first break on a server has a thread that looks after broken sessions.
+        threads |= {thread for thread in threading.enumerate() if thread.name == "rlmesh-keeper"}
         until(lambda: set(threading.enumerate()) <= threads, "threads are left")

@@ -245,6 +245,28 @@ def test_what_keeps_a_worker_from_its_environment_is_told_by_the_constructor(
         rlmesh.EnvServer(factory, isolation="process")
 
 
+def test_ctrl_c_while_the_environment_is_made_leaves_no_worker_behind(tmp_path: Path) -> None:
+    fifo = tmp_path / "pid"
+    os.mkfifo(fifo)
+    pids: list[int] = []
+
+    def make() -> Any:
+        fifo.write_text(str(os.getpid()))
+        while True:
+            pass
+
+    def press() -> None:
+        pids.append(int(fifo.read_text()))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        rlmesh.EnvServer(make, isolation="process")
+    thread.join()
+    wait_for_end(pids[0])
+
+
 def test_an_isolated_environment_does_all_that_another_one_does(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

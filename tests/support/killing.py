@@ -179,6 +179,8 @@ DEEDS: tuple[Callable[[Chaos], None], ...] = (
 @contextlib.contextmanager
 def leaving_nothing() -> Generator[None]:
     """Fails if the block leaves threads, descriptors, children or shared memory behind."""
+    # What others have left for the collector is not the block's.
+    gc.collect()
     before = _holdings()
     yield
     gc.collect()

@@ -6,6 +6,7 @@ import logging
 import pickle
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +59,10 @@ def isolated_rooms(
         return RoomEach(workshop.make, sessions)
     except CallFailedError as error:
         raise _error_of_making(error.failure) from None
+    except BaseException:
+        # Ctrl-C, for instance, before the environment was there.
+        workshop.abandon()
+        raise
 
 
 class Workshop:
@@ -93,6 +98,7 @@ class Workshop:
         )
         self._nursery = Nursery()
         self._patience: float | None = None
+        self._workers: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 
     def make(self) -> IsolatedEnv:
         """Makes an environment.
@@ -106,14 +112,21 @@ class Workshop:
             self._patience = env.patience = max(_START_SECONDS, 3 * (time.monotonic() - began))
         return env
 
+    def abandon(self) -> None:
+        """Kills the workers, as there will be no server."""
+        for worker in list(self._workers):
+            worker.kill("there is no server for it")
+
     def _start(self) -> WorkerProcess:
         try:
-            return WorkerProcess(self._nursery, self._order)
+            worker = WorkerProcess(self._nursery, self._order)
         except OSError as error:
             raise failed(
                 session_pb2.ERROR_CODE_ENV_CRASHED,
                 f"there can be no worker process for the environment: {error}",
             ) from error
+        self._workers.add(worker)
+        return worker
 
 
 def _error_of_making(failure: session_pb2.Failure) -> RlmeshError:
