@@ -146,11 +146,12 @@ class Connection:
         """The name of the lane in use, or of the last one."""
         return self._session.lane
 
-    def step(self, action: bytes) -> Stepped:
+    def step(self, action: bytes, began: float) -> Stepped:
         """Has the environment step.
 
         Args:
             action: The action's slab.
+            began: When its encoding began, on the clock of `time.perf_counter`.
 
         Returns:
             What it gave; the observation's slab stands where it says until the next call.
@@ -158,16 +159,20 @@ class Connection:
         Raises:
             RlmeshError: As the tree in `rlmesh.errors` says.
         """
-        # `post_step` and `take` in one frame: here passes every step.
+        # `post_step`, `_begin` and `take` in one frame: here passes every step.
         try:
             self._free.pop()
         except IndexError:
             raise self._in_use() from None
         try:
             timeout = self._request_timeout
-            lane = self._begin("step", known=True)
+            lane = self._lane
+            if self._closed or self._behind or lane is None:
+                lane = self._begin("step", known=True)
+                sequence = self._sequence
+            else:
+                sequence = self._sequence = self._sequence + 1
             wait = _STEP if timeout is None else _wait("step", timeout)
-            sequence = self._sequence
             message = write_action(sequence, action)
             self._behind = True
             posted = perf_counter()
@@ -178,14 +183,14 @@ class Connection:
             except CallTimeoutError as error:
                 self._session.explain(error)
                 raise
-            came = perf_counter()
+            tally = self.step_tally
+            came = tally.came = perf_counter()
             self._behind = False
         finally:
             self._free.append(True)
         buffer, start, end = received
-        tally = self.step_tally
-        tally.posted, tally.came = posted, came
         tally.count += 1
+        tally.encoding += posted - began
         tally.waiting += came - posted
         tally.sent += len(message)
         tally.received += end - start

@@ -37,7 +37,19 @@ class PortLane:
         if self._port.owed:
             self.take(sequence, wait)
         self._send(message)
-        return self.take(sequence, wait)
+        # As `take`, in one frame: here passes every step.
+        self._in_use = True
+        try:
+            received = Woken.GONE if self._closed else self._receive(wait.deadline)
+        except BadFrameError as error:
+            raise self._bad(error) from error
+        finally:
+            self._in_use = False
+            if self._closed:
+                self._port.release()
+        if isinstance(received, Woken):
+            raise self._why(received, wait)
+        return received
 
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request; see `Lane`."""
@@ -53,9 +65,7 @@ class PortLane:
             # A port that another thread has given back must not be waited for.
             received = Woken.GONE if self._closed else self._receive(wait.deadline)
         except BadFrameError as error:
-            # Nothing that comes after it can be trusted, or may be waited for.
-            self._port.close()
-            raise ProtocolError(f"{self._address} sent what cannot be: {error}") from error
+            raise self._bad(error) from error
         finally:
             self._in_use = False
             if self._closed:
@@ -63,6 +73,11 @@ class PortLane:
         if isinstance(received, Woken):
             raise self._why(received, wait)
         return received
+
+    def _bad(self, error: BadFrameError) -> ProtocolError:
+        # Nothing that comes after it can be trusted, or may be waited for.
+        self._port.close()
+        return ProtocolError(f"{self._address} sent what cannot be: {error}")
 
     def _why(self, woken: Woken, wait: Wait) -> RlmeshError:
         if woken is Woken.LATE:

@@ -63,8 +63,9 @@ def compile_step_form(lanes: int | None) -> StepForm:
     second, third = len(marks.terminations), len(marks.truncations)
     form = struct.Struct(f"<{opening}s{double}{second}s{flag}{third}s{flag}{INNER}s")
     write, read = _compile_write(form, marks), _compile_read(form, marks)
-    if lanes is not None:
-        write, read = _of_lanes_write(write), _of_lanes_read(read)
+    if lanes is None:
+        return StepForm(form.size, write, read, _compile_read_single(form, marks, read))
+    write, read = _of_lanes_write(write), _of_lanes_read(read)
     return StepForm(form.size, write, read, _compile_read_answer(read))
 
 
@@ -191,6 +192,33 @@ def _compile_read_answer(read: Read) -> ReadAnswer:
         return read(buffer, start + PREFIX, end, STEP)
 
     return read_answer
+
+
+def _compile_read_single(form: struct.Struct, marks: _Marks, read: Read) -> ReadAnswer:
+    """What `_compile_read_answer` gives, for one lane: in one frame unless there is an info."""
+    _, terminations, truncations, _ = marks
+    opening, closed = _opening(marks), _closed(marks)
+    whole = struct.Struct(SEQUENCE.format + form.format.removeprefix("<"))
+    size, unpack_from, before = whole.size, whole.unpack_from, PREFIX + INNER
+    otherwise = _compile_read_answer(read)
+
+    def read_single(buffer: Readable, start: int, end: int, sequence: int, /) -> Stepped | None:
+        if end - start < size:
+            return None
+        tag, number, a, reward, b, terminated, c, truncated, d = unpack_from(buffer, start)
+        nbytes = closed(d)
+        if (
+            nbytes == end - start - size
+            and number == sequence
+            and tag == SEQUENCE_TAG
+            and a == opening(STEP, end - start - before)
+            and b == terminations
+            and c == truncations
+        ):
+            return reward, terminated, truncated, buffer, start + size, nbytes, b""
+        return otherwise(buffer, start, end, sequence)
+
+    return read_single
 
 
 def _of_lanes_write(write: Write) -> Write:

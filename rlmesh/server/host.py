@@ -171,13 +171,14 @@ class Host:
     def run(self) -> None:
         """Executes calls until `stop`; those that were handed in before it are still executed."""
         self._thread_id = threading.get_ident()
+        monotonic = time.monotonic
         try:
             while (call := self._next()) is not None:
-                call.since = time.monotonic()
+                call.since = monotonic()
                 self._running = call
                 call.execute()
                 self._running = None
-                now = self.last_used = time.monotonic()
+                now = self.last_used = monotonic()
                 call.finish(now - call.since)
                 # The last call of a session must not keep its memory until the next one comes.
                 del call

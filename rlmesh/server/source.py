@@ -101,7 +101,13 @@ class PortSource:
             if isinstance(received, tuple):
                 buffer, start, end = received
                 # A copy, which the other side cannot change while it is looked at.
-                self._read(bytes(buffer[start:end]))
+                message = bytes(buffer[start:end])
+                step = read_action(message)
+                if step is not None:
+                    self.name = "step"
+                    self.sequence, self._action = step
+                else:
+                    self._read(message)
                 self._owing = [True]
                 self.busy = True
                 return self
@@ -120,11 +126,6 @@ class PortSource:
         return None
 
     def _read(self, message: bytes) -> None:
-        step = read_action(message)
-        if step is not None:
-            self.name = "step"
-            self.sequence, self._action = step
-            return
         self._action = None
         request = self._request = read_request(message)
         self.name, self.sequence = request.name, request.sequence
@@ -142,7 +143,12 @@ class PortSource:
 
     def finish(self, seconds: float) -> None:
         """Sends the answer."""
-        if self._taken():
+        # `_taken`, in this frame: here passes every step.
+        try:
+            taken = self._owing.pop()
+        except IndexError:
+            taken = False
+        if taken:
             if self._answer is None:
                 self._put_aside(given_up(self.name), seconds)
             else:

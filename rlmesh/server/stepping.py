@@ -7,7 +7,17 @@ from typing import Any
 
 from rlmesh.contract import AutoresetMode
 from rlmesh.lanes.port import RESERVED, Outbox
-from rlmesh.lanes.wire import INNER, PREFIX, STEP, STEP_MANY, STEPS, frame, write_sequence
+from rlmesh.lanes.wire import (
+    INNER,
+    PREFIX,
+    SEQUENCE,
+    SEQUENCE_TAG,
+    STEP,
+    STEP_MANY,
+    STEPS,
+    frame,
+    write_sequence,
+)
 from rlmesh.server.codecs import Codecs, Noticed
 from rlmesh.server.costs import Cost, Costs
 from rlmesh.server.failures import CallFailedError, env_raised, unreadable
@@ -25,6 +35,7 @@ from rlmesh_api.v1 import session_pb2
 
 # Of the slab's place in its room: NumPy reads aligned numbers, and processors aligned lines.
 _ALIGNMENT = 64
+_pack_sequence = SEQUENCE.pack_into
 
 
 class Stepper:
@@ -76,7 +87,7 @@ class Stepper:
         """
         start = self._start if outbox.reserved else 0
         buffer, end, _ = self._step(action, noticed, outbox, start + PREFIX, STEP, self.cost)
-        write_sequence(buffer, start, sequence)
+        _pack_sequence(buffer, start, SEQUENCE_TAG, sequence)
         return start, end
 
     def step_many(
@@ -140,7 +151,15 @@ class Stepper:
         try:
             observation, reward, terminated, truncated, info = split_step(returned, self._lanes)
             buffer, end, more = self._codecs.encode_into(observation, outbox, start)
-            numbers, over = self._numbers(reward, terminated, truncated)
+            if (
+                self._lanes is None
+                and type(reward) is float
+                and (terminated is True or terminated is False)
+                and (truncated is True or truncated is False)
+            ):
+                numbers, over = (reward, terminated, truncated), terminated or truncated
+            else:
+                numbers, over = self._numbers(reward, terminated, truncated)
             packed = b""
             if info or deviations or more:
                 packed = self._pack(info, [*deviations, *more])
@@ -157,12 +176,9 @@ class Stepper:
         """Reward and flags as they are sent; whether an episode is over that goes no further."""
         lanes = self._lanes
         if lanes is None:
-            if type(reward) is not float:
-                reward = reward_of(reward)
-            if terminated is not True and terminated is not False:
-                terminated = flag_of(terminated, "terminated")
-            if truncated is not True and truncated is not False:
-                truncated = flag_of(truncated, "truncated")
+            reward = reward_of(reward)
+            terminated = flag_of(terminated, "terminated")
+            truncated = flag_of(truncated, "truncated")
             return (reward, terminated, truncated), terminated or truncated
         terminated = flags_of(terminated, lanes, "terminations")
         truncated = flags_of(truncated, lanes, "truncations")
