@@ -56,10 +56,11 @@ class Patience:
     _sessions: ClassVar[set[object]] = set()
 
     def __init__(self, *, spins: bool = True) -> None:
-        self.eager = self._spins = spins and SPINS
+        self._spins = spins and SPINS
+        self.eager: bool = self._spins
         self.span: float = _SHORT_SPIN
-        self.misses = 0
-        self.crowd = 0
+        self.misses: int = 0
+        self.crowd: int = 0
         self._lasted = 0
 
     def in_crowd(self) -> bool:

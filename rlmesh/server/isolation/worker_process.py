@@ -57,6 +57,7 @@ class WorkerProcess:
         self._told_something = threading.Event()
         self._incoming = Notes()
         self._last_words = bytearray()
+        self.calls: socket.socket
         self.calls, theirs = socket.socketpair()
         self._notes, their_notes = socket.socketpair()
         try:
