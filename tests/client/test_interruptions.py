@@ -47,8 +47,8 @@ def interrupted_when(reached: threading.Event) -> Generator[None]:
 
     before = signal.signal(signal.SIGINT, interrupt)
     presser = threading.Thread(target=press)
-    presser.start()
     try:
+        presser.start()
         yield
     finally:
         over.set()
@@ -83,8 +83,9 @@ def test_ctrl_c_while_connecting_leaves_nothing_behind() -> None:
     begun = threading.Event()
     try:
         before = set(threading.enumerate())
-        begun.set()
         with pytest.raises(KeyboardInterrupt), interrupted_when(begun):
+            # Not before, or Ctrl-C may come before all is set up for it.
+            begun.set()
             rlmesh.RemoteEnv(server.address, connect_timeout_seconds=None)
         gc.collect()
         left = [thread for thread in set(threading.enumerate()) - before if thread.is_alive()]
