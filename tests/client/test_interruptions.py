@@ -17,6 +17,7 @@ import pytest
 import rlmesh
 from rlmesh.errors import EndpointBusyError, StateError
 from support.comparing import assert_same
+from support.ports import wait_until_asleep
 from support.sample_envs import Gate, ScriptedEnv, echo_vector
 from support.serving import serving, start_python
 
@@ -77,15 +78,29 @@ def test_ctrl_c_in_a_call_leaves_a_client_that_a_reset_mends(name: str) -> None:
         assert_same(client.step(ACTION)[0], ACTION)
 
 
+@contextlib.contextmanager
+def told_when_asleep(begun: threading.Event) -> Generator[None]:
+    """Sets an event as soon as the main thread waits for an answer of gRPC."""
+
+    def watch() -> None:
+        wait_until_asleep(threading.main_thread(), "wait")
+        begun.set()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        watcher.join(SOON)
+
+
 def test_ctrl_c_while_connecting_leaves_nothing_behind() -> None:
     # Bound and never started: it takes connections, and answers none.
     server = rlmesh.EnvServer(ScriptedEnv())
     begun = threading.Event()
     try:
         before = set(threading.enumerate())
-        with pytest.raises(KeyboardInterrupt), interrupted_when(begun):
-            # Not before, or Ctrl-C may come before all is set up for it.
-            begun.set()
+        with pytest.raises(KeyboardInterrupt), told_when_asleep(begun), interrupted_when(begun):
             rlmesh.RemoteEnv(server.address, connect_timeout_seconds=None)
         gc.collect()
         left = [thread for thread in set(threading.enumerate()) - before if thread.is_alive()]
