@@ -94,7 +94,9 @@ def test_after_another_server_has_come_the_episode_is_gone_and_a_reset_begins_an
         assert_same(client.step(ACTION)[0], ACTION)
         assert client.lane == lane
         assert client.stats()["step"].count == 1
-        assert (first.names(), second.names()) == (["reset"], ["reset", "step"])
+        assert second.names() == ["reset", "step"]
+        # A call may have reached memory that the server looked at before it heard of the end.
+        assert first.names() in ([["reset"]] if lane == "grpc" else [["reset"], ["reset", "step"]])
 
 
 def test_a_client_does_not_begin_anew_with_another_environment() -> None:

@@ -21,6 +21,7 @@ FAULTS = ("cut", "half-close", "delay")
 _CHUNK = 1 << 16
 _DELAY_SECONDS = 0.02
 _SOON = 20.0
+_ROUND_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ class ChaosProxy:
         self._faults = list(faults)
         self._every = every
         self._left = most
-        self._begun = False
+        self._begun = self._ending = False
         self._count = self._stalled = 0
         self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="chaos")
         self._thread.start()
@@ -131,18 +132,22 @@ class ChaosProxy:
             writer.transport.abort()
 
     async def _end(self) -> None:
+        self._ending = True
         self._server.close()
+        # Connections that were just being accepted or made come to their end in a further round.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await self._cut_all()
+            for pump in self._pumps:
+                pump.cancel()
+            await asyncio.wait(others, timeout=_ROUND_SECONDS)
         await self._cut_all()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # What was aborted is closed in the round after it, and this in one more.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _connected(
         self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
     ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         self._writers.add(to_client)
         number, self._count = self._count, self._count + 1
         try:
@@ -150,17 +155,17 @@ class ChaosProxy:
         except OSError:
             to_client.transport.abort()
             return
-        finally:
-            self._tasks.discard(task)
         self._writers.add(to_server)
+        if self._ending:
+            return
         both = (to_client, to_server)
         for reader, writer, up in (
             (from_client, to_server, True),
             (from_server, to_client, False),
         ):
             pump = asyncio.ensure_future(self._pump(reader, writer, both, number, to_server=up))
-            self._tasks.add(pump)
-            pump.add_done_callback(self._tasks.discard)
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
 
     async def _pump(
         self,
