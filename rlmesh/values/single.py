@@ -89,6 +89,7 @@ def _compile_decode(leaf: Leaf) -> Decode:
         value = view(buffer, offset, _NO_TAIL)
         if kept:
             value.setflags(write=True)
+            return value if value.flags.aligned else value.copy()
         return value
 
     return decode

@@ -11,6 +11,7 @@ import pytest
 from gymnasium import spaces
 
 import rlmesh
+from rlmesh.lanes.grpc_lane import _left_to_reader
 from support.comparing import assert_same
 from support.lane_envs import KINDS, told
 from support.lane_envs import sync_lanes as lanes_of
@@ -26,6 +27,7 @@ OBSERVED["bools"] = lambda: spaces.Box(0, 1, (9,), BOOL)
 STEPS = 15
 # Larger than a page, a connection's first room and what grpc sends in one go.
 FRAME = (300, 200, 3)
+MANY = np.arange(20000.0).reshape(200, 100)
 
 
 def arrays(value: Any) -> Iterator[np.ndarray[Any, Any]]:
@@ -148,6 +150,45 @@ def test_copies_are_the_users_own_and_no_later_step_changes_them() -> None:
             observation[:] = 200
         assert np.all(client.step(action)[0] == 11)
         assert all(np.all(observation == 200) for observation in kept)
+
+
+class Measuring(ScriptedEnv):
+    """Observes many numbers of eight bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space = spaces.Box(-np.inf, np.inf, MANY.shape, np.float64)
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        return MANY, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return MANY, 1.0, False, False, {}
+
+
+def test_a_large_observation_is_aligned_writable_and_kept_by_no_one_else() -> None:
+    with (
+        serving(Measuring()) as server,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as client,
+    ):
+        client.reset(seed=0)
+        action = client.action_space.sample()
+        observations = [client.step(action)[0] for _ in range(4)]
+        for observation in observations:
+            assert observation.flags.aligned
+            assert observation.flags.c_contiguous
+            np.multiply(observation, 2, out=observation)
+        for observation in observations:
+            assert_same(observation, MANY * 2)
+
+
+@pytest.mark.parametrize("nbytes", [1 << 15, (1 << 15) + 1, 1 << 20])
+def test_a_message_that_is_left_to_its_reader_is_not_copied(nbytes: int) -> None:
+    message = bytes(range(256)) * (nbytes // 256) + bytes(nbytes % 256)
+    left = np.asarray(_left_to_reader(message))
+    assert np.shares_memory(left, np.frombuffer(message, np.uint8))
+    assert left.flags.writeable
+    assert bytes(left) == message
 
 
 def test_copies_of_different_calls_share_no_memory() -> None:
