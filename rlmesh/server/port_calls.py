@@ -92,9 +92,9 @@ class PortCalls:
     def answered(self, seconds: float) -> bool:
         """Notes that an answer has left after that time; whether there may be further calls."""
         session, cost = self._session, self._cost
+        session.in_call = False
         cost.count += 1
         cost.server += seconds
-        session.in_call = False
         if session.barred is None:
             return True
         # The stream as a port ends by itself, after its last answer.

@@ -21,6 +21,7 @@ from support.ports import message, soon
 from support.raw_sessions import RawSession, raw_session
 from support.sample_envs import Gate, ScriptedEnv
 from support.serving import serving, start_python
+from support.watching import status_when
 
 LANES = ["grpc", "shm", "direct"]
 EVERY_LANE = pytest.mark.parametrize("lane", LANES)
@@ -187,6 +188,8 @@ def test_where_the_port_alone_breaks_the_session_goes_on_without_resuming(lane: 
 def test_where_the_stream_alone_breaks_the_session_goes_on_by_its_port(lane: str) -> None:
     with served() as (env, server), wire(server.address, lane) as first:
         first.call(2, reset=RESET)
+        # In a call it would not go on by the port, and the answer comes before the call has ended.
+        status_when(server.address, lambda told: told.sessions[0].calls == 1)
         first.session.close()
         first.session.wait_until_ended()
         assert first.call(3, step=STEP).step.observation == ACTION
@@ -213,6 +216,8 @@ def test_a_number_below_the_last_one_ends_the_session() -> None:
         assert answer.failure.code == session_pb2.ERROR_CODE_PROTOCOL
         assert "call 2 does not follow call 3" in answer.failure.message
         assert env.names() == ["reset", "step"]
+        # It ends after that answer.
+        status_when(server.address, lambda told: not told.sessions)
         gone = failure_of(server.address, session.session.secret)
         assert gone.code == session_pb2.ERROR_CODE_SESSION_GONE
 
@@ -236,7 +241,8 @@ def test_numbers_have_gaps_but_no_step_follows_a_call_that_was_lost(lane: str) -
 
 def test_an_unknown_secret_resumes_nothing() -> None:
     with served() as (_, server), wire(server.address, "shm") as session:
-        other = session.session.secret[:-1] + b"?"
+        *most, last = session.session.secret
+        other = bytes([*most, last ^ 1])
         failure = failure_of(server.address, other)
         assert failure.code == session_pb2.ERROR_CODE_SESSION_GONE
         assert "started anew" in failure.message

@@ -4,47 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 
 import rlmesh
-from rlmesh.address import parse_address
-from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+from rlmesh_api.v1 import env_service_pb2, session_pb2
 from support.raw_sessions import RawSession, raw_session
 from support.sample_envs import Gate, ScriptedEnv
 from support.serving import serving
+from support.watching import status_of, status_when
 
 RESET = session_pb2.ResetCall()
 
 
 def step(action: float = 0.5) -> session_pb2.StepCall:
     return session_pb2.StepCall(action=np.full(2, action, np.float32).tobytes())
-
-
-def status_of(address: str) -> env_service_pb2.GetStatusResponse:
-    with grpc.insecure_channel(parse_address(address).dial_target) as channel:
-        stub = env_service_pb2_grpc.EnvServiceStub(channel)
-        answer: env_service_pb2.GetStatusResponse = stub.GetStatus(
-            env_service_pb2.GetStatusRequest(), timeout=20
-        )
-        return answer
-
-
-def status_when(
-    address: str, met: Callable[[env_service_pb2.GetStatusResponse], bool]
-) -> env_service_pb2.GetStatusResponse:
-    """The status as soon as something holds of it: a server counts a call after its answer."""
-    pause = threading.Event()
-    for _ in range(2000):
-        told = status_of(address)
-        if met(told):
-            return told
-        pause.wait(0.01)
-    raise AssertionError(f"not met by {told}")
 
 
 @contextlib.contextmanager

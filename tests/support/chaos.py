@@ -133,13 +133,13 @@ class ChaosProxy:
 
     async def _end(self) -> None:
         self._ending = True
-        self._server.close()
-        # Connections that were just being accepted or made come to their end in a further round.
+        # Not closed while a connection is being accepted, whose socket asyncio would leave open.
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             await self._cut_all()
             for pump in self._pumps:
                 pump.cancel()
             await asyncio.wait(others, timeout=_ROUND_SECONDS)
+        self._server.close()
         await self._cut_all()
         # What was aborted is closed in the round after it, and this in one more.
         for _ in range(3):
@@ -149,6 +149,8 @@ class ChaosProxy:
         self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
     ) -> None:
         self._writers.add(to_client)
+        if self._ending:
+            return
         number, self._count = self._count, self._count + 1
         try:
             from_server, to_server = await asyncio.open_connection(*self.target)

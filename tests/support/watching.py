@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from rlmesh.address import parse_address
+from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -22,6 +24,29 @@ def channel_to(address: str) -> Generator[grpc.Channel]:
     """A bare channel of gRPC."""
     with grpc.insecure_channel(parse_address(address).dial_target) as channel:
         yield channel
+
+
+def status_of(address: str) -> env_service_pb2.GetStatusResponse:
+    """What a server says that it and its sessions are doing."""
+    with channel_to(address) as channel:
+        stub = env_service_pb2_grpc.EnvServiceStub(channel)
+        answer: env_service_pb2.GetStatusResponse = stub.GetStatus(
+            env_service_pb2.GetStatusRequest(), timeout=20
+        )
+        return answer
+
+
+def status_when(
+    address: str, met: Callable[[env_service_pb2.GetStatusResponse], bool]
+) -> env_service_pb2.GetStatusResponse:
+    """The status as soon as something holds of it: a server notes much after its answer."""
+    pause = threading.Event()
+    for _ in range(2000):
+        told = status_of(address)
+        if met(told):
+            return told
+        pause.wait(0.01)
+    raise AssertionError(f"not met by {told}")
 
 
 def health_stub(channel: grpc.Channel) -> Any:
