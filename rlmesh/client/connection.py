@@ -174,25 +174,26 @@ class Connection:
                 sequence = self._sequence = self._sequence + 1
             wait = _STEP if timeout is None else _wait("step", timeout)
             message = write_action(sequence, action)
+            tally = self.step_tally
             self._behind = True
             posted = perf_counter()
+            tally.encoding += posted - began
+            tally.sent += len(message)
             try:
-                received = lane.exchange(message, sequence, wait)
+                lane.post(message, wait)
+                received = lane.take(sequence, wait)
             except EndpointError as error:
                 received = self._mend(error, message, wait)
             except CallTimeoutError as error:
                 self._session.explain(error)
                 raise
-            tally = self.step_tally
             came = tally.came = perf_counter()
             self._behind = False
         finally:
             self._free.append(True)
         buffer, start, end = received
         tally.count += 1
-        tally.encoding += posted - began
         tally.waiting += came - posted
-        tally.sent += len(message)
         tally.received += end - start
         found = self._read_step(buffer, start, end, sequence)
         return self.read_step(received) if found is None else found

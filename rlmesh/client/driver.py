@@ -119,7 +119,7 @@ class Driver:
         self._connection.forget()
         slab = result.observation
         try:
-            observation = self._decode(slab, 0, len(slab), copy=self._copy)
+            observation = self._decode(slab, 0, len(slab), self._copy)
             return observation, unpack_info(result.info)
         except (Misfit, ValueError) as error:
             raise self._damaged(error) from error
@@ -162,7 +162,7 @@ class Driver:
             found = self._step(slab, began)
         reward, terminated, truncated, buffer, start, nbytes, info = found
         try:
-            observation = self._decode(buffer, start, nbytes, copy=self._copy)
+            observation = self._decode(buffer, start, nbytes, self._copy)
             unpacked = unpack_info(info) if info else {}
         except (Misfit, ValueError) as error:
             raise self._damaged(error) from error
@@ -172,7 +172,7 @@ class Driver:
     def _transition(self, found: Stepped) -> Transition:
         reward, terminated, truncated, buffer, start, nbytes, info = found
         try:
-            observation = self._decode(buffer, start, nbytes, copy=self._copy)
+            observation = self._decode(buffer, start, nbytes, self._copy)
             unpacked = unpack_info(info) if info else {}
         except (Misfit, ValueError) as error:
             raise self._damaged(error) from error
@@ -229,7 +229,7 @@ class Driver:
         try:
             # Views, as stacking copies.
             observations = [
-                self._decode(buffer, start, nbytes, copy=False)
+                self._decode(buffer, start, nbytes, False)
                 for _, _, _, buffer, start, nbytes, _ in found
             ]
             infos = [unpack_info(info) for *_, info in found]

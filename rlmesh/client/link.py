@@ -17,7 +17,7 @@ from rlmesh.contract import EnvContract, received_contract
 from rlmesh.errors import CallTimeoutError, EndpointError, EndpointUnreachableError, ProtocolError
 from rlmesh.lanes.failures import error_from_failure, error_from_rpc
 from rlmesh.lanes.grpc_lane import GrpcLane
-from rlmesh.lanes.lane import Lane, Wait
+from rlmesh.lanes.lane import Lane, Wait, exchange
 from rlmesh.lanes.port import Received
 from rlmesh.lanes.port_lane import PortLane
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
@@ -99,8 +99,8 @@ class Link:
         call = request.WhichOneof("call") or "no call"
         with _expiring(stream, timeout):
             # Without a deadline of its own, which would cost every later call a thread.
-            received = stream.exchange(
-                request.SerializeToString(), request.sequence, Wait(call, timeout=timeout)
+            received = exchange(
+                stream, request.SerializeToString(), request.sequence, Wait(call, timeout=timeout)
             )
         return read_answer(received, call, request.sequence, self._address)
 
@@ -142,7 +142,7 @@ class Link:
     def ask(self, message: bytes, sequence: int, wait: Wait) -> None:
         """Makes a call by the stream, whatever the lane, and waits for its answer."""
         if self._stream is not None:
-            self._stream.exchange(message, sequence, wait)
+            exchange(self._stream, message, sequence, wait)
 
     def end(self) -> EndpointError | None:
         """Why the stream has ended; None if it has not."""

@@ -14,7 +14,7 @@ from rlmesh.errors import (
     SessionLostError,
     StateError,
 )
-from rlmesh.lanes.lane import Lane, Wait, closed_meanwhile, late
+from rlmesh.lanes.lane import Lane, Wait, closed_meanwhile, exchange, late
 from rlmesh.lanes.port import Received
 
 # How long one attempt to resume may take: where a network swallows all, there is another.
@@ -70,7 +70,7 @@ class Recovery:
                 lane = self.resume(error, wait)
                 last = time.monotonic()
                 try:
-                    return lane.exchange(message, sequence, wait)
+                    return exchange(lane, message, sequence, wait)
                 except EndpointError as again:
                     error = again
             raise self.lose(error)

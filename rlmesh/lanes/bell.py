@@ -30,7 +30,7 @@ import time
 from time import perf_counter
 
 from rlmesh.lanes.patience import LOOKS_AROUND, OFFERS, Patience
-from rlmesh.lanes.port import BadFrameError, Woken
+from rlmesh.lanes.port import POSTED, BadFrameError, Woken
 
 LINE = 64
 """Bytes of one side: a cache line of its own, so that the two do not slow each other down."""
@@ -38,7 +38,7 @@ LINE = 64
 _ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
 # One look takes some 30 ns. After so many the clock is looked at; most answers come before.
 _LOOKS = 1000
-_POSTED, _ASLEEP = 0, 1
+_ASLEEP = 1
 
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
@@ -97,12 +97,12 @@ class Bell:
             if lines[place] == count:
                 if patience.misses:
                     patience.misses -= 1
-                return Woken.POSTED
+                return POSTED
         began = perf_counter()
         if self._spin(count, began):
             if patience.misses:
                 patience.misses -= 1
-            return Woken.POSTED
+            return POSTED
         woken = self._sleep(count, deadline)
         patience.missed(perf_counter() - began)
         return woken
@@ -116,11 +116,11 @@ class Bell:
             for _ in range(OFFERS):
                 os.sched_yield()
                 if lines[place] == count:
-                    return Woken.POSTED
+                    return POSTED
             return self._sleep(count, deadline)
         began = perf_counter()
         woken = self._sleep(count, deadline)
-        if woken is Woken.POSTED:
+        if woken is POSTED:
             patience.slept(perf_counter() - began)
         return woken
 
@@ -154,7 +154,7 @@ class Bell:
                     return Woken.LATE
         finally:
             lines[self._mine + _ASLEEP] = 0
-        return Woken.POSTED
+        return POSTED
 
     def _ring(self) -> None:
         try:

@@ -59,11 +59,6 @@ class GrpcLane:
         self._exchanger: Exchanger | None
         self._stream, self._exchanger, self._end_requests = open_stream(method, inbox)
 
-    def exchange(self, message: bytes, sequence: int, wait: Wait) -> Received:
-        """Sends a request and waits for its answer; see `Lane`."""
-        self.post(message, wait)
-        return self.take(sequence, wait)
-
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request; see `Lane`."""
         exchanger = self._exchanger

@@ -34,10 +34,6 @@ class Lane(Protocol):
 
     name: str
 
-    def exchange(self, message: bytes, sequence: int, wait: Wait) -> Received:
-        """Sends a request and waits for its answer: `post`, then `take`."""
-        ...
-
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request. Raises what `take` raises, where an earlier answer is still awaited."""
         ...
@@ -69,6 +65,12 @@ class Lane(Protocol):
     def leave_to_parent(self) -> None:
         """Gives back what a forked process holds of its parent's lane, which goes on."""
         ...
+
+
+def exchange(lane: Lane, message: bytes, sequence: int, wait: Wait) -> Received:
+    """Sends a request by a lane and waits for its answer; as `Lane.post` and `Lane.take`."""
+    lane.post(message, wait)
+    return lane.take(sequence, wait)
 
 
 def late(wait: Wait, address: str) -> CallTimeoutError:

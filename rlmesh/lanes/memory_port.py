@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from rlmesh.lanes.bell import LINE, Bell
-from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Received, Woken
+from rlmesh.lanes.port import MAX_BYTES, POSTED, RESERVED, BadFrameError, Received, Woken
 from rlmesh.lanes.segment import BadSegmentError, create_segment, map_segment
 from rlmesh.values.functions import Writable
 
@@ -152,7 +152,7 @@ class MemoryPort:
         """Waits for the next message; see `Port`."""
         count = (self._received + 1) & 0xFF
         woken = self._wait(count, deadline)
-        if woken is not Woken.POSTED:
+        if woken is not POSTED:
             return woken
         self._received = count
         start, end, elsewhere = _unpack_header(self._in)

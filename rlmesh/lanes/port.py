@@ -31,6 +31,11 @@ class Woken(enum.Enum):
     CALLED = "the second descriptor is readable"
 
 
+# An enum gives its members slowly, and every message is one of these.
+POSTED = Woken.POSTED
+"""The same as `Woken.POSTED`, at hand for the path of every step."""
+
+
 class Outbox(Protocol):
     """Where a message is written that is about to be sent."""
 

@@ -31,31 +31,15 @@ class PortLane:
         # Plain flags, as each side sets its own before it looks at the other's.
         self._closed = False
         self._in_use = False
-
-    def exchange(self, message: bytes, sequence: int, wait: Wait) -> Received:
-        """Sends a request and waits for its answer; see `Lane`."""
-        if self._port.owed:
-            self.take(sequence, wait)
-        self._send(message)
-        # As `take`, in one frame: here passes every step.
-        self._in_use = True
-        try:
-            received = Woken.GONE if self._closed else self._receive(wait.deadline)
-        except BadFrameError as error:
-            raise self._bad(error) from error
-        finally:
-            self._in_use = False
-            if self._closed:
-                self._port.release()
-        if isinstance(received, Woken):
-            raise self._why(received, wait)
-        return received
+        # Whether an answer may be on its way; the port knows.
+        self._unsure = False
 
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request; see `Lane`."""
         # A deadline or Ctrl-C ended the wait for an answer: it is taken before the next call goes.
-        if self._port.owed:
+        if self._unsure and self._port.owed:
             self.take(0, wait)
+        self._unsure = True
         self._send(message)
 
     def take(self, sequence: int, wait: Wait) -> Received:
@@ -70,8 +54,9 @@ class PortLane:
             self._in_use = False
             if self._closed:
                 self._port.release()
-        if isinstance(received, Woken):
+        if not isinstance(received, tuple):
             raise self._why(received, wait)
+        self._unsure = False
         return received
 
     def _bad(self, error: BadFrameError) -> ProtocolError:

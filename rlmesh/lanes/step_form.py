@@ -90,7 +90,7 @@ def _marks(count: int) -> _Marks:
 
 def _compile_write(form: struct.Struct, marks: _Marks) -> Write:
     _, terminations, truncations, _ = marks
-    head, pack_into, opening, closing = form.size, form.pack_into, _opening(marks), _closing(marks)
+    head, pack_into, edges = form.size, form.pack_into, _edges(marks)
 
     def write(
         buffer: Writable,
@@ -108,16 +108,17 @@ def _compile_write(form: struct.Struct, marks: _Marks) -> Write:
             buffer[end : end + len(info)] = info
             end += len(info)
         reward, terminated, truncated = numbers
+        opening, closing = edges(tag, end - start - INNER, slab_end - start - head)
         pack_into(
             buffer,
             start,
-            opening(tag, end - start - INNER),
+            opening,
             reward,
             terminations,
             terminated,
             truncations,
             truncated,
-            closing(slab_end - start - head),
+            closing,
         )
         return end
 
@@ -153,6 +154,16 @@ def _compile_read(form: struct.Struct, marks: _Marks) -> Read:
     return read
 
 
+def _edges(marks: _Marks) -> Callable[[bytes, int, int], tuple[bytes, bytes]]:
+    """What stands before the rewards and before the slab: given its tag and both lengths."""
+
+    @lru_cache(maxsize=64)
+    def edges(tag: bytes, length: int, slab: int) -> tuple[bytes, bytes]:
+        return tag + padded(length) + marks.rewards, marks.observation + padded(slab)
+
+    return edges
+
+
 def _opening(marks: _Marks) -> Callable[[bytes, int], bytes]:
     """What stands before the rewards: given the field's tag and length."""
 
@@ -161,16 +172,6 @@ def _opening(marks: _Marks) -> Callable[[bytes, int], bytes]:
         return tag + padded(length) + marks.rewards
 
     return opening
-
-
-def _closing(marks: _Marks) -> Callable[[int], bytes]:
-    """What stands before the slab: given its length."""
-
-    @lru_cache(maxsize=64)
-    def closing(length: int) -> bytes:
-        return marks.observation + padded(length)
-
-    return closing
 
 
 def _closed(marks: _Marks) -> Callable[[bytes], int]:
@@ -196,25 +197,23 @@ def _compile_read_answer(read: Read) -> ReadAnswer:
 
 def _compile_read_single(form: struct.Struct, marks: _Marks, read: Read) -> ReadAnswer:
     """What `_compile_read_answer` gives, for one lane: in one frame unless there is an info."""
-    _, terminations, truncations, _ = marks
-    opening, closed = _opening(marks), _closed(marks)
+    edges = _edges(marks)
     whole = struct.Struct(SEQUENCE.format + form.format.removeprefix("<"))
-    size, unpack_from, before = whole.size, whole.unpack_from, PREFIX + INNER
+    size, unpack_from = whole.size, whole.unpack_from
     otherwise = _compile_read_answer(read)
 
+    @lru_cache(maxsize=64)
+    def around(nbytes: int) -> tuple[int, bytes, bytes, bytes, bytes]:
+        """All that does not change as long as a slab has so many bytes, and no info follows it."""
+        opening, closing = edges(STEP, size - PREFIX - INNER + nbytes, nbytes)
+        return SEQUENCE_TAG, opening, marks.terminations, marks.truncations, closing
+
     def read_single(buffer: Readable, start: int, end: int, sequence: int, /) -> Stepped | None:
-        if end - start < size:
+        nbytes = end - start - size
+        if nbytes < 0:
             return None
         tag, number, a, reward, b, terminated, c, truncated, d = unpack_from(buffer, start)
-        nbytes = closed(d)
-        if (
-            nbytes == end - start - size
-            and number == sequence
-            and tag == SEQUENCE_TAG
-            and a == opening(STEP, end - start - before)
-            and b == terminations
-            and c == truncations
-        ):
+        if (tag, a, b, c, d) == around(nbytes) and number == sequence:
             return reward, terminated, truncated, buffer, start + size, nbytes, b""
         return otherwise(buffer, start, end, sequence)
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
 
 from rlmesh.contract import EnvContract
 from rlmesh.lanes.port import Outbox
 from rlmesh.lanes.step_form import StepForm, compile_step_form
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh.server.results import BadResultError
-from rlmesh.values.conformance import Policy, compile_check
+from rlmesh.values.conformance import Policy, compile_check, compile_holds
 from rlmesh.values.layout import BufferTooSmallError, Layout, Readable, Writable, compile_layout
 from rlmesh.values.misfit import Deviation, Misfit
 from rlmesh_api.v1 import session_pb2
 
 Noticed: TypeAlias = Iterable[session_pb2.Deviation]
 """What a client noticed when it encoded an action."""
+
+_NOTHING: Final[Sequence[Deviation]] = ()
 
 
 class Codecs:
@@ -43,21 +45,32 @@ class Codecs:
         self.action: Layout = compile_layout(contract.action_space, lanes)
         self.room: int = self.form.head + self.observation.size
         self._policy = policy
-        self._check_observation = compile_check(
-            contract.observation_space, lanes, self.observation, contract.batched_observation_space
+        observed = (
+            contract.observation_space,
+            lanes,
+            self.observation,
+            contract.batched_observation_space,
         )
-        self._check_action = compile_check(
-            contract.action_space, lanes, self.action, contract.batched_action_space
+        acted = contract.action_space, lanes, self.action, contract.batched_action_space
+        self._check_observation, self._check_action = (
+            compile_check(*observed),
+            compile_check(*acted),
         )
+        self._observation_holds = compile_holds(*observed, policy)
+        self._action_holds = compile_holds(*acted, policy)
+        self._decode_action = self.action.decode
 
-    def decode_action(self, slab: bytes, noticed: Noticed) -> tuple[Any, list[Deviation]]:
+    def decode_action(self, slab: bytes, noticed: Noticed) -> tuple[Any, Sequence[Deviation]]:
         """An action, and where it deviates from its space.
 
         Raises:
             CallFailedError: If the action space does not hold it, or the slab is damaged.
         """
         try:
-            action = self.action.decode(slab)
+            action = self._decode_action(slab)
+            # Nearly always, and without the frame that the check takes.
+            if self._action_holds(slab, 0):
+                return action, self._noticed(noticed) if noticed else _NOTHING
             found = self._check_action(slab, 0, self._policy)
         except Misfit as error:
             raise _bad_action(str(error)) from error
@@ -65,7 +78,7 @@ class Codecs:
             raise failed(
                 session_pb2.ERROR_CODE_PROTOCOL, f"the action's slab is damaged: {error}"
             ) from error
-        return action, found if not noticed else self._noticed(noticed) + found
+        return action, [*self._noticed(noticed), *found]
 
     def encode(self, observation: Any) -> tuple[bytes, list[Deviation]]:
         """An observation's slab, and where it deviates from its space.
@@ -80,7 +93,7 @@ class Codecs:
 
     def encode_into(
         self, observation: Any, outbox: Outbox, start: int
-    ) -> tuple[Writable, int, list[Deviation]]:
+    ) -> tuple[Writable, int, Sequence[Deviation]]:
         """Writes an observation's slab behind the head of a step's result.
 
         Args:
@@ -106,15 +119,14 @@ class Codecs:
             self.room = self.form.head + error.needed
             buffer = outbox.room(start + self.room, start)
             length = layout.encode_into(observation, buffer, base, notes)
-        if notes:
-            return buffer, base + length, self._checked(buffer, base, notes)
-        return buffer, base + length, self._check_observation(buffer, base, self._policy)
+        if not notes and self._observation_holds(buffer, base):
+            return buffer, base + length, _NOTHING
+        return buffer, base + length, self._checked(buffer, base, notes)
 
     def _checked(self, buffer: Readable, base: int, notes: list[Deviation]) -> list[Deviation]:
         if notes and self._policy is Policy.STRICT:
             raise BadResultError(f"{notes[0].path}: {notes[0].detail}")
-        found = self._check_observation(buffer, base, self._policy)
-        return notes + found if notes else found
+        return [*notes, *self._check_observation(buffer, base, self._policy)]
 
     def _noticed(self, noticed: Noticed) -> list[Deviation]:
         deviations = [

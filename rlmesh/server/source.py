@@ -101,7 +101,9 @@ class PortSource:
             if isinstance(received, tuple):
                 buffer, start, end = received
                 # A copy, which the other side cannot change while it is looked at.
-                message = bytes(buffer[start:end])
+                message = buffer[start:end]
+                if not isinstance(message, bytes):
+                    message = bytes(message)
                 step = read_action(message)
                 if step is not None:
                     self.name = "step"

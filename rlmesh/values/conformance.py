@@ -18,7 +18,7 @@ from rlmesh.values.inspection import compile_inspect
 from rlmesh.values.layout import Layout
 from rlmesh.values.misfit import Deviation, Misfit
 from rlmesh.values.policy import POLICY_VARIABLE, Policy, policy_from
-from rlmesh.values.predicate import compile_predicate, compile_text_predicate
+from rlmesh.values.predicate import Predicate, compile_predicate, compile_text_predicate
 from rlmesh_api.contract import Space
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Policy",
     "Reporter",
     "compile_check",
+    "compile_holds",
     "policy_from",
 ]
 
@@ -61,6 +62,30 @@ class Check(Protocol):
         ...
 
 
+def compile_holds(
+    space: Space,
+    lanes: int | None,
+    layout: Layout,
+    batched: Space | None = None,
+    policy: Policy = Policy.WARN,
+) -> Predicate:
+    """Compiles whether there is nothing to say about a slab: what a `Check` asks first.
+
+    Args:
+        space: The space of one lane.
+        lanes: The number of lanes, None for a single endpoint.
+        layout: The layout that was compiled from them.
+        batched: The space of all lanes, where they differ in their bounds.
+        policy: What to do about deviations.
+    """
+    domains = find_domains(layout.leaves, space, batched)
+    numeric = [domain for domain in domains if isinstance(domain, NumericDomain)]
+    if policy is Policy.OFF:
+        return compile_predicate([_demand(domain) for domain in numeric])
+    texts = [domain for domain in domains if isinstance(domain, TextDomain)]
+    return compile_predicate(numeric, compile_text_predicate(texts, layout.size))
+
+
 def compile_check(
     space: Space, lanes: int | None, layout: Layout, batched: Space | None = None
 ) -> Check:
@@ -72,12 +97,9 @@ def compile_check(
         layout: The layout that was compiled from them.
         batched: The space of all lanes, where they differ in their bounds.
     """
-    domains = find_domains(layout.leaves, space, batched)
-    numeric = [domain for domain in domains if isinstance(domain, NumericDomain)]
-    texts = [domain for domain in domains if isinstance(domain, TextDomain)]
-    holds = compile_predicate(numeric, compile_text_predicate(texts, layout.size))
-    holds_at_least = compile_predicate([_demand(domain) for domain in numeric])
-    inspect = compile_inspect(domains, layout.size)
+    holds = compile_holds(space, lanes, layout, batched)
+    holds_at_least = compile_holds(space, lanes, layout, batched, Policy.OFF)
+    inspect = compile_inspect(find_domains(layout.leaves, space, batched), layout.size)
 
     def check(
         slab: Readable,

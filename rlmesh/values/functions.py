@@ -131,7 +131,7 @@ class Decode(Protocol):
     """Reads a value from a slab."""
 
     def __call__(
-        self, buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True
+        self, buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
     ) -> Any:
         """The value, in exactly the declared shapes and dtypes.
 

@@ -151,7 +151,7 @@ def _compile_decode(leaves: tuple[Leaf, ...], size: int, assemble: Assemble) -> 
     views = [_read(leaf, compile_view) for leaf in leaves]
 
     def decode(
-        buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True
+        buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
     ) -> Any:
         room = len(buffer) - offset
         length = room if nbytes is None else nbytes

@@ -38,16 +38,21 @@ def compile_single_encode(leaf: Leaf) -> Encode:
 
 def compile_single_encode_into(leaf: Leaf) -> EncodeInto:
     """Compiles what writes a value into a buffer."""
-    size = leaf.nbytes
+    size, dtype, shape = leaf.nbytes, leaf.dtype, leaf.shape
     if size <= SMALL:
         pack = compile_pack(leaf)
+        fill, _ = compile_copy(size)
 
         def encode_small_into(
             value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /
         ) -> int:
             if len(buffer) - offset < size:
                 raise BufferTooSmallError(size, len(buffer) - offset)
-            buffer[offset : offset + size] = pack(value, notes)
+            # As `pack` begins, without its frame.
+            if type(value) is ndarray and value.dtype is dtype and value.shape == shape:
+                fill(buffer, offset, value.tobytes())
+            else:
+                fill(buffer, offset, pack(value, notes))
             return size
 
         return encode_small_into
@@ -77,7 +82,7 @@ def _compile_decode(leaf: Leaf) -> Decode:
     read, view, size = compile_read(leaf), compile_view(leaf), leaf.nbytes
 
     def decode(
-        buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True
+        buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
     ) -> Any:
         room = len(buffer) - offset
         if not (room if nbytes is None else nbytes) == size <= room:
@@ -100,14 +105,14 @@ def _compile_decode_scalar(leaf: Leaf, otherwise: Decode) -> Decode:
     unpack_from = struct.Struct(f"<{leaf.code}").unpack_from
 
     def decode_scalar(
-        buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True
+        buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
     ) -> Any:
         room = len(buffer) - offset
         if (room if nbytes is None else nbytes) == size <= room:
             found = known.get(unpack_from(buffer, offset))
             if found is not None:
                 return found
-        return otherwise(buffer, offset, nbytes, copy=copy)
+        return otherwise(buffer, offset, nbytes, copy)
 
     return decode_scalar
 
@@ -117,13 +122,13 @@ def _compile_decode_small(leaf: Leaf, otherwise: Decode) -> Decode:
     fill, take = compile_copy(size)
 
     def decode_small(
-        buffer: Readable, offset: int = 0, nbytes: int | None = None, *, copy: bool = True
+        buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
     ) -> Any:
         room = len(buffer) - offset
         if copy and (room if nbytes is None else nbytes) == size <= room:
             array = empty(shape, dtype)
             fill(array, 0, take(buffer, offset)[0])
             return array
-        return otherwise(buffer, offset, nbytes, copy=copy)
+        return otherwise(buffer, offset, nbytes, copy)
 
     return decode_small
