@@ -121,7 +121,7 @@ def _burnt(cpu: Callable[[Turn], float]) -> Ratio:
 def _crowd(run: Run) -> Iterator[Found]:
     if run.crowd:
         pairs = zip(run.crowd["on"], run.crowd["off"], strict=True)
-        yield "", Spread.of(on / off for on, off in pairs)
+        yield "", Spread.of(on.total / off.total for on, off in pairs)
 
 
 _ZMQ = ("zmq-tcp", "zmq-ipc")

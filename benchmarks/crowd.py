@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import os
+import statistics
 import time
 from collections.abc import Generator
 
 from benchmarks.contenders.catalogue import CONTENDERS
 from benchmarks.fleet import DriverError, Fleet
+from benchmarks.results import Shares
 from benchmarks.workloads import WORKLOADS
 
 PAIRS, CORES = 8, 2
 # With more processes than cores a turn is long enough once each had its share many times.
 LONGER = 6
+# And as the system may give nearly all to a single pair for a whole turn, many turns count as one.
+TURNS = 5
 # How long before a turn all are told of it: who began late would step while others have ended.
 _NOTICE_SECONDS = 0.3
 _SPINNING = {"on": {"RLMESH_SPIN": "1"}, "off": {"RLMESH_SPIN": "0"}}
 
 
-def measure_crowd(rounds: int, seconds: float) -> dict[str, tuple[float, ...]]:
+def measure_crowd(rounds: int, seconds: float) -> dict[str, tuple[Shares, ...]]:
     """Has all pairs step CartPole at the same time, with spinning and without, turn about.
 
     Args:
-        rounds: How many turns each has, after one to warm up.
+        rounds: How many rounds there are, of `TURNS` turns each, after a turn to warm up.
         seconds: How long a turn of one contender alone is; these are `LONGER` times as long.
 
     Returns:
-        The steps per second of all pairs together, round after round, by `on` and `off`.
+        What they got done, round after round, by `on` and `off`.
 
     Raises:
         DriverError: If one of the pairs cannot be had.
     """
-    totals: dict[str, list[float]] = {name: [] for name in _SPINNING}
+    turns: dict[str, list[Shares]] = {name: [] for name in _SPINNING}
     with contextlib.ExitStack() as stack:
         stack.enter_context(_on_few_cores())
         fleets: dict[str, Fleet] = {}
@@ -41,21 +45,32 @@ def measure_crowd(rounds: int, seconds: float) -> dict[str, tuple[float, ...]]:
             fleets[name].start([CONTENDERS["shm"]] * PAIRS, WORKLOADS["cartpole"], variables)
             if fleets[name].absent:
                 raise DriverError(fleets[name].absent["shm"])
-        for number in range(1 + rounds):
+        for number in range(1 + rounds * TURNS):
             for name in list(fleets)[:: -1 if number % 2 else 1]:
-                total = _together(fleets[name], LONGER * seconds)
+                shares = _together(fleets[name], LONGER * seconds)
                 if number:
-                    totals[name].append(total)
-    return {name: tuple(values) for name, values in totals.items()}
+                    turns[name].append(shares)
+    return {
+        name: tuple(_mean(all_turns[at : at + TURNS]) for at in range(0, len(all_turns), TURNS))
+        for name, all_turns in turns.items()
+    }
 
 
-def _together(fleet: Fleet, seconds: float) -> float:
+def _mean(turns: list[Shares]) -> Shares:
+    return Shares(
+        statistics.fmean(turn.total for turn in turns),
+        statistics.fmean(turn.slowest for turn in turns),
+    )
+
+
+def _together(fleet: Fleet, seconds: float) -> Shares:
     start = time.perf_counter() + _NOTICE_SECONDS
     for driver in fleet.drivers:
         driver.begin(seconds, start)
     turns = [driver.finish(seconds + _NOTICE_SECONDS) for driver in fleet.drivers]
     # Resets count here: whoever spins takes from them as well.
-    return sum(turn.steps for turn in turns) / seconds
+    steps = [turn.steps / seconds for turn in turns]
+    return Shares(sum(steps), min(steps))
 
 
 @contextlib.contextmanager

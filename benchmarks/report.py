@@ -118,11 +118,12 @@ def _places(where: Sequence[str], count: int) -> str:
 
 
 def _crowd(run: Run) -> str:
-    rows = [
-        [f"spinning {name}", _number(found.median), f"±{found.width:.0%}"]
-        for name, found in ((name, Spread.of(values)) for name, values in run.crowd.items())
-    ]
-    return _table(["", "steps/s, all together", "spread"], rows)
+    rows: list[list[str]] = []
+    for name, shares in run.crowd.items():
+        total = Spread.of(one.total for one in shares)
+        slowest = _number(Spread.of(one.slowest for one in shares).median)
+        rows.append([f"spinning {name}", _number(total.median), f"±{total.width:.0%}", slowest])
+    return _table(["", "steps/s, all together", "spread", "the slowest pair"], rows)
 
 
 def _median_step(turns: Turns) -> float:

@@ -47,6 +47,19 @@ def rate(turn: Turn) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Shares:
+    """How much the pairs of a crowd got done.
+
+    Attributes:
+        total: The steps per second of all pairs together.
+        slowest: Those of the slowest pair.
+    """
+
+    total: float
+    slowest: float
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run of the benchmark.
 
@@ -56,8 +69,8 @@ class Run:
         seconds: How long a turn was.
         turns: The turns by workload and contender, in the order of the rounds.
         absent: Why a contender is missing, by workload and contender.
-        crowd: The steps per second of all pairs of the crowd together, round after round, by
-            whether they spin: `on`, `off`. Empty where it was left out.
+        crowd: What the pairs of the crowd got done, round after round, by whether they spin: `on`,
+            `off`. Empty where it was left out.
     """
 
     machine: Machine
@@ -65,7 +78,7 @@ class Run:
     seconds: float
     turns: dict[str, dict[str, Turns]] = field(default_factory=dict[str, dict[str, Turns]])
     absent: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
-    crowd: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
+    crowd: dict[str, tuple[Shares, ...]] = field(default_factory=dict[str, tuple[Shares, ...]])
 
     def of(self, workload: str, contender: str) -> Turns | None:
         """The turns of a contender; None if it took none."""
@@ -74,7 +87,8 @@ class Run:
     def to_json(self) -> str:
         """The run as JSON, a line for each turn."""
         head: dict[str, Any] = {"machine": dataclasses.asdict(self.machine)}
-        head |= {"rounds": self.rounds, "seconds": self.seconds, "crowd": self.crowd}
+        crowd = {name: [*map(dataclasses.asdict, found)] for name, found in self.crowd.items()}
+        head |= {"rounds": self.rounds, "seconds": self.seconds, "crowd": crowd}
         head |= {"absent": self.absent}
         lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items()]
         workloads = [
@@ -90,7 +104,10 @@ class Run:
         """The run that `to_json` wrote."""
         read: dict[str, Any] = json.loads(text)
         read["machine"] = Machine(**read["machine"])
-        read["crowd"] = {name: tuple(values) for name, values in read["crowd"].items()}
+        read["crowd"] = {
+            name: tuple(Shares(**shares) for shares in found)
+            for name, found in read["crowd"].items()
+        }
         read["turns"] = {
             workload: {
                 contender: tuple(Turn(**turn) for turn in turns)

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.bars import BARS, Verdict, verdicts
 from benchmarks.machine import Machine
 from benchmarks.report import pages_block
-from benchmarks.results import Run, Spread, Turns
+from benchmarks.results import Run, Shares, Spread, Turns
 from benchmarks.turns import Turn
 
 
@@ -86,7 +86,7 @@ def test_what_was_not_measured_meets_no_bar() -> None:
 def test_a_run_is_the_same_after_json() -> None:
     of = run(cartpole={"shm": (turn(), turn())})
     of.absent["cartpole"] = {"ray": "ray is not installed"}
-    of.crowd["on"] = (1.0, 2.0)
+    of.crowd["on"] = (Shares(8.0, 0.5), Shares(9.0, 1.0))
     assert Run.from_json(of.to_json()) == of
 
 
