@@ -25,11 +25,13 @@ __all__ = [
     "SMALL",
     "Pack",
     "compile_copy",
+    "compile_kept",
     "compile_pack",
     "compile_part",
     "compile_put",
     "compile_read",
     "compile_view",
+    "is_left",
     "is_scalar",
     "known_scalars",
 ]
@@ -178,6 +180,28 @@ def compile_view(leaf: Leaf) -> Read:
         return array
 
     return view
+
+
+def compile_kept(leaf: Leaf) -> Read:
+    """Compiles what reads a leaf's value from memory that is left to its reader: without a copy.
+
+    A value that the machine cannot read as it stands is copied all the same.
+    """
+    if is_scalar(leaf):
+        return _compile_read_scalar(leaf)
+    view = compile_view(leaf)
+
+    def keep(buffer: Readable, base: int, tail: Any, /) -> npt.NDArray[Any]:
+        array: npt.NDArray[Any] = view(buffer, base, tail)
+        array.setflags(write=True)
+        return array if array.flags.aligned else array.copy()
+
+    return keep
+
+
+def is_left(buffer: Readable) -> bool:
+    """Whether a buffer is left to its reader; see `Readable`."""
+    return isinstance(buffer, memoryview) and isinstance(buffer.obj, ndarray)
 
 
 def known_scalars(leaf: Leaf) -> dict[tuple[int], Any]:

@@ -12,7 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlmesh.values.arrays import compile_part, compile_put, compile_read, compile_view
+from rlmesh.values.arrays import (
+    SMALL,
+    compile_kept,
+    compile_part,
+    compile_put,
+    compile_read,
+    compile_view,
+    is_left,
+)
 from rlmesh.values.functions import (
     Decode,
     Encode,
@@ -54,6 +62,9 @@ __all__ = [
     "Writable",
     "compile_layout",
 ]
+
+
+_MOST_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,6 +160,12 @@ def _compile_encode_into(leaves: tuple[Leaf, ...], size: int, flatten: Flatten) 
 def _compile_decode(leaves: tuple[Leaf, ...], size: int, assemble: Assemble) -> Decode:
     reads = [_read(leaf, compile_read) for leaf in leaves]
     views = [_read(leaf, compile_view) for leaf in leaves]
+    # Whoever keeps one leaf of a buffer that was left to him keeps all of it: some times as much as
+    # a copy takes, at most.
+    keeps = [
+        _read(leaf, compile_kept if leaf.nbytes * _MOST_KEPT >= size else compile_read)
+        for leaf in leaves
+    ]
 
     def decode(
         buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
@@ -158,7 +175,8 @@ def _compile_decode(leaves: tuple[Leaf, ...], size: int, assemble: Assemble) -> 
         if not size <= length <= room:
             raise wrong_length(size, min(length, room))
         tail = [offset + size, offset + length]
-        value = assemble([read(buffer, offset, tail) for read in (reads if copy else views)])
+        owned = keeps if length > SMALL and is_left(buffer) else reads
+        value = assemble([read(buffer, offset, tail) for read in (owned if copy else views)])
         if tail[0] != tail[1]:
             raise wrong_length(tail[0] - offset, length)
         return value

@@ -13,10 +13,12 @@ from numpy import empty, ndarray
 from rlmesh.values.arrays import (
     SMALL,
     compile_copy,
+    compile_kept,
     compile_pack,
     compile_put,
     compile_read,
     compile_view,
+    is_left,
     is_scalar,
     known_scalars,
 )
@@ -79,7 +81,12 @@ def compile_single_decode(leaf: Leaf) -> Decode:
 
 
 def _compile_decode(leaf: Leaf) -> Decode:
-    read, view, size = compile_read(leaf), compile_view(leaf), leaf.nbytes
+    read, view, keep, size = (
+        compile_read(leaf),
+        compile_view(leaf),
+        compile_kept(leaf),
+        leaf.nbytes,
+    )
 
     def decode(
         buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
@@ -87,15 +94,10 @@ def _compile_decode(leaf: Leaf) -> Decode:
         room = len(buffer) - offset
         if not (room if nbytes is None else nbytes) == size <= room:
             raise wrong_length(size, room if nbytes is None else min(nbytes, room))
-        kept = copy and isinstance(buffer, memoryview) and isinstance(buffer.obj, ndarray)
-        if copy and not kept:
-            return read(buffer, offset, _NO_TAIL)
+        if not copy:
+            return view(buffer, offset, _NO_TAIL)
         # Little else stands in a buffer that is left to its reader: it is worth no copy.
-        value = view(buffer, offset, _NO_TAIL)
-        if kept:
-            value.setflags(write=True)
-            return value if value.flags.aligned else value.copy()
-        return value
+        return (keep if is_left(buffer) else read)(buffer, offset, _NO_TAIL)
 
     return decode
 

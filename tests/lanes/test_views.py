@@ -182,6 +182,55 @@ def test_a_large_observation_is_aligned_writable_and_kept_by_no_one_else() -> No
             assert_same(observation, MANY * 2)
 
 
+class TwoCameras(ScriptedEnv):
+    """Observes two large images, a small state and a text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        frame = spaces.Box(0, 255, FRAME, np.uint8)
+        self.observation_space = spaces.Dict(
+            left=frame, state=spaces.Box(-1, 1, (3,), np.float64), right=frame, text=spaces.Text(9)
+        )
+        self.seen = {
+            "left": np.full(FRAME, 3, np.uint8),
+            "state": np.array([0.5, -0.5, 1]),
+            "right": np.full(FRAME, 7, np.uint8),
+            "text": "abc",
+        }
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        return self.seen, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.seen, 1.0, False, False, {}
+
+
+def test_the_leaves_of_a_large_observation_are_the_users_own_each_by_itself() -> None:
+    env = TwoCameras()
+    with (
+        serving(env) as server,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as client,
+    ):
+        client.reset(seed=0)
+        action = client.action_space.sample()
+        first, second = client.step(action)[0], client.step(action)[0]
+        first["left"].fill(9)
+        first["state"].fill(0)
+        assert all(array.flags.writeable and array.flags.aligned for array in arrays(second))
+        assert_same(second, env.seen)
+        assert_same(first["right"], env.seen["right"])
+
+
+def test_a_small_leaf_does_not_keep_what_came_with_it() -> None:
+    with (
+        serving(TwoCameras()) as server,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as client,
+    ):
+        client.reset(seed=0)
+        state = client.step(client.action_space.sample())[0]["state"]
+    assert state.base is None
+
+
 @pytest.mark.parametrize("nbytes", [1 << 15, (1 << 15) + 1, 1 << 20])
 def test_a_message_that_is_left_to_its_reader_is_not_copied(nbytes: int) -> None:
     message = bytes(range(256)) * (nbytes // 256) + bytes(nbytes % 256)
