@@ -177,24 +177,22 @@ class Connection:
             tally = self.step_tally
             self._behind = True
             posted = perf_counter()
-            tally.encoding += posted - began
-            tally.sent += len(message)
             try:
                 lane.post(message, wait)
+                tally.begin(began, posted, len(message))
                 received = lane.take(sequence, wait)
             except EndpointError as error:
+                tally.begin(began, posted, len(message))
                 received = self._mend(error, message, wait)
             except CallTimeoutError as error:
                 self._session.explain(error)
                 raise
-            came = tally.came = perf_counter()
+            tally.came = tally.done = perf_counter()
             self._behind = False
         finally:
             self._free.append(True)
         buffer, start, end = received
-        tally.count += 1
-        tally.waiting += came - posted
-        tally.received += end - start
+        tally.open = end - start
         found = self._read_step(buffer, start, end, sequence)
         return self.read_step(received) if found is None else found
 
@@ -311,10 +309,8 @@ class Connection:
             raise
         self._behind = self._before
         tally = self._tally
-        tally.came = perf_counter()
-        tally.waiting += tally.came - tally.posted
-        tally.count += 1
-        tally.received += received[2] - received[1]
+        tally.came = tally.done = perf_counter()
+        tally.open = received[2] - received[1]
         return received
 
     def take_step(self) -> Stepped:
@@ -429,6 +425,7 @@ class Connection:
         self._behind = True
         self._posted_to, self._wait, self._message = lane, wait, message
         tally = self._tally = self._tallies.setdefault(wait.call, Tally())
+        tally.settle()
         tally.sent += len(message)
         tally.posted = perf_counter()
         try:

@@ -166,7 +166,7 @@ class Driver:
             unpacked = unpack_info(info) if info else {}
         except (Misfit, ValueError) as error:
             raise self._damaged(error) from error
-        tally.decoding += perf_counter() - tally.came
+        tally.done = perf_counter()
         return observation, reward, terminated, truncated, unpacked
 
     def _transition(self, found: Stepped) -> Transition:
@@ -176,8 +176,7 @@ class Driver:
             unpacked = unpack_info(info) if info else {}
         except (Misfit, ValueError) as error:
             raise self._damaged(error) from error
-        tally = self._tally
-        tally.decoding += perf_counter() - tally.came
+        self._tally.done = perf_counter()
         return observation, reward, terminated, truncated, unpacked
 
     def step_many(self, actions: Iterable[Any]) -> Transitions:

@@ -45,13 +45,17 @@ class Tally:
         received: Bytes of answers.
         posted: When the last request was ready, on the clock of `time.perf_counter`.
         came: When the last answer had come.
+        done: When it was read.
+        open: The bytes of that answer, if it has not been added up yet; else 0.
     """
 
     __slots__ = (
         "came",
         "count",
         "decoding",
+        "done",
         "encoding",
+        "open",
         "posted",
         "received",
         "sent",
@@ -71,9 +75,39 @@ class Tally:
         self.received: int = 0
         self.posted: float = 0.0
         self.came: float = 0.0
+        self.done: float = 0.0
+        self.open: int = 0
+
+    def begin(self, began: float, posted: float, sent: int) -> None:
+        """Adds up the call before, and what a request has cost that has just left.
+
+        The server is at work meanwhile, so that it takes no time of the call.
+
+        Args:
+            began: When the encoding began.
+            posted: When the request was ready.
+            sent: Its bytes.
+        """
+        if posted == self.posted:
+            # Already done, and the connection broke afterwards.
+            return
+        self.settle()
+        self.encoding += posted - began
+        self.sent += sent
+        self.posted = posted
+
+    def settle(self) -> None:
+        """Adds up the last call, if it has been answered."""
+        if self.open:
+            self.count += 1
+            self.waiting += self.came - self.posted
+            self.decoding += self.done - self.came
+            self.received += self.open
+            self.open = 0
 
     def stats(self, told: session_pb2.CallStats) -> CallStats:
         """The whole, with what the server tells."""
+        self.settle()
         return CallStats(
             count=self.count,
             environment_seconds=told.environment_seconds,
