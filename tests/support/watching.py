@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -41,12 +42,11 @@ def status_when(
 ) -> env_service_pb2.GetStatusResponse:
     """The status as soon as something holds of it: a server notes much after its answer."""
     pause = threading.Event()
-    for _ in range(2000):
-        told = status_of(address)
-        if met(told):
-            return told
+    until = time.monotonic() + 20
+    while not met(told := status_of(address)):
+        assert time.monotonic() < until, f"not met by {told}"
         pause.wait(0.01)
-    raise AssertionError(f"not met by {told}")
+    return told
 
 
 def health_stub(channel: grpc.Channel) -> Any:
