@@ -22,6 +22,7 @@ from rlmesh.values.misfit import CorruptSlabError
 from rlmesh_api.contract import DiscreteSpace
 
 __all__ = [
+    "MOST_KEPT",
     "SMALL",
     "Pack",
     "compile_copy",
@@ -38,6 +39,9 @@ __all__ = [
 
 SMALL = 8192
 """The bytes up to which one more copy costs less than a view."""
+
+MOST_KEPT = 4
+"""How many times as much memory as an array takes may be kept with it to save a copy."""
 
 Fill: TypeAlias = Callable[[Any, int, bytes], None]
 Take: TypeAlias = Callable[[Readable, int], tuple[bytes]]
@@ -199,9 +203,16 @@ def compile_kept(leaf: Leaf) -> Read:
     return keep
 
 
-def is_left(buffer: Readable) -> bool:
-    """Whether a buffer is left to its reader; see `Readable`."""
-    return isinstance(buffer, memoryview) and isinstance(buffer.obj, ndarray)
+def is_left(buffer: Readable, nbytes: int) -> bool:
+    """Whether a buffer is left to its reader, and worth to be kept for so many bytes of it.
+
+    Whoever keeps an array that stands there keeps the whole; see `Readable`.
+    """
+    return (
+        isinstance(buffer, memoryview)
+        and isinstance(buffer.obj, ndarray)
+        and len(buffer) <= MOST_KEPT * nbytes
+    )
 
 
 def known_scalars(leaf: Leaf) -> dict[tuple[int], Any]:

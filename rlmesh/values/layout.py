@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlmesh.values.arrays import (
+    MOST_KEPT,
     SMALL,
     compile_kept,
     compile_part,
@@ -62,9 +63,6 @@ __all__ = [
     "Writable",
     "compile_layout",
 ]
-
-
-_MOST_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,10 +158,9 @@ def _compile_encode_into(leaves: tuple[Leaf, ...], size: int, flatten: Flatten) 
 def _compile_decode(leaves: tuple[Leaf, ...], size: int, assemble: Assemble) -> Decode:
     reads = [_read(leaf, compile_read) for leaf in leaves]
     views = [_read(leaf, compile_view) for leaf in leaves]
-    # Whoever keeps one leaf of a buffer that was left to him keeps all of it: some times as much as
-    # a copy takes, at most.
+    # The caller may keep a leaf and drop the rest.
     keeps = [
-        _read(leaf, compile_kept if leaf.nbytes * _MOST_KEPT >= size else compile_read)
+        _read(leaf, compile_kept if leaf.nbytes * MOST_KEPT >= size else compile_read)
         for leaf in leaves
     ]
 
@@ -175,7 +172,7 @@ def _compile_decode(leaves: tuple[Leaf, ...], size: int, assemble: Assemble) -> 
         if not size <= length <= room:
             raise wrong_length(size, min(length, room))
         tail = [offset + size, offset + length]
-        owned = keeps if length > SMALL and is_left(buffer) else reads
+        owned = keeps if length > SMALL and is_left(buffer, length) else reads
         value = assemble([read(buffer, offset, tail) for read in (owned if copy else views)])
         if tail[0] != tail[1]:
             raise wrong_length(tail[0] - offset, length)

@@ -97,7 +97,7 @@ def _compile_decode(leaf: Leaf) -> Decode:
         if not copy:
             return view(buffer, offset, _NO_TAIL)
         # Little else stands in a buffer that is left to its reader: it is worth no copy.
-        return (keep if is_left(buffer) else read)(buffer, offset, _NO_TAIL)
+        return (keep if is_left(buffer, size) else read)(buffer, offset, _NO_TAIL)
 
     return decode
 

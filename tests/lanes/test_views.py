@@ -67,6 +67,13 @@ class Counting(ScriptedEnv):
         return self.position, 1.0, False, False, {}
 
 
+class Logging(Counting):
+    """Tells a long log in its infos."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return *super().step(action)[:4], {"log": bytes(1 << 20)}
+
+
 @contextlib.contextmanager
 def two_clients(make: Any, client: Any) -> Generator[tuple[Any, Any]]:
     """Clients of two environments that do the same: one with copies, and one with views."""
@@ -229,6 +236,18 @@ def test_a_small_leaf_does_not_keep_what_came_with_it() -> None:
         client.reset(seed=0)
         state = client.step(client.action_space.sample())[0]["state"]
     assert state.base is None
+
+
+def test_an_observation_does_not_keep_an_info_that_is_much_larger() -> None:
+    with (
+        serving(Logging()) as server,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as client,
+    ):
+        client.reset(seed=0)
+        observation, *_, info = client.step(client.action_space.sample())
+    assert len(info["log"]) == 1 << 20
+    assert observation.base is None
+    assert_same(observation, np.ones(FRAME, np.uint8))
 
 
 @pytest.mark.parametrize("nbytes", [1 << 15, (1 << 15) + 1, 1 << 20])
