@@ -127,25 +127,22 @@ def _compile_write(form: struct.Struct, marks: _Marks) -> Write:
 
 def _compile_read(form: struct.Struct, marks: _Marks) -> Read:
     _, terminations, truncations, _ = marks
-    head, unpack_from, opening, closed = (
-        form.size,
-        form.unpack_from,
-        _opening(marks),
-        _closed(marks),
-    )
+    head, unpack_from, edges, closed = form.size, form.unpack_from, _edges(marks), _closed(marks)
 
     def read(buffer: Readable, start: int, end: int, tag: bytes, /) -> Stepped | None:
         if end - start < head:
             return None
         a, reward, b, terminated, c, truncated, d = unpack_from(buffer, start)
-        if a != opening(tag, end - start - INNER) or b != terminations or c != truncations:
-            return None
         slab, nbytes = start + head, closed(d)
+        if nbytes < 0 or b != terminations or c != truncations:
+            return None
+        if (a, d) != edges(tag, end - start - INNER, nbytes):
+            return None
         after = slab + nbytes
-        if after == end and nbytes >= 0:
+        if after == end:
             return reward, terminated, truncated, buffer, slab, nbytes, b""
         begin = after + INNER
-        if nbytes < 0 or begin > end:
+        if begin > end:
             return None
         if INNER_FORM.unpack_from(buffer, after) != (_INFO, padded(end - begin)):
             return None
@@ -162,16 +159,6 @@ def _edges(marks: _Marks) -> Callable[[bytes, int, int], tuple[bytes, bytes]]:
         return tag + padded(length) + marks.rewards, marks.observation + padded(slab)
 
     return edges
-
-
-def _opening(marks: _Marks) -> Callable[[bytes, int], bytes]:
-    """What stands before the rewards: given the field's tag and length."""
-
-    @lru_cache(maxsize=64)
-    def opening(tag: bytes, length: int) -> bytes:
-        return tag + padded(length) + marks.rewards
-
-    return opening
 
 
 def _closed(marks: _Marks) -> Callable[[bytes], int]:

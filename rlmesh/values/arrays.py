@@ -41,7 +41,7 @@ SMALL = 8192
 """The bytes up to which one more copy costs less than a view."""
 
 MOST_KEPT = 4
-"""How many times as much memory as an array takes may be kept with it to save a copy."""
+"""How many times as large as what is kept of it a message, and a slab, may be to save a copy."""
 
 Fill: TypeAlias = Callable[[Any, int, bytes], None]
 Take: TypeAlias = Callable[[Readable, int], tuple[bytes]]
