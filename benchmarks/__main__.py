@@ -12,9 +12,9 @@ from rich.console import Console
 from benchmarks import publishing
 from benchmarks.contenders.catalogue import CONTENDERS
 from benchmarks.crowd import measure_crowd
-from benchmarks.fleet import DriverError
 from benchmarks.machine import Machine
 from benchmarks.measuring import measure
+from benchmarks.processes import DriverError
 from benchmarks.report import pages_block
 from benchmarks.results import Run
 from benchmarks.workloads import WORKLOADS

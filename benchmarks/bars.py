@@ -95,7 +95,7 @@ def _against(ratio: Ratio, ours: str, theirs: Sequence[str], workloads: Sequence
 
 
 def _waiting(workload: str) -> Find:
-    """The part of a core that each side of each lane burns while it waits.
+    """The part of a core that each side of each transport burns while it waits.
 
     That is what a step takes of the processor beyond what it takes where nothing is waited for.
     """

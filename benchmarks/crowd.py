@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator
 
 from benchmarks.contenders.catalogue import CONTENDERS
-from benchmarks.fleet import DriverError, Fleet
+from benchmarks.processes import DriverError, DriverProcesses
 from benchmarks.results import Shares
 from benchmarks.workloads import WORKLOADS
 
@@ -39,15 +39,15 @@ def measure_crowd(rounds: int, seconds: float) -> dict[str, tuple[Shares, ...]]:
     turns: dict[str, list[Shares]] = {name: [] for name in _SPINNING}
     with contextlib.ExitStack() as stack:
         stack.enter_context(_on_few_cores())
-        fleets: dict[str, Fleet] = {}
+        groups: dict[str, DriverProcesses] = {}
         for name, variables in _SPINNING.items():
-            fleets[name] = stack.enter_context(Fleet())
-            fleets[name].start([CONTENDERS["shm"]] * PAIRS, WORKLOADS["cartpole"], variables)
-            if fleets[name].absent:
-                raise DriverError(fleets[name].absent["shm"])
+            groups[name] = stack.enter_context(DriverProcesses())
+            groups[name].start([CONTENDERS["shm"]] * PAIRS, WORKLOADS["cartpole"], variables)
+            if groups[name].absent:
+                raise DriverError(groups[name].absent["shm"])
         for number in range(1 + rounds * TURNS):
-            for name in list(fleets)[:: -1 if number % 2 else 1]:
-                shares = _together(fleets[name], LONGER * seconds)
+            for name in list(groups)[:: -1 if number % 2 else 1]:
+                shares = _together(groups[name], LONGER * seconds)
                 if number:
                     turns[name].append(shares)
     return {
@@ -63,11 +63,11 @@ def _mean(turns: list[Shares]) -> Shares:
     )
 
 
-def _together(fleet: Fleet, seconds: float) -> Shares:
+def _together(processes: DriverProcesses, seconds: float) -> Shares:
     start = time.perf_counter() + _NOTICE_SECONDS
-    for driver in fleet.drivers:
+    for driver in processes.drivers:
         driver.begin(seconds, start)
-    turns = [driver.finish(seconds + _NOTICE_SECONDS) for driver in fleet.drivers]
+    turns = [driver.finish(seconds + _NOTICE_SECONDS) for driver in processes.drivers]
     # Resets count here: whoever spins takes from them as well.
     steps = [turn.steps / seconds for turn in turns]
     return Shares(sum(steps), min(steps))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.contenders.catalogue import Contender
-from benchmarks.fleet import Driver, DriverError, Fleet
+from benchmarks.processes import Driver, DriverError, DriverProcesses
 from benchmarks.results import Turns
 from benchmarks.turns import Turn
 from benchmarks.workloads import Workload
@@ -39,21 +39,21 @@ def measure(
         seconds: How long a turn is.
     """
     taken: dict[str, list[Turn]] = {contender.key: [] for contender in contenders}
-    with Fleet() as fleet:
-        fleet.start([one for one in contenders if one.environment or workload.bare], workload)
+    with DriverProcesses() as processes:
+        processes.start([one for one in contenders if one.environment or workload.bare], workload)
         for number in range(1 + rounds):
-            for driver in list(fleet.drivers)[:: -1 if number % 2 else 1]:
-                turn = _turn(fleet, driver, seconds)
+            for driver in list(processes.drivers)[:: -1 if number % 2 else 1]:
+                turn = _turn(processes, driver, seconds)
                 if turn and number:
                     taken[driver.contender.key].append(turn)
     complete = {key: tuple(turns) for key, turns in taken.items() if len(turns) == rounds}
-    return Measured(complete, fleet.absent, fleet.failures)
+    return Measured(complete, processes.absent, processes.failures)
 
 
-def _turn(fleet: Fleet, driver: Driver, seconds: float) -> Turn | None:
+def _turn(processes: DriverProcesses, driver: Driver, seconds: float) -> Turn | None:
     try:
         driver.begin(seconds)
         return driver.finish(seconds)
     except DriverError as error:
-        fleet.drop(driver, error)
+        processes.drop(driver, error)
         return None

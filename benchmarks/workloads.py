@@ -1,4 +1,4 @@
-"""The workloads: which environment is stepped, in how many lanes, by how slow a policy."""
+"""The workloads: which environment is stepped, how many at once, and how slow the policy is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Workload:
         key: Its name on the command line.
         title: Its name on the page.
         make_one: Makes one environment; all of them take Discrete(2) actions.
-        lanes: How many of them one step steps; 0: one environment that is no vector.
+        num_envs: How many of them one step steps; 0: one environment that is no vector.
         policy_seconds: How long the policy sleeps between two steps.
         bare: Whether a floor without an environment tells anything.
     """
@@ -32,20 +32,20 @@ class Workload:
     key: str
     title: str
     make_one: Callable[[], Env]
-    lanes: int = 0
+    num_envs: int = 0
     policy_seconds: float = 0.0
     bare: bool = True
 
     def make(self) -> Local:
         """The environment as it is stepped in one process."""
-        if self.lanes:
-            return gym.vector.SyncVectorEnv([self.make_one] * self.lanes)
+        if self.num_envs:
+            return gym.vector.SyncVectorEnv([self.make_one] * self.num_envs)
         return self.make_one()
 
     def actions(self) -> list[Any]:
-        """The actions that every contender repeats: `int64`, shape () or (lanes,)."""
+        """The actions that every contender repeats: `int64`, shape () or (num_envs,)."""
         rng = np.random.default_rng(0)
-        shape = (64, self.lanes) if self.lanes else 64
+        shape = (64, self.num_envs) if self.num_envs else 64
         return list(rng.integers(0, 2, shape, np.int64))
 
     def answer_bytes(self) -> int:
@@ -56,7 +56,7 @@ class Workload:
             result = env.step(self.actions()[0])
         finally:
             env.close()
-        return 30 + sum(_sizes(result[0])) + 10 * self.lanes + sum(_sizes(result[4]))
+        return 30 + sum(_sizes(result[0])) + 10 * self.num_envs + sum(_sizes(result[4]))
 
 
 def _sizes(value: Any) -> Iterator[int]:
@@ -86,8 +86,8 @@ WORKLOADS = {
         Workload("image-480", "An image of 480x640x3", lambda: Camera(480, 640)),
         Workload("image-1080", "An image of 1080x1920x3", lambda: Camera(1080, 1920)),
         Workload("dict", "A Dict of cameras, state and text", Robot),
-        Workload("vector-8", "8 CartPoles in one vector", _cartpole, lanes=8),
-        Workload("vector-64", "64 CartPoles in one vector", _cartpole, lanes=64),
+        Workload("vector-8", "8 CartPoles in one vector", _cartpole, num_envs=8),
+        Workload("vector-64", "64 CartPoles in one vector", _cartpole, num_envs=64),
         Workload("infos", "An info-heavy step", Telemetry),
         Workload("slow-env", "A 5 ms environment", lambda: Slow(_cartpole(), 0.005), bare=False),
         Workload("slow-policy", "A 5 ms policy", _cartpole, policy_seconds=0.005),

@@ -1,4 +1,4 @@
-"""Environments whose sessions are fed: all kinds of leaves, and two lanes."""
+"""Environments whose sessions are fed: all kinds of leaves, and two sub-environments."""
 
 from __future__ import annotations
 
@@ -61,5 +61,5 @@ def single() -> Probe:
 
 
 def vector() -> SyncVectorEnv[Any, Any]:
-    """Two lanes of a box, the cheapest there are."""
+    """Two sub-environments of a box, the cheapest there are."""
     return SyncVectorEnv([lambda: Probe(spaces.Box(-1, 1, (2,), np.float32))] * 2)

@@ -37,11 +37,11 @@ def spaces() -> dict[str, Space]:
 
 
 def slabs() -> Iterator[tuple[str, int | None, bytes]]:
-    """Values of the spaces: the space's name, the lanes, and a slab."""
+    """Values of the spaces: the space's name, the sub-environments, and a slab."""
     for recorded in _recorded():
         for name, values in recorded["values"].items():
             for slab in values["slabs"]:
-                yield name.rpartition(" ")[0], values["lanes"], _bytes(slab)
+                yield name.rpartition(" ")[0], values["num_envs"], _bytes(slab)
 
 
 def calls() -> Iterator[tuple[str, bytes, bytes]]:

@@ -67,14 +67,14 @@ def _changed(tree: Tree, random: Random) -> Tree:
     """A tree with one change, at a place that every depth is as likely to be."""
     if isinstance(tree, msgpack.ExtType) and random.random() < 0.8:
         return _changed_extension(tree, random)
-    places = list(_places(tree))
+    places = list(_admission(tree))
     if places and random.random() < 0.75:
         put, part = random.choice(places)
         return put(_changed(part, random))
     return random.choice(_CHANGES)(tree, random)
 
 
-def _places(tree: Tree) -> Iterator[tuple[Callable[[Tree], Tree], Tree]]:
+def _admission(tree: Tree) -> Iterator[tuple[Callable[[Tree], Tree], Tree]]:
     """The parts of a container, each with what puts another in its place."""
     if _is_list(tree):
         for index, part in enumerate(tree):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import rlmesh.lanes  # noqa: F401 # pyright: ignore[reportUnusedImport] - imports grpc as it must be
+import rlmesh.transports  # noqa: F401 # pyright: ignore[reportUnusedImport] - imports grpc as it must be
 from rlmesh import errors
 from rlmesh._version import __version__
 from rlmesh.errors import RlmeshError

@@ -13,7 +13,7 @@
     │   ├── InvalidActionError                      ... an action
     │   └── InvalidObservationError                 ... an observation or another result
     ├── RemoteEnvError            RuntimeError      an exception of the environment
-    │   └── EnvCrashed                              ... its process has died
+    │   └── EnvCrashedError                              ... its process has died
     ├── EndpointError             ConnectionError   the endpoint, not the environment
     │   ├── EndpointUnreachableError                nobody answers at the address
     │   ├── EndpointBusyError                       another client holds the environment
@@ -47,7 +47,7 @@ __all__ = [
     "EndpointDrainingError",
     "EndpointError",
     "EndpointUnreachableError",
-    "EnvCrashed",
+    "EnvCrashedError",
     "InvalidActionError",
     "InvalidAddressError",
     "InvalidArgumentError",
@@ -160,7 +160,7 @@ class RemoteEnvError(RlmeshError, RuntimeError):
         self.remote_traceback = remote_traceback
 
 
-class EnvCrashed(RemoteEnvError):  # noqa: N818 - the name that users were promised
+class EnvCrashedError(RemoteEnvError):
     """The process in which the environment ran has died; the next reset starts in a new one."""
 
 

@@ -1,6 +1,6 @@
 """Who may come in, and how what crosses is protected: tokens, and where certificates are.
 
-Nothing here reads a file or knows the network; `rlmesh.lanes.tls` does.
+Nothing here reads a file or knows the network; `rlmesh.transports.tls` does.
 """
 
 from __future__ import annotations

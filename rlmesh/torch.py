@@ -12,7 +12,7 @@ import torch  # pyright: ignore[reportMissingImports] # optional: whoever import
 from rlmesh.client import env as numpy_env
 from rlmesh.client import vector_env as numpy_vector_env
 from rlmesh.client.transitions import Transitions
-from rlmesh.values.guards import is_mapping, is_row
+from rlmesh.codec.infos.type_guards import is_mapping, is_row
 
 __all__ = ["RemoteEnv", "RemoteVectorEnv"]
 
@@ -31,8 +31,8 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
         address: The server's address.
         device: Where the tensors live, a `torch.device` or its name; None: on the CPU, where they
             share the memory received.
-        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `lane`, `token`, `tls` and
-            `insecure`.
+        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `transport`, `token`, `tls`
+            and `insecure`.
     """
 
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
@@ -69,8 +69,8 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
         address: The server's address.
         device: Where the tensors live, a `torch.device` or its name; None: on the CPU, where they
             share the memory received.
-        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `lane`, `token`, `tls`,
-            `insecure` and `autoreset`.
+        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `transport`, `token`,
+            `tls`, `insecure` and `autoreset`.
     """
 
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:

@@ -1,11 +1,11 @@
 """A million steps with resets, new sessions and broken connections: nothing may grow.
 
 `python -m soak` (or `make soak`) takes some minutes and needs Linux, for what a process holds is
-read from /proc. Every round opens a session on each lane, for a single environment and for a vector
-of them, steps it beside a local twin, cuts its connection on the way and closes it. Then it notes
-the memory, the threads and the descriptors of both processes.
+read from /proc. Every round opens a session on each transport, for a single environment and for a
+vector of them, steps it beside a local twin, cuts its connection on the way and closes it. Then it
+notes the memory, the threads and the descriptors of both processes.
 
-    legs         what a round does on one lane
+    legs         what a round does on one sub-environment
     serving      the other process
     proxy        what cuts connections
     sampling     what a process holds

@@ -1,4 +1,4 @@
-"""What a round does on one lane."""
+"""What a round does on one sub-environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import rlmesh
-from rlmesh.lanes.port_lane import PortLane
+from rlmesh.transports.pipe_transport import PipeTransport
 from soak import serving
 from soak.proxy import Proxy
 from soak.results import Counts
@@ -29,12 +29,12 @@ class Leg:
     """One session of a round.
 
     Attributes:
-        lane: The lane.
+        transport: The transport.
         vector: Whether it is with the vector environment.
         steps: How many steps, of 10,000 of the whole round.
     """
 
-    lane: str
+    transport: str
     vector: bool
     steps: int
 
@@ -47,7 +47,7 @@ LEGS = (
     Leg("grpc", False, 800),
     Leg("grpc", True, 200),
 )
-"""A round; the shares follow from how fast the lanes are."""
+"""A round; the shares follow from how fast the transports are."""
 
 STEPS = sum(leg.steps for leg in LEGS)
 """The steps of a round."""
@@ -72,11 +72,11 @@ def run(leg: Leg, address: str, random: Random, cuts: int, counts: Counts) -> No
         contextlib.closing(twin),
         Proxy(address) as proxy,
         contextlib.closing(
-            client(proxy.address, lane=leg.lane, busy_timeout_seconds=_PATIENCE)
+            client(proxy.address, transport=leg.transport, busy_timeout_seconds=_PATIENCE)
         ) as env,
     ):
-        if env.lane != leg.lane:
-            raise SoakError(f"the lane {leg.lane} was not to be had, but {env.lane}")
+        if env.transport != leg.transport:
+            raise SoakError(f"the transport {leg.transport} was not to be had, but {env.transport}")
         places = {random.randrange(leg.steps) for _ in range(cuts)}
         _drive(env, twin, leg, random, dict.fromkeys(places, proxy), counts)
     counts.sessions += 1
@@ -92,12 +92,12 @@ def _drive(
             _compare(env.reset(seed=seed), twin.reset(seed=seed))
             counts.resets += 1
         if step in places:
-            _cut(env._driver._connection._lane, places[step])
+            _cut(env._env_client._connection._transport, places[step])
             counts.cuts += 1
         action = choose()
         here, there = env.step(action), twin.step(action)
         _compare(here, there)
-        # The lanes of a vector reset themselves.
+        # The sub-environments of a vector reset themselves.
         over = not leg.vector and (here[2] or here[3])
         counts.steps += 1
 
@@ -105,7 +105,7 @@ def _drive(
 def _chooser(leg: Leg, random: Random) -> Callable[[], Any]:
     if not leg.vector:
         return lambda: random.getrandbits(1)
-    return lambda: np.array([random.getrandbits(1) for _ in range(serving.LANES)])
+    return lambda: np.array([random.getrandbits(1) for _ in range(serving.TRANSPORTS)])
 
 
 def _compare(here: tuple[Any, ...], there: tuple[Any, ...]) -> None:
@@ -114,9 +114,9 @@ def _compare(here: tuple[Any, ...], there: tuple[Any, ...]) -> None:
             raise SoakError(f"the server gave {one!r}, and the local twin {other!r}")
 
 
-def _cut(lane: object, proxy: Proxy) -> None:
+def _cut(transport: object, proxy: Proxy) -> None:
     """Cuts what a client calls by, as a broken network does: nobody is told."""
-    if isinstance(lane, PortLane):
+    if isinstance(transport, PipeTransport):
         # Past the proxy, which the session's stream alone goes through.
-        lane._port.close()
+        transport._pipe.close()
     proxy.cut()

@@ -11,7 +11,7 @@ from gymnasium.vector import SyncVectorEnv
 import rlmesh
 from benchmarks.peer import Announce
 
-ID, LANES = "CartPole-v1", 4
+ID, TRANSPORTS = "CartPole-v1", 4
 
 
 def single() -> gymnasium.Env[object, object]:
@@ -21,7 +21,7 @@ def single() -> gymnasium.Env[object, object]:
 
 def vector() -> SyncVectorEnv[object, object]:
     """The vector environment."""
-    return SyncVectorEnv([single] * LANES)
+    return SyncVectorEnv([single] * TRANSPORTS)
 
 
 def serve(announce: Announce) -> None:

@@ -29,15 +29,15 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(params=["shm", "direct", "grpc"])
-def each_lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The lane that clients of this process use; whoever asks for it runs once over each."""
-    lane: str = request.param
-    monkeypatch.setenv("RLMESH_LANE", lane)
-    if lane == "direct":
+def each_transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The transport that clients of this process use; whoever asks for it runs once over each."""
+    transport: str = request.param
+    monkeypatch.setenv("RLMESH_TRANSPORT", transport)
+    if transport == "direct":
         # Servers have it only where they are asked to.
         make = functools.partialmethod(rlmesh.EnvServer.__init__, direct="tcp://127.0.0.1:0")
         monkeypatch.setattr(rlmesh.EnvServer, "__init__", make)
-    return lane
+    return transport
 
 
 @pytest.fixture(autouse=True)

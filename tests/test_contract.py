@@ -81,7 +81,7 @@ def test_metadata_arrives_as_the_environment_has_it() -> None:
     assert metadata["deep"]["flag"] is True
 
 
-def test_the_spaces_are_those_of_one_lane() -> None:
+def test_the_spaces_are_those_of_one_sub_env() -> None:
     contract = read_contract(echo_vector("box", 3))
     assert contract.vector is True
     assert contract.num_envs == 3
@@ -121,7 +121,7 @@ def test_an_unknown_autoreset_mode_is_refused() -> None:
         read_contract(vector_shaped(metadata={"autoreset_mode": "sometimes"}))
 
 
-def test_lanes_with_bounds_of_their_own_keep_them() -> None:
+def test_sub_envs_with_bounds_of_their_own_keep_them() -> None:
     env = vector_shaped(
         single_observation_space=spaces.Box(-1, 1, (1,)),
         observation_space=spaces.Box(
@@ -134,9 +134,9 @@ def test_lanes_with_bounds_of_their_own_keep_them() -> None:
     )
 
 
-def test_batched_spaces_that_are_none_of_the_lanes_are_refused() -> None:
+def test_batched_spaces_that_are_none_of_the_sub_envs_are_refused() -> None:
     env = vector_shaped(observation_space=spaces.MultiDiscrete([2, 2, 2]))
-    with pytest.raises(InvalidEnvError, match="must hold 2 lanes"):
+    with pytest.raises(InvalidEnvError, match="must hold 2 sub-environments"):
         read_contract(env)
 
 
@@ -203,7 +203,7 @@ def test_what_is_no_space_is_refused(space: object) -> None:
 
 
 @pytest.mark.parametrize("num_envs", [0, -1, 2.5, None, "two", float("inf"), float("nan")])
-def test_a_number_of_lanes_that_is_none_is_refused(num_envs: object) -> None:
+def test_a_number_of_sub_envs_that_is_none_is_refused(num_envs: object) -> None:
     with pytest.raises(InvalidEnvError, match="num_envs of Shaped must be a positive integer"):
         read_contract(vector_shaped(num_envs=num_envs))
 

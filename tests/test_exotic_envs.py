@@ -17,12 +17,12 @@ import rlmesh
 from rlmesh.errors import UnsupportedSpaceError
 from support.comparing import Declared, assert_same
 from support.exotic_envs import EXOTIC, Exotic, Threads, grid
-from support.lane_envs import told
 from support.processes import served
 from support.serving import remote, remote_vector
+from support.vector_envs import told
 
 STEPS = 500
-LANES = 2
+SUB_ENVS = 2
 SEED = 17
 
 pytestmark = pytest.mark.exotic
@@ -70,18 +70,18 @@ def test_500_steps_are_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXOTIC)
-def test_500_steps_of_two_lanes_are_the_same_and_come_from_one_thread(name: str) -> None:
+def test_500_steps_of_two_sub_envs_are_the_same_and_come_from_one_thread(name: str) -> None:
     exotic = installed(name)
-    local = SyncVectorEnv([exotic.make] * LANES)
-    lanes = [Threads(exotic.make()) for _ in range(LANES)]
-    with contextlib.closing(local), remote_vector(lanes) as client:
+    local = SyncVectorEnv([exotic.make] * SUB_ENVS)
+    envs = [Threads(exotic.make()) for _ in range(SUB_ENVS)]
+    with contextlib.closing(local), remote_vector(envs) as client:
         assert client.observation_space == local.observation_space
         assert client.action_space == local.action_space
         for (call, actual), (_, expected) in zip(
             told(client, STEPS, seed=SEED), told(local, STEPS, seed=SEED), strict=True
         ):
             assert_same(actual, expected, call)
-    (thread,) = {thread for lane in lanes for thread in lane.calls}
+    (thread,) = {thread for env in envs for thread in env.calls}
     assert thread != threading.get_ident()
 
 

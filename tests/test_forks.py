@@ -106,7 +106,7 @@ print("done")
 
 @pytest.mark.parametrize("begin", ["serve", "start"])
 def test_an_environment_may_fork_workers_while_it_is_served(begin: str) -> None:
-    # gRPC's own handlers of forks crash one worker of three: see rlmesh.lanes.
+    # gRPC's own handlers of forks crash one worker of three: see rlmesh.transports.
     program = f"""
 def step():
     workers = [fork.Process(target=sum, args=((1, 2),)) for _ in range(3)]
@@ -126,11 +126,11 @@ def drive():
         client.step(client.action_space.sample())
     client.close()
     server.shutdown()
-driver = threading.Thread(target=drive)
-driver.start()
+env_client = threading.Thread(target=drive)
+env_client.start()
 server.{begin}()
 server.wait()
-driver.join()
+env_client.join()
 """
     assert run(program) == (0, "[0, 0, 0]\n" * 10, "")
 

@@ -68,10 +68,10 @@ CYCLES = {
             client.step(client.action_space.sample())
             client.close()
             server.shutdown()
-        driver = threading.Thread(target=drive)
-        driver.start()
+        env_client = threading.Thread(target=drive)
+        env_client.start()
         server.serve()
-        driver.join()
+        env_client.join()
     assert env.names() == ["reset", "step", "close"]
     assert os.listdir() == [], os.listdir()
 """,

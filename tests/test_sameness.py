@@ -20,8 +20,8 @@ from support.serving import served_process, serving
 
 STEPS = 300
 SEED = 20
-LANES = 5
-LANE_NAMES = ("shm", "direct", "grpc")
+SUB_ENVS = 5
+TRANSPORT_NAMES = ("shm", "direct", "grpc")
 
 REGISTERED = [
     sample_envs.newest(name)
@@ -39,9 +39,9 @@ REGISTERED = [
 ]
 CUSTOM = [f"echo:{kind}" for kind in sample_envs.SPACES]
 MODES = list(AutoresetMode)
-# Every environment in every mode and over every lane, and every mode over every lane.
-FIVE_LANES = [
-    pytest.param(what, mode, LANE_NAMES[(one + other) % 3], id=f"{what}-{mode.name.lower()}")
+# Every environment in every mode and over every transport, and every mode over every transport.
+FIVE_SUB_ENVS = [
+    pytest.param(what, mode, TRANSPORT_NAMES[(one + other) % 3], id=f"{what}-{mode.name.lower()}")
     for one, what in enumerate([*REGISTERED, *CUSTOM])
     for other, mode in enumerate(MODES)
 ]
@@ -49,7 +49,7 @@ FIVE_LANES = [
 # Acrobot's and MountainCar's own remarks about dtypes; in-process they are made just as well.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:gymnasium"),
-    pytest.mark.usefixtures("each_lane"),
+    pytest.mark.usefixtures("each_transport"),
 ]
 
 
@@ -102,15 +102,15 @@ def test_300_steps_are_the_same(what: str) -> None:
         assert_single_sameness(local, server.address)
 
 
-@pytest.mark.parametrize(("what", "mode", "each_lane"), FIVE_LANES, indirect=["each_lane"])
-def test_300_steps_of_five_lanes_are_the_same(what: str, mode: AutoresetMode) -> None:
-    local = sample_envs.make(what, LANES, mode)
-    with serving(sample_envs.make(what, LANES, mode)) as server, contextlib.closing(local):
+@pytest.mark.parametrize(("what", "mode", "each_sub_env"), FIVE_SUB_ENVS, indirect=["each_sub_env"])
+def test_300_steps_of_five_sub_envs_are_the_same(what: str, mode: AutoresetMode) -> None:
+    local = sample_envs.make(what, SUB_ENVS, mode)
+    with serving(sample_envs.make(what, SUB_ENVS, mode)) as server, contextlib.closing(local):
         assert_vector_sameness(local, server.address)
 
 
-def test_300_steps_of_five_lanes_are_the_same_from_a_worker() -> None:
-    make = functools.partial(sample_envs.make, "echo:nested", LANES, AutoresetMode.SAME_STEP)
+def test_300_steps_of_five_sub_envs_are_the_same_from_a_worker() -> None:
+    make = functools.partial(sample_envs.make, "echo:nested", SUB_ENVS, AutoresetMode.SAME_STEP)
     local = make()
     with serving(make, isolation="process") as server, contextlib.closing(local):
         assert_vector_sameness(local, server.address)
@@ -124,27 +124,27 @@ def test_300_steps_are_the_same_from_another_process(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["Pendulum-v1", "echo:nested"])
-def test_300_steps_of_five_lanes_are_the_same_from_another_process(what: str) -> None:
-    local = sample_envs.make(what, LANES, AutoresetMode.SAME_STEP)
-    options = ("--num-envs", str(LANES), "--mode", "SAME_STEP")
+def test_300_steps_of_five_sub_envs_are_the_same_from_another_process(what: str) -> None:
+    local = sample_envs.make(what, SUB_ENVS, AutoresetMode.SAME_STEP)
+    options = ("--num-envs", str(SUB_ENVS), "--mode", "SAME_STEP")
     with served_process(what, *options) as server, contextlib.closing(local):
         assert_vector_sameness(local, server.address)
 
 
 VECTOR_ENVS: dict[str, Callable[[], VectorEnv[Any, Any, Any]]] = {
     "cartpole-by-itself": lambda: gymnasium.make_vec(
-        "CartPole-v1", LANES, vectorization_mode="vector_entry_point"
+        "CartPole-v1", SUB_ENVS, vectorization_mode="vector_entry_point"
     ),
-    "lanes-with-bounds-of-their-own": lambda: gymnasium.vector.SyncVectorEnv(
+    "sub-environments-with-bounds-of-their-own": lambda: gymnasium.vector.SyncVectorEnv(
         [functools.partial(BoundedEnv, width) for width in (1.0, 2.0, 5.0)],
         observation_mode="different",
     ),
-    "one-lane": lambda: sample_envs.echo_vector("nested", 1),
+    "one-sub-environment": lambda: sample_envs.echo_vector("nested", 1),
 }
 
 
 class BoundedEnv(gymnasium.Env[Any, Any]):
-    """Observes within bounds that differ from lane to lane."""
+    """Observes within bounds that differ from sub-environment to sub-environment."""
 
     def __init__(self, width: float) -> None:
         self.observation_space = gymnasium.spaces.Box(-width, width, (2,), np.float64)
@@ -183,9 +183,9 @@ def test_300_steps_of_other_vector_environments_are_the_same(kind: str) -> None:
                 assert_same(remote.step(actions), expected, f"step {step}")
 
 
-def test_300_steps_of_asynchronous_lanes_are_the_same() -> None:
-    local = sample_envs.make("CartPole-v1", LANES)
-    with served_process("async:CartPole-v1", "--num-envs", str(LANES)) as server:
+def test_300_steps_of_asynchronous_sub_envs_are_the_same() -> None:
+    local = sample_envs.make("CartPole-v1", SUB_ENVS)
+    with served_process("async:CartPole-v1", "--num-envs", str(SUB_ENVS)) as server:
         assert_vector_sameness(local, server.address)
         server.send(signal.SIGTERM)
         assert server.wait() == 0

@@ -20,6 +20,6 @@ def driven_requests(call: Callable[[Any], Any], workload: Workload) -> Driven:
 
     def step(action: Any) -> Any:
         # A Python integer is what a message holds best.
-        return call(("step", action if workload.lanes else int(action)))
+        return call(("step", action if workload.num_envs else int(action)))
 
     return driven_calls(step, lambda: call(("reset", None)), workload)

@@ -26,10 +26,10 @@ def views(workload: Workload) -> contextlib.AbstractContextManager[Driven]:
 @contextlib.contextmanager
 def _open(workload: Workload, *, copy: bool) -> Generator[Driven]:
     envs = gym.vector.AsyncVectorEnv(
-        [workload.make_one] * (workload.lanes or 1), shared_memory=True, copy=copy
+        [workload.make_one] * (workload.num_envs or 1), shared_memory=True, copy=copy
     )
     try:
-        yield driven_env(envs, workload) if workload.lanes else _one(envs, workload)
+        yield driven_env(envs, workload) if workload.num_envs else _one(envs, workload)
     finally:
         envs.close()
 

@@ -1,7 +1,8 @@
 """Plain grpcio between two processes: the environment is stepped, and the same bytes move.
 
 The observation's bytes are put into the message, as by anybody who sends them; as many as the rest
-takes follow. Nothing is checked or decoded: what RLMesh's gRPC lane costs beside this is its own.
+takes follow. Nothing is checked or decoded: what RLMesh's gRPC transport costs beside this is its
+own.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _answering(workload: Workload) -> Call:
             observation, flag = env.reset()[0], _GOES_ON
         else:
             observation, _, terminated, truncated, _ = env.step(action)
-            flag = _ENDED if not workload.lanes and (terminated or truncated) else _GOES_ON
+            flag = _ENDED if not workload.num_envs and (terminated or truncated) else _GOES_ON
         return b"".join((flag, *_parts(observation), rest))
 
     return answer

@@ -55,7 +55,7 @@ class _Service(dm_env_rpc_pb2_grpc.EnvironmentServicer):
 
     def __init__(self, workload: Workload) -> None:
         self._env: Any = workload.make()
-        self._lanes = workload.lanes
+        self._num_envs = workload.num_envs
         self._env.reset()
         action = workload.actions()[0]
         self._specs = dm_env_rpc_pb2.ActionObservationSpecs(
@@ -104,7 +104,7 @@ class _Service(dm_env_rpc_pb2_grpc.EnvironmentServicer):
             action = self._actions.unpack(request.actions)["action"]
             result = self._env.step(action)
             tensors = self._tensors(result)
-            if not self._lanes and (result[2] or result[3]):
+            if not self._num_envs and (result[2] or result[3]):
                 state = (
                     dm_env_rpc_pb2.EnvironmentStateType.TERMINATED
                     if result[2]
@@ -118,11 +118,11 @@ class _Service(dm_env_rpc_pb2_grpc.EnvironmentServicer):
     def _tensors(self, result: Any) -> dict[str, Any]:
         observation, reward, terminated, truncated, info = result
         tensors = dict(_leaves("observation", observation))
-        if self._lanes:
-            # A state stands for one episode only; a first step has no rewards of lanes.
+        if self._num_envs:
+            # A state stands for one episode only; a first step has no rewards of sub-environments.
             flags = {"rewards": reward, "terminations": terminated, "truncations": truncated}
             tensors |= {
-                name: np.broadcast_to(value, (self._lanes,)) for name, value in flags.items()
+                name: np.broadcast_to(value, (self._num_envs,)) for name, value in flags.items()
             }
         else:
             tensors["reward"] = np.float64(reward)

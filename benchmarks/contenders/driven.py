@@ -36,7 +36,7 @@ class Driven:
 def driven_env(env: Any, workload: Workload) -> Driven:
     """Drives what has the methods of a Gymnasium environment.
 
-    A vector environment resets its lanes by itself, within its steps.
+    A vector environment resets its sub-environments by itself, within its steps.
     """
     return driven_calls(env.step, env.reset, workload)
 
@@ -51,8 +51,8 @@ def driven_calls(
         _, _, terminated, truncated, _ = call_step(next(actions))
         return bool(terminated or truncated)
 
-    def step_lanes() -> bool:
+    def step_sub_envs() -> bool:
         call_step(next(actions))
         return False
 
-    return Driven(step_lanes if workload.lanes else step, call_reset)
+    return Driven(step_sub_envs if workload.num_envs else step, call_reset)

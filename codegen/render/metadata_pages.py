@@ -27,7 +27,7 @@ def render_spaces_page(spaces: Sequence[SpaceSupport]) -> str:
         _SOURCE,
         "Which of Gymnasium's spaces RLMesh carries. A space that is converted to RLMesh and back "
         "equals the original; what cannot be kept is refused.",
-        md.table(["Gymnasium space", "RLMesh space", "Stability", "Notes"], rows),
+        md.table(["Gymnasium space", "RLMesh space", "Stability", "ControlChannel"], rows),
         md.labels(row.stability for row in spaces),
     )
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import griffe
 
-from codegen.stability.package import Package
+from codegen.stability.source_package import Package
 
 Expression: TypeAlias = griffe.Expr | str | None
 

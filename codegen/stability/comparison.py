@@ -14,7 +14,7 @@ import griffe
 from codegen.runtime._stability import Stability
 from codegen.stability.breaks import MOVED, Break, merged, told_once
 from codegen.stability.stubs import Stub, Stubs, label_of, type_of
-from codegen.stability.types import fits
+from codegen.stability.type_compat import fits
 
 _ORDER = list(Stability)
 

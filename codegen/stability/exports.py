@@ -10,7 +10,7 @@ import griffe
 
 from codegen.metadata import Metadata, ModuleRow
 from codegen.runtime._stability import Stability
-from codegen.stability.package import Package, members
+from codegen.stability.source_package import Package, members
 from codegen.stability.surface import Surface
 
 _METADATA = "api_metadata.json"

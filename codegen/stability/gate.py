@@ -14,11 +14,11 @@ from codegen.metadata import Metadata
 from codegen.stability import record
 from codegen.stability.breaks import Break
 from codegen.stability.changelog import CHANGELOG, how_to_record, untold
-from codegen.stability.commands import MODULE, Commands, spelled
+from codegen.stability.cli_surface import MODULE, Commands, spelled
 from codegen.stability.comparison import breaks_between
 from codegen.stability.exports import export_problems, exposure_problems
-from codegen.stability.package import Package
-from codegen.stability.spaces import space_problems
+from codegen.stability.source_package import Package
+from codegen.stability.space_table import space_problems
 from codegen.stability.stubs import Stubs, read_stub
 from codegen.stability.surface import Surface
 from codegen.stability.wire import wire_breaks

@@ -10,7 +10,7 @@ import griffe
 
 from codegen.metadata import ExportRow, Metadata
 from codegen.runtime._stability import Stability
-from codegen.stability.package import Package
+from codegen.stability.source_package import Package
 from codegen.stability.writer import Shown, Writer
 
 HEAD = "# Written by `make baseline`; do not edit.\n"

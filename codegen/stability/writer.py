@@ -10,7 +10,7 @@ import griffe
 
 from codegen.runtime._stability import Stability
 from codegen.stability.annotations import Annotations
-from codegen.stability.package import Package, family, members
+from codegen.stability.source_package import Package, family, members
 
 _HIDDEN = frozenset(
     {"__all__", "__doc__", "__init_subclass__", "__match_args__", "__module__", "__post_init__"}

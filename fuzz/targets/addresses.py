@@ -1,4 +1,4 @@
-"""Addresses, of users and of the lanes that a server offers."""
+"""Addresses, of users and of the transports that a server offers."""
 
 from __future__ import annotations
 

@@ -13,30 +13,30 @@ import rlmesh
 from fuzz import environments, golden
 from fuzz.messages import message_mutator
 from fuzz.target import Feed, Target, expect
-from rlmesh.client.driver import Driver
+from rlmesh.client.env_client import EnvClient
+from rlmesh.codec.infos.packing import pack
+from rlmesh.codec.slab.layout import compile_layout
+from rlmesh.codec.step.wire import sequence_of, write_sequence
 from rlmesh.contract import read_contract
 from rlmesh.errors import RlmeshError
-from rlmesh.lanes.lane import Lane, Wait
-from rlmesh.lanes.port import Received
-from rlmesh.lanes.wire import sequence_of, write_sequence
-from rlmesh.values.layout import compile_layout
-from rlmesh.values.packing import pack
+from rlmesh.transports.pipe import Received
+from rlmesh.transports.transport import Transport, Wait
 from rlmesh_api.v1 import session_pb2
 
-Call = Callable[[Driver], object]
+Call = Callable[[EnvClient], object]
 
 _CALLS: dict[str, Call] = {
-    "step": lambda driver: driver.step(_action_of(driver)),
-    "step_many": lambda driver: driver.step_many([_action_of(driver)] * 3),
-    "reset": lambda driver: driver.reset(None, None),
-    "render": lambda driver: driver.render(),
-    "attribute": lambda driver: driver.get_attribute("level"),
-    "stats": lambda driver: driver.stats(),
+    "step": lambda env_client: env_client.step(_action_of(env_client)),
+    "step_many": lambda env_client: env_client.step_many([_action_of(env_client)] * 3),
+    "reset": lambda env_client: env_client.reset(None, None),
+    "render": lambda env_client: env_client.render(),
+    "attribute": lambda env_client: env_client.get_attribute("level"),
+    "stats": lambda env_client: env_client.stats(),
 }
 
 
 class _Fed:
-    """A lane on which every answer is what the fuzzer says; see `Lane`."""
+    """A transport on which every answer is what the fuzzer says; see `Transport`."""
 
     name = "grpc"
 
@@ -64,8 +64,8 @@ class _Fed:
         """Nothing is open."""
 
 
-def _action_of(driver: Driver) -> Any:
-    return _ACTIONS[driver.contract.vector]
+def _action_of(env_client: EnvClient) -> Any:
+    return _ACTIONS[env_client.contract.vector]
 
 
 _ACTIONS: dict[bool, Any] = {}
@@ -77,43 +77,43 @@ def _opened() -> Generator[Feed]:
         (environments.single, rlmesh.RemoteEnv),
         (environments.vector, rlmesh.RemoteVectorEnv),
     )
-    drivers: list[Driver] = []
+    env_clients: list[EnvClient] = []
     with contextlib.ExitStack() as stack:
         for make, client in kinds:
             for copy in (True, False):
                 server = stack.enter_context(rlmesh.EnvServer(make()))
-                remote = client(server.address, lane="grpc", copy=copy, reconnect=False)
+                remote = client(server.address, transport="grpc", copy=copy, reconnect=False)
                 stack.callback(remote.close)
                 remote.action_space.seed(0)
-                driver = cast("Driver", remote._driver)
-                _ACTIONS[driver.contract.vector] = remote.action_space.sample()
-                drivers.append(driver)
-        own = [driver._connection._lane for driver in drivers]
-        yield _feeder(drivers)
-        for driver, lane in zip(drivers, own, strict=True):
-            _put(driver, lane)
+                env_client = cast("EnvClient", remote._env_client)
+                _ACTIONS[env_client.contract.vector] = remote.action_space.sample()
+                env_clients.append(env_client)
+        own = [env_client._connection._transport for env_client in env_clients]
+        yield _feeder(env_clients)
+        for env_client, transport in zip(env_clients, own, strict=True):
+            _put(env_client, transport)
 
 
-def _put(driver: Driver, lane: Lane | None) -> None:
-    """Has a client call by a lane, as if none of its calls had failed."""
-    connection = driver._connection
-    connection._lane, connection._behind = lane, False
-    connection._recovery.lane, connection._recovery.lost = lane, None
+def _put(env_client: EnvClient, transport: Transport | None) -> None:
+    """Has a client call by a transport, as if none of its calls had failed."""
+    connection = env_client._connection
+    connection._transport, connection._behind = transport, False
+    connection._reconnect.transport, connection._reconnect.lost = transport, None
 
 
-def _feeder(drivers: list[Driver]) -> Feed:
-    lane = _Fed()
+def _feeder(env_clients: list[EnvClient]) -> Feed:
+    transport = _Fed()
     calls = list(_CALLS.values())
 
     def feed(data: bytes) -> None:
         if not data:
             return
-        driver = drivers[data[0] % len(drivers)]
-        lane.answer = data[1:]
-        _put(driver, lane)
+        env_client = env_clients[data[0] % len(env_clients)]
+        transport.answer = data[1:]
+        _put(env_client, transport)
         with contextlib.suppress(RlmeshError):
-            calls[data[0] // len(drivers) % len(calls)](driver)
-        expect(driver._connection._free == [True], "nobody calls, and the connection is held")
+            calls[data[0] // len(env_clients) % len(calls)](env_client)
+        expect(env_client._connection._free == [True], "nobody calls, and the connection is held")
 
     return feed
 
@@ -130,12 +130,12 @@ def _seeds() -> Iterable[bytes]:
     envs: tuple[Any, Any] = (environments.single(), environments.vector())
     for place, env in enumerate(envs):
         contract = read_contract(env)
-        lanes = contract.num_envs if contract.vector else None
+        num_envs = contract.num_envs if contract.vector else None
         env.observation_space.seed(0)
-        slab = compile_layout(contract.observation_space, lanes).encode(
+        slab = compile_layout(contract.observation_space, num_envs).encode(
             env.observation_space.sample()
         )
-        numbers = [1.0] * (lanes or 1), [False] * (lanes or 1), [True] * (lanes or 1)
+        numbers = [1.0] * (num_envs or 1), [False] * (num_envs or 1), [True] * (num_envs or 1)
         step = session_pb2.StepResult(
             observation=slab,
             info=info,

@@ -12,16 +12,16 @@ from fuzz import golden
 from fuzz.messages import message_mutator
 from fuzz.target import Feed, Target, expect
 from fuzz.trees import mutate_json
-from rlmesh.client.stand_in import local_metadata, local_spec
+from rlmesh.client.local_spec import local_metadata, local_spec
+from rlmesh.codec.slab.layout import compile_layout
+from rlmesh.codec.step.result import compile_step_result
 from rlmesh.contract import EnvContract, compare_contracts, received_contract
-from rlmesh.lanes.step_form import compile_step_form
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 from rlmesh.typegen import render_module
-from rlmesh.values.layout import compile_layout
 from rlmesh_api.v1 import contract_pb2
 
-_MOST_BYTES, _MOST_LANES = 1 << 16, 64
+_MOST_BYTES, _MOST_SUB_ENVS = 1 << 16, 64
 
 
 @contextlib.contextmanager
@@ -74,12 +74,12 @@ def _check(contract: EnvContract) -> None:
 
 def _live(contract: EnvContract) -> None:
     """What a client does with a contract that it received."""
-    lanes = contract.num_envs if contract.vector else None
-    compile_step_form(lanes)
+    num_envs = contract.num_envs if contract.vector else None
+    compile_step_result(num_envs)
     spaces = (contract.observation_space, contract.action_space)
     # As a client takes as much memory as the values do, those of the last are small.
-    sizes = [compile_layout(space, lanes).size for space in spaces]
-    if max(sizes) > _MOST_BYTES or contract.num_envs > _MOST_LANES:
+    sizes = [compile_layout(space, num_envs).size for space in spaces]
+    if max(sizes) > _MOST_BYTES or contract.num_envs > _MOST_SUB_ENVS:
         return
     for space, batched in zip(
         spaces, (contract.batched_observation_space, contract.batched_action_space), strict=True
@@ -87,8 +87,8 @@ def _live(contract: EnvContract) -> None:
         to_gymnasium_space(space)
         if batched is not None:
             to_gymnasium_space(batched)
-        elif lanes is not None:
-            batched_gymnasium_space(space, lanes)
+        elif num_envs is not None:
+            batched_gymnasium_space(space, num_envs)
     local_metadata(contract)
     local_spec(contract)
 

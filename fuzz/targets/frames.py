@@ -1,4 +1,4 @@
-"""Frames of the lanes beside gRPC, as both sides read them."""
+"""Frames of the transports beside gRPC, as both sides read them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Generator, Iterable
 from random import Random
 
 from fuzz.target import Feed, Target, expect
-from rlmesh.lanes.bell import LINE
-from rlmesh.lanes.memory_port import MemoryPort, Plan
-from rlmesh.lanes.port import MAX_BYTES, RESERVED, BadFrameError, Port, Woken
-from rlmesh.lanes.segment import create_segment, map_segment
-from rlmesh.lanes.socket_port import SocketPort
+from rlmesh.transports.pipe import MAX_BYTES, RESERVED, BadFrameError, Pipe, WakeReason
+from rlmesh.transports.shm.doorbell import LINE
+from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
+from rlmesh.transports.shm.segment import create_segment, map_segment
+from rlmesh.transports.tcp.pipe import TcpPipe
 
 _NUMBERS = (
     0,
@@ -33,7 +33,7 @@ _NUMBERS = (
 
 # Of shared memory: who reads, what comes with the rings, how far the count goes, and the header.
 _FRAME = struct.Struct("<BBBBQQQ")
-_PLAN = Plan.for_slabs(8, 16)
+_PLAN = SegmentLayout.for_slabs(8, 16)
 _SERVER, _RINGS, _ASLEEP = 1, 2, 4
 _MOST_FRAMES = 4
 
@@ -52,17 +52,17 @@ def _opened_memory() -> Generator[Feed]:
 
 def _feed_memory(data: bytes) -> None:
     # A map holds a descriptor as long as a name holds the map.
-    with _memory(client=not data[0] & _SERVER) as (port, other, area, lines):
+    with _memory(client=not data[0] & _SERVER) as (pipe, other, area, lines):
         for start in range(0, min(len(data), _MOST_FRAMES * _FRAME.size), _FRAME.size):
             frame = data[start : start + _FRAME.size]
-            if len(frame) < _FRAME.size or not _post(frame, other, area, lines, port):
+            if len(frame) < _FRAME.size or not _post(frame, other, area, lines, pipe):
                 break
 
 
 def _post(
-    frame: bytes, other: socket.socket, area: memoryview, lines: memoryview, port: MemoryPort
+    frame: bytes, other: socket.socket, area: memoryview, lines: memoryview, pipe: ShmPipe
 ) -> bool:
-    """Posts a frame and has it received; whether the port can go on."""
+    """Posts a frame and has it received; whether the pipe can go on."""
     flags, segments, kind, count, start, end, elsewhere = _FRAME.unpack(frame)
     struct.pack_into("<QQQ", area, 0, start, end, elsewhere)
     lines[0] = (lines[0] + (count or 1)) & 0xFF
@@ -73,13 +73,13 @@ def _post(
     elif flags & _RINGS:
         other.send(b"\0" * (1 + kind))
     try:
-        received = port.receive(time.monotonic())
+        received = pipe.receive(time.monotonic())
     except BadFrameError:
         return False
-    if isinstance(received, Woken):
-        return received is Woken.LATE
+    if isinstance(received, WakeReason):
+        return received is WakeReason.LATE
     _check_received(received)
-    port.send(b"an answer")
+    pipe.send(b"an answer")
     return True
 
 
@@ -93,20 +93,20 @@ def _check_received(received: tuple[object, int, int]) -> None:
 
 
 @contextlib.contextmanager
-def _memory(*, client: bool) -> Generator[tuple[MemoryPort, socket.socket, memoryview, memoryview]]:
-    """A port, the other end of its socket, and what the other side writes in."""
+def _memory(*, client: bool) -> Generator[tuple[ShmPipe, socket.socket, memoryview, memoryview]]:
+    """A pipe, the other end of its socket, and what the other side writes in."""
     ours, theirs = socket.socketpair()
     descriptor = create_segment(_PLAN.size)
     whole = map_segment(descriptor, _PLAN.size)
-    port = MemoryPort(ours, descriptor, _PLAN, client=client)
+    pipe = ShmPipe(ours, descriptor, _PLAN, client=client)
     view = memoryview(whole)
     first = _PLAN.size - _PLAN.answer if client else _PLAN.size - _PLAN.answer - _PLAN.request
     line = LINE if client else 0
     try:
         with theirs:
-            yield port, theirs, view[first:], view[line : line + LINE]
+            yield pipe, theirs, view[first:], view[line : line + LINE]
     finally:
-        port.release()
+        pipe.release()
 
 
 @contextlib.contextmanager
@@ -164,31 +164,31 @@ def _opened_direct() -> Generator[Feed]:
             stream = data[1:]
             cuts = [len(stream) * part // (1 + data[0] % 4) for part in range(1 + data[0] % 4)]
             pieces = [stream[a:b] for a, b in zip(cuts, [*cuts[1:], len(stream)], strict=True)]
-            with _connected(listener) as (port, other):
-                _check_stream(port, other, pieces)
+            with _connected(listener) as (pipe, other):
+                _check_stream(pipe, other, pieces)
 
         yield feed
 
 
-def _check_stream(port: Port, other: socket.socket, pieces: list[bytes]) -> None:
+def _check_stream(pipe: Pipe, other: socket.socket, pieces: list[bytes]) -> None:
     expected, bad = _messages(b"".join(pieces))
     found: list[bytes] = []
     try:
         for piece in pieces:
             other.sendall(piece)
-            _take(port, found, time.monotonic())
+            _take(pipe, found, time.monotonic())
         other.shutdown(socket.SHUT_WR)
         # For what is on its way; it ends with the connection.
-        expect(_take(port, found, time.monotonic() + 10) is Woken.GONE, "the end was not told")
+        expect(_take(pipe, found, time.monotonic() + 10) is WakeReason.GONE, "the end was not told")
         expect(not bad, "a frame without end was received")
     except BadFrameError:
         expect(bad, "a frame was refused that can be")
     expect(found == expected, f"{len(found)} messages were received of {len(expected)}")
 
 
-def _take(port: Port, found: list[bytes], deadline: float) -> Woken:
+def _take(pipe: Pipe, found: list[bytes], deadline: float) -> WakeReason:
     """Takes what comes; why no more does."""
-    while not isinstance(received := port.receive(deadline), Woken):
+    while not isinstance(received := pipe.receive(deadline), WakeReason):
         buffer, start, end = received
         found.append(bytes(buffer[start:end]))
     return received
@@ -209,17 +209,17 @@ def _messages(stream: bytes) -> tuple[list[bytes], bool]:
 
 
 @contextlib.contextmanager
-def _connected(listener: socket.socket) -> Generator[tuple[SocketPort, socket.socket]]:
+def _connected(listener: socket.socket) -> Generator[tuple[TcpPipe, socket.socket]]:
     other = socket.create_connection(listener.getsockname())
     # Not to be waited for by the system: there are many.
     other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with other:
-        port = SocketPort(listener.accept()[0])
+        pipe = TcpPipe(listener.accept()[0])
         try:
-            yield port, other
+            yield pipe, other
         finally:
             other.close()
-            port.release()
+            pipe.release()
 
 
 def _seeds_direct() -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""The greetings at doors: what a client is told, and what a server is shown."""
+"""The greetings at listeners: what a client is told, and what a server is shown."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from collections.abc import Callable, Generator, Iterable
 from random import Random
 
 from fuzz.target import Feed, Target, expect
-from rlmesh.lanes.bell import LINE
-from rlmesh.lanes.door import (
+from rlmesh.transports.listener import (
     SECRET_BYTES,
     Attach,
     enter_direct,
     enter_memory,
-    open_direct_door,
+    open_direct_listener,
 )
-from rlmesh.lanes.memory_port import Plan
-from rlmesh.lanes.port import BadFrameError
-from rlmesh.lanes.segment import create_segment
+from rlmesh.transports.pipe import BadFrameError
+from rlmesh.transports.shm.doorbell import LINE
+from rlmesh.transports.shm.pipe import SegmentLayout
+from rlmesh.transports.shm.segment import create_segment
 
 _SECRET = b"s" * SECRET_BYTES
 _WORDS = struct.Struct("<QQ")
-_PLAN = Plan.for_slabs(8, 16)
+_PLAN = SegmentLayout.for_slabs(8, 16)
 _NUMBERS = (0, 1, 4095, 4096, 4097, 1 << 20, 1 << 62, 2**63, 2**64 - 1)
 _MEMORY, _DIRECT, _SERVER = range(3)
 
@@ -46,10 +46,10 @@ def _opened() -> Generator[Feed]:
 
 
 @contextlib.contextmanager
-def _door(
+def _listener(
     listener: socket.socket, greet: Callable[[socket.socket, bytes], None]
 ) -> Generator[queue.SimpleQueue[bytes | None]]:
-    """A door of nobody's make: it does with every guest what it is told next."""
+    """A listener of nobody's make: it does with every guest what it is told next."""
     said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def stand() -> None:
@@ -88,22 +88,22 @@ def _told_by_memory() -> Generator[Feed]:
             for descriptor in made:
                 os.close(descriptor)
 
-    with _door(listener, greet) as said:
+    with _listener(listener, greet) as said:
 
         def feed(data: bytes) -> None:
             if len(data) < 3:
                 return
             said.put(data)
-            port = enter_memory(name, _SECRET)
-            if port is None:
+            pipe = enter_memory(name, _SECRET)
+            if pipe is None:
                 return
             try:
-                port.send(b"a message")
-                port.receive(time.monotonic())
+                pipe.send(b"a message")
+                pipe.receive(time.monotonic())
             except BadFrameError:
                 pass
             finally:
-                port.release()
+                pipe.release()
 
         yield feed
 
@@ -112,14 +112,14 @@ def _told_by_memory() -> Generator[Feed]:
 def _told_by_direct() -> Generator[Feed]:
     listener = socket.create_server(("127.0.0.1", 0))
     port_number = listener.getsockname()[1]
-    with _door(listener, lambda guest, told: guest.sendall(told)) as said:
+    with _listener(listener, lambda guest, told: guest.sendall(told)) as said:
 
         def feed(data: bytes) -> None:
             said.put(data)
-            port = enter_direct("127.0.0.1", port_number, _SECRET)
-            expect((port is not None) == (data[:1] == b"\1"), "a client came in unasked")
-            if port is not None:
-                port.release()
+            pipe = enter_direct("127.0.0.1", port_number, _SECRET)
+            expect((pipe is not None) == (data[:1] == b"\1"), "a client came in unasked")
+            if pipe is not None:
+                pipe.release()
 
         yield feed
 
@@ -127,18 +127,18 @@ def _told_by_direct() -> Generator[Feed]:
 def _admit(secret: bytes) -> Attach | None:
     if not secrets.compare_digest(secret, _SECRET):
         return None
-    return lambda make, _lane, _process: make(-1).release()
+    return lambda make, _transport, _process: make(-1).release()
 
 
 @contextlib.contextmanager
 def _shown() -> Generator[Feed]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    address = listener.getsockname()
+    bound = socket.create_server(("127.0.0.1", 0))
+    address = bound.getsockname()
     # Whoever is let in says so.
-    door = open_direct_door(listener, _admit)
+    listener = open_direct_listener(bound, _admit)
 
     def feed(data: bytes) -> None:
-        # The door may have closed by then.
+        # The listener may have closed by then.
         with socket.create_connection(address, 10) as guest, contextlib.suppress(OSError):
             guest.sendall(data)
             guest.shutdown(socket.SHUT_WR)
@@ -147,7 +147,7 @@ def _shown() -> Generator[Feed]:
     try:
         yield lambda data: None if data[:SECRET_BYTES] == _SECRET else feed(data)
     finally:
-        door.close()
+        listener.close()
 
 
 def _seeds() -> Iterable[bytes]:
@@ -173,7 +173,7 @@ def _mutate(data: bytes, random: Random) -> bytes | None:
 
 GREETINGS = Target(
     "greetings",
-    "greetings at doors, on both sides",
+    "greetings at listeners, on both sides",
     _opened,
     _seeds,
     _mutate,

@@ -10,7 +10,7 @@ import numpy as np
 
 from fuzz.target import Feed, Target, expect
 from fuzz.trees import mutate_packed
-from rlmesh.values.packing import PackingError, pack, pack_listing, unpack, unpack_info
+from rlmesh.codec.infos.packing import PackingError, pack, pack_listing, unpack, unpack_info
 
 _STRUCTURED = np.dtype([("a", "<i4", (2,)), ("b", [("c", "?"), ("d", "<U2")])], align=True)
 _VALUES: tuple[Any, ...] = (

@@ -12,14 +12,14 @@ from google.protobuf.message import DecodeError
 from fuzz import environments
 from fuzz.messages import message_mutator
 from fuzz.target import Feed, Target, expect
+from rlmesh.codec.checks.conformance import Policy
+from rlmesh.codec.infos.packing import pack
+from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.contract import read_contract
-from rlmesh.lanes.stream_outbox import StreamOutbox
+from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.failures import CallFailedError
-from rlmesh.server.requests import Request, read_request
-from rlmesh.server.served_env import ServedEnv
-from rlmesh.values.conformance import Policy
-from rlmesh.values.layout import compile_layout
-from rlmesh.values.packing import pack
+from rlmesh.server.sessions.requests import Request, read_request
+from rlmesh.transports.grpc.outbox import StreamOutbox
 from rlmesh_api.v1 import session_pb2
 
 _CLIENTS_FAULT = (
@@ -33,11 +33,12 @@ _FOREIGN = ("reset", "attribute")
 
 @contextlib.contextmanager
 def _opened() -> Generator[Feed]:
-    served: list[ServedEnv] = []
+    served: list[LocalBackend] = []
     for env in (environments.single(), environments.vector()):
         contract = read_contract(env)
         served += [
-            ServedEnv(env, contract, policy, frozenset(environments.EXPOSED)) for policy in Policy
+            LocalBackend(env, contract, policy, frozenset(environments.EXPOSED))
+            for policy in Policy
         ]
 
     def feed(data: bytes) -> None:
@@ -69,10 +70,10 @@ def _check_failure(request: Request, failure: session_pb2.Failure) -> None:
 
 
 def _seeds() -> Iterable[bytes]:
-    deviation = session_pb2.Deviation(kind="overflow", path="$.box", lane=1, detail="much")
+    deviation = session_pb2.Deviation(kind="overflow", path="$.box", env_index=1, detail="much")
     steps = [session_pb2.StepCall(action=slab, deviations=[deviation]) for slab in _slabs()]
     reset = session_pb2.ResetCall(seed=pack(3), options=pack({"a": [1]}))
-    lanes = session_pb2.ResetCall(seed=pack([1, None]))
+    seeds = session_pb2.ResetCall(seed=pack([1, None]))
     called = session_pb2.AttributeCall(
         verb=session_pb2.ATTRIBUTE_VERB_CALL, name="move", argument=pack([[1], {"a": 2}])
     )
@@ -82,7 +83,7 @@ def _seeds() -> Iterable[bytes]:
             session_pb2.SessionRequest(step=step),
             session_pb2.SessionRequest(step_many=session_pb2.StepManyCall(steps=[step, step])),
             session_pb2.SessionRequest(reset=reset),
-            session_pb2.SessionRequest(reset=lanes),
+            session_pb2.SessionRequest(reset=seeds),
             session_pb2.SessionRequest(attribute=called),
             session_pb2.SessionRequest(render=session_pb2.RenderCall()),
             session_pb2.SessionRequest(stats=session_pb2.StatsCall()),
@@ -95,9 +96,9 @@ def _slabs() -> Iterable[bytes]:
     envs: tuple[Any, Any] = (environments.single(), environments.vector())
     for env in envs:
         contract = read_contract(env)
-        lanes = contract.num_envs if contract.vector else None
+        num_envs = contract.num_envs if contract.vector else None
         env.action_space.seed(0)
-        yield compile_layout(contract.action_space, lanes).encode(env.action_space.sample())
+        yield compile_layout(contract.action_space, num_envs).encode(env.action_space.sample())
 
 
 _mutate_request = message_mutator(session_pb2.SessionRequest)

@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from fuzz import golden
 from fuzz.target import Feed, Target, expect
-from rlmesh.values.conformance import Check, Policy, compile_check
-from rlmesh.values.functions import Readable
-from rlmesh.values.layout import CorruptSlabError, Layout, Misfit, compile_layout
-from rlmesh.values.leaves import Leaf
-from rlmesh.values.structure import Flatten, compile_flatten
+from rlmesh.codec.checks.conformance import Check, Policy, compile_check
+from rlmesh.codec.slab.layout import CorruptSlabError, Layout, Violation, compile_layout
+from rlmesh.codec.slab.leaves import Leaf
+from rlmesh.codec.slab.protocols import Readable
+from rlmesh.codec.slab.structure import Flatten, compile_flatten
 from rlmesh_api.contract import TextSpace
 
-_LANES = (None, 1, 3)
+_SUB_ENVS = (None, 1, 3)
 _HEAD = 3
 _COPY, _SHIFTED = 1, 2
 _MAPPED = mmap.mmap(-1, 1 << 16)
@@ -36,21 +36,21 @@ class _Codec:
     padding: npt.NDArray[np.bool_]
 
 
-def _name(space: str, lanes: int | None) -> bytes:
+def _name(space: str, num_envs: int | None) -> bytes:
     """What an input says that it is a slab of; the same as long as the space has that name."""
-    return zlib.crc32(f"{space} {lanes}".encode()).to_bytes(4, "little")[: _HEAD - 1]
+    return zlib.crc32(f"{space} {num_envs}".encode()).to_bytes(4, "little")[: _HEAD - 1]
 
 
 def _compile() -> dict[bytes, _Codec]:
     codecs: dict[bytes, _Codec] = {}
     for name, space in golden.spaces().items():
-        for lanes in _LANES:
-            layout = compile_layout(space, lanes)
+        for num_envs in _SUB_ENVS:
+            layout = compile_layout(space, num_envs)
             padding = np.ones(layout.size, np.bool_)
             for leaf in layout.leaves:
                 padding[leaf.offset : leaf.end] = False
-            codecs[_name(name, lanes)] = _Codec(
-                layout, compile_check(space, lanes, layout), compile_flatten(space), padding
+            codecs[_name(name, num_envs)] = _Codec(
+                layout, compile_check(space, num_envs, layout), compile_flatten(space), padding
             )
     return codecs
 
@@ -95,13 +95,13 @@ def _feed_one(codec: _Codec, buffer: Readable, start: int, slab: bytes, *, copy:
     padded[: layout.size][codec.padding] = 0
     expect(layout.encode(value) == padded.tobytes(), "a value is another slab than it came from")
     for policy in Policy:
-        with contextlib.suppress(Misfit):
+        with contextlib.suppress(Violation):
             codec.check(buffer, start, policy)
 
 
 def _check_leaf(leaf: Leaf, value: Any) -> None:
     if isinstance(leaf.space, TextSpace):
-        texts = (value,) if leaf.lanes is None else value
+        texts = (value,) if leaf.num_envs is None else value
         expect(all(type(text) is str for text in texts), f"{leaf.path}: no text")
         expect(len(texts) == leaf.count, f"{leaf.path}: {len(texts)} texts")
         return
@@ -110,13 +110,13 @@ def _check_leaf(leaf: Leaf, value: Any) -> None:
 
 
 def _seeds() -> Iterable[bytes]:
-    for name, lanes, slab in golden.slabs():
-        # The golden values of vectors have two lanes; here they are of one or three.
+    for name, num_envs, slab in golden.slabs():
+        # The golden values of vectors have two sub-environments; here they are of one or three.
         for flags in (0, _COPY | _SHIFTED):
-            yield bytes([flags]) + _name(name, lanes) + slab
+            yield bytes([flags]) + _name(name, num_envs) + slab
     for name in golden.spaces():
-        for lanes in _LANES:
-            yield bytes([_COPY]) + _name(name, lanes) + bytes(8)
+        for num_envs in _SUB_ENVS:
+            yield bytes([_COPY]) + _name(name, num_envs) + bytes(8)
 
 
 def _mutate(data: bytes, random: Random) -> bytes | None:

@@ -35,7 +35,7 @@ def _seeds() -> Iterable[bytes]:
     session = env_service_pb2.SessionStatus(
         session_id="a",
         holder=holder,
-        lane="shm",
+        transport="shm",
         call="step",
         sequence=7,
         busy_seconds=0.5,

@@ -13,24 +13,24 @@ from google.protobuf.message import DecodeError
 from fuzz import golden
 from fuzz.messages import message_mutator
 from fuzz.target import Feed, Target, expect
-from rlmesh.lanes.step_form import compile_step_form, read_steps, stepped
-from rlmesh.lanes.step_functions import Stepped
-from rlmesh.lanes.wire import read_action, sequence_of
+from rlmesh.codec.step.protocols import Stepped
+from rlmesh.codec.step.result import compile_step_result, read_steps, stepped
+from rlmesh.codec.step.wire import read_action, sequence_of
 from rlmesh_api.v1 import session_pb2
 
-_LANES = (None, 1, 2, 200)
+_SUB_ENVS = (None, 1, 2, 200)
 _BEFORE, _AFTER = b"\xee" * 24, b"\xff" * 12
 
 
 @contextlib.contextmanager
 def _opened() -> Generator[Feed]:
-    forms = [compile_step_form(lanes) for lanes in _LANES]
+    forms = [compile_step_result(num_envs) for num_envs in _SUB_ENVS]
 
     def feed(data: bytes) -> None:
         if not data:
             return
-        chosen = data[0] % len(_LANES)
-        form, lanes, message = forms[chosen], _LANES[chosen], data[1:]
+        chosen = data[0] % len(_SUB_ENVS)
+        form, num_envs, message = forms[chosen], _SUB_ENVS[chosen], data[1:]
         _check_action(message)
         sequence = sequence_of(message) or 0
         around = _BEFORE + message + _AFTER
@@ -39,12 +39,12 @@ def _opened() -> Generator[Feed]:
         same = form.read_answer(memoryview(around), start, end, sequence)
         expect((found is None) == (same is None), "an answer is another one at another place")
         if found is not None:
-            _check_steps(message, [found], lanes)
+            _check_steps(message, [found], num_envs)
         many = read_steps(form, message, 0, len(message), sequence)
         same_many = read_steps(form, memoryview(around), start, end, sequence)
         expect((many is None) == (same_many is None), "answers are others at another place")
         if many is not None:
-            _check_steps(message, many, lanes)
+            _check_steps(message, many, num_envs)
 
     yield feed
 
@@ -57,7 +57,7 @@ def _check_action(message: bytes) -> None:
         expect(found == (request.sequence, request.step.action), "another action was read")
 
 
-def _check_steps(message: bytes, found: list[Stepped], lanes: int | None) -> None:
+def _check_steps(message: bytes, found: list[Stepped], num_envs: int | None) -> None:
     flags = [flag for _, *pair, _, _, _, _ in found for flag in pair]
     try:
         answer = session_pb2.SessionResponse.FromString(message)
@@ -65,16 +65,16 @@ def _check_steps(message: bytes, found: list[Stepped], lanes: int | None) -> Non
         answer = None
     if answer is None:
         # Flags of more than one bit are the one thing that the fixed form takes and protobuf may
-        # not; their lanes' numbers are there all the same.
+        # not; their sub-environments' numbers are there all the same.
         expect(any(np.any(flag) for flag in flags), "a damaged message was read")
         return
     one = answer.WhichOneof("answer") == "step"
     results = [answer.step] if one else list(answer.step_many.steps)
     expect(len(results) == len(found), f"{len(found)} steps were read of {len(results)}")
     for result, step in zip(results, found, strict=True):
-        told = stepped(result, lanes)
+        told = stepped(result, num_envs)
         if told is None:
-            expect(any(np.any(flag) for flag in flags), "lanes are missing")
+            expect(any(np.any(flag) for flag in flags), "sub-environments are missing")
             continue
         for here, there in zip(_plain(step), _plain(told), strict=True):
             expect(here == there, f"{here!r} was read of {there!r}")
@@ -89,9 +89,9 @@ def _plain(step: Stepped) -> tuple[Any, ...]:
 
 def _seeds() -> Iterable[bytes]:
     for name, request, answer in golden.calls():
-        lanes = bytes([2 if name == "lanes" else 0])
-        yield lanes + request
-        yield lanes + answer
+        num_envs = bytes([2 if name == "num_envs" else 0])
+        yield num_envs + request
+        yield num_envs + answer
 
 
 _mutate_answer = message_mutator(session_pb2.SessionResponse)

@@ -80,16 +80,16 @@ class Dtype(enum.StrEnum):
 
 
 class AutoresetMode(enum.StrEnum):
-    """When a vector environment resets a lane whose episode ended."""
+    """When a vector environment resets a sub-environment whose episode ended."""
 
     NEXT_STEP = "next_step"
-    """At the next step, which ignores that lane's action."""
+    """At the next step, which ignores that sub-environment's action."""
     SAME_STEP = "same_step"
     """At the same step; the last observation and info are in the info's `final_obs` and
     `final_info`.
     """
     DISABLED = "disabled"
-    """Never; the client resets lanes with the reset option `reset_mask`."""
+    """Never; the client resets sub-environments with the reset option `reset_mask`."""
 
     def to_proto(self) -> contract_pb2.AutoresetMode.ValueType:
         """Return the number that stands for it in a message."""
@@ -362,19 +362,19 @@ class EnvContract(Record[contract_pb2.EnvContract]):
         id: The environment's `spec.id`, or `UnknownEnv-v1` where it has none.
         vector: Whether the endpoint is a vector environment. A client for the other kind is
             refused.
-        observation_space: The space of one lane's observation; always set.
-        action_space: The space of one lane's action; always set.
-        num_envs: How many lanes there are; 1 for a single environment.
-        autoreset_mode: When lanes reset themselves. Absent for a single environment, which never
-            does, and for a vector environment that does not say.
+        observation_space: The space of one sub-environment's observation; always set.
+        action_space: The space of one sub-environment's action; always set.
+        num_envs: How many sub-environments there are; 1 for a single environment.
+        autoreset_mode: When sub-environments reset themselves. Absent for a single environment,
+            which never does, and for a vector environment that does not say.
         render_mode: The render mode that the environment was made with. Absent where it has none.
         metadata: The environment's `metadata`, without the autoreset mode. Absent means empty.
         spec: The environment's registration. Absent where it has none.
-        batched_observation_space: The space of all lanes' observations, where it is not simply
-            `num_envs` times `observation_space`: the lanes have the same structure, shapes and
-            dtypes, other bounds.
-        batched_action_space: The space of all lanes' actions, where it is not simply `num_envs`
-            times `action_space`.
+        batched_observation_space: The space of all sub-environments' observations, where it is not
+            simply `num_envs` times `observation_space`: the sub-environments have the same
+            structure, shapes and dtypes, other bounds.
+        batched_action_space: The space of all sub-environments' actions, where it is not simply
+            `num_envs` times `action_space`.
     """
 
     _message: ClassVar[type[contract_pb2.EnvContract]] = contract_pb2.EnvContract

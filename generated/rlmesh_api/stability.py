@@ -130,7 +130,7 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="EnvContract",
                 kind="class",
                 stability=Stability.STABLE,
-                summary="What a served environment is: its spaces, lanes, render mode and metadata.",
+                summary="What a served environment is: its spaces, sub-environments, render mode and metadata.",
             ),
             Export(
                 name="ContractDifference",
@@ -311,7 +311,7 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="The environment raised an exception; the session lives on and a reset starts again.",
             ),
             Export(
-                name="EnvCrashed",
+                name="EnvCrashedError",
                 kind="exception",
                 stability=Stability.EXPERIMENTAL,
                 summary="The process in which the environment ran has died; the next reset starts in a new one.",

@@ -17,7 +17,7 @@ from rlmesh.security import Token
 
 ADDRESS_VARIABLE = "RLMESH_ADDRESS"
 PORT_VARIABLE = "RLMESH_PORT"
-LANE_VARIABLE = "RLMESH_LANE"
+TRANSPORT_VARIABLE = "RLMESH_TRANSPORT"
 DEFAULT_ADDRESS = f"tcp://{LOOPBACK}:0"
 TCP_FORMS = "tcp://HOST:PORT, HOST:PORT, PORT or [IPV6]:PORT"
 ADDRESS_FORMS = "tcp://HOST:PORT, HOST:PORT, PORT, [IPV6]:PORT or unix:///PATH"
@@ -32,7 +32,7 @@ def serving_address(ctx: click.Context, param: click.Parameter, value: str | Non
 def direct_address(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> TcpAddress | None:
-    """Where the lane `direct` is to be had; None: nowhere."""
+    """Where the transport `direct` is to be had; None: nowhere."""
     if value is None:
         return None
     address = _parse(value, "", ctx, param)

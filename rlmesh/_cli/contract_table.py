@@ -37,7 +37,7 @@ def contract_view(contract: EnvContract, facts: dict[str, str]) -> RenderableTyp
 def _facts(contract: EnvContract) -> dict[str, str]:
     facts = {"environment": contract.id}
     if contract.vector:
-        facts["lanes"] = str(contract.num_envs)
+        facts["sub-environments"] = str(contract.num_envs)
         mode = contract.autoreset_mode
         facts["autoreset"] = mode.value.replace("_", " ") if mode else "not told"
     facts["render mode"] = contract.render_mode or "none"
@@ -62,10 +62,10 @@ def _spaces(contract: EnvContract) -> Table:
     table.add_column("shape", no_wrap=True)
     table.add_column("dtype", no_wrap=True)
     table.add_column("values", overflow="fold")
-    lane = " of a lane" if contract.vector else ""
+    of_what = " of a sub-environment" if contract.vector else ""
     trees = {
-        f"observation{lane}": contract.observation_space,
-        f"action{lane}": contract.action_space,
+        f"observation{of_what}": contract.observation_space,
+        f"action{of_what}": contract.action_space,
     }
     for title, space in trees.items():
         for place, kind, *cells in _rows(space, ROOT):

@@ -17,7 +17,7 @@ from rlmesh._cli.serve import (
     with_render_mode,
 )
 from rlmesh.address import Address
-from rlmesh.lanes.lane import LANES
+from rlmesh.transports.transport import TRANSPORTS
 
 
 @click.command(short_help="Serve an environment and drive episodes of it, to see it work.")
@@ -56,11 +56,11 @@ from rlmesh.lanes.lane import LANES
     help=f"Where to serve: {arguments.ADDRESS_FORMS}. Port 0 takes a free one.",
 )
 @click.option(
-    "--lane",
-    type=click.Choice(LANES),
-    envvar=arguments.LANE_VARIABLE,
+    "--transport",
+    type=click.Choice(TRANSPORTS),
+    envvar=arguments.TRANSPORT_VARIABLE,
     show_envvar=True,
-    help="The lane to drive it over, if it can be had. Default: the fastest.",
+    help="The transport to drive it over, if it can be had. Default: the fastest.",
 )
 @with_options(TOKEN_FILE)
 @click.option("--tls-cert", metavar="FILE", help="As for `serve`.")

@@ -41,7 +41,7 @@ class DemoRequest:
         episodes: How many episodes to drive.
         seed: Makes them repeatable; None: they are not.
         max_steps: After how many steps an episode is cut.
-        lane: The lane to drive them over, if it can be had; None: the fastest.
+        transport: The transport to drive them over, if it can be had; None: the fastest.
         verbose: Whether the server shall log what it does.
         token: What the client shows to the server; None: what `RLMESH_TOKEN` says.
         tls: Where the server's certificates are; None: nothing is encrypted.
@@ -55,7 +55,7 @@ class DemoRequest:
     episodes: int
     seed: int | None
     max_steps: int
-    lane: str | None = None
+    transport: str | None = None
     verbose: bool = False
     token: str | None = field(default=None, repr=False)
     tls: ServerTLS | None = None
@@ -92,7 +92,7 @@ def _server_options(request: DemoRequest) -> list[str]:
     if request.tls is not None:
         options["--tls-cert"] = os.fspath(request.tls.certificate)
         options["--tls-key"] = os.fspath(request.tls.key)
-    if request.lane == "direct":
+    if request.transport == "direct":
         options["--direct"] = DEFAULT_ADDRESS
     pairs = [*options.items(), *(("--import", package) for package in request.imports)]
     return [f"{option}={value}" for option, value in pairs] + ["--verbose"] * request.verbose
@@ -110,9 +110,9 @@ def _drive(request: DemoRequest, server: ServerProcess, tally: Tally, console: C
     if request.tls is not None:
         tls = ClientTLS(ca=request.ca or request.tls.certificate)
     with contextlib.closing(
-        RemoteEnv[Any, Any](address, lane=request.lane, token=request.token, tls=tls)
+        RemoteEnv[Any, Any](address, transport=request.transport, token=request.token, tls=tls)
     ) as env:
-        facts = {"address": address, "server": f"process {server.pid}", "lane": env.lane}
+        facts = {"address": address, "server": f"process {server.pid}", "transport": env.transport}
         console.print(contract_view(env.env_contract, facts))
         with _display(console, request) as display, tally.running():
             for ended in drive(

@@ -20,8 +20,8 @@ class EnvRequest:
         name: An id that Gymnasium knows, `package:id`, or `module:callable`.
         kwargs: The keyword arguments to make it with.
         imports: Packages to import first, so that they register their environments.
-        num_envs: How many lanes; None for a single environment.
-        vectorization_mode: `sync` or `async`, where there are lanes.
+        num_envs: How many sub-environments; None for a single environment.
+        vectorization_mode: `sync` or `async`, where there are sub-environments.
     """
 
     name: str
@@ -71,8 +71,8 @@ def _call(factory: Callable[..., Any], request: EnvRequest) -> Any:
         SyncVectorEnv,
     )
 
-    make_lanes = AsyncVectorEnv if request.vectorization_mode == "async" else SyncVectorEnv
-    return make_lanes([lambda: factory(**request.kwargs)] * request.num_envs)
+    make_sub_envs = AsyncVectorEnv if request.vectorization_mode == "async" else SyncVectorEnv
+    return make_sub_envs([lambda: factory(**request.kwargs)] * request.num_envs)
 
 
 def _callable(module: str, attribute: str) -> Callable[..., Any]:

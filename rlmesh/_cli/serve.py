@@ -17,10 +17,10 @@ from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.serving import ServeRequest
 from rlmesh._cli.serving import serve as serve_until_ended
 from rlmesh.address import Address, TcpAddress
-from rlmesh.lanes.lane import LANES
+from rlmesh.codec.checks.policy import POLICY_VARIABLE, Policy
 from rlmesh.security import TOKEN_VARIABLE, ServerTLS
 from rlmesh.server.options import ServeOptions
-from rlmesh.values.policy import POLICY_VARIABLE, Policy
+from rlmesh.transports.transport import TRANSPORTS
 
 SERVE_HELP = """\
 Serve the environment ENV until SIGINT, SIGTERM or idleness ends the server.
@@ -78,12 +78,13 @@ SERVING_OPTIONS = (
         "--num-envs",
         metavar="N",
         type=click.IntRange(min=1),
-        help="Serve a vector environment with so many lanes. Default: a single environment.",
+        help="Serve a vector environment with so many sub-environments. Default: a single "
+        "environment.",
     ),
     click.option(
         "--vectorization-mode",
         type=click.Choice(["sync", "async"]),
-        help="Whether the lanes share this process or have one each; needs --num-envs. "
+        help="Whether the sub-environments share this process or have one each; needs --num-envs. "
         "Default: sync.",
     ),
     click.option(
@@ -125,15 +126,17 @@ SERVING_OPTIONS = (
         "--direct",
         metavar="ADDRESS",
         callback=arguments.direct_address,
-        help=f"Offer the lane direct at a TCP port of its own: {arguments.TCP_FORMS}. Port 0 takes "
+        help=f"Offer the transport direct at a TCP port of its own: {arguments.TCP_FORMS}. Port "
+        "0 takes "
         f"a free one. Encrypted where --tls-cert is given. Default: nowhere.",
     ),
     click.option(
-        "--lane",
-        "lanes",
-        type=click.Choice(LANES),
+        "--transport",
+        "transports",
+        type=click.Choice(TRANSPORTS),
         multiple=True,
-        help="A lane that clients may use; grpc is there in any case. May be given repeatedly. "
+        help="A transport that clients may use; grpc is there in any case. May be given "
+        "repeatedly. "
         "Default: all that can be had.",
     ),
     click.option(
@@ -248,7 +251,7 @@ def run_serve(
     tls_client_ca: str | None,
     insecure: bool,
     direct: TcpAddress | None,
-    lanes: tuple[str, ...],
+    transports: tuple[str, ...],
     ready_fd: ReadyFd | None,
     validation: str | None,
     expose: tuple[str, ...],
@@ -265,7 +268,7 @@ def run_serve(
     """Serves as the options say; each is what the help of `serve` says of it."""
     if vectorization_mode is not None and num_envs is None:
         raise click.UsageError("--vectorization-mode needs --num-envs.")
-    _check_direct(direct, address, lanes)
+    _check_direct(direct, address, transports)
     tls = server_tls(tls_cert, tls_key, tls_client_ca)
     if not (token or tls or insecure or TOKEN_VARIABLE in os.environ):
         _check_reach(address, direct)
@@ -297,7 +300,7 @@ def run_serve(
         token=token,
         tls=tls,
         insecure=insecure,
-        lanes=lanes or None,
+        transports=transports or None,
         direct=direct,
         ready_fd=ready_fd,
     )
@@ -325,11 +328,12 @@ def _check_reach(*addresses: Address | None) -> None:
             )
 
 
-def _check_direct(direct: TcpAddress | None, address: Address, lanes: tuple[str, ...]) -> None:
-    if lanes and ("direct" in lanes) != (direct is not None):
+def _check_direct(direct: TcpAddress | None, address: Address, transports: tuple[str, ...]) -> None:
+    if transports and ("direct" in transports) != (direct is not None):
         raise click.UsageError(
-            "The lane direct needs a port of its own: give --direct ADDRESS and --lane direct, or "
-            "leave out both, or --lane altogether."
+            "The transport direct needs a port of its own: give --direct ADDRESS and --transport "
+            "direct, or "
+            "leave out both, or --transport altogether."
         )
     if direct is not None and direct.port != 0 and direct == address:
         raise click.UsageError(

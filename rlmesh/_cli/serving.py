@@ -39,8 +39,8 @@ class ServeRequest:
         token: What clients must show; None: what `RLMESH_TOKEN` says.
         tls: Where the server's certificates are; None: nothing is encrypted.
         insecure: Whether to serve beyond this machine with neither a token nor TLS.
-        lanes: The names of the lanes that clients may use; None: all that can be had.
-        direct: Where the lane `direct` is to be had; None: nowhere.
+        transports: The names of the transports that clients may use; None: all that can be had.
+        direct: Where the transport `direct` is to be had; None: nowhere.
         ready_fd: Where to write the address once the server serves.
         sessions: How many clients there can be at once, each with an environment of its own; None:
             one environment for one client at a time.
@@ -55,7 +55,7 @@ class ServeRequest:
     token: str | None = field(default=None, repr=False)
     tls: ServerTLS | None = None
     insecure: bool = False
-    lanes: tuple[str, ...] | None = None
+    transports: tuple[str, ...] | None = None
     direct: TcpAddress | None = None
     ready_fd: ReadyFd | None = None
     sessions: int | None = None
@@ -101,7 +101,7 @@ class _Server(EnvServer):
     @property
     def serving(self) -> threading.Event:
         """Set from when on health says SERVING."""
-        return self._front.serving
+        return self._rpc_server.serving
 
 
 def _served(env: Any, request: ServeRequest) -> _Server:
@@ -126,7 +126,7 @@ def _bind(env: Any, request: ServeRequest) -> _Server:
         token=request.token,
         tls=request.tls,
         insecure=request.insecure,
-        lanes=request.lanes,
+        transports=request.transports,
         direct=None if request.direct is None else str(request.direct),
         sessions=request.sessions,
         isolation=request.isolation,

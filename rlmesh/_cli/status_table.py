@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rlmesh._cli.console import plain
 from rlmesh.client.status import EndpointStatus, SessionStatus
-from rlmesh.lanes.peer import Holder, describe
+from rlmesh.transports.peer import Holder, describe
 from rlmesh_api.v1 import session_pb2
 
 _STATE_STYLES = {"ready": "green", "busy": "yellow", "draining": "red"}
@@ -47,8 +47,8 @@ def _rows(found: EndpointStatus, address: str) -> Iterator[tuple[str, str]]:
 
 
 def _session(session: SessionStatus) -> Iterator[tuple[str, str]]:
-    if session.lane:
-        yield "lane", session.lane
+    if session.transport:
+        yield "transport", session.transport
     yield "calls", f"{session.calls}, of which {session.failures} failed"
     if session.deviations:
         told = (f"{kind} {count}" for kind, count in session.deviations.items())
@@ -97,7 +97,7 @@ def _session_dict(session: SessionStatus) -> dict[str, Any]:
     return {
         "id": session.id,
         "holder": _holder_dict(session.holder),
-        "lane": session.lane or None,
+        "transport": session.transport or None,
         **_call_dict(session),
         "idle_seconds": None if session.call else session.idle_seconds,
         "calls": session.calls,

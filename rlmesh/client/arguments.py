@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from rlmesh.codec.infos.packable_types import kind_of
+from rlmesh.codec.infos.packing import Degraded, pack, pack_listing
+from rlmesh.codec.infos.type_guards import is_array, is_row
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
-from rlmesh.values.guards import is_array, is_row
-from rlmesh.values.kinds import kind_of
-from rlmesh.values.packing import Degraded, pack, pack_listing
 from rlmesh_api.v1 import session_pb2
 
 # Gymnasium takes any integer from 0; NumPy's SeedSequence has no upper limit either.
@@ -23,20 +23,20 @@ def reset_call(
 
     Args:
         seed: None or an integer from 0; for a vector environment also a list, tuple or array with
-            one of them for each lane.
+            one of them for each sub-environment.
         options: None or a dict.
-        num_envs: The number of lanes of a vector environment; None for a single one.
+        num_envs: The number of sub-environments of a vector environment; None for a single one.
 
     Returns:
         The message, and which parts of the options will arrive as text.
 
     Raises:
         ArgumentTypeError: If seed or options have the wrong type.
-        InvalidArgumentError: If a seed is negative, or seeds are not as many as lanes.
+        InvalidArgumentError: If a seed is negative, or seeds are not as many as sub-environments.
     """
     if seed is not None:
         if num_envs is not None and (is_row(seed) or (is_array(seed) and seed.ndim)):
-            seed = _lane_seeds(list(seed), num_envs)
+            seed = _sub_env_seeds(list(seed), num_envs)
         else:
             seed = check_seed(seed)
     if options is not None and not issubclass(type(options), dict):
@@ -65,9 +65,10 @@ def check_seed(seed: Any) -> int:
     return int(seed)
 
 
-def _lane_seeds(seeds: list[Any], num_envs: int) -> list[int | None]:
+def _sub_env_seeds(seeds: list[Any], num_envs: int) -> list[int | None]:
     if len(seeds) != num_envs:
         raise InvalidArgumentError(
-            f"reset: seeds must be one for each of the {num_envs} lanes, got {len(seeds)}"
+            f"reset: seeds must be one for each of the {num_envs} sub-environments, got "
+            f"{len(seeds)}"
         )
     return [None if seed is None else check_seed(seed) for seed in seeds]

@@ -1,469 +1,212 @@
-"""The connection of a client: exchanges calls with the environment, one at a time."""
+"""One connection of a session: its first call crosses it, and its transport is found over it."""
 
 from __future__ import annotations
 
-import atexit
-import os
-import time
-import weakref
-from collections.abc import Callable
-from time import perf_counter
+import contextlib
+import socket
+import threading
+from collections.abc import Generator, Iterable
 
-from rlmesh.client.access import dialable
-from rlmesh.client.entering import wanted_lane
-from rlmesh.client.link import read_answer
-from rlmesh.client.recovery import Recovery
-from rlmesh.client.session import Session
-from rlmesh.client.stats import CallStats, Tally
-from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.errors import (
-    ArgumentTypeError,
-    CallTimeoutError,
-    EndpointDrainingError,
-    EndpointError,
-    ProtocolError,
-    RlmeshError,
-    SessionLostError,
-    StateError,
-)
-from rlmesh.lanes.failures import error_from_failure
-from rlmesh.lanes.lane import Lane, Wait, closed_meanwhile
-from rlmesh.lanes.port import Received
-from rlmesh.lanes.step_form import read_steps, stepped
-from rlmesh.lanes.step_functions import Stepped
-from rlmesh.lanes.wire import write_action
-from rlmesh.seconds import check_seconds
-from rlmesh.security import ANYBODY, Credentials
-from rlmesh_api.v1 import session_pb2
+import grpc
+from google.protobuf.message import DecodeError
 
-_STEP = Wait("step")
+from rlmesh.client.channel import ChannelFactory
+from rlmesh.client.status import EndpointStatus
+from rlmesh.client.transport_selection import enter
+from rlmesh.contract import EnvContract, received_contract
+from rlmesh.errors import CallTimeoutError, EndpointError, EndpointUnreachableError, ProtocolError
+from rlmesh.transports.failures import error_from_failure, error_from_rpc
+from rlmesh.transports.grpc.transport import GrpcTransport
+from rlmesh.transports.pipe import Received
+from rlmesh.transports.pipe_transport import PipeTransport
+from rlmesh.transports.transport import Transport, Wait, exchange
+from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+
+# How long a server has to tell what it is doing, when a call has failed already.
+_STATUS_SECONDS = 0.5
 
 
 class Connection:
-    """One session with one endpoint.
+    """One connection to an endpoint: a channel, a stream of a session, and the transport beside it.
 
     Args:
-        address: The endpoint's address.
-        connect_timeout: Seconds until the endpoint must have answered; a server that is not up yet
-            is tried again until then. None: for ever.
-        request_timeout: Seconds until a call must have been answered. None: for ever.
-        accept: Raises if the contract is not what the client can drive; asked before the session
-            is opened.
-        autoreset: When the lanes of a vector environment shall reset themselves; None: as it does.
-        lane: The lane to use if it can be had, `shm`, `direct` or `grpc`; None: `RLMESH_LANE`, or
-            else the fastest that can be had.
-        as_vector: Whether a single environment is driven as the only lane of a vector environment.
-        credentials: What the client has to come in with.
-        reconnect: Whether to resume the session when the connection has broken, and to begin
-            another with a reset where it is over.
-        busy_timeout: Seconds to wait for a place where all are taken; None: for ever.
-
-    Attributes:
-        address: The endpoint's address.
-        contract: Its contract.
-        lanes: The number of lanes of a vector environment; None for a single one.
-        mode: When lanes reset themselves in this session; None where there are none, and where
-            nobody tells.
-
-    Raises:
-        InvalidAddressError: If the address is none that can be connected to.
-        ArgumentTypeError: If a time is no number, or `reconnect` neither true nor false.
-        EndpointUnreachableError: If nobody answers in time.
-        EndpointBusyError: If every place is taken by other clients, and stays so.
-        InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
-            in plaintext.
-        AuthenticationError: If the server does not know the client.
-        TlsError: If no trusted connection can be made.
-        ProtocolError: If what answers does not speak RLMesh.
+        channels: The way to the endpoint.
+        address: Its address, for messages.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        connect_timeout: float | None,
-        request_timeout: float | None,
-        accept: Callable[[EnvContract], None],
-        autoreset: AutoresetMode | None = None,
-        lane: str | None = None,
-        as_vector: bool = False,
-        credentials: Credentials = ANYBODY,
-        reconnect: bool = True,
-        busy_timeout: float | None = 0.0,
-    ) -> None:
-        wanted = wanted_lane(lane)
-        check_seconds("connect_timeout_seconds", connect_timeout)
-        check_seconds("request_timeout_seconds", request_timeout)
-        check_seconds("busy_timeout_seconds", busy_timeout)
-        if not isinstance(reconnect, bool):
-            raise ArgumentTypeError(
-                f"reconnect must be True or False, got {type(reconnect).__name__} {reconnect!r:.80}"
+    def __init__(self, channels: ChannelFactory, address: str) -> None:
+        self._channels = channels
+        self._address = address
+        self._channel = channels.channel()
+        self._stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
+        self._stream: GrpcTransport | None = None
+        self._transport: Transport | None = None
+        # Tells a wait on another connection that the stream has ended: its peer is gone as well,
+        # though that connection may be silent for ever.
+        self._ended, self._end = socket.socketpair()
+        self._end.setblocking(False)
+
+    def contract(self, timeout: float | None) -> EnvContract:
+        """The endpoint's contract; a server that is not up yet is tried again until then.
+
+        Raises:
+            EndpointUnreachableError: If nobody answers in time.
+            RlmeshError: As `CallClient` says.
+        """
+        try:
+            response = self._channels.ask(
+                self._stub.GetContract,
+                env_service_pb2.GetContractRequest(),
+                timeout,
+                wait_for_ready=True,
             )
-        parsed = dialable(address)
-        self.address: str = str(parsed)
-        session = self._session = Session(
-            parsed,
-            credentials=credentials,
-            accept=accept,
-            autoreset=autoreset,
-            lane=wanted,
-            as_vector=as_vector,
-            reconnects=reconnect,
-            busy_timeout=busy_timeout,
-            request_timeout=request_timeout,
-        )
-        self._recovery = Recovery(session, connect_timeout)
-        self._request_timeout = request_timeout
-        # Whoever takes the only item has the connection: half as dear as a lock.
-        self._free = [True]
-        self._behind = False
-        self._closed = False
-        self._forked = False
-        self._before = False
-        self._wait = _STEP
-        self._message = b""
-        # The tally of steps is at hand without looking for it.
-        self.step_tally: Tally = Tally()
-        self._tallies = {"step": self.step_tally}
-        self._sequence = 0
-        self._lane: Lane | None = None
-        _connections.add(self)
+        except grpc.RpcError as error:
+            failure = error_from_rpc(error, self._address, doing="connecting", timeout=timeout)
+            if isinstance(failure, CallTimeoutError):
+                raise EndpointUnreachableError(
+                    f"nobody answers at {self._address} within {timeout} s; is the server running, "
+                    f"and is that its address?"
+                ) from error
+            raise failure from error
         try:
-            self._lane = self._recovery.lane = session.open(connect_timeout)
-        except BaseException:
-            self.close()
-            raise
-        # `open` was the first call.
-        self._sequence = 1
-        self.contract: EnvContract = session.contract
-        self.lanes: int | None = session.lanes
-        self.mode: AutoresetMode | None = session.mode
-        self._form = session.form
-        self._read_step = self._form.read_answer
-
-    @property
-    def lane(self) -> str:
-        """The name of the lane in use, or of the last one."""
-        return self._session.lane
-
-    def step(self, action: bytes, began: float) -> Stepped:
-        """Has the environment step.
-
-        Args:
-            action: The action's slab.
-            began: When its encoding began, on the clock of `time.perf_counter`.
-
-        Returns:
-            What it gave; the observation's slab stands where it says until the next call.
-
-        Raises:
-            RlmeshError: As the tree in `rlmesh.errors` says.
-        """
-        # `post_step`, `_begin` and `take` in one frame: here passes every step.
-        try:
-            self._free.pop()
-        except IndexError:
-            raise self._in_use() from None
-        try:
-            timeout = self._request_timeout
-            lane = self._lane
-            if self._closed or self._behind or lane is None:
-                lane = self._begin("step", known=True)
-                sequence = self._sequence
-            else:
-                sequence = self._sequence = self._sequence + 1
-            wait = _STEP if timeout is None else _wait("step", timeout)
-            message = write_action(sequence, action)
-            tally = self.step_tally
-            self._behind = True
-            posted = perf_counter()
-            try:
-                lane.post(message, wait)
-                tally.begin(began, posted, len(message))
-                received = lane.take(sequence, wait)
-            except EndpointError as error:
-                tally.begin(began, posted, len(message))
-                received = self._mend(error, message, wait)
-            except CallTimeoutError as error:
-                self._session.explain(error)
-                raise
-            tally.came = tally.done = perf_counter()
-            self._behind = False
-        finally:
-            self._free.append(True)
-        buffer, start, end = received
-        tally.open = end - start
-        found = self._read_step(buffer, start, end, sequence)
-        return self.read_step(received) if found is None else found
-
-    def step_many(self, call: session_pb2.StepManyCall) -> tuple[list[Stepped], RlmeshError | None]:
-        """Has the environment step several times.
-
-        Returns:
-            What each step gave, and why the one after those failed, if one did.
-
-        Raises:
-            RlmeshError: As the tree in `rlmesh.errors` says, if nothing is known of any step.
-        """
-        received = self.call(session_pb2.SessionRequest(step_many=call), known=True)
-        buffer, start, end = received
-        found = read_steps(self._form, buffer, start, end, self._sequence)
-        if found is not None:
-            return found, None
-        result = self.read(received, "step_many").step_many
-        failure = None
-        if result.HasField("failure"):
-            failure = error_from_failure(result.failure, self.address)
-            self._note(failure)
-        return [self._stepped(step) for step in result.steps], failure
-
-    def stats(self) -> dict[str, CallStats]:
-        """What the calls of each kind have cost in this session."""
-        told = self.exchange(session_pb2.SessionRequest(stats=session_pb2.StatsCall())).stats
-        return {
-            call.call: self._tallies.setdefault(call.call, Tally()).stats(call)
-            for call in told.calls
-            if call.count and call.call != "stats"
-        }
-
-    def exchange_step(self, request: session_pb2.SessionRequest) -> Stepped:
-        """As `step`, for a call that has more in it than an action's slab."""
-        return self.read_step(self.call(request, known=True))
-
-    def read_step(self, received: Received) -> Stepped:
-        """What a step gave, of an answer that may have any form or say that the call failed."""
-        return self._stepped(self.read(received, "step").step)
-
-    def _stepped(self, result: session_pb2.StepResult) -> Stepped:
-        found = stepped(result, self.lanes)
-        if found is None:
+            return received_contract(response.contract)
+        except ValueError as error:
             raise ProtocolError(
-                f"the answer of {self.address} cannot be read: a step needs a reward and two flags "
-                f"for each lane. Its server is another RLMesh than this one, or none"
+                f"the contract of {self._address} cannot be read: {error}. The server is "
+                f"RLMesh {response.server.version}; upgrade the older of the two"
+            ) from error
+
+    def status(self) -> EndpointStatus | None:
+        """What the server is doing; None where it does not tell at once."""
+        request = env_service_pb2.GetStatusRequest()
+        # A channel that another thread has closed says so with a ValueError.
+        with contextlib.suppress(grpc.RpcError, ValueError):
+            return EndpointStatus.from_proto(self._stub.GetStatus(request, timeout=_STATUS_SECONDS))
+        return None
+
+    def begin(
+        self, request: session_pb2.SessionRequest, timeout: float | None
+    ) -> session_pb2.SessionResponse:
+        """Begins a stream with its first call, and gives the answer.
+
+        Raises:
+            CallTimeoutError: If there is none in time.
+            RlmeshError: As `Transport.take` and `read_answer` say.
+        """
+        stream = self._transport = self._stream = GrpcTransport(self._channel, self._address)
+        end = self._end
+        stream.call_at_end(lambda: _ring(end))
+        call = request.WhichOneof("call") or "no call"
+        with _expiring(stream, timeout):
+            # Without a deadline of its own, which would cost every later call a thread.
+            received = exchange(
+                stream, request.SerializeToString(), request.sequence, Wait(call, timeout=timeout)
             )
-        return found
+        return read_answer(received, call, request.sequence, self._address)
 
-    def exchange(self, request: session_pb2.SessionRequest) -> session_pb2.SessionResponse:
-        """Sends a request that goes without a known state, and gives its answer.
-
-        Args:
-            request: The request, without its sequence.
-
-        Raises:
-            RlmeshError: As the tree in `rlmesh.errors` says; also what the answer says that failed.
-        """
-        return self.read(self.call(request, known=False), _name(request))
-
-    def call(self, request: session_pb2.SessionRequest, *, known: bool) -> Received:
-        """Sends a request, and gives its answer as it came.
+    def take_transport(
+        self,
+        offers: Iterable[session_pb2.TransportOffer],
+        secret: bytes,
+        *,
+        wanted: str | None,
+        head: int,
+        patience: float,
+    ) -> Transport:
+        """The first transport on offer that can be had and may be used, else the stream itself.
 
         Args:
-            request: The request, without its sequence.
-            known: Whether the environment's state must be known.
-
-        Raises:
-            RlmeshError: As the tree in `rlmesh.errors` says.
+            offers: The transports on offer, the best first.
+            secret: The session's secret.
+            wanted: The transport to use; None: any.
+            head: How many bytes of most answers stand before their slab.
+            patience: For how many seconds the stream is asked why a transport has ended.
         """
-        self.hold()
-        try:
-            self.post(request, known=known)
-            return self.take()
-        finally:
-            self.let_go()
+        stream = self._stream
+        if stream is None:
+            raise ValueError("a transport is found by a stream that has begun")
+        found = enter(
+            offers,
+            secret,
+            wanted=wanted,
+            channels=self._channels,
+            head=head,
+            wake_fd=self._ended.fileno(),
+        )
+        if found is None:
+            return stream
+        name, pipe = found
+        self._transport = PipeTransport(name, pipe, stream, self._address, patience)
+        return self._transport
 
-    def hold(self) -> None:
-        """Keeps the connection to the calls of this thread, until `let_go`."""
-        try:
-            self._free.pop()
-        except IndexError:
-            raise self._in_use() from None
+    def ask(self, message: bytes, sequence: int, wait: Wait) -> None:
+        """Makes a call by the stream, whatever the transport, and waits for its answer."""
+        if self._stream is not None:
+            exchange(self._stream, message, sequence, wait)
 
-    def let_go(self) -> None:
-        """Lets other threads call, too."""
-        self._free.append(True)
-
-    def post_step(self, action: bytes) -> None:
-        """Sends a step, of which `take` gives the answer; only while the connection is held."""
-        timeout = self._request_timeout
-        lane = self._begin("step", known=True)
-        wait = _STEP if timeout is None else _wait("step", timeout)
-        self._post(lane, write_action(self._sequence, action), wait)
-
-    def post(self, request: session_pb2.SessionRequest, *, known: bool) -> None:
-        """Sends a request, of which `take` gives the answer; only while the connection is held."""
-        name = _name(request)
-        timeout = self._request_timeout
-        lane = self._begin(name, known=known)
-        request.sequence = self._sequence
-        wait = Wait(name) if timeout is None else _wait(name, timeout)
-        self._post(lane, request.SerializeToString(), wait)
-
-    def take(self) -> Received:
-        """The answer to what was posted, as it came; only while the connection is held."""
-        try:
-            received = self._posted_to.take(self._sequence, self._wait)
-        except EndpointError as error:
-            received = self._mend(error, self._message, self._wait)
-        except CallTimeoutError as error:
-            self._session.explain(error)
-            raise
-        self._behind = self._before
-        tally = self._tally
-        tally.came = tally.done = perf_counter()
-        tally.open = received[2] - received[1]
-        return received
-
-    def take_step(self) -> Stepped:
-        """As `take`, for a step: what it gave."""
-        received = self.take()
-        found = self._read_step(*received, self._sequence)
-        return self.read_step(received) if found is None else found
-
-    def read(self, received: Received, call: str) -> session_pb2.SessionResponse:
-        """The message of an answer to that call, unless it says that the call failed."""
-        try:
-            return read_answer(received, call, self._sequence, self.address)
-        except RlmeshError as error:
-            self._note(error)
-            raise
-
-    def forget(self) -> None:
-        """Notes that a reset has made the environment's state known."""
-        self._behind = False
+    def end(self) -> EndpointError | None:
+        """Why the stream has ended; None if it has not."""
+        return None if self._stream is None else self._stream.end(0.0)
 
     def close(self) -> None:
-        """Gives the environment back. May be called repeatedly."""
-        if self._closed:
-            return
-        self._closed = True
-        if not isinstance(self._recovery.lost, SessionLostError | EndpointDrainingError):
-            # In the middle of a call the answer may never come, and no connection may be there.
-            idle = self._lane is not None and bool(self._free) and not self._behind
-            self._session.leave(self._sequence + 1, politely=idle)
-        self._session.close()
-
-    def close_at_exit(self) -> None:
-        """Closes, unless another thread is in a call, which would have to tell it to somebody."""
-        if self._free:
-            self.close()
+        """Ends it; the server notices at once. Any thread may, repeatedly."""
+        for transport in (self._stream, self._transport):
+            if transport is not None:
+                transport.close()
+        self._channel.close()
+        self._end.close()
+        self._ended.close()
 
     def leave_to_parent(self) -> None:
-        """Leaves the connection alone from now on: it is the parent's of this forked process."""
-        self._closed = self._forked = True
-        self._session.leave_to_parent()
-
-    def _begin(self, name: str, *, known: bool) -> Lane:
-        """Begins a call: gives it a number, if the state is known that it may need."""
-        lane = self._lane
-        if self._closed or lane is None:
-            lane = self._lane_for(name, known=known)
-        if known and self._behind:
-            raise self._unknown(name)
-        self._sequence += 1
-        return lane
-
-    def _lane_for(self, name: str, *, known: bool) -> Lane:
-        """A lane for a call that finds none."""
-        if self._closed:
-            raise StateError(
-                f"the connection to {self.address} belongs to the process that made it, of which "
-                f"this is a fork; make a new client here"
-                if self._forked
-                else f"the connection to {self.address} is closed; make a new client"
-            )
-        if known and self._behind:
-            raise self._unknown(name)
-        anew = self._recovery.lost is not None
-        timeout = self._request_timeout
-        lane = self._recovery.lane_for(Wait(name) if timeout is None else _wait(name, timeout))
-        if anew:
-            self._sequence = 1
-            for tally in self._tallies.values():
-                tally.clear()
-        self._lane = lane
-        return lane
-
-    def _mend(self, error: EndpointError, message: bytes, wait: Wait) -> Received:
-        """The answer to a call over which the connection broke, if it can be had after all."""
-        recovery = self._recovery
-        try:
-            # A client that is being closed by another thread gives its session back at first.
-            if self._closed:
-                raise closed_meanwhile(wait, self.address)
-            return recovery.exchange(error, message, self._sequence, wait)
-        except EndpointError:
-            if self._closed:
-                raise closed_meanwhile(wait, self.address) from None
-            raise
-        except CallTimeoutError as late:
-            self._session.explain(late)
-            raise
-        finally:
-            del error
-            self._lane = recovery.lane
-            # No reset mends what is over; the next call says so.
-            self._behind = self._behind and recovery.lost is None
-
-    def _note(self, error: RlmeshError) -> None:
-        """Notes what an error that the server told means for the calls to come."""
-        if isinstance(error, CallTimeoutError):
-            self._behind = True
-            self._session.explain(error)
-        elif isinstance(error, EndpointError):
-            self._lane = None
-            self._recovery.lose(error)
-
-    def _unknown(self, name: str) -> StateError:
-        return StateError(
-            f"{name}: an earlier call to {self.address} was given up before its answer came, "
-            f"so this client does not know the environment's state; call reset() first"
-        )
-
-    def _post(self, lane: Lane, message: bytes, wait: Wait) -> None:
-        self._before = self._behind
-        # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
-        self._behind = True
-        self._posted_to, self._wait, self._message = lane, wait, message
-        tally = self._tally = self._tallies.setdefault(wait.call, Tally())
-        tally.settle()
-        tally.sent += len(message)
-        tally.posted = perf_counter()
-        try:
-            lane.post(message, wait)
-        except EndpointError as error:
-            try:
-                self._posted_to = self._recovery.post(error, message, wait)
-            finally:
-                self._lane = self._recovery.lane
-                self._behind = self._behind and self._recovery.lost is None
-
-    def _in_use(self) -> StateError:
-        return StateError(
-            f"another thread is in a call to {self.address}; a client makes one call at a time"
-        )
+        """Gives back what a forked process holds of its parent's link, which goes on."""
+        for transport in (self._transport, self._stream):
+            if transport is not None:
+                transport.leave_to_parent()
+        self._end.close()
+        self._ended.close()
 
 
-def _name(request: session_pb2.SessionRequest) -> str:
-    return request.WhichOneof("call") or "no call"
+def _ring(end: socket.socket) -> None:
+    # Closed already, where the stream ends because the link does.
+    with contextlib.suppress(OSError):
+        end.send(b"\0")
 
 
-def _wait(call: str, timeout: float) -> Wait:
-    return Wait(call, time.monotonic() + timeout, timeout)
+def read_answer(
+    received: Received, call: str, sequence: int, address: str
+) -> session_pb2.SessionResponse:
+    """The message of an answer to that call, unless it says that the call failed.
+
+    Raises:
+        ProtocolError: If it cannot be read, or is the answer to another call.
+        RlmeshError: What the answer says that failed.
+    """
+    buffer, start, end = received
+    try:
+        response = session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
+    except DecodeError as error:
+        raise ProtocolError(f"{address} sent a damaged message: {error}") from error
+    answer = response.WhichOneof("answer")
+    # A failure of no call is one of the session.
+    if response.sequence != sequence and (response.sequence or answer != "failure"):
+        raise ProtocolError(f"{address} answered call {response.sequence} to call {sequence}")
+    if answer == "failure":
+        raise error_from_failure(response.failure, address)
+    if answer != call:
+        raise ProtocolError(f"{address} answered {answer or 'nothing'} to {call}")
+    return response
 
 
-_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-
-
-def _at_exit() -> None:
-    for connection in list(_connections):
-        connection.close_at_exit()
-
-
-def _in_forked_process() -> None:
-    """A fork gets the objects and none of gRPC's threads: whatever it asked of them would hang."""
-    for connection in _connections:
-        connection.leave_to_parent()
-
-
-atexit.register(_at_exit)
-os.register_at_fork(after_in_child=_in_forked_process)
+@contextlib.contextmanager
+def _expiring(stream: GrpcTransport, seconds: float | None) -> Generator[None]:
+    """Ends the stream unless the block ends in time."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, stream.expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -12,9 +12,9 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from typing_extensions import TypeVar
 
-from rlmesh.client.driver import Driver
-from rlmesh.client.expecting import check_expected, read_expected
-from rlmesh.client.stand_in import local_metadata, local_spec
+from rlmesh.client.env_client import EnvClient
+from rlmesh.client.expected_contract import check_expected, read_expected
+from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import EnvContract
@@ -46,8 +46,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         connect_timeout_seconds: Until when the server must have answered; one that is not up yet is
             tried again until then. None: for ever.
         request_timeout_seconds: Until when each call must have been answered. None: for ever.
-        lane: The lane to use if it can be had, `shm`, `direct` or `grpc`. None: what the
-            environment variable `RLMESH_LANE` says, or else the fastest.
+        transport: The transport to use if it can be had, `shm`, `direct` or `grpc`. None: what the
+            environment variable `RLMESH_TRANSPORT` says, or else the fastest.
         copy: Whether observations are the caller's own. False saves a copy: their arrays are
             read-only views, and hold until the next call.
         token: What to show to a server that asks for one. None: what the environment variable
@@ -87,7 +87,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         *,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
-        lane: str | None = None,
+        transport: str | None = None,
         copy: bool = True,
         token: str | None = None,
         tls: ClientTLS | None = None,
@@ -97,11 +97,11 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         reconnect: bool = True,
     ) -> None:
         expected = read_expected(expect, self.expected_contract)
-        self._driver = Driver(
+        self._env_client = EnvClient(
             address,
             connect_timeout=connect_timeout_seconds,
             request_timeout=request_timeout_seconds,
-            lane=lane,
+            transport=transport,
             copy=copy,
             credentials=credentials_from(token, tls, os.environ, insecure=insecure),
             busy_timeout=busy_timeout_seconds,
@@ -109,10 +109,10 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             accept=partial(_accept_single, expected, address),
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
-        self._finalizer = weakref.finalize(self, self._driver.close)
+        self._finalizer = weakref.finalize(self, self._env_client.close)
         # At the end of the program the connection closes itself.
         self._finalizer.atexit = False
-        contract = self._driver.contract
+        contract = self._env_client.contract
         self.env_contract: EnvContract = contract
         self.observation_space: gymnasium.Space[ObsType] = to_gymnasium_space(
             contract.observation_space
@@ -123,9 +123,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         self.spec: EnvSpec | None = local_spec(contract)
 
     @property
-    def lane(self) -> str:
-        """The lane in use: `shm` between processes of one machine and user, else what there is."""
-        return self._driver.lane
+    def transport(self) -> str:
+        """The transport in use: `shm` between processes of one machine and user, else another."""
+        return self._env_client.transport
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -148,7 +148,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             ConnectionLostError: If the connection broke, and `reconnect` is false.
             SessionLostError: If it broke, and the episode is gone; a reset starts anew.
         """
-        returned = self._driver.reset(seed, options)
+        returned = self._env_client.reset(seed, options)
         if seed is not None:
             # What `np_random` gives here follows from the same seed as the environment's own.
             super().reset(seed=int(seed))
@@ -173,7 +173,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             SessionLostError: If it broke, and the episode is gone; a reset starts anew.
             StateError: If a call was given up before, and no reset came since.
         """
-        return self._driver.step(action)
+        return self._env_client.step(action)
 
     def step_many(self, actions: Iterable[ActType]) -> Transitions:
         """Steps the environment for one action after the other, in one exchange.
@@ -193,7 +193,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
                 made, and stand in the error's `transitions`.
             InvalidArgumentError: If there is no action.
         """
-        return self._driver.step_many(actions)
+        return self._env_client.step_many(actions)
 
     def stats(self) -> dict[str, CallStats]:
         """What the calls have cost in this session so far, and where the time went.
@@ -204,7 +204,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         Raises:
             StateError: If the client is closed.
         """
-        return self._driver.stats()
+        return self._env_client.stats()
 
     def render(self) -> Any:
         """Renders the environment.
@@ -219,7 +219,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             ConnectionLostError: If the connection broke, and `reconnect` is false.
             SessionLostError: If it broke, and the episode is gone; a reset starts anew.
         """
-        return self._driver.render()
+        return self._env_client.render()
 
     def has_wrapper_attr(self, name: str) -> bool:
         """Whether this client has the attribute, or the server exposes one of that name."""
@@ -243,7 +243,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         if hasattr(self, name):
             return getattr(self, name)
         try:
-            return self._driver.get_attribute(name)
+            return self._env_client.get_attribute(name)
         except InvalidArgumentError as error:
             raise AttributeError(str(error)) from error
         except RemoteEnvError as error:
@@ -271,7 +271,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             return True
         if not (force or self.has_wrapper_attr(name)):
             return False
-        self._driver.set_attribute(name, value)
+        self._env_client.set_attribute(name, value)
         return True
 
     def close(self) -> None:
@@ -282,7 +282,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 def _accept_single(expected: EnvContract | None, address: str, contract: EnvContract) -> None:
     if contract.vector:
         raise WrongEndpointKindError(
-            f"{contract.id} is a vector environment with {contract.num_envs} lanes; connect with "
+            f"{contract.id} is a vector environment with {contract.num_envs} sub-environments; "
+            "connect with "
             f"rlmesh.RemoteVectorEnv"
         )
     check_expected(expected, address, contract)

@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from rlmesh.address import Address
-from rlmesh.client.access import Access, dialable
+from rlmesh.client.channel import ChannelFactory, dialable
 from rlmesh.client.status import EndpointStatus
 from rlmesh.contract import EnvContract, received_contract
 from rlmesh.errors import (
@@ -21,9 +21,9 @@ from rlmesh.errors import (
     RlmeshError,
     StateError,
 )
-from rlmesh.lanes.failures import error_from_rpc, status_of
 from rlmesh.seconds import check_seconds
 from rlmesh.security import ANYBODY, ClientTLS, Credentials
+from rlmesh.transports.failures import error_from_rpc, status_of
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
 __all__ = [
@@ -60,8 +60,8 @@ class HealthProbe:
         parsed = dialable(address)
         self._address = str(parsed)
         self._closed = threading.Event()
-        self._access = Access(parsed, Credentials(tls=tls))
-        self._channel = self._access.channel()
+        self._channels = ChannelFactory(parsed, Credentials(tls=tls))
+        self._channel = self._channels.channel()
         # The published stubs of this service declare no methods.
         self._check = self._channel.unary_unary(
             f"/{health.SERVICE_NAME}/Check",
@@ -123,7 +123,7 @@ class HealthProbe:
         """None if it serves, else what it says instead; empty where nobody answers."""
         timeout = None if remaining is None else max(remaining, _LEAST_SECONDS)
         try:
-            answer = self._access.ask(
+            answer = self._channels.ask(
                 self._check, health_pb2.HealthCheckRequest(), timeout, wait_for_ready=True
             )
         except grpc.RpcError as error:
@@ -247,7 +247,7 @@ def _fetch(
 ) -> tuple[ResponseType, Address]:
     check_seconds("timeout", timeout)
     parsed = dialable(address)
-    access = Access(parsed, credentials)
+    access = ChannelFactory(parsed, credentials)
     with access.channel() as channel:
         call = method(env_service_pb2_grpc.EnvServiceStub(channel))
         try:

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterable
 
 from rlmesh.address import Address
-from rlmesh.client.access import Access
-from rlmesh.client.link import Link
-from rlmesh.client.refusals import is_deserted
+from rlmesh.client.channel import ChannelFactory
+from rlmesh.client.connect_diagnosis import is_deserted
+from rlmesh.client.connection import Connection
 from rlmesh.client.status import explain
+from rlmesh.codec.step.result import StepResultCodec, compile_step_result
+from rlmesh.codec.step.wire import PREFIX
 from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
 from rlmesh.errors import (
     CallTimeoutError,
@@ -24,21 +26,19 @@ from rlmesh.errors import (
     RlmeshError,
     SessionLostError,
 )
-from rlmesh.lanes.grpc_lane import GrpcLane
-from rlmesh.lanes.lane import Lane, Wait
-from rlmesh.lanes.peer import PROTOCOL_GENERATION, this_peer
-from rlmesh.lanes.step_form import StepForm, compile_step_form
-from rlmesh.lanes.wire import PREFIX
 from rlmesh.seconds import LONGEST_SECONDS
 from rlmesh.security import Credentials
+from rlmesh.transports.grpc.transport import GrpcTransport
+from rlmesh.transports.peer import PROTOCOL_GENERATION, this_peer
+from rlmesh.transports.transport import Transport, Wait
 from rlmesh_api.v1 import session_pb2
 
 # How long a client that leaves waits for the server to confirm it.
 _FAREWELL_SECONDS = 2.0
 # How long it is looked whether anybody listens.
 _LOOK_SECONDS = 0.5
-# For how many seconds the stream is asked why a lane has ended. Who resumes the session hears from
-# the server why not, and need not wait; anybody else learns it here or not at all.
+# For how many seconds the stream is asked why a transport has ended. Who resumes the session hears
+# from the server why not, and need not wait; anybody else learns it here or not at all.
 _LONG_PATIENCE, _SHORT_PATIENCE = 1.0, 0.1
 
 
@@ -50,9 +50,11 @@ class Session:
         credentials: What the client has to come in with.
         accept: Raises if the contract is not what the client can drive; asked before the session
             is opened.
-        autoreset: When the lanes of a vector environment shall reset themselves; None: as it does.
-        lane: The lane to use if it can be had; None: the fastest.
-        as_vector: Whether a single environment is driven as the only lane of a vector environment.
+        autoreset: When the sub-environments of a vector environment shall reset themselves; None:
+            as it does.
+        transport: The transport to use if it can be had; None: the fastest.
+        as_vector: Whether a single environment is driven as the only sub-environment of a vector
+            environment.
         reconnects: Whether the session is resumed when its connection has broken.
         busy_timeout: Seconds to wait for a place where all are taken; None: for ever.
         request_timeout: Seconds until a call must have been answered; None: for ever.
@@ -60,10 +62,11 @@ class Session:
     Attributes:
         address: The endpoint's address.
         contract: The endpoint's contract.
-        lanes: The number of lanes of a vector environment; None for a single one.
-        mode: When lanes reset themselves; None where there are none, and where nobody tells.
+        num_envs: The number of sub-environments of a vector environment; None for a single one.
+        mode: When sub-environments reset themselves; None where there are none, and where nobody
+            tells.
         form: How the result of a step stands in a message.
-        lane: The name of the lane that its calls cross by.
+        transport: The name of the transport that its calls cross by.
         reconnects: Whether it is resumed, and opened anew.
         closing: Set once it is closed.
 
@@ -73,9 +76,9 @@ class Session:
     """
 
     contract: EnvContract
-    lanes: int | None
+    num_envs: int | None
     mode: AutoresetMode | None
-    form: StepForm
+    form: StepResultCodec
 
     def __init__(
         self,
@@ -84,7 +87,7 @@ class Session:
         credentials: Credentials,
         accept: Callable[[EnvContract], None],
         autoreset: AutoresetMode | None,
-        lane: str | None,
+        transport: str | None,
         as_vector: bool,
         reconnects: bool,
         busy_timeout: float | None,
@@ -92,18 +95,18 @@ class Session:
     ) -> None:
         self.address: str = str(address)
         self._address = address
-        self.lane: str = GrpcLane.name
+        self.transport: str = GrpcTransport.name
         self.reconnects: bool = reconnects
         self.closing: threading.Event = threading.Event()
-        self._access = Access(address, credentials)
+        self._channels = ChannelFactory(address, credentials)
         self._accept = accept
         self._autoreset = autoreset
-        self._wanted = lane
+        self._wanted = transport
         self._as_vector = as_vector
         self._busy_timeout = busy_timeout
         self._request_timeout = request_timeout
         # All that have to be closed, or left to the parent of a fork; the current one is the first.
-        self._links: list[Link] = []
+        self._links: list[Connection] = []
         self._opened = session_pb2.OpenResult()
 
     @property
@@ -111,29 +114,29 @@ class Session:
         """For how many seconds the session is kept when its connection breaks; 0: it is not."""
         return self._opened.resume_seconds if self.reconnects else 0.0
 
-    def open(self, timeout: float | None) -> Lane:
-        """Opens the session; the lane that its calls cross by.
+    def open(self, timeout: float | None) -> Transport:
+        """Opens the session; the transport that its calls cross by.
 
         Args:
             timeout: Seconds until the endpoint must have answered; one that is not up yet is tried
                 again until then. None: for ever.
 
         Raises:
-            RlmeshError: As `Connection` says.
+            RlmeshError: As `CallClient` says.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         link = self._linked()
         contract = link.contract(timeout)
         self._accept(contract)
         self.contract = contract
-        self.lanes = contract.num_envs if contract.vector or self._as_vector else None
+        self.num_envs = contract.num_envs if contract.vector or self._as_vector else None
         self.mode = self._autoreset or contract.autoreset_mode
-        if self.lanes and not contract.vector:
+        if self.num_envs and not contract.vector:
             self.mode = self._autoreset = self.mode or AutoresetMode.NEXT_STEP
-        self.form = compile_step_form(self.lanes)
+        self.form = compile_step_result(self.num_envs)
         return self._open(link, deadline)
 
-    def reopen(self, timeout: float | None) -> Lane:
+    def reopen(self, timeout: float | None) -> Transport:
         """Opens another session in place of one that is lost; arguments as for `open`.
 
         Raises:
@@ -156,8 +159,8 @@ class Session:
             )
         return self._open(link, deadline)
 
-    def resume(self, seconds: float) -> Lane:
-        """Goes on with the session on a new connection; the lane that its calls cross by then.
+    def resume(self, seconds: float) -> Transport:
+        """Goes on with the session on a new connection; the transport that its calls cross by then.
 
         Args:
             seconds: How long the server may take to answer.
@@ -171,7 +174,7 @@ class Session:
         """
         link = self._linked()
         try:
-            lane = self._resume(link, seconds)
+            transport = self._resume(link, seconds)
         except BaseException:
             self._unlink(link)
             self._check_draining()
@@ -179,7 +182,7 @@ class Session:
         for other in list(self._links):
             if other is not link:
                 self._unlink(other)
-        return lane
+        return transport
 
     def leave(self, sequence: int, *, politely: bool) -> None:
         """Tells the server that the client leaves, so that another may have the environment.
@@ -200,7 +203,7 @@ class Session:
                 self._linked().begin(session_pb2.SessionRequest(resume=call), _FAREWELL_SECONDS)
 
     def _say_close(self, sequence: int) -> bool:
-        """Says so by the stream, whatever the lane; whether the connection has not broken."""
+        """Says so by the stream, whatever the transport; whether the connection has not broken."""
         close = session_pb2.SessionRequest(sequence=sequence, close=session_pb2.CloseCall())
         wait = Wait("close", time.monotonic() + _FAREWELL_SECONDS, _FAREWELL_SECONDS)
         try:
@@ -229,21 +232,21 @@ class Session:
         for link in self._links:
             link.leave_to_parent()
 
-    def _linked(self) -> Link:
+    def _linked(self) -> Connection:
         """A new link, which `close` closes."""
-        link = Link(self._access, self.address)
+        link = Connection(self._channels, self.address)
         self._links.append(link)
         # Each side sets its own before it looks at the other's.
         if self.closing.is_set():
             link.close()
         return link
 
-    def _unlink(self, link: Link) -> None:
+    def _unlink(self, link: Connection) -> None:
         link.close()
         with contextlib.suppress(ValueError):
             self._links.remove(link)
 
-    def _open(self, link: Link, deadline: float) -> Lane:
+    def _open(self, link: Connection, deadline: float) -> Transport:
         busy = LONGEST_SECONDS if self._busy_timeout is None else self._busy_timeout
         remaining = max(0.001, deadline - time.monotonic()) + busy
         call = session_pb2.OpenCall(
@@ -267,9 +270,9 @@ class Session:
             raise unopened from error
         self._opened = answer.open
         self._check_generation(answer.open.protocol_generation)
-        return self._take_lane(link, answer.open.lanes)
+        return self._take_transport(link, answer.open.transports)
 
-    def _resume(self, link: Link, seconds: float) -> Lane:
+    def _resume(self, link: Connection, seconds: float) -> Transport:
         request = session_pb2.SessionRequest(resume=self._resume_call())
         try:
             answer = link.begin(request, seconds)
@@ -279,23 +282,25 @@ class Session:
                 f"the session with {self.address} is gone: another server answers there now "
                 f"({error}). The episode is lost; reset() starts anew"
             ) from error
-        return self._take_lane(link, answer.resume.lanes)
+        return self._take_transport(link, answer.resume.transports)
 
     def _resume_call(self) -> session_pb2.ResumeCall:
         return session_pb2.ResumeCall(
             secret=self._opened.secret, protocol_generation=PROTOCOL_GENERATION
         )
 
-    def _take_lane(self, link: Link, offers: Iterable[session_pb2.LaneOffer]) -> Lane:
-        lane = link.take_lane(
+    def _take_transport(
+        self, link: Connection, offers: Iterable[session_pb2.TransportOffer]
+    ) -> Transport:
+        transport = link.take_transport(
             offers,
             self._opened.secret,
             wanted=self._wanted,
             head=PREFIX + self.form.head,
             patience=_SHORT_PATIENCE if self.resume_seconds else _LONG_PATIENCE,
         )
-        self.lane = lane.name
-        return lane
+        self.transport = transport.name
+        return transport
 
     def _check_generation(self, generation: int) -> None:
         if not 1 <= generation <= PROTOCOL_GENERATION:

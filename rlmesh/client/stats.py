@@ -18,7 +18,7 @@ class CallStats:
         serving_seconds: In the server around it: reading, checking and writing values.
         encoding_seconds: In this client, until the request was ready.
         decoding_seconds: In this client, from the answer's arrival on.
-        crossing_seconds: Everything between: both ways through the lane, wake-ups included.
+        crossing_seconds: Everything between: both ways through the transport, wake-ups included.
         sent_bytes: Of requests.
         received_bytes: Of answers.
     """

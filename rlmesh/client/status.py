@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlmesh.errors import CallTimeoutError, EndpointUnreachableError
-from rlmesh.lanes.peer import Holder
+from rlmesh.transports.peer import Holder
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 # How many lines of a stack an error shows: two for each frame.
@@ -19,7 +19,7 @@ class SessionStatus:
     Attributes:
         id: Its name in logs.
         holder: Who holds it, and since when.
-        lane: The lane that its calls come by; empty before the first one.
+        transport: The transport that its calls come by; empty before the first one.
         call: The call that its environment is in; empty unless it is in one.
         sequence: That call's number; 0 unless it is in one.
         busy_seconds: For how many seconds it has been in that call; 0 unless it is in one.
@@ -32,7 +32,7 @@ class SessionStatus:
 
     id: str
     holder: Holder
-    lane: str
+    transport: str
     call: str
     sequence: int
     busy_seconds: float
@@ -48,7 +48,7 @@ class SessionStatus:
         return cls(
             id=told.session_id,
             holder=Holder.from_proto(told.holder),
-            lane=told.lane,
+            transport=told.transport,
             call=told.call,
             sequence=told.sequence,
             busy_seconds=told.busy_seconds,

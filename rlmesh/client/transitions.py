@@ -20,7 +20,7 @@ class Transitions(NamedTuple):
     Attributes:
         observations: Observations, stacked along a new first axis of `steps`: of a Box an array of
             shape `(steps, *shape)`; of a Dict or Tuple the container of such; of a Text a tuple. Of
-            a vector environment the lanes are the second axis.
+            a vector environment the sub-environments are the second axis.
         rewards: float64, shape `(steps,)`; of a vector environment `(steps, num_envs)`.
         terminations: bool, likewise.
         truncations: bool, likewise.

@@ -14,19 +14,19 @@ import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
-from rlmesh.client.driver import Driver
 from rlmesh.client.env import ActType, ObsType
-from rlmesh.client.expecting import check_expected, read_expected
-from rlmesh.client.fleet import Fleet
-from rlmesh.client.stand_in import local_metadata, local_spec
+from rlmesh.client.env_client import EnvClient
+from rlmesh.client.expected_contract import check_expected, read_expected
+from rlmesh.client.local_spec import local_metadata, local_spec
+from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
+from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
 from rlmesh.errors import InvalidArgumentError, WrongEndpointKindError
 from rlmesh.security import ClientTLS, credentials_from
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
-from rlmesh.values.guards import is_row
 
 
 class RemoteVectorEnv(
@@ -35,10 +35,11 @@ class RemoteVectorEnv(
 ):
     """Drives a served vector environment as if it were local.
 
-    Observations, rewards (float64), terminations and truncations (bool) are NumPy's, lane axis
-    first, and the caller's to keep and to write on. Lanes reset themselves as the environment's
-    own do; `metadata["autoreset_mode"]` says when. `np_random` is a generator of this client's
-    own that follows from the seeds given to `reset`; the lanes' generators stay with the server.
+    Observations, rewards (float64), terminations and truncations (bool) are NumPy's,
+    sub-environment axis first, and the caller's to keep and to write on. Sub-environments reset
+    themselves as the environment's own do; `metadata["autoreset_mode"]` says when. `np_random` is a
+    generator of this client's own that follows from the seeds given to `reset`; the
+    sub-environments' generators stay with the server.
 
     Example:
         >>> import gymnasium, rlmesh
@@ -51,15 +52,15 @@ class RemoteVectorEnv(
 
     Args:
         address: The server's address, `tcp://HOST:PORT` or `unix:///PATH`; or a list of addresses,
-            whose environments stand side by side: a single environment is a lane, the lanes of a
-            vector environment stay together. They are asked all at once, so that a step takes as
-            long as the slowest of them. When the environment of one fails, the others have been
-            called; the next call must be a reset.
+            whose environments stand side by side: a single environment is a sub-environment, the
+            sub-environments of a vector environment stay together. They are asked all at once, so
+            that a step takes as long as the slowest of them. When the environment of one fails, the
+            others have been called; the next call must be a reset.
         connect_timeout_seconds: Until when the server must have answered; one that is not up yet is
             tried again until then. None: for ever.
         request_timeout_seconds: Until when each call must have been answered. None: for ever.
-        lane: The lane to use if it can be had, `shm`, `direct` or `grpc`. None: what the
-            environment variable `RLMESH_LANE` says, or else the fastest.
+        transport: The transport to use if it can be had, `shm`, `direct` or `grpc`. None: what the
+            environment variable `RLMESH_TRANSPORT` says, or else the fastest.
         copy: Whether observations are the caller's own. False saves a copy: their arrays are
             read-only views, and hold until the next call.
         token: What to show to servers that ask for one. None: what the environment variable
@@ -67,9 +68,9 @@ class RemoteVectorEnv(
         tls: The authorities to trust, and how to identify oneself, for servers that use TLS.
             None: what crosses is not encrypted.
         insecure: Whether a token may cross a network that is not encrypted.
-        autoreset: When lanes shall reset themselves, `next_step`, `same_step` or `disabled`, where
-            that is not the environment's own mode. None: as the environment does; single
-            environments, of a list of addresses, at the next step.
+        autoreset: When sub-environments shall reset themselves, `next_step`, `same_step` or
+            `disabled`, where that is not the environment's own mode. None: as the environment does;
+            single environments, of a list of addresses, at the next step.
         expect: What every endpoint must be: a contract, or the path of a file with one. Connecting
             fails where one's own breaks what was written or trained for it. None: what
             the class says in `expected_contract`.
@@ -104,7 +105,7 @@ class RemoteVectorEnv(
         *,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
-        lane: str | None = None,
+        transport: str | None = None,
         copy: bool = True,
         token: str | None = None,
         tls: ClientTLS | None = None,
@@ -121,31 +122,35 @@ class RemoteVectorEnv(
         options: dict[str, Any] = {
             "connect_timeout": connect_timeout_seconds,
             "request_timeout": request_timeout_seconds,
-            "lane": lane,
+            "transport": transport,
             "copy": copy,
             "credentials": credentials_from(token, tls, os.environ, insecure=insecure),
             "busy_timeout": busy_timeout_seconds,
             "reconnect": reconnect,
         }
         given: Any = address  # what is neither is refused where addresses are read
-        self._driver: Driver | Fleet = (
-            Fleet(list(given), accept=partial(check_expected, expected), autoreset=mode, **options)
+        self._env_client: EnvClient | MultiEndpoint = (
+            MultiEndpoint(
+                list(given), accept=partial(check_expected, expected), autoreset=mode, **options
+            )
             if is_row(given)
-            else Driver(
+            else EnvClient(
                 given, accept=partial(_accept_vector, expected, given), autoreset=mode, **options
             )
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
-        self._finalizer = weakref.finalize(self, self._driver.close)
+        self._finalizer = weakref.finalize(self, self._env_client.close)
         # At the end of the program the connection closes itself.
         self._finalizer.atexit = False
         self.closed = False
-        contract = self._driver.contract
+        contract = self._env_client.contract
         self.env_contract: EnvContract = contract
         self.env_contracts: tuple[EnvContract, ...] = (
-            self._driver.contracts if isinstance(self._driver, Fleet) else (contract,)
+            self._env_client.contracts
+            if isinstance(self._env_client, MultiEndpoint)
+            else (contract,)
         )
-        self.num_envs: int = self._driver.num_envs
+        self.num_envs: int = self._env_client.num_envs
         self.single_observation_space: gymnasium.Space[Any] = to_gymnasium_space(
             contract.observation_space
         )
@@ -160,14 +165,14 @@ class RemoteVectorEnv(
             if contract.batched_action_space is not None
             else batched_gymnasium_space(contract.action_space, self.num_envs)
         )
-        self.metadata: dict[str, Any] = local_metadata(contract, self._driver.mode)
+        self.metadata: dict[str, Any] = local_metadata(contract, self._env_client.mode)
         self.render_mode: str | None = contract.render_mode
         self.spec: EnvSpec | None = local_spec(contract)
 
     @property
-    def lane(self) -> str:
-        """The lane in use: `shm` between processes of one machine and user, else what there is."""
-        return self._driver.lane
+    def transport(self) -> str:
+        """The transport in use: `shm` between processes of one machine and user, else another."""
+        return self._env_client.transport
 
     def reset(
         self,
@@ -175,28 +180,29 @@ class RemoteVectorEnv(
         seed: int | Sequence[int | None] | npt.NDArray[Any] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[ObsType, dict[str, Any]]:
-        """Resets the lanes.
+        """Resets the sub-environments.
 
         Args:
             seed: An integer from 0; or a list, tuple or array with one of them or None for each
-                lane; or None.
+                sub-environment; or None.
             options: Options for the environment; they travel as infos do. With autoreset disabled,
-                `reset_mask`, a bool array of shape `(num_envs,)`, says which lanes to reset. It is
-                taken out of the dict, as Gymnasium's own vector environments take it.
+                `reset_mask`, a bool array of shape `(num_envs,)`, says which sub-environments to
+                reset. It is taken out of the dict, as Gymnasium's own vector environments take it.
 
         Returns:
             The observations and the infos.
 
         Raises:
             ArgumentTypeError: If seed or options have the wrong type.
-            InvalidArgumentError: If a seed is negative, or seeds are not as many as lanes.
+            InvalidArgumentError: If a seed is negative, or seeds are not as many as
+                sub-environments.
             InvalidObservationError: If the environment returned what its space excludes.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
             SessionLostError: If it broke, and the episode is gone; a reset starts anew.
         """
-        returned = self._driver.reset(seed, options)
+        returned = self._env_client.reset(seed, options)
         if options is not None:
             # What a wrapper does afterwards depends on whether the mask is still there.
             options.pop("reset_mask", None)
@@ -213,7 +219,7 @@ class RemoteVectorEnv(
         npt.NDArray[np.bool_],
         dict[str, Any],
     ]:
-        """Steps every lane.
+        """Steps every sub-environment.
 
         Args:
             actions: A member of `action_space`, or what can be read as one exactly.
@@ -232,15 +238,15 @@ class RemoteVectorEnv(
             SessionLostError: If it broke, and the episode is gone; a reset starts anew.
             StateError: If a call was given up before, and no reset came since.
         """
-        return self._driver.step(actions)
+        return self._env_client.step(actions)
 
     def step_many(self, actions: Iterable[ActType]) -> Transitions:
-        """Steps every lane for one batch of actions after the other, in one exchange.
+        """Steps every sub-environment for one batch of actions after the other, in one exchange.
 
         It is what a loop of `step` does: every action, observation and info is checked and told as
-        there. With autoreset disabled it ends with the first step that ends the episode of a lane,
-        and the actions beyond it are not used.
-        `request_timeout_seconds` holds for all of them together.
+        there. With autoreset disabled it ends with the first step that ends the episode of a
+        transport, and the actions beyond it are not used. `request_timeout_seconds` holds for all
+        of them together.
 
         Args:
             actions: Members of `action_space`, one or more.
@@ -253,7 +259,7 @@ class RemoteVectorEnv(
                 made, and stand in the error's `transitions`.
             InvalidArgumentError: If there is no action.
         """
-        return self._driver.step_many(actions)
+        return self._env_client.step_many(actions)
 
     def stats(self) -> dict[str, CallStats]:
         """What the calls have cost in this session so far, and where the time went.
@@ -264,13 +270,14 @@ class RemoteVectorEnv(
         Raises:
             StateError: If the client is closed.
         """
-        return self._driver.stats()
+        return self._env_client.stats()
 
     def render(self) -> Any:
         """Renders the environment.
 
         Returns:
-            What the environment's `render` returns, mostly a tuple with a frame for each lane.
+            What the environment's `render` returns, mostly a tuple with a frame for each
+            sub-environment.
 
         Raises:
             RemoteEnvError: If the environment raised, or has no `render`.
@@ -278,10 +285,10 @@ class RemoteVectorEnv(
             ConnectionLostError: If the connection broke, and `reconnect` is false.
             SessionLostError: If it broke, and the episode is gone; a reset starts anew.
         """
-        return self._driver.render()
+        return self._env_client.render()
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """Calls a method of every lane, or reads an attribute of it, if the server exposes it.
+        """Calls a method of every sub-environment, or reads an attribute, if the server exposes it.
 
         Args:
             name: The method's name.
@@ -289,7 +296,7 @@ class RemoteVectorEnv(
             **kwargs: Keyword arguments, likewise.
 
         Returns:
-            What each lane returned. What cannot travel is its text.
+            What each sub-environment returned. What cannot travel is its text.
 
         Raises:
             ArgumentTypeError: If an argument cannot travel.
@@ -297,37 +304,37 @@ class RemoteVectorEnv(
                 `call`.
             RemoteEnvError: If the method raised.
         """
-        results: tuple[Any, ...] = self._driver.call_method(name, args, kwargs)
+        results: tuple[Any, ...] = self._env_client.call_method(name, args, kwargs)
         return results
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
-        """Reads an attribute of every lane, if the server exposes it.
+        """Reads an attribute of every sub-environment, if the server exposes it.
 
         Returns:
-            The attribute of each lane. What cannot travel is its text.
+            The attribute of each sub-environment. What cannot travel is its text.
 
         Raises:
             InvalidArgumentError: If the server does not expose the name, or the environment has no
                 `get_attr`.
-            RemoteEnvError: If a lane has no such attribute.
+            RemoteEnvError: If a sub-environment has no such attribute.
         """
-        values: tuple[Any, ...] = self._driver.get_attribute(name)
+        values: tuple[Any, ...] = self._env_client.get_attribute(name)
         return values
 
     def set_attr(self, name: str, values: Any) -> None:
-        """Sets an attribute of every lane, if the server exposes it.
+        """Sets an attribute of every sub-environment, if the server exposes it.
 
         Args:
             name: The attribute's name.
-            values: A list or tuple with a value for each lane, or one value for all.
+            values: A list or tuple with a value for each sub-environment, or one value for all.
 
         Raises:
             ArgumentTypeError: If a value cannot travel.
             InvalidArgumentError: If the server does not expose the name, or the environment has no
                 `set_attr`.
-            RemoteEnvError: If there are not as many values as lanes.
+            RemoteEnvError: If there are not as many values as sub-environments.
         """
-        self._driver.set_attribute(name, values)
+        self._env_client.set_attribute(name, values)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Gives the environment back to its server, which lives on; `close` calls this.
@@ -342,7 +349,7 @@ class RemoteVectorEnv(
         if isinstance(seed, (int, np.integer)):
             super().reset(seed=int(seed))
             return
-        seeds = [int(lane) for lane in seed if lane is not None]
+        seeds = [int(env_index) for env_index in seed if env_index is not None]
         if seeds:
             # Gymnasium's setter: no single seed stands for it, so `np_random_seed` is -1.
             self.np_random = np.random.default_rng(seeds)

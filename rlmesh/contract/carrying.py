@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from rlmesh.codec.slab.leaves import arrange
 from rlmesh.spaces.batching import is_batched
-from rlmesh.values.leaves import arrange
 from rlmesh_api.contract import EnvContract, Space
 from rlmesh_api.v1 import contract_pb2
 
 __all__ = ["received_contract", "why_too_large"]
 
-_MOST_BYTES = 1 << 30  # of a message, in every lane
+_MOST_BYTES = 1 << 30  # of a message, in every sub-environment
 _NUMBERS = 10  # a reward and two flags
 
 
@@ -34,14 +34,14 @@ def received_contract(message: contract_pb2.EnvContract) -> EnvContract:
 
 def why_too_large(contract: EnvContract) -> str | None:
     """Why no message holds a value of the contract; None where one does."""
-    lanes = contract.num_envs if contract.vector else None
+    num_envs = contract.num_envs if contract.vector else None
     for name in ("observation_space", "action_space"):
-        leaves = arrange(getattr(contract, name), lanes)
+        leaves = arrange(getattr(contract, name), num_envs)
         size = (leaves[-1].end if leaves else 0) + _NUMBERS * contract.num_envs
         if size > _MOST_BYTES:
             return (
                 f"$.{name}: expected a space whose values have at most {_MOST_BYTES} bytes, which "
-                f"a message holds, got {size}; serve smaller values, or fewer lanes"
+                f"a message holds, got {size}; serve smaller values, or fewer sub-environments"
             )
     return None
 
@@ -50,5 +50,6 @@ def _check_batched(contract: EnvContract, name: str, batched: Space | None) -> N
     single = getattr(contract, name)
     if batched is not None and not is_batched(batched, single, contract.num_envs):
         raise ValueError(
-            f"$.batched_{name}: expected {contract.num_envs} lanes of {single}, got {batched}"
+            f"$.batched_{name}: expected {contract.num_envs} sub-environments of {single}, got "
+            f"{batched}"
         )

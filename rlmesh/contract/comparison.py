@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.contract.differences import ABSENT, ContractDifference, shown
 from rlmesh.contract.reading import UNKNOWN_ID
 from rlmesh.contract.space_comparison import Role, compare_spaces
 from rlmesh.spaces import from_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 from rlmesh.spaces.paths import ROOT, child_place
-from rlmesh.values.guards import is_mapping, is_row
 from rlmesh_api.contract import EnvContract, EnvSpec, Space
 
 __all__ = ["compare_contracts"]
@@ -80,16 +80,16 @@ def _batched(
     name: str, old: EnvContract, new: EnvContract, role: Role
 ) -> Iterator[ContractDifference]:
     before, after = getattr(old, name), getattr(new, name)
-    lanes = [(contract.vector, contract.num_envs) for contract in (old, new)]
-    # Where the lanes are others, that has been told.
-    if (before is None and after is None) or lanes[0] != lanes[1]:
+    num_envs = [(contract.vector, contract.num_envs) for contract in (old, new)]
+    # Where the sub-environments are others, that has been told.
+    if (before is None and after is None) or num_envs[0] != num_envs[1]:
         return
-    found = compare_spaces(_place(name), _all_lanes(old, name), _all_lanes(new, name), role)
+    found = compare_spaces(_place(name), _all_sub_envs(old, name), _all_sub_envs(new, name), role)
     told = ("absent" if space is None else "declared" for space in (before, after))
     yield from found or _field(name, *told, breaking=False)
 
 
-def _all_lanes(contract: EnvContract, name: str) -> Space:
+def _all_sub_envs(contract: EnvContract, name: str) -> Space:
     declared: Space | None = getattr(contract, name)
     if declared is not None:
         return declared

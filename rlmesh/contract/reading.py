@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from typing import Any, TypeGuard
 
+from rlmesh.codec.infos.packing import plain
+from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract.carrying import why_too_large
 from rlmesh.errors import InvalidEnvError, UnsupportedSpaceError
 from rlmesh.spaces import Space, from_gymnasium_space
 from rlmesh.spaces.batching import batch_as_declared
-from rlmesh.values.guards import is_mapping
-from rlmesh.values.packing import plain
 from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec
 
 __all__ = ["UNKNOWN_ID", "autoreset_mode_from", "is_vector", "read_contract"]
@@ -108,16 +108,16 @@ def _batched(env: object, name: str, single: Space, num_envs: int) -> Space | No
 
 
 def _num_envs(env: object) -> int:
-    num_envs: Any = getattr(env, "num_envs", None)
+    declared: Any = getattr(env, "num_envs", None)
     try:
-        lanes = int(num_envs)
+        num_envs = int(declared)
     except (TypeError, ValueError, OverflowError):
-        lanes = 0
-    if lanes < 1 or lanes != num_envs:
+        num_envs = 0
+    if num_envs < 1 or num_envs != declared:
         raise InvalidEnvError(
-            f"env.num_envs of {type(env).__name__} must be a positive integer, got {num_envs!r}"
+            f"env.num_envs of {type(env).__name__} must be a positive integer, got {declared!r}"
         )
-    return lanes
+    return num_envs
 
 
 def _metadata(env: object) -> dict[str, Any]:

@@ -9,21 +9,21 @@ from types import TracebackType
 from typing import Any, Self
 
 from rlmesh.address import Address, TcpAddress, address_from
+from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.contract import EnvContract
 from rlmesh.errors import ArgumentTypeError, InvalidAddressError, StateError
-from rlmesh.lanes.tls import ServerIdentity
 from rlmesh.seconds import check_seconds
 from rlmesh.security import ServerTLS, token_from
-from rlmesh.server.attributes import check_exposed
-from rlmesh.server.desk import Desk
-from rlmesh.server.doors import Doors, check_lanes
-from rlmesh.server.front import Front
-from rlmesh.server.housing import rooms_for
-from rlmesh.server.life import Life, State
+from rlmesh.server.envs.attributes import check_exposed
+from rlmesh.server.envs.provider import provider_for
+from rlmesh.server.lifecycle import Lifecycle, State
 from rlmesh.server.options import ServeOptions
-from rlmesh.server.service import EnvService
+from rlmesh.server.rpc.listeners import Listeners, check_transports
+from rlmesh.server.rpc.server import RpcServer
+from rlmesh.server.rpc.service import EnvService
+from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.signals import EndSignals
-from rlmesh.values.conformance import policy_from
+from rlmesh.transports.tls import ServerIdentity
 
 
 class EnvServer:
@@ -40,9 +40,10 @@ class EnvServer:
 
     Args:
         env: A `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, an object of that shape, or a list
-            of single environments, which are served as the lanes of a vector environment. The
-            server closes it when it shuts down. Or a callable that makes any of these: each session
-            has an environment of its own then, called on a thread of its own, and closed with it.
+            of single environments, which are served as the sub-environments of a vector
+            environment. The server closes it when it shuts down. Or a callable that makes any of
+            these: each session has an environment of its own then, called on a thread of its own,
+            and closed with it.
         address: `tcp://HOST:PORT`, `HOST:PORT`, `PORT`, `[IPV6]:PORT` or `unix:///PATH`. Port 0
             chooses a free one. Default: a free port of the loopback.
         host: The host, instead of `address`.
@@ -58,10 +59,10 @@ class EnvServer:
         tls: Where the server's certificates are; what crosses is encrypted then, and the server
             proves who it is. Default: nothing is encrypted.
         insecure: Whether to serve beyond this machine with neither a token nor TLS.
-        lanes: The names of the lanes that clients may use, some of `shm`, `direct` and `grpc`,
-            which is there in any case. Default: all that can be had.
-        direct: Where the lane `direct` is to be had, a TCP address with a port of its own. Default:
-            nowhere. It is encrypted where `tls` is given.
+        transports: The names of the transports that clients may use, some of `shm`, `direct` and
+            `grpc`, which is there in any case. Default: all that can be had.
+        direct: Where the transport `direct` is to be had, a TCP address with a port of its own.
+            Default: nowhere. It is encrypted where `tls` is given.
         sessions: How many clients there can be at once, each with an environment of its own, which
             `env`, a callable, makes when the session begins. Default: one.
 
@@ -70,8 +71,8 @@ class EnvServer:
         UnsupportedSpaceError: If one of its spaces cannot be carried.
         InvalidAddressError: If the address is none, or cannot be bound on this machine.
         AddressInUseError: If somebody else serves there.
-        InvalidArgumentError: If `validation` is an unknown word, `lanes` holds one, or there are no
-            `sessions`.
+        InvalidArgumentError: If `validation` is an unknown word, `transports` holds one, or there
+            are no `sessions`.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
 
@@ -89,7 +90,7 @@ class EnvServer:
         token: str | None = None,
         tls: ServerTLS | None = None,
         insecure: bool = False,
-        lanes: Collection[str] | None = None,
+        transports: Collection[str] | None = None,
         direct: str | int | None = None,
         sessions: int | None = None,
         isolation: str | None = None,
@@ -99,7 +100,7 @@ class EnvServer:
         options = options or ServeOptions()
         policy = policy_from(validation, os.environ)
         wanted = address_from(address, host=host, port=port, path=path)
-        names = check_lanes(lanes, direct)
+        names = check_transports(transports, direct)
         own = None if direct is None else _direct_address(direct)
         if not (tls is None or isinstance(tls, ServerTLS)):
             raise ArgumentTypeError(
@@ -109,32 +110,36 @@ class EnvServer:
         if secret is None and tls is None and not insecure:
             _check_reach(wanted, own)
         identity = None if tls is None else ServerIdentity(tls)
-        rooms = self._rooms = rooms_for(env, sessions, isolation, policy, check_exposed(expose))
-        self._contract = rooms.contract
-        desk = Desk(rooms, options)
+        provider = self._provider = provider_for(
+            env, sessions, isolation, policy, check_exposed(expose)
+        )
+        self._contract = provider.contract
+        manager = SessionManager(provider, options)
         service = EnvService(
             self._contract,
-            desk,
+            manager,
             options.resume_timeout_seconds,
             self._end_by_client if options.allow_remote_shutdown else None,
         )
         with contextlib.ExitStack() as undo:
-            undo.callback(rooms.discard)
-            self._doors = Doors(names, own, rooms.plan, desk.admit, identity)
-            undo.callback(self._doors.close)
-            self._front = Front(service, wanted, self._doors, secret, identity, rooms.capacity)
+            undo.callback(provider.discard)
+            self._listeners = Listeners(names, own, provider.plan, manager.admit, identity)
+            undo.callback(self._listeners.close)
+            self._rpc_server = RpcServer(
+                service, wanted, self._listeners, secret, identity, provider.capacity
+            )
             undo.pop_all()
-        self._life = Life(rooms, desk, self._front, options)
+        self._life = Lifecycle(provider, manager, self._rpc_server, options)
 
     @property
     def address(self) -> str:
         """Where clients connect: resolved, and final from construction on."""
-        return str(self._front.address)
+        return str(self._rpc_server.address)
 
     @property
     def direct_address(self) -> str | None:
-        """Where the lane `direct` is to be had, resolved; None: nowhere."""
-        return None if self._doors.direct is None else str(self._doors.direct)
+        """Where the transport `direct` is to be had, resolved; None: nowhere."""
+        return None if self._listeners.direct is None else str(self._listeners.direct)
 
     @property
     def env_contract(self) -> EnvContract:
@@ -164,9 +169,9 @@ class EnvServer:
         """
         with EndSignals(self._end_by_signal) as signals:
             self._life.begin("serve")
-            if self._rooms.on_caller:
+            if self._provider.on_caller:
                 self._life.interrupt = signals.interrupt
-            self._answer(self._rooms.run)
+            self._answer(self._provider.run)
             self._life.wait(None)
 
     def start(self) -> None:
@@ -178,7 +183,7 @@ class EnvServer:
             StateError: If the server was started or shut down before.
         """
         self._life.begin("start")
-        self._answer(self._rooms.start)
+        self._answer(self._provider.start)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the server has shut down.
@@ -241,12 +246,12 @@ class EnvServer:
     def _answer(self, run: Callable[[], None]) -> None:
         """Begins to answer and runs the host; what keeps either from it ends the server."""
         try:
-            self._front.start()
+            self._rpc_server.start()
             run()
         except BaseException:
             # Also what a signal handler of the program raises where this thread runs the host.
             self._life.end("it could not be started, or was interrupted")
-            self._rooms.run()
+            self._provider.run()
             self._life.wait(None)
             raise
 

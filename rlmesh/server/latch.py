@@ -1,4 +1,4 @@
-"""A door that opens once."""
+"""A listener that opens once."""
 
 from __future__ import annotations
 

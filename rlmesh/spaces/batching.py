@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def batched_gymnasium_space(space: Space, num_envs: int) -> gymnasium.Space[Any]:
-    """The Gymnasium space of `num_envs` lanes of a space, as Gymnasium batches it."""
+    """The Gymnasium space of `num_envs` sub-environments of a space, as Gymnasium batches it."""
     from gymnasium.vector.utils import batch_space
 
     return batch_space(to_gymnasium_space(space), num_envs)
@@ -34,17 +34,18 @@ def batch_as_declared(declared: object, single: Space, num_envs: int, name: str)
     """Compares the batched space that a vector environment declares with Gymnasium's.
 
     Returns:
-        None where they are equal, else the declared one, whose lanes differ in their bounds, or
-        whose keys stand in another order. One of RLMesh's own spaces is not compared, for only
-        Gymnasium could batch the other.
+        None where they are equal, else the declared one, whose sub-environments differ in their
+        bounds, or whose keys stand in another order. One of RLMesh's own spaces is not compared,
+        for only Gymnasium could batch the other.
 
     Raises:
-        InvalidEnvError: If the declared space is not one of `num_envs` lanes at all.
+        InvalidEnvError: If the declared space is not one of `num_envs` sub-environments at all.
     """
     space = from_gymnasium_space(declared)
     if not is_batched(space, single, num_envs):
         raise InvalidEnvError(
-            f"env.{name} must hold {num_envs} lanes of env.single_{name}, {single}, got {space}"
+            f"env.{name} must hold {num_envs} sub-environments of env.single_{name}, {single}, "
+            f"got {space}"
         )
     if isinstance(declared, Space):
         return space
@@ -53,11 +54,11 @@ def batch_as_declared(declared: object, single: Space, num_envs: int, name: str)
 
 
 def is_batched(space: Space, single: Space, num_envs: int) -> bool:
-    """Whether a space has what all batched spaces of these lanes have: all but bounds and order.
+    """Whether a space has what all batched spaces of these sub-environments share.
 
     Args:
-        space: The space of all lanes.
-        single: That of one lane.
+        space: The space of all sub-environments.
+        single: That of one sub-environment.
         num_envs: How many there are.
     """
     if isinstance(single, TupleSpace):

@@ -22,7 +22,7 @@ Role: TypeAlias = Literal["observation", "action"]
 _LISTED = 16
 
 
-def leaf_type(space: Space, role: Role, lanes: int | None) -> str:
+def leaf_type(space: Space, role: Role, num_envs: int | None) -> str:
     """The type of a space's values, as an annotation.
 
     What a client receives has exactly the declared dtype. What it sends may be wider where the
@@ -31,9 +31,9 @@ def leaf_type(space: Space, role: Role, lanes: int | None) -> str:
     Args:
         space: A space that is no container.
         role: Whether the client receives or sends the values.
-        lanes: The number of lanes of a vector environment; None for a single one.
+        num_envs: The number of sub-environments of a vector environment; None for a single one.
     """
-    types = _VECTOR if lanes else _SINGLE
+    types = _VECTOR if num_envs else _SINGLE
     return types[space.kind](space, role)
 
 

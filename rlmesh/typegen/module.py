@@ -40,10 +40,10 @@ def render_module(contract: EnvContract, class_name: str | None = None) -> str:
     """
     client = _client_name(contract) if class_name is None else _checked(class_name)
     names = Names([*_OWN, client])
-    lanes = contract.num_envs if contract.vector else None
-    observation = TypeWriter(names, "observation", lanes)
+    num_envs = contract.num_envs if contract.vector else None
+    observation = TypeWriter(names, "observation", num_envs)
     observation.define(OBSERVATION, contract.observation_space)
-    action = TypeWriter(names, "action", lanes)
+    action = TypeWriter(names, "action", num_envs)
     action.define(ACTION, contract.action_space)
     definitions = [*observation.definitions, *action.definitions]
     blocks = [
@@ -101,10 +101,10 @@ def _spaced(blocks: list[str]) -> str:
 
 def _client(contract: EnvContract, name: str) -> str:
     base = "RemoteVectorEnv" if contract.vector else "RemoteEnv"
-    lanes = f", {contract.num_envs} lanes side by side" if contract.vector else ""
+    num_envs = f", {contract.num_envs} sub-environments side by side" if contract.vector else ""
     says = docstring(
         "    ",
-        f"Drives {_code(contract.id)}{lanes}.",
+        f"Drives {_code(contract.id)}{num_envs}.",
         f"Its arguments are those of `rlmesh.{base}`. It refuses an endpoint whose contract breaks "
         f"these types, with a `rlmesh.errors.ContractMismatchError`.",
     )

@@ -24,12 +24,12 @@ class TypeWriter:
         annotations: Every annotation that stands in them.
     """
 
-    def __init__(self, names: Names, role: Role, lanes: int | None) -> None:
+    def __init__(self, names: Names, role: Role, num_envs: int | None) -> None:
         self.definitions: list[str] = []
         self.annotations: list[str] = []
         self._names = names
         self._role: Role = role
-        self._lanes = lanes
+        self._num_envs = num_envs
 
     def define(self, name: str, space: Space, place: str = ROOT) -> None:
         """Defines the type of a space's values under a name."""
@@ -38,7 +38,7 @@ class TypeWriter:
         elif isinstance(space, TupleSpace):
             self._define_tuple(name, space, place)
         else:
-            annotation = leaf_type(space, self._role, self._lanes)
+            annotation = leaf_type(space, self._role, self._num_envs)
             self.annotations.append(annotation)
             self._add(_alias(name, annotation), docstring("", self._says(space, place)))
 
@@ -80,7 +80,7 @@ class TypeWriter:
     def _part(self, parent: str, key: str | int, space: Space, place: str) -> str:
         """The annotation of a part, which has a name where it is no short one."""
         if not isinstance(space, DictSpace | TupleSpace):
-            annotation = leaf_type(space, self._role, self._lanes)
+            annotation = leaf_type(space, self._role, self._num_envs)
             room = WIDTH - len(f"        {quoted(key)}: ," if isinstance(key, str) else "")
             if len(annotation) <= min(_LONGEST_ANNOTATION, room):
                 self.annotations.append(annotation)
@@ -92,7 +92,7 @@ class TypeWriter:
     def _says(self, space: Space, place: str | None = None) -> str:
         """What a space is, in one sentence."""
         told = summarize(space)
-        shape = _with_lanes(told.shape, self._lanes) if told.shape else ""
+        shape = _with_sub_envs(told.shape, self._num_envs) if told.shape else ""
         parts = [
             told.name if place in (None, ROOT) else f"`{place}`: {told.name}",
             *([f"shape {shape}"] if shape else []),
@@ -105,11 +105,11 @@ class TypeWriter:
         self.definitions.append("\n".join(texts))
 
 
-def _with_lanes(shape: str, lanes: int | None) -> str:
-    if lanes is None:
+def _with_sub_envs(shape: str, num_envs: int | None) -> str:
+    if num_envs is None:
         return shape
     axes = [axis for axis in shape.strip("()").replace(" ", "").split(",") if axis]
-    return f"({', '.join([str(lanes), *axes])}{',' * (not axes)})"
+    return f"({', '.join([str(num_envs), *axes])}{',' * (not axes)})"
 
 
 def _alias(name: str, annotation: str) -> str:

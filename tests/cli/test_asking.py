@@ -46,10 +46,10 @@ def test_the_contract_as_a_table(server: rlmesh.EnvServer) -> None:
     assert "\x1b" not in result.stdout
 
 
-def test_the_contract_of_lanes_as_a_table() -> None:
+def test_the_contract_of_sub_envs_as_a_table() -> None:
     with serving(gymnasium.make_vec("CartPole-v1", 3, vectorization_mode="sync")) as server:
         result = invoke("contract", server.address)
-    assert "observation of a lane" in result.stdout
+    assert "observation of a sub-environment" in result.stdout
     assert "next step" in result.stdout
 
 

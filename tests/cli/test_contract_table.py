@@ -73,11 +73,15 @@ def test_the_spaces_inside_of_a_space_are_named_by_their_place() -> None:
         assert row in table
 
 
-def test_lanes_and_their_autoreset_are_told() -> None:
+def test_sub_envs_and_their_autoreset_are_told() -> None:
     table = shown(
         spaces.Discrete(2), vector=True, num_envs=4, autoreset_mode=AutoresetMode.SAME_STEP
     )
-    for row in ("lanes 4", "autoreset same step", "observation of a lane $ Discrete"):
+    for row in (
+        "sub-environments 4",
+        "autoreset same step",
+        "observation of a sub-environment $ Discrete",
+    ):
         assert row in table
 
 

@@ -74,22 +74,22 @@ def test_it_serves_at_an_address_that_is_given(tmp_path: Path) -> None:
     assert f"unix://{tmp_path}/demo.sock" in ended.out
 
 
-def lane_of(shown: str) -> str:
-    found = re.search(r"^lane +(\w+)", shown, re.MULTILINE)
+def transport_of(shown: str) -> str:
+    found = re.search(r"^transport +(\w+)", shown, re.MULTILINE)
     assert found, shown
     return found[1]
 
 
-@pytest.mark.parametrize("lane", ["shm", "direct", "grpc"])
-def test_it_drives_over_the_lane_that_is_asked_for(lane: str) -> None:
-    ended = run("demo", "--episodes=1", f"--lane={lane}")
+@pytest.mark.parametrize("transport", ["shm", "direct", "grpc"])
+def test_it_drives_over_the_transport_that_is_asked_for(transport: str) -> None:
+    ended = run("demo", "--episodes=1", f"--transport={transport}")
     assert (ended.code, ended.err) == (0, "")
-    assert lane_of(ended.out) == lane
+    assert transport_of(ended.out) == transport
 
 
-def test_the_lane_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RLMESH_LANE", "direct")
-    assert lane_of(run("demo", "--episodes=1").out) == "direct"
+def test_the_transport_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLMESH_TRANSPORT", "direct")
+    assert transport_of(run("demo", "--episodes=1").out) == "direct"
 
 
 def test_variables_of_another_server_do_not_disturb_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_a_server_that_dies_is_told() -> None:
         (["--seed=-1"], "x>=0"),
         (["--kwargs-json=nonsense"], "is no JSON"),
         (["--address=nonsense"], "is no address"),
-        (["--lane=pigeon"], "'pigeon' is not one of"),
+        (["--transport=pigeon"], "'pigeon' is not one of"),
     ],
 )
 def test_wrong_usage_exits_2(arguments: list[str], message: str) -> None:

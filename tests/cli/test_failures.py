@@ -84,7 +84,9 @@ def test_a_port_in_use_and_the_environment_is_closed(tmp_path: Path) -> None:
     assert closed.read_text() == "closed\n"
 
 
-def test_a_port_of_the_direct_lane_in_use_and_the_environment_is_closed(tmp_path: Path) -> None:
+def test_a_port_of_the_direct_transport_in_use_and_the_environment_is_closed(
+    tmp_path: Path,
+) -> None:
     closed = tmp_path / "closed"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -130,9 +132,12 @@ def test_verbose_shows_the_traceback_too() -> None:
         (["--direct=unix:///tmp/env.sock"], "unix:///tmp/env.sock is no TCP address"),
         (["--direct=tcp://0.0.0.0:0"], "--insecure"),
         (["--address=5555", "--direct=127.0.0.1:5555"], "another port than --address"),
-        (["--lane=pigeon"], "'pigeon' is not one of 'shm', 'direct', 'grpc'"),
-        (["--lane=direct"], "give --direct ADDRESS and --lane direct"),
-        (["--lane=shm", "--direct=127.0.0.1:0"], "give --direct ADDRESS and --lane direct"),
+        (["--transport=pigeon"], "'pigeon' is not one of 'shm', 'direct', 'grpc'"),
+        (["--transport=direct"], "give --direct ADDRESS and --transport direct"),
+        (
+            ["--transport=shm", "--direct=127.0.0.1:0"],
+            "give --direct ADDRESS and --transport direct",
+        ),
         (["--validation=lenient"], "'lenient' is not one of"),
         (["--idle-timeout-seconds=-1"], "is not between 0 and 1000000000 seconds"),
         (["--drain-timeout-seconds=nan"], "is not between 0 and 1000000000 seconds"),

@@ -64,10 +64,12 @@ def test_a_server_is_guarded_by_its_options(certificates: Certificates, token_fi
     ]
     with served("--env", COUNTER, *options, program=SERVE_ENV) as (_, address):
         tls = certificates.client("client")
-        for lane in ("shm", "direct", "grpc"):
-            with rlmesh.RemoteEnv[Any, Any](address, token=SECRET, tls=tls, lane=lane) as env:
+        for transport in ("shm", "direct", "grpc"):
+            with rlmesh.RemoteEnv[Any, Any](
+                address, token=SECRET, tls=tls, transport=transport
+            ) as env:
                 env.reset(seed=0)
-                assert env.lane == lane
+                assert env.transport == transport
         with pytest.raises(rlmesh.errors.AuthenticationError):
             rlmesh.RemoteEnv(address, tls=tls)
         # What every user of this machine may read.
@@ -233,7 +235,7 @@ def test_a_demo_shows_what_it_is_given(certificates: Certificates, token_file: s
         "--env",
         COUNTER,
         "--episodes=1",
-        "--lane=direct",
+        "--transport=direct",
         f"--token-file={token_file}",
         f"--tls-cert={certificates.path('server.pem')}",
         f"--tls-key={certificates.path('server.key')}",

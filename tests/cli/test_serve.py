@@ -78,14 +78,14 @@ def test_an_id_with_its_package() -> None:
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("env", ["CartPole-v1", "support.cli_envs:Counter"])
-def test_lanes_of_an_id_and_of_a_callable(env: str, mode: str) -> None:
+def test_sub_envs_of_an_id_and_of_a_callable(env: str, mode: str) -> None:
     with vector_connected(f"--env={env}", "--num-envs=3", f"--vectorization-mode={mode}") as envs:
         envs.reset(seed=0)
         _, rewards, *_ = envs.step(np.ones(3, np.int64))
         np.testing.assert_array_equal(rewards, [1.0, 1.0, 1.0])
 
 
-def test_one_lane_is_a_vector_environment() -> None:
+def test_one_sub_env_is_a_vector_environment() -> None:
     with vector_connected("--env=CartPole-v1", "--num-envs=1") as envs:
         assert envs.num_envs == 1
 
@@ -142,35 +142,35 @@ def test_the_option_goes_before_the_environment_variables(
     ("options", "given"),
     [
         ((), "shm"),
-        (("--lane=grpc",), "grpc"),
-        (("--lane=shm", "--lane=grpc"), "shm"),
+        (("--transport=grpc",), "grpc"),
+        (("--transport=shm", "--transport=grpc"), "shm"),
         (("--direct=127.0.0.1:0",), "shm"),
-        (("--direct=127.0.0.1:0", "--lane=direct"), "direct"),
+        (("--direct=127.0.0.1:0", "--transport=direct"), "direct"),
     ],
 )
-def test_clients_get_the_fastest_lane_that_the_options_allow(
+def test_clients_get_the_fastest_transport_that_the_options_allow(
     options: tuple[str, ...], given: str
 ) -> None:
     with connected("--env=CartPole-v1", *options) as (_, env):
-        assert env.lane == given
+        assert env.transport == given
         env.reset(seed=0)
 
 
-def test_the_direct_lane_is_had_at_its_own_port() -> None:
+def test_the_direct_transport_is_had_at_its_own_port() -> None:
     port = free_port()
     with served("--env=CartPole-v1", f"--direct={port}") as (_, address):
         assert address != f"tcp://127.0.0.1:{port}"
         socket.create_connection(("127.0.0.1", port), timeout=20).close()
-        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane="direct")) as env:
-            assert env.lane == "direct"
+        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, transport="direct")) as env:
+            assert env.transport == "direct"
 
 
-def test_the_direct_lane_may_be_open_to_other_machines_where_that_is_asked_for() -> None:
+def test_the_direct_transport_may_be_open_to_other_machines_where_that_is_asked_for() -> None:
     options = ["--address=0.0.0.0:0", "--direct=0.0.0.0:0", "--insecure"]
     with served("--env=CartPole-v1", *options) as (_, address):
         here = f"tcp://127.0.0.1:{address.rpartition(':')[2]}"
-        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](here, lane="direct")) as env:
-            assert env.lane == "direct"
+        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](here, transport="direct")) as env:
+            assert env.transport == "direct"
 
 
 def test_empty_variables_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_a_wrong_seed_is_refused_and_the_session_goes_on(
     ],
     ids=repr,
 )
-def test_wrong_seeds_of_lanes_are_refused_and_the_session_goes_on(
+def test_wrong_seeds_of_sub_envs_are_refused_and_the_session_goes_on(
     seed: Any, kind: type[RlmeshError], builtin: type[Exception]
 ) -> None:
     with remote_vector(echo_vector("discrete", 2)) as client:
@@ -95,7 +95,7 @@ def test_any_integer_from_0_is_a_seed(seed: Any) -> None:
     ],
     ids=str,
 )
-def test_seeds_reach_their_lanes(seeds: Any, expected: list[Any]) -> None:
+def test_seeds_reach_their_sub_envs(seeds: Any, expected: list[Any]) -> None:
     with remote_vector(echo_vector("discrete", 2)) as client:
         _, infos = client.reset(seed=seeds)
     assert [
@@ -199,9 +199,9 @@ def test_a_wrong_action_is_refused_and_the_session_goes_on(what: str) -> None:
         [0, None],
         0,
     ],
-    ids=["three for two lanes", "two axes", "out of the domain", "None", "one for all"],
+    ids=["three for two sub-environments", "two axes", "out of the domain", "None", "one for all"],
 )
-def test_wrong_actions_of_lanes_are_refused_and_the_session_goes_on(actions: Any) -> None:
+def test_wrong_actions_of_sub_envs_are_refused_and_the_session_goes_on(actions: Any) -> None:
     with remote_vector(echo_vector("discrete", 2)) as client:
         client.reset(seed=0)
         with pytest.raises(InvalidActionError):

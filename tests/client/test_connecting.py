@@ -170,7 +170,9 @@ def test_a_server_that_starts_late_on_a_port_is_found() -> None:
 
 def test_a_single_client_refuses_a_vector_endpoint_and_names_the_right_class() -> None:
     with serving(echo_vector("box", 3)) as server:
-        with pytest.raises(WrongEndpointKindError, match=r"3 lanes.*rlmesh\.RemoteVectorEnv") as e:
+        with pytest.raises(
+            WrongEndpointKindError, match=r"3 sub-environments.*rlmesh\.RemoteVectorEnv"
+        ) as e:
             rlmesh.RemoteEnv(server.address)
         assert isinstance(e.value, TypeError)
         rlmesh.RemoteVectorEnv(server.address).close()
@@ -274,7 +276,7 @@ def test_a_client_is_the_environment_that_gymnasium_expects() -> None:
             assert client.metadata == gymnasium.make("CartPole-v1").metadata
             assert client.render_mode == "rgb_array"
             assert client.env_contract == server.env_contract
-            assert client.lane == "shm"
+            assert client.transport == "shm"
 
 
 def test_a_vector_client_is_the_vector_environment_that_gymnasium_expects() -> None:

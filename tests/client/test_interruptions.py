@@ -17,11 +17,11 @@ import pytest
 import rlmesh
 from rlmesh.errors import EndpointBusyError, StateError
 from support.comparing import assert_same
-from support.ports import wait_until_asleep
+from support.pipes import wait_until_asleep
 from support.sample_envs import Gate, ScriptedEnv, echo_vector
 from support.serving import serving, start_python
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 ACTION = np.array([0.5, -0.25], np.float32)
 SOON = 20.0

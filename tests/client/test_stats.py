@@ -13,7 +13,7 @@ from rlmesh.errors import RemoteEnvError, StateError
 from support.sample_envs import ScriptedEnv, echo_vector
 from support.serving import remote, remote_vector
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 ACTION = np.array([0.5, -0.25], np.float32)
 SLOW = 0.05
@@ -107,7 +107,7 @@ def test_a_new_session_begins_at_zero() -> None:
             assert second.stats().keys() == {"reset"}
 
 
-def test_a_vector_counts_its_steps_not_its_lanes() -> None:
+def test_a_vector_counts_its_steps_not_its_sub_envs() -> None:
     with remote_vector(echo_vector("box", 3)) as envs:
         envs.reset(seed=0)
         envs.step(envs.action_space.sample())

@@ -23,7 +23,7 @@ from support.comparing import assert_same
 from support.sample_envs import EchoEnv, Gate, ScriptedEnv
 from support.serving import remote, remote_vector
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 ACTION = np.array([0.5, -0.25], np.float32)
 
@@ -66,7 +66,7 @@ def test_it_gives_what_a_loop_gives_that_ends_with_the_episode(count: int) -> No
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_on_a_vector_it_goes_on_where_lanes_reset_themselves(mode: AutoresetMode) -> None:
+def test_on_a_vector_it_goes_on_where_sub_envs_reset_themselves(mode: AutoresetMode) -> None:
     def make() -> SyncVectorEnv[Any, Any]:
         return SyncVectorEnv([lambda: gym.make("CartPole-v1")] * 3, autoreset_mode=mode)
 

@@ -188,7 +188,7 @@ def test_a_step_without_its_numbers_is_a_protocol_error(step: session_pb2.StepRe
             client.step(np.zeros(2, np.float32))
 
 
-def test_a_step_of_lanes_without_their_numbers_is_a_protocol_error() -> None:
+def test_a_step_of_sub_envs_without_their_numbers_is_a_protocol_error() -> None:
     def answer(request: session_pb2.SessionRequest) -> session_pb2.SessionResponse:
         numbers = np.zeros(2, np.int64).tobytes()
         if request.WhichOneof("call") == "reset":

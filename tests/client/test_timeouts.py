@@ -17,7 +17,7 @@ from support.comparing import assert_same
 from support.sample_envs import Gate, ScriptedEnv
 from support.serving import serving
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 ACTION = np.array([0.5, -0.25], np.float32)
 # Long enough for a step that does nothing, on a busy machine.

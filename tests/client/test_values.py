@@ -17,10 +17,10 @@ from support.serving import remote, remote_vector
 
 ACTION = np.array([0.5, -0.25], np.float32)
 
-# Gymnasium's own remark about a lane of a Box of shape (), on either side.
+# Gymnasium's own remark about a sub-environment of a Box of shape (), on either side.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:gymnasium"),
-    pytest.mark.usefixtures("each_lane"),
+    pytest.mark.usefixtures("each_transport"),
 ]
 
 
@@ -51,7 +51,7 @@ def test_observations_and_infos_are_writable_and_keep_what_they_were(kind: str) 
 
 
 @pytest.mark.parametrize("kind", SPACES)
-def test_observations_of_lanes_are_writable_and_keep_what_they_were(kind: str) -> None:
+def test_observations_of_sub_envs_are_writable_and_keep_what_they_were(kind: str) -> None:
     with remote_vector(echo_vector(kind, 3)) as client:
         held = [client.reset(seed=0)]
         for _ in range(3):
@@ -182,7 +182,7 @@ def test_a_large_frame_arrives() -> None:
         assert_same(client.render(), frame)
 
 
-def test_lanes_render_a_tuple_of_frames() -> None:
+def test_sub_envs_render_a_tuple_of_frames() -> None:
     envs = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync", render_mode="rgb_array")
     twin = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync", render_mode="rgb_array")
     with remote_vector(envs) as client, contextlib.closing(twin):

@@ -22,7 +22,7 @@ from support.serving import remote_vector, serving
 
 STEPS = 60
 SEED = 11
-LANES = 3
+SUB_ENVS = 3
 
 Envs = VectorEnv[Any, Any, Any]
 
@@ -31,20 +31,20 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:gymnasium")
 
 def cartpole() -> Envs:
     return gymnasium.make_vec(
-        "CartPole-v1", LANES, vectorization_mode="sync", render_mode="rgb_array"
+        "CartPole-v1", SUB_ENVS, vectorization_mode="sync", render_mode="rgb_array"
     )
 
 
 def pendulum() -> Envs:
-    return gymnasium.make_vec("Pendulum-v1", LANES, vectorization_mode="sync")
+    return gymnasium.make_vec("Pendulum-v1", SUB_ENVS, vectorization_mode="sync")
 
 
 def image() -> Envs:
-    return echo_vector("image", LANES)
+    return echo_vector("image", SUB_ENVS)
 
 
 def mapping() -> Envs:
-    return echo_vector("dict", LANES)
+    return echo_vector("dict", SUB_ENVS)
 
 
 def halve(actions: Any) -> Any:
@@ -154,7 +154,7 @@ def test_vector_wrappers_stack() -> None:
         assert_same(record(wrap(client)), expected)
 
 
-def test_record_video_writes_the_video_of_all_lanes(tmp_path: Path) -> None:
+def test_record_video_writes_the_video_of_all_sub_envs(tmp_path: Path) -> None:
     if importlib.util.find_spec("moviepy") is None:
         pytest.skip("RecordVideo needs moviepy")
     folder = tmp_path / "videos"

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from codegen.metadata import Metadata, ModuleRow, load_metadata
-from rlmesh.values.misfit import DeviationKind, MisfitKind
-from rlmesh.values.policy import Policy
+from rlmesh.codec.checks.policy import Policy
+from rlmesh.codec.slab.violations import DeviationKind, MisfitKind
 from support.repository import ROOT
 
 METADATA: Metadata = load_metadata(
@@ -46,8 +46,8 @@ def test_every_error_is_listed_as_one() -> None:
 def test_the_findings_are_those_that_the_checks_tell() -> None:
     decided = {row.kind: row.decided_by for row in METADATA.findings}
     assert {kind for kind, by in decided.items() if by == "policy"} == set(get_args(DeviationKind))
-    by_misfit = {kind for part in get_args(MisfitKind) for kind in (get_args(part) or (part,))}
-    assert decided.keys() == by_misfit
+    by_violation = {kind for part in get_args(MisfitKind) for kind in (get_args(part) or (part,))}
+    assert decided.keys() == by_violation
 
 
 def test_the_policies_are_those_that_a_server_takes() -> None:

@@ -18,9 +18,12 @@ GIBIBYTE = 1 << 30
 PAIR = MultiDiscrete([2, 2])
 
 REFUSED: dict[str, tuple[EnvContract, str]] = {
-    "no lanes": (a_contract(vector=True, num_envs=0), r"\$\.num_envs: .* got 0"),
+    "no sub-environments": (a_contract(vector=True, num_envs=0), r"\$\.num_envs: .* got 0"),
     "no environment": (a_contract(num_envs=0), r"\$\.num_envs: expected 1 for a single"),
-    "lanes of a single one": (a_contract(num_envs=2), r"\$\.num_envs: expected 1 for a single"),
+    "sub-environments of a single one": (
+        a_contract(num_envs=2),
+        r"\$\.num_envs: expected 1 for a single",
+    ),
     "a box that is too large": (
         a_contract(observation_space=Box(0, 255, (GIBIBYTE + 1,), "uint8")),
         rf"\$\.observation_space: .* at most {GIBIBYTE} bytes",
@@ -29,22 +32,22 @@ REFUSED: dict[str, tuple[EnvContract, str]] = {
         a_contract(action_space=Tuple([Box(0.0, 1.0, (GIBIBYTE // 8,))] * 3)),
         r"\$\.action_space",
     ),
-    "too many lanes": (
+    "too many sub-environments": (
         a_contract(vector=True, num_envs=2**32 - 1, observation_space=Text(3)),
         r"\$\.observation_space",
     ),
-    "batched texts of other lanes": (
+    "batched texts of other sub-environments": (
         a_contract(
             vector=True,
             num_envs=2**32 - 1,
             observation_space=Text(3),
             batched_observation_space=Tuple([Text(3)]),
         ),
-        r"\$\.batched_observation_space: expected 4294967295 lanes",
+        r"\$\.batched_observation_space: expected 4294967295 sub-environments",
     ),
     "a batched space of another kind": (
         a_contract(vector=True, num_envs=2, batched_action_space=COIN),
-        r"\$\.batched_action_space: expected 2 lanes",
+        r"\$\.batched_action_space: expected 2 sub-environments",
     ),
 }
 
@@ -71,7 +74,7 @@ def test_a_received_contract_with_what_all_have_is_taken() -> None:
         (COIN, Tuple([COIN]), False),
     ],
 )
-def test_lanes_have_the_structure_of_one(space: Any, single: Any, batched: bool) -> None:
+def test_sub_envs_have_the_structure_of_one(space: Any, single: Any, batched: bool) -> None:
     assert is_batched(space, single, 2) is batched
 
 

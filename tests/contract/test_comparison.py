@@ -284,7 +284,7 @@ def test_metadata_of_another_type_is_a_difference() -> None:
     assert len(compare_contracts(old, a_contract(metadata={"a": [1.0]}))) == 1
 
 
-def test_lanes_whose_bounds_grow_break_who_observes_them() -> None:
+def test_sub_envs_whose_bounds_grow_break_who_observes_them() -> None:
     old = read_contract(echo_vector("box", 2))
     batched = from_gymnasium_space(echo_vector("box", 2).observation_space)
     assert isinstance(batched, Box)

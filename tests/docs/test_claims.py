@@ -92,7 +92,7 @@ def test_a_single_environment_is_driven_with_remote_env(make_env: Callable[[], A
     ],
     ids=["vector", "list", "plain"],
 )
-def test_lanes_are_driven_with_remote_vector_env(make_env: Callable[[], Any]) -> None:
+def test_sub_envs_are_driven_with_remote_vector_env(make_env: Callable[[], Any]) -> None:
     with remote_vector(make_env()) as envs:
         envs.reset()
         _, rewards, *flags, _ = envs.step(envs.action_space.sample())
@@ -182,7 +182,7 @@ def test_same_step_gives_the_end_in_the_info() -> None:
     assert infos["final_info"]["action"].tolist() == [1, 0]
 
 
-def test_disabled_resets_the_lanes_of_the_mask() -> None:
+def test_disabled_resets_the_sub_envs_of_the_mask() -> None:
     with remote_vector(lasting(AutoresetMode.DISABLED)) as envs:
         envs.reset()
         envs.step([0, 0])
@@ -190,7 +190,7 @@ def test_disabled_resets_the_lanes_of_the_mask() -> None:
         assert observations.tolist() == [20, 11]
 
 
-def test_an_integer_seeds_the_lanes_one_after_the_other() -> None:
+def test_an_integer_seeds_the_sub_envs_one_after_the_other() -> None:
     with remote_vector(make("Acrobot-v1", 3)) as envs:
         by_number, _ = envs.reset(seed=5)
         by_list, _ = envs.reset(seed=[5, 6, 7])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import rlmesh
-from rlmesh.client import recovery
+from rlmesh.client import reconnect
 from rlmesh.errors import (
     CallTimeoutError,
     ConnectionLostError,
@@ -25,7 +25,7 @@ from rlmesh.errors import (
     SessionLostError,
     StateError,
 )
-from rlmesh.lanes.memory_port import Plan
+from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh_api.v1 import env_service_pb2_grpc, session_pb2
 from support.chaos import ChaosProxy
 from support.comparing import assert_same
@@ -46,7 +46,7 @@ def proxied(**settings: Any) -> Generator[tuple[ChaosProxy, ScriptedEnv, Any]]:
     options = settings.pop("options", None)
     with serving(env, options=options) as server, ChaosProxy(0) as proxy:
         proxy.lead_to(server.address)
-        settings.setdefault("lane", "grpc")
+        settings.setdefault("transport", "grpc")
         client = rlmesh.RemoteEnv[Any, Any](f"tcp://{proxy.authority}", **settings)
         with contextlib.closing(client):
             client.reset(seed=0)
@@ -74,16 +74,16 @@ def test_a_server_that_keeps_no_session_is_told_as_a_lost_connection() -> None:
             client.step(ACTION)
 
 
-@pytest.mark.parametrize("lane", ["shm", "grpc"])
+@pytest.mark.parametrize("transport", ["shm", "grpc"])
 def test_after_another_server_has_come_the_episode_is_gone_and_a_reset_begins_anew(
-    lane: str,
+    transport: str,
 ) -> None:
     second = ScriptedEnv()
-    with proxied(lane=lane) as (proxy, first, client), serving(second) as other:
+    with proxied(transport=transport) as (proxy, first, client), serving(second) as other:
         first_address = "tcp://{}:{}".format(*proxy.target)
         proxy.lead_to(other.address)
-        if lane == "shm":
-            client._driver._connection._lane._port.close()
+        if transport == "shm":
+            client._env_client._connection._transport._pipe.close()
         proxy.cut()
         # As long as it does not know, it may find a call in the memory that both still share.
         status_when(first_address, lambda told: told.sessions[0].holder.HasField("lost_seconds"))
@@ -95,7 +95,7 @@ def test_after_another_server_has_come_the_episode_is_gone_and_a_reset_begins_an
         observation, _ = client.reset(seed=1)
         assert_same(observation, np.zeros(2, np.float32))
         assert_same(client.step(ACTION)[0], ACTION)
-        assert client.lane == lane
+        assert client.transport == transport
         assert client.stats()["step"].count == 1
         assert (first.names(), second.names()) == (["reset"], ["reset", "step"])
 
@@ -116,7 +116,7 @@ def test_after_a_server_has_shut_down_a_reset_begins_anew_with_the_next() -> Non
     with ChaosProxy(0) as proxy, serving(second) as other:
         with serving(ScriptedEnv()) as server:
             proxy.lead_to(server.address)
-            client = rlmesh.RemoteEnv[Any, Any](f"tcp://{proxy.authority}", lane="grpc")
+            client = rlmesh.RemoteEnv[Any, Any](f"tcp://{proxy.authority}", transport="grpc")
             client.reset()
         with contextlib.closing(client):
             with pytest.raises(EndpointDrainingError):
@@ -156,7 +156,7 @@ def test_a_deadline_that_passes_while_a_client_reconnects_keeps_the_session() ->
 def is_reconnecting(thread: threading.Thread) -> bool:
     frame = sys._current_frames().get(thread.ident or 0)
     while frame is not None:
-        if frame.f_code is recovery.Recovery._attempts.__code__:
+        if frame.f_code is reconnect.Reconnect._attempts.__code__:
             return True
         frame = frame.f_back
     return False
@@ -319,7 +319,7 @@ def test_a_server_of_another_generation_is_refused_readably(generation: int) -> 
     def quiet(_: object) -> None:
         """Nobody comes this way."""
 
-    plan = Plan.for_slabs(8, 16)
+    plan = SegmentLayout.for_slabs(8, 16)
     with strange_server(ScriptedEnv(), "direct", quiet, plan, generation) as address:
         with pytest.raises(ProtocolError, match="upgrade the older of the two"):
             rlmesh.RemoteEnv(address)

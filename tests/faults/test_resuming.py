@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 
 import rlmesh
-from rlmesh.lanes import grpc_options
-from rlmesh.server import doors
+from rlmesh.server.rpc import listeners
+from rlmesh.transports.grpc import options as grpc_options
 from support.chaos import FAULTS, ChaosProxy
 from support.comparing import assert_same
-from support.lane_envs import LaneEnv, record, sync_lanes
-from support.lane_envs import told as told_lanes
 from support.serving import serving
+from support.vector_envs import SubEnv, record, sync_sub_envs
+from support.vector_envs import told as told_sub_envs
 
 STEPS = 60
 SEEDS = [2, 9, 11]
 
 
-class Counting(LaneEnv):
-    """`LaneEnv` that counts its calls, and can have something happen in the middle of a step."""
+class Counting(SubEnv):
+    """`SubEnv` that counts its calls, and can have something happen in the middle of a step."""
 
     def __init__(self) -> None:
         super().__init__("dict")
@@ -100,13 +100,13 @@ def many(env: Any, actions: list[Any]) -> list[Any]:
 
 @contextlib.contextmanager
 def offering(proxy: ChaosProxy, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
-    """Has clients be told that the direct lane is to be had at a proxy."""
+    """Has clients be told that the direct transport is to be had at a proxy."""
 
     def told_instead(_: object) -> str:
         return proxy.authority
 
     with monkeypatch.context() as patch:
-        patch.setattr(doors, "_told", told_instead)
+        patch.setattr(listeners, "_told", told_instead)
         yield
 
 
@@ -114,7 +114,7 @@ def offering(proxy: ChaosProxy, monkeypatch: pytest.MonkeyPatch) -> Generator[No
 def behind(
     proxies: dict[str, ChaosProxy], env: Any, monkeypatch: pytest.MonkeyPatch, **settings: Any
 ) -> Generator[str]:
-    """A server behind a proxy, and its direct lane behind another; the address of the first."""
+    """A server behind a proxy, its direct transport behind another; the first one's address."""
     with (
         offering(proxies["direct"], monkeypatch),
         serving(env, direct="tcp://127.0.0.1:0", **settings) as server,
@@ -127,24 +127,24 @@ def behind(
 
 @contextlib.contextmanager
 def chaos(seed: int, **settings: Any) -> Generator[dict[str, ChaosProxy]]:
-    """A proxy for the stream and one for the direct lane."""
+    """A proxy for the stream and one for the direct transport."""
     with ChaosProxy(seed, **settings) as grpc, ChaosProxy(seed + 1000, **settings) as direct:
         yield {"grpc": grpc, "direct": direct}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("lane", ["grpc", "direct"])
+@pytest.mark.parametrize("transport", ["grpc", "direct"])
 def test_behind_a_proxy_that_breaks_connections_an_episode_is_what_it_is_without(
-    lane: str, seed: int, monkeypatch: pytest.MonkeyPatch
+    transport: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local, env = Counting(), Counting()
     expected = told(local, seed)
     with (
         chaos(seed, faults=FAULTS, every=(1, 3000), most=8) as proxies,
         behind(proxies, env, monkeypatch, expose=["scale", "level"]) as address,
-        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, transport=transport)) as client,
     ):
-        assert client.lane == lane
+        assert client.transport == transport
         for proxy in proxies.values():
             proxy.begin()
         found = told(client, seed)
@@ -155,14 +155,16 @@ def test_behind_a_proxy_that_breaks_connections_an_episode_is_what_it_is_without
     assert (env.counts, env.level) == (local.counts, local.level)
 
 
-@pytest.mark.parametrize("lane", ["grpc", "direct"])
-def test_an_episode_in_a_worker_goes_on_too(lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("transport", ["grpc", "direct"])
+def test_an_episode_in_a_worker_goes_on_too(
+    transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = told(Counting(), SEEDS[0])
     settings = {"expose": ["scale", "level"], "isolation": "process"}
     with (
         chaos(SEEDS[0], faults=FAULTS, every=(1, 3000), most=8) as proxies,
         behind(proxies, Counting, monkeypatch, **settings) as address,
-        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, transport=transport)) as client,
     ):
         for proxy in proxies.values():
             proxy.begin()
@@ -175,21 +177,21 @@ Break = Callable[[dict[str, ChaosProxy], Any, Any], object]
 
 BREAKS: dict[tuple[str, str], Break] = {
     ("shm", "the client's end"): lambda _, client, server: (
-        client._driver._connection._lane._port.close()
+        client._env_client._connection._transport._pipe.close()
     ),
     ("shm", "the server's end"): lambda _, client, server: [
-        session.source and session.source.close() for session in server._life._desk.sessions()
+        session.source and session.source.close() for session in server._life._manager.sessions()
     ],
     ("shm", "the stream"): lambda proxies, _, __: proxies["grpc"].cut(),
-    ("direct", "the lane"): lambda proxies, _, __: proxies["direct"].cut(),
+    ("direct", "the transport"): lambda proxies, _, __: proxies["direct"].cut(),
     ("direct", "the stream"): lambda proxies, _, __: proxies["grpc"].cut(),
     ("grpc", "the stream"): lambda proxies, _, __: proxies["grpc"].cut(),
 }
 
 
-@pytest.mark.parametrize(("lane", "what"), BREAKS)
+@pytest.mark.parametrize(("transport", "what"), BREAKS)
 def test_what_breaks_between_calls_and_in_them_is_not_seen_in_an_episode(
-    lane: str, what: str, monkeypatch: pytest.MonkeyPatch
+    transport: str, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local, env = Counting(), Counting()
     expected = told(local, 7)
@@ -202,12 +204,12 @@ def test_what_breaks_between_calls_and_in_them_is_not_seen_in_an_episode(
         proxies["grpc"].lead_to(server.address)
         proxies["direct"].lead_to(server.direct_address)
         address = f"tcp://{proxies['grpc'].authority}"
-        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client:
+        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, transport=transport)) as client:
             breaks: list[str] = []
 
             def break_now(when: str) -> None:
                 breaks.append(when)
-                BREAKS[lane, what](proxies, client, server)
+                BREAKS[transport, what](proxies, client, server)
 
             def in_step() -> None:
                 if env.counts["step"] % 9 == 0:
@@ -215,30 +217,32 @@ def test_what_breaks_between_calls_and_in_them_is_not_seen_in_an_episode(
 
             env.meanwhile = in_step
             found = told(client, 7, before=lambda n: break_now("between") if n % 12 == 1 else None)
-            assert client.lane == lane
+            assert client.transport == transport
     assert set(breaks) == {"between", "in a step"}
     assert_same(found, expected)
     assert (env.counts, env.level) == (local.counts, local.level)
 
 
-@pytest.mark.parametrize("lane", ["grpc", "direct"])
-def test_lanes_of_a_vector_environment_go_on_behind_a_proxy_that_breaks_connections(
-    lane: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("transport", ["grpc", "direct"])
+def test_sub_envs_of_a_vector_environment_go_on_behind_a_proxy_that_breaks_connections(
+    transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = record(sync_lanes(), 40)
+    expected = record(sync_sub_envs(), 40)
     with (
         chaos(5, most=6) as proxies,
-        behind(proxies, sync_lanes(), monkeypatch) as address,
-        contextlib.closing(rlmesh.RemoteVectorEnv[Any, Any](address, lane=lane)) as client,
+        behind(proxies, sync_sub_envs(), monkeypatch) as address,
+        contextlib.closing(
+            rlmesh.RemoteVectorEnv[Any, Any](address, transport=transport)
+        ) as client,
     ):
         for proxy in proxies.values():
             proxy.begin()
-        assert_same(list(told_lanes(client, 40)), expected)
+        assert_same(list(told_sub_envs(client, 40)), expected)
 
 
-@pytest.mark.parametrize("lane", ["grpc", "direct"])
+@pytest.mark.parametrize("transport", ["grpc", "direct"])
 def test_a_network_over_which_nothing_comes_any_more_is_noticed(
-    lane: str, monkeypatch: pytest.MonkeyPatch
+    transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grpc_options, "PING_SECONDS", 0.4)
     monkeypatch.setattr(grpc_options, "PONG_SECONDS", 0.4)
@@ -247,7 +251,7 @@ def test_a_network_over_which_nothing_comes_any_more_is_noticed(
     with (
         chaos(3) as proxies,
         behind(proxies, env, monkeypatch, expose=["scale", "level"]) as address,
-        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, lane=lane)) as client,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](address, transport=transport)) as client,
     ):
 
         def stall(number: int) -> None:
@@ -256,5 +260,5 @@ def test_a_network_over_which_nothing_comes_any_more_is_noticed(
                     proxy.stall()
 
         assert_same(told(client, 3, before=stall), expected)
-        assert client.lane == lane
+        assert client.transport == transport
     assert env.counts == local.counts

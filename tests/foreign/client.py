@@ -1,11 +1,11 @@
 """A client that shares no code with RLMesh: grpcio, struct, and the page of the protocol.
 
-    python client.py PROTO_FOLDER ADDRESS LANE ACTIONS
+    python client.py PROTO_FOLDER ADDRESS TRANSPORT ACTIONS
 
 It compiles the protos below PROTO_FOLDER and drives the single environment that is served at
-ADDRESS, `HOST:PORT`, over the LANE `grpc`, `direct` or `shm`: a reset with seed 7, and a step for
-each of the ACTIONS, a JSON list. It prints as JSON what it has seen. Comments repeat what the page
-says.
+ADDRESS, `HOST:PORT`, over the TRANSPORT `grpc`, `direct` or `shm`: a reset with seed 7, and a step
+for each of the ACTIONS, a JSON list. It prints as JSON what it has seen. Comments repeat what the
+page says.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def unpack_at(data: bytes, at: int) -> tuple[Any, int]:
 
 
 class Direct:
-    """The lane `direct`: a message is its length and itself."""
+    """The transport `direct`: a message is its length and itself."""
 
     def __init__(self, address: str, secret: bytes) -> None:
         host, _, port = address.rpartition(":")
@@ -226,7 +226,7 @@ class Direct:
 
 
 class Shm:
-    """The lane `shm`: messages stand in a shared segment."""
+    """The transport `shm`: messages stand in a shared segment."""
 
     def __init__(self, name: str, secret: bytes) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -263,7 +263,7 @@ class Shm:
         self._socket.close()
 
 
-def drive(address: str, lane: str, actions: list[Any]) -> dict[str, Any]:
+def drive(address: str, transport: str, actions: list[Any]) -> dict[str, Any]:
     env_service_pb2: Any = importlib.import_module("rlmesh_api.v1.env_service_pb2")
     env_service_pb2_grpc: Any = importlib.import_module("rlmesh_api.v1.env_service_pb2_grpc")
     session_pb2: Any = importlib.import_module("rlmesh_api.v1.session_pb2")
@@ -297,9 +297,9 @@ def drive(address: str, lane: str, actions: list[Any]) -> dict[str, Any]:
         peer = session_pb2.Peer(name="foreign", version="0")
         generation = min(1, told.protocol_generation)
         opened = call(open=session_pb2.OpenCall(peer=peer, protocol_generation=generation))
-        if lane != "grpc":
-            [where] = [offer.address for offer in opened.lanes if offer.lane == lane]
-            port = (Direct if lane == "direct" else Shm)(where, opened.secret)
+        if transport != "grpc":
+            [where] = [offer.address for offer in opened.transports if offer.transport == transport]
+            port = (Direct if transport == "direct" else Shm)(where, opened.secret)
         # A packed value: 7 is a MessagePack integer of one byte.
         reset = call(reset=session_pb2.ResetCall(seed=b"\x07"))
         seen["observation"] = decode(contract.observation_space, reset.observation)
@@ -324,10 +324,10 @@ def drive(address: str, lane: str, actions: list[Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    folder, address, lane, actions = sys.argv[1:]
+    folder, address, transport, actions = sys.argv[1:]
     with tempfile.TemporaryDirectory() as out:
         compile_protos(folder, out)
-        seen = drive(address, lane, json.loads(actions))
+        seen = drive(address, transport, json.loads(actions))
         messages = sys.modules["rlmesh_api.v1.session_pb2"]
         if "rlmesh" in sys.modules or not str(messages.__file__).startswith(out):
             raise SystemExit("this is no client of its own")

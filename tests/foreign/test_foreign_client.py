@@ -101,10 +101,10 @@ def locally(env: Any, actions: list[Any]) -> dict[str, Any]:
     return seen
 
 
-def remotely(env: Any, actions: list[Any], lane: str = "grpc") -> dict[str, Any]:
+def remotely(env: Any, actions: list[Any], transport: str = "grpc") -> dict[str, Any]:
     with serving(env, direct="tcp://127.0.0.1:0") as server:
         address = server.address.removeprefix("tcp://")
-        command = [sys.executable, "-P", CLIENT, ROOT / "schema", address, lane]
+        command = [sys.executable, "-P", CLIENT, ROOT / "schema", address, transport]
         told = subprocess.run(
             [*map(str, command), json.dumps(actions)],
             capture_output=True,
@@ -117,10 +117,10 @@ def remotely(env: Any, actions: list[Any], lane: str = "grpc") -> dict[str, Any]
     return seen
 
 
-@pytest.mark.parametrize("lane", ["grpc", "direct", "shm"])
-def test_it_drives_cartpole(lane: str) -> None:
+@pytest.mark.parametrize("transport", ["grpc", "direct", "shm"])
+def test_it_drives_cartpole(transport: str) -> None:
     actions = [1, 0, 0, 1, 1, 0] * 4
-    seen = remotely(gymnasium.make("CartPole-v1"), actions, lane)
+    seen = remotely(gymnasium.make("CartPole-v1"), actions, transport)
     assert seen.pop("id") == "CartPole-v1"
     assert seen == locally(gymnasium.make("CartPole-v1"), actions)
 

@@ -28,7 +28,7 @@ def naming(name: str) -> Generator[None]:
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
 def test_a_decoder_withstands_what_was_found(target: Target) -> None:
     if target.linux and sys.platform != "linux":
-        pytest.skip("there is no such lane here")
+        pytest.skip("there is no such transport here")
     with target.opened() as feed, guard.guarded(feed) as fed:
         for name, data in inputs(target):
             with naming(name):

@@ -12,8 +12,8 @@ import pytest
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 import rlmesh
+from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.spaces import Space
-from rlmesh.values.layout import compile_layout
 from rlmesh_api.contract import EnvContract
 from rlmesh_api.v1 import contract_pb2, session_pb2, space_pb2
 from support.golden import ENVS, FOLDER, RawStream, answering, driven, plain, says
@@ -61,7 +61,7 @@ def test_a_contract_is_read_and_has_its_fingerprint(golden: dict[str, str]) -> N
 @each("values")
 def test_a_value_is_decoded_and_encoded_to_the_same_bytes(golden: dict[str, Any]) -> None:
     space = Space.from_proto(space_pb2.Space.FromString(bytes_of(golden["space"])))
-    layout = compile_layout(space, golden["lanes"])
+    layout = compile_layout(space, golden["num_envs"])
     for slab, expected in zip(map(bytes_of, golden["slabs"]), golden["values"], strict=True):
         value = layout.decode(slab, 0, len(slab), copy=True)
         assert plain(value) == expected, ADVICE
@@ -70,7 +70,9 @@ def test_a_value_is_decoded_and_encoded_to_the_same_bytes(golden: dict[str, Any]
 
 @pytest.mark.skipif(mmap.PAGESIZE != 4096, reason="areas of other pages take other messages")
 @each("frames")
-def test_a_frame_of_a_lane_is_read_and_written_to_the_same_bytes(golden: dict[str, Any]) -> None:
+def test_a_frame_of_a_transport_is_read_and_written_to_the_same_bytes(
+    golden: dict[str, Any],
+) -> None:
     message = bytes_of(golden["message"])
     assert read_direct(bytes_of(golden["direct"])) == message, ADVICE
     left = {name: bytes_of(part) for name, part in golden["shm"].items()}
@@ -120,7 +122,7 @@ def test_a_client_of_this_version_understands_an_older_server_as_ever(
             yield bytes_of(call["response"])
 
     with answering(lambda _: bytes_of(golden["contract"]), session) as address:
-        assert driven(address, vector=name == "lanes") == golden["returned"], ADVICE
+        assert driven(address, vector=name == "sub_envs") == golden["returned"], ADVICE
     # But for `open`, where it says who it is and what else it can, it asks as an older one did.
     wanted = [call["says"][0] for call in golden["calls"]]
     assert asked[1:] == wanted[1:], ADVICE

@@ -21,7 +21,7 @@ LAYERS = (
     {"spaces"},
     {"values"},
     {"contract"},
-    {"lanes"},
+    {"transports"},
     {"client", "server", "typegen"},
     {"numpy", "torch"},  # the clients, typed for an array library; each imports its own
     {"rlmesh"},  # the package's own __init__.py
@@ -32,8 +32,8 @@ LAYER = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
 
 NETWORK = {"asyncio", "grpc", "grpc_health", "grpc_reflection", "http", "select", "socket", "ssl"}
 FORBIDDEN = {
-    **{room: NETWORK for height in range(LAYER["lanes"]) for room in LAYERS[height]},
-    "lanes": {"gymnasium"},
+    **{room: NETWORK for height in range(LAYER["transports"]) for room in LAYERS[height]},
+    "transports": {"gymnasium"},
 }
 TERMINAL = {"click", "rich"}
 OPTIONAL = {"torch"}
@@ -57,7 +57,7 @@ def room_of(path: Path) -> str:
 
 
 def room_named(module: str) -> str:
-    """The room that `rlmesh.values.layout` stands in; a name of the package itself: `rlmesh`."""
+    """The package that `rlmesh.codec.slab.layout` stands in; of its own names: `rlmesh`."""
     name = module.partition(".")[2].partition(".")[0]
     folder = ROOT / "rlmesh" / name
     is_room = bool(name) and (folder.is_dir() or folder.with_suffix(".py").is_file())
@@ -95,7 +95,7 @@ def test_rooms_import_only_rooms_below_them() -> None:
 
 
 @pytest.mark.parametrize("room", sorted(FORBIDDEN))
-def test_pure_rooms_know_no_network_and_lanes_no_environment(room: str) -> None:
+def test_pure_rooms_know_no_network_and_transports_no_environment(room: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {module}"
         for path in sources("rlmesh")

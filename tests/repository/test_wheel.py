@@ -18,23 +18,24 @@ import pytest
 from support.repository import ROOT, dependencies
 
 HERE = Path(__file__).parent / "wheel"
-# What meets the libraries of an environment most: contracts, spaces, calls, lanes, and steps of
-# every kind. All tests run beside these on the versions of today, so that the newest need fewer.
+# What meets the libraries of an environment most: contracts, spaces, calls, sub-environments, and
+# steps of every kind. All tests run beside these on the versions of today, so that the newest need
+# fewer.
 ON_THE_WHEEL = {
     "oldest": (
         "client/test_values.py",
-        "lanes/test_choosing_lanes.py",
-        "lanes/test_ports.py",
-        "lanes/test_views.py",
-        "lanes/test_wire.py",
-        "server/test_calls.py",
+        "transports/test_choosing_transports.py",
+        "transports/test_pipes.py",
+        "transports/test_views.py",
+        "codec/step/test_wire.py",
+        "server/sessions/test_calls.py",
         "spaces/test_round_trip.py",
         "test_contract.py",
         "test_sameness.py",
     ),
     "newest": ("spaces/test_round_trip.py", "test_contract.py", "test_sameness.py"),
 }
-# Processes and lanes of an environment are the same whatever the versions.
+# Processes and transports of an environment are the same whatever the versions.
 NOT_ON_THE_WHEEL = "not from_another_process and not asynchronous and not (test_300 and direct)"
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(600)]

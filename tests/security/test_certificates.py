@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 import rlmesh
 from rlmesh.errors import ArgumentTypeError, InvalidCredentialsError
-from rlmesh.lanes.certificates import read_certificates, system_authorities
+from rlmesh.transports.certificates import read_certificates, system_authorities
 from support.certificates import LONG_AGO, TOMORROW, YESTERDAY, Certificates
 from support.sample_envs import ScriptedEnv
 from support.serving import serving
@@ -175,20 +175,20 @@ def test_a_chain_over_an_intermediate_authority_is_taken(certificates: Certifica
     certificates.issue("server", "127.0.0.1", by=between)
     direct = {"direct": "tcp://127.0.0.1:0"}
     with serving(ScriptedEnv(), tls=certificates.server(), **direct) as server:
-        for lane in ("direct", "grpc"):
+        for transport in ("direct", "grpc"):
             with rlmesh.RemoteEnv[Any, Any](
-                server.address, tls=certificates.client(), lane=lane
+                server.address, tls=certificates.client(), transport=transport
             ) as client:
-                assert client.lane == lane
+                assert client.transport == transport
 
 
 def test_a_certificate_may_be_trusted_by_itself(certificates: Certificates) -> None:
     direct = {"direct": "tcp://127.0.0.1:0"}
     with serving(ScriptedEnv(), tls=certificates.server(), **direct) as server:
-        for lane in ("direct", "grpc"):
+        for transport in ("direct", "grpc"):
             tls = certificates.client(ca="server.pem")
-            with rlmesh.RemoteEnv[Any, Any](server.address, tls=tls, lane=lane) as client:
-                assert client.lane == lane
+            with rlmesh.RemoteEnv[Any, Any](server.address, tls=tls, transport=transport) as client:
+                assert client.transport == transport
 
 
 def test_an_authority_that_has_expired_among_others_does_no_harm(
@@ -257,9 +257,11 @@ def test_the_authorities_of_this_machine_are_those_of_openssl(
     assert system_authorities() == Path(certificates.path("ca.pem")).read_bytes()
     with (
         serving(ScriptedEnv(), tls=certificates.server(), direct="tcp://127.0.0.1:0") as server,
-        rlmesh.RemoteEnv[Any, Any](server.address, tls=rlmesh.ClientTLS(), lane="direct") as client,
+        rlmesh.RemoteEnv[Any, Any](
+            server.address, tls=rlmesh.ClientTLS(), transport="direct"
+        ) as client,
     ):
-        assert client.lane == "direct"
+        assert client.transport == "direct"
 
 
 def test_a_folder_of_authorities_is_read_as_openssl_does(

@@ -107,7 +107,7 @@ def test_a_certificate_that_has_expired_meanwhile_is_told(
 ) -> None:
     certificates.issue("server", "127.0.0.1", not_before=LONG_AGO, not_after=YESTERDAY)
     # It was valid when the server began.
-    monkeypatch.setattr("rlmesh.lanes.certificates._check_dates", lambda *_: None)
+    monkeypatch.setattr("rlmesh.transports.certificates._check_dates", lambda *_: None)
     with serving(ScriptedEnv(), tls=certificates.server()) as server:
         with pytest.raises(TlsError, match=r"has expired; renew it there"):
             rlmesh.RemoteEnv(

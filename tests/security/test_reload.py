@@ -14,7 +14,7 @@ import trustme
 
 import rlmesh
 from rlmesh.address import parse_address
-from rlmesh.client.access import Access
+from rlmesh.client.channel import ChannelFactory
 from rlmesh.errors import AuthenticationError, InvalidCredentialsError, TlsError
 from rlmesh.security import Credentials
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc
@@ -26,7 +26,7 @@ DIRECT = {"direct": "tcp://127.0.0.1:0"}
 
 
 def serial_numbers(server: rlmesh.EnvServer, certificates: Certificates) -> set[str]:
-    """Of the certificates that the server shows, over gRPC and at the direct lane."""
+    """Of the certificates that the server shows, over gRPC and at the direct transport."""
     found: set[str] = set()
     for address in (server.address, server.direct_address):
         at: Any = parse_address(str(address))
@@ -52,15 +52,15 @@ def test_a_renewed_certificate_is_shown_from_then_on(certificates: Certificates)
 
 def test_a_session_goes_on_while_certificates_are_renewed(certificates: Certificates) -> None:
     with serving(ScriptedEnv(), tls=certificates.server(), **DIRECT) as server:
-        for lane in ("direct", "grpc"):
+        for transport in ("direct", "grpc"):
             with rlmesh.RemoteEnv[Any, Any](
-                server.address, tls=certificates.client(), lane=lane
+                server.address, tls=certificates.client(), transport=transport
             ) as client:
                 client.reset(seed=0)
                 certificates.issue("server", "127.0.0.1")
                 serial_numbers(server, certificates)
                 client.step(client.action_space.sample())
-                assert client.lane == lane
+                assert client.transport == transport
 
 
 def test_clients_of_a_new_authority_are_let_in_and_those_of_the_old_one_are_not(
@@ -69,15 +69,19 @@ def test_clients_of_a_new_authority_are_let_in_and_those_of_the_old_one_are_not(
     with serving(ScriptedEnv(), tls=certificates.server(mutual=True), **DIRECT) as server:
         ours = certificates.client("client", ca="server.pem")
         theirs = certificates.client("stranger", ca="server.pem")
-        for lane in ("direct", "grpc"):
-            with rlmesh.RemoteEnv[Any, Any](server.address, tls=ours, lane=lane) as client:
-                assert client.lane == lane
+        for transport in ("direct", "grpc"):
+            with rlmesh.RemoteEnv[Any, Any](
+                server.address, tls=ours, transport=transport
+            ) as client:
+                assert client.transport == transport
         with pytest.raises(AuthenticationError):
             rlmesh.RemoteEnv(server.address, tls=theirs)
         os.replace(certificates.path("other-ca.pem"), certificates.path("ca.pem"))
-        for lane in ("direct", "grpc"):
-            with rlmesh.RemoteEnv[Any, Any](server.address, tls=theirs, lane=lane) as client:
-                assert client.lane == lane
+        for transport in ("direct", "grpc"):
+            with rlmesh.RemoteEnv[Any, Any](
+                server.address, tls=theirs, transport=transport
+            ) as client:
+                assert client.transport == transport
         with pytest.raises(AuthenticationError):
             rlmesh.RemoteEnv(server.address, tls=ours)
 
@@ -132,7 +136,7 @@ def test_a_link_to_files_that_is_turned_is_followed(
 def test_a_client_that_connects_again_reads_its_files_again(certificates: Certificates) -> None:
     with serving(ScriptedEnv(), tls=certificates.server()) as server:
         held = Credentials(tls=certificates.client())
-        access = Access(parse_address(server.address), held)
+        access = ChannelFactory(parse_address(server.address), held)
         ca, other = Path(certificates.path("ca.pem")), Path(certificates.path("other-ca.pem"))
         ours = ca.read_bytes()
 
@@ -156,7 +160,9 @@ def test_a_client_that_connects_again_goes_on_with_what_it_has_where_files_are_h
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(ScriptedEnv(), tls=certificates.server()) as server:
-        access = Access(parse_address(server.address), Credentials(tls=certificates.client()))
+        access = ChannelFactory(
+            parse_address(server.address), Credentials(tls=certificates.client())
+        )
         access.channel().close()
         Path(certificates.path("ca.pem")).write_text("")
         with access.channel() as channel:

@@ -287,13 +287,13 @@ def test_a_server_may_have_a_client_connect_elsewhere(monkeypatch: pytest.Monkey
         thread = threading.Thread(target=listen)
         thread.start()
         elsewhere = f"127.0.0.1:{listener.getsockname()[1]}"
-        monkeypatch.setattr("rlmesh.server.doors._told", lambda _: elsewhere)
+        monkeypatch.setattr("rlmesh.server.rpc.listeners._told", lambda _: elsewhere)
         with (
             serving(ScriptedEnv(), direct="tcp://127.0.0.1:0") as server,
-            rlmesh.RemoteEnv[Any, Any](server.address, lane="direct") as client,
+            rlmesh.RemoteEnv[Any, Any](server.address, transport="direct") as client,
         ):
             client.reset(seed=0)
-            assert client.lane == "grpc"
+            assert client.transport == "grpc"
         thread.join(20)
     assert [len(text) for text in heard] == [32]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rlmesh.lanes.tls_socket import TlsSocket
-from support.ports import SOON, tls_pair
+from rlmesh.transports.tcp.tls_socket import TlsSocket
+from support.pipes import SOON, tls_pair
 
 
 @contextlib.contextmanager

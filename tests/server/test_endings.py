@@ -19,7 +19,7 @@ from support.sample_envs import Gate, ScriptedEnv
 from support.serving import serving
 from support.watching import watching_health
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 SOON = 20.0
 # What the design promises, for a machine that has nothing else to do.
@@ -263,13 +263,13 @@ def test_a_start_that_grpc_refuses_is_raised_and_nothing_is_left(
 ) -> None:
     env = ScriptedEnv()
     server = rlmesh.EnvServer(env)
-    begin = server._front.start
+    begin = server._rpc_server.start
 
     def fail() -> None:
         begin()
         raise OSError("no more descriptors")
 
-    monkeypatch.setattr(server._front, "start", fail)
+    monkeypatch.setattr(server._rpc_server, "start", fail)
     with pytest.raises(OSError, match="no more descriptors"):
         getattr(server, verb)()
     assert server.wait(0) is True
@@ -491,8 +491,8 @@ def test_what_raises_on_the_thread_that_serves_ends_the_server_and_is_raised() -
     env = ScriptedEnv()
     server = rlmesh.EnvServer(env)
     # A handler of the program's own may raise wherever the main thread is; here it is the queue.
-    (room,) = server._rooms.all()
-    calls = room.host._calls
+    (slot,) = server._provider.all()
+    calls = slot.thread._calls
 
     class Ringing:
         rung = False
@@ -506,7 +506,7 @@ def test_what_raises_on_the_thread_that_serves_ends_the_server_and_is_raised() -
                 raise AlarmError
             return calls.get()
 
-    room.host._calls = Ringing()  # type: ignore[assignment] # stands in for it
+    slot.thread._calls = Ringing()  # type: ignore[assignment] # stands in for it
     with pytest.raises(AlarmError):
         server.serve()
     assert server.wait(0) is True

@@ -15,7 +15,7 @@ from rlmesh.errors import InvalidObservationError, RemoteEnvError, RlmeshError
 from support.sample_envs import ScriptedEnv
 from support.serving import remote, remote_vector, serving
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 ZERO = np.zeros(2, np.float32)
 CALLS = ["reset", "step", "render"]
@@ -355,10 +355,10 @@ def test_a_close_that_raises_is_logged_once_and_ends_the_server_all_the_same(
     assert "close() raised" in record.getMessage()
 
 
-def test_a_lane_that_raises_is_told_and_the_vector_goes_on(
+def test_a_sub_env_that_raises_is_told_and_the_vector_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Lanes:
+    class Members:
         num_envs = 2
         single_observation_space = single_action_space = spaces.Discrete(3)
         broken = False
@@ -368,18 +368,21 @@ def test_a_lane_that_raises_is_told_and_the_vector_goes_on(
 
         def step(self, actions: Any) -> Any:
             if self.broken:
-                raise ValueError("lane 1 fell over")
+                raise ValueError("sub-environment 1 fell over")
             return np.zeros(2, np.int64), np.zeros(2), np.zeros(2, bool), np.zeros(2, bool), {}
 
         def close(self) -> None: ...
 
-    lanes = Lanes()
-    with remote_vector(lanes) as client:
+    envs = Members()
+    with remote_vector(envs) as client:
         client.reset()
-        lanes.broken = True
-        with logged_once(caplog), pytest.raises(RemoteEnvError, match="lane 1 fell over"):
+        envs.broken = True
+        with (
+            logged_once(caplog),
+            pytest.raises(RemoteEnvError, match="sub-environment 1 fell over"),
+        ):
             client.step([0, 1])
-        lanes.broken = False
+        envs.broken = False
         client.reset()
         client.step([0, 1])
 

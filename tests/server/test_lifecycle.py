@@ -159,7 +159,7 @@ def test_an_environment_may_shut_its_own_server_down() -> None:
 
 def test_a_close_that_raises_does_not_stop_the_shutdown(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
-        raise RuntimeError("the door is jammed")
+        raise RuntimeError("the listener is jammed")
 
     env = ScriptedEnv()
     env.script["close"] = fail
@@ -167,7 +167,7 @@ def test_a_close_that_raises_does_not_stop_the_shutdown(caplog: pytest.LogCaptur
         pass
     assert server.wait(0) is True
     assert can_be_bound(server.address)
-    assert "the door is jammed" in caplog.text
+    assert "the listener is jammed" in caplog.text
 
 
 def test_new_clients_are_refused_while_the_server_drains() -> None:

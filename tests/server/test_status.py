@@ -69,7 +69,7 @@ def test_the_status_tells_every_session_and_what_it_does() -> None:
     one, two = told.sessions
     assert (one.session_id, two.session_id) == (first.opened.session_id, second.opened.session_id)
     assert one.holder.peer == peer
-    assert (one.lane, one.call, one.sequence, one.calls) == ("grpc", "step", 3, 1)
+    assert (one.transport, one.call, one.sequence, one.calls) == ("grpc", "step", 3, 1)
     assert one.busy_seconds > 0
     assert "gate.wait" in one.stack or "_opened.wait" in one.stack
     assert one.idle_seconds == 0
@@ -97,13 +97,15 @@ def test_the_status_counts_the_calls_that_failed() -> None:
     assert told.sessions[0].failures == 2
 
 
-@pytest.mark.parametrize("lane", ["grpc", "shm", "direct"])
-def test_a_call_that_takes_too_long_is_answered_and_the_next_reset_waits(lane: str) -> None:
+@pytest.mark.parametrize("transport", ["grpc", "shm", "direct"])
+def test_a_call_that_takes_too_long_is_answered_and_the_next_reset_waits(transport: str) -> None:
     env, gate = ScriptedEnv(), Gate()
     options = rlmesh.ServeOptions(call_timeout_seconds=0.2)
     with (
         serving(env, direct="tcp://127.0.0.1:0", options=options) as server,
-        contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address, lane=lane)) as client,
+        contextlib.closing(
+            rlmesh.RemoteEnv[Any, Any](server.address, transport=transport)
+        ) as client,
     ):
         client.reset()
         env.script["step"] = gate.wait

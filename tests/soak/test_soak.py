@@ -54,11 +54,11 @@ def test_the_numbers_of_the_page_are_those_of_the_raw_results() -> None:
     assert published.counts.steps >= 1_000_000
 
 
-@pytest.mark.parametrize(("lane", "vector"), [("shm", True), ("grpc", False)])
-def test_a_leg_goes_on_through_its_cuts(lane: str, vector: bool) -> None:
+@pytest.mark.parametrize(("transport", "vector"), [("shm", True), ("grpc", False)])
+def test_a_leg_goes_on_through_its_cuts(transport: str, vector: bool) -> None:
     counts = Counts()
     with served(serving.vector() if vector else serving.single()) as server:
-        legs.run(legs.Leg(lane, vector, 60), server.address, Random(3), 2, counts)  # noqa: S311 - no secret
+        legs.run(legs.Leg(transport, vector, 60), server.address, Random(3), 2, counts)  # noqa: S311 - no secret
     assert (counts.steps, counts.sessions, counts.cuts) == (60, 1, 2)
 
 

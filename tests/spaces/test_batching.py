@@ -19,9 +19,9 @@ def test_the_batched_space_of_gymnasium_needs_no_mention() -> None:
     assert batch_as_declared(declared, SINGLE, 2, "observation_space") is None
 
 
-def test_lanes_with_bounds_of_their_own_are_kept() -> None:
-    lanes = [to_gymnasium_space(Box(0.0, high, (2,))) for high in (1.0, 5.0)]
-    declared = batch_differing_spaces(lanes)
+def test_sub_envs_with_bounds_of_their_own_are_kept() -> None:
+    num_envs = [to_gymnasium_space(Box(0.0, high, (2,))) for high in (1.0, 5.0)]
+    declared = batch_differing_spaces(num_envs)
     kept = batch_as_declared(declared, Box(0.0, 5.0, (2,)), 2, "observation_space")
     assert kept == Box(0.0, np.array([[1.0, 1.0], [5.0, 5.0]]), (2, 2))
 
@@ -40,8 +40,10 @@ def test_an_rlmesh_space_may_be_declared() -> None:
         batch_space(GymnasiumDict({"a": to_gymnasium_space(Box(0.0, 1.0, (2,)))}), 2),
         Discrete(2),
     ],
-    ids=["one lane", "three lanes", "a missing key", "another kind"],
+    ids=["one sub-environment", "three sub-environments", "a missing key", "another kind"],
 )
-def test_what_is_no_batch_of_the_lanes_is_refused(declared: object) -> None:
-    with pytest.raises(InvalidEnvError, match=r"env\.observation_space must hold 2 lanes"):
+def test_what_is_no_batch_of_the_sub_envs_is_refused(declared: object) -> None:
+    with pytest.raises(
+        InvalidEnvError, match=r"env\.observation_space must hold 2 sub-environments"
+    ):
         batch_as_declared(declared, SINGLE, 2, "observation_space")

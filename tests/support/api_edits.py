@@ -322,8 +322,8 @@ PARAMETERS = [
     ),
     breaks(
         "add a required parameter",
-        f"{_RESET_NAME}the new parameter `lane` is required",
-        swap(ENV, _RESET, f"{_RESET}, lane: str"),
+        f"{_RESET_NAME}the new parameter `transport` is required",
+        swap(ENV, _RESET, f"{_RESET}, transport: str"),
     ),
     breaks(
         "narrow the type of a parameter",
@@ -376,7 +376,7 @@ CLASSES = [
     ),
     breaks(
         "make a property a method",
-        "rlmesh.RemoteEnv.lane (Stable): it was an attribute and is a function",
+        "rlmesh.RemoteEnv.transport (Stable): it was an attribute and is a function",
         drop(ENV, "    @property\n"),
     ),
     breaks(
@@ -395,9 +395,9 @@ CLASSES = [
         drop(ENV, "        self.env_contract: EnvContract = contract\n"),
         swap(
             ENV,
-            "    @property\n    def lane",
+            "    @property\n    def transport",
             "    @property\n    def env_contract(self) -> EnvContract:\n"
-            "        return self._driver.contract\n\n    @property\n    def lane",
+            "        return self._env_client.contract\n\n    @property\n    def transport",
         ),
     ),
     breaks(
@@ -490,9 +490,12 @@ CLASSES = [
     ),
     breaks(
         "show a class that nobody can name",
-        "rlmesh.RemoteEnv.driver is public and shows rlmesh.client.driver.Driver, which is not",
+        "rlmesh.RemoteEnv.env_client is public and shows rlmesh.client.env_client.EnvClient, "
+        "which is not",
         swap(
-            ENV, "    def close(self)", "    def driver(self) -> Driver: ...\n\n    def close(self)"
+            ENV,
+            "    def close(self)",
+            "    def env_client(self) -> EnvClient: ...\n\n    def close(self)",
         ),
     ),
 ]

@@ -16,9 +16,9 @@ from google.protobuf.message import Message
 from gymnasium.vector.utils import concatenate, create_empty_array
 
 import rlmesh
+from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.spaces import from_gymnasium_space
-from rlmesh.values.layout import compile_layout
 from rlmesh_api.v1 import session_pb2
 from support.contracts import a_contract, fully_set
 from support.golden_frames import MESSAGES, frames_of, text_of
@@ -29,13 +29,13 @@ from support.serving import serving
 
 FOLDER = ROOT / "tests" / "golden"
 SERVICE = "rlmesh_api.v1.EnvService"
-LANES = 2
+SUB_ENVS = 2
 
 ENVS: dict[str, Callable[[], Any]] = {
     "cartpole": lambda: gymnasium.make("CartPole-v1"),
     "dict": lambda: EchoEnv("dict", "ansi"),
     "nested": lambda: EchoEnv("nested"),
-    "lanes": lambda: echo_vector("nested", LANES),
+    "sub_envs": lambda: echo_vector("nested", SUB_ENVS),
 }
 
 
@@ -61,11 +61,11 @@ def recording() -> dict[str, Any]:
         "version": rlmesh.__version__,
         "contracts": {name: _contract(contract) for name, contract in _contracts().items()},
         "values": {
-            f"{name} {'lanes' if lanes else 'single'}": _values(name, lanes)
+            f"{name} {'num_envs' if num_envs else 'single'}": _values(name, num_envs)
             for name in SAMPLE_SPACES
             if name not in UNSAMPLEABLE
             # Gymnasium cannot batch a Text without characters.
-            for lanes in ((None,) if name == "text_no_characters" else (None, LANES))
+            for num_envs in ((None,) if name == "text_no_characters" else (None, SUB_ENVS))
         },
         "conversations": {name: _conversation(make()) for name, make in ENVS.items()},
         "frames": {name: frames_of(message) for name, message in MESSAGES.items()},
@@ -92,31 +92,31 @@ def _contract(contract: EnvContract) -> dict[str, str]:
     }
 
 
-def _values(name: str, lanes: int | None) -> dict[str, Any]:
+def _values(name: str, num_envs: int | None) -> dict[str, Any]:
     space = from_gymnasium_space(SAMPLE_SPACES[name])
-    layout = compile_layout(space, lanes)
-    slabs = [layout.encode(value, []) for value in _samples(SAMPLE_SPACES[name], lanes)]
+    layout = compile_layout(space, num_envs)
+    slabs = [layout.encode(value, []) for value in _samples(SAMPLE_SPACES[name], num_envs)]
     return {
         "space": text_of(space.to_proto().SerializeToString(deterministic=True)),
-        "lanes": lanes,
+        "num_envs": num_envs,
         "slabs": [text_of(slab) for slab in slabs],
         "values": [plain(layout.decode(slab, 0, len(slab), copy=True)) for slab in slabs],
     }
 
 
-def _samples(space: gymnasium.Space[Any], lanes: int | None) -> list[Any]:
+def _samples(space: gymnasium.Space[Any], num_envs: int | None) -> list[Any]:
     space.seed(0)
-    if lanes is None:
+    if num_envs is None:
         return [space.sample() for _ in range(2)]
-    values = [space.sample() for _ in range(lanes)]
-    room: Any = create_empty_array(space, lanes)
+    values = [space.sample() for _ in range(num_envs)]
+    room: Any = create_empty_array(space, num_envs)
     return [concatenate(space, values, room)]
 
 
 def driven(address: str, *, vector: bool) -> list[Any]:
     """Drives a short session; what its calls return, as JSON data."""
     client = rlmesh.RemoteVectorEnv if vector else rlmesh.RemoteEnv
-    remote: Any = client(address, lane="grpc")
+    remote: Any = client(address, transport="grpc")
     remote.action_space.seed(0)
     results = [remote.reset(seed=3, options={"a": [1, 2.5, None]})]
     results += [remote.step(remote.action_space.sample()) for _ in range(3)]

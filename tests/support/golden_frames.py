@@ -1,4 +1,4 @@
-"""What a message is on the lanes beside the stream, byte by byte: written, and read."""
+"""What a message is on the transports beside the stream, byte by byte: written, and read."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import os
 import socket
 from typing import Any
 
-from rlmesh.lanes.memory_port import MemoryPort, Plan
-from rlmesh.lanes.segment import create_segment, map_segment
-from rlmesh.lanes.socket_port import SocketPort
-from support.ports import message, tcp_pair
+from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
+from rlmesh.transports.shm.segment import create_segment, map_segment
+from rlmesh.transports.tcp.pipe import TcpPipe
+from support.pipes import message, tcp_pair
 
 _PAGE = os.sysconf("SC_PAGESIZE")
 _LINES = 128
 _HEADER = 24
 # Room for the first of the messages, and not for the second.
-_PLAN = Plan(_PAGE, _PAGE)
+_PLAN = SegmentLayout(_PAGE, _PAGE)
 MESSAGES = {"in its area": b"one message", "elsewhere": bytes(range(256)) * (_PAGE // 256)}
 
 
@@ -32,7 +32,7 @@ def bytes_of(text: str) -> bytes:
 
 
 def frames_of(sent: bytes) -> dict[str, Any]:
-    """What a client's first message leaves on either lane.
+    """What a client's first message leaves on either transport.
 
     `direct`: the bytes of the connection. `shm`: the control lines, what was written into the
     request area, and what stands in a segment of its own.
@@ -42,11 +42,11 @@ def frames_of(sent: bytes) -> dict[str, Any]:
 
 def _direct(sent: bytes) -> str:
     ours, theirs = tcp_pair()
-    port = SocketPort(ours)
+    pipe = TcpPipe(ours)
     with theirs, contextlib.closing(theirs.makefile("rb")) as stream:
-        port.send(sent)
-        port.finish()
-        port.release()
+        pipe.send(sent)
+        pipe.finish()
+        pipe.release()
         return text_of(stream.read())
 
 
@@ -54,26 +54,26 @@ def _shm(sent: bytes) -> dict[str, str]:
     ours, theirs = socket.socketpair()
     descriptor = create_segment(_PLAN.size)
     segment = map_segment(descriptor, _PLAN.size)
-    port = MemoryPort(ours, descriptor, _PLAN, client=True)
+    pipe = ShmPipe(ours, descriptor, _PLAN, client=True)
     with theirs:
-        port.send(sent)
+        pipe.send(sent)
         found = {"lines": segment[:_LINES], "area": segment[_PAGE : _PAGE + _HEADER + len(sent)]}
         if size := int.from_bytes(found["area"][16:_HEADER], "little"):
             _, [elsewhere], _, _ = socket.recv_fds(theirs, 1, 1)
             found |= {"area": found["area"][:_HEADER], "elsewhere": map_segment(elsewhere, size)[:]}
             os.close(elsewhere)
-        port.release()
+        pipe.release()
     return {name: text_of(part) for name, part in found.items()}
 
 
 def read_direct(frame: bytes) -> bytes:
     """The message that a server receives from these bytes."""
     ours, theirs = tcp_pair()
-    port = SocketPort(ours)
+    pipe = TcpPipe(ours)
     with theirs:
         theirs.sendall(frame)
-        received = message(port)
-        port.release()
+        received = message(pipe)
+        pipe.release()
     return received
 
 
@@ -82,7 +82,7 @@ def read_shm(lines: bytes, area: bytes, elsewhere: bytes | None = None) -> bytes
     ours, theirs = socket.socketpair()
     descriptor = create_segment(_PLAN.size)
     segment = map_segment(descriptor, _PLAN.size)
-    port = MemoryPort(ours, descriptor, _PLAN, client=False)
+    pipe = ShmPipe(ours, descriptor, _PLAN, client=False)
     with theirs:
         segment[_PAGE : _PAGE + len(area)] = area
         if elsewhere is not None:
@@ -91,6 +91,6 @@ def read_shm(lines: bytes, area: bytes, elsewhere: bytes | None = None) -> bytes
             socket.send_fds(theirs, [b"\0"], [another])
             os.close(another)
         segment[: len(lines)] = lines
-        received = message(port)
-        port.release()
+        received = message(pipe)
+        pipe.release()
     return received

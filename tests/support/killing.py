@@ -23,7 +23,7 @@ import pytest
 
 import rlmesh
 from rlmesh.errors import SessionLostError
-from rlmesh.lanes.port_lane import PortLane
+from rlmesh.transports.pipe_transport import PipeTransport
 from support.chaos import ChaosProxy
 from support.comparing import Declared, assert_same
 from support.serving import start_python
@@ -35,7 +35,7 @@ SOON = 20.0
 _CLIENT = """
 import sys, rlmesh
 # Of one that comes back the server would keep the session for a while.
-env = rlmesh.RemoteEnv(sys.argv[1], lane=sys.argv[2], reconnect=False)
+env = rlmesh.RemoteEnv(sys.argv[1], transport=sys.argv[2], reconnect=False)
 env.reset()
 print("stepping", flush=True)
 while True:
@@ -49,12 +49,12 @@ class Chaos:
 
     Args:
         seed: What everything follows from.
-        lane: The lane that the client calls by.
+        transport: The transport that the client calls by.
     """
 
-    def __init__(self, seed: int, lane: str) -> None:
+    def __init__(self, seed: int, transport: str) -> None:
         self._random = Random(seed)  # noqa: S311 - what it draws is no secret
-        self._lane = lane
+        self._transport = transport
         self._stack = contextlib.ExitStack()
         self._server = self._start_server("tcp://127.0.0.1:0")
         self._address = self._announced()
@@ -88,9 +88,9 @@ class Chaos:
 
     def cut(self) -> None:
         """Cuts the connection: nobody notices."""
-        lane = self._env._driver._connection._lane
-        if isinstance(lane, PortLane):
-            lane._port.close()
+        transport = self._env._env_client._connection._transport
+        if isinstance(transport, PipeTransport):
+            transport._pipe.close()
         self._proxy.cut()
 
     def shake(self) -> None:
@@ -116,7 +116,7 @@ class Chaos:
     def kill_client(self) -> None:
         """Has another client, kills it, and connects once more."""
         self._env.close()
-        command = ["-c", _CLIENT, self._address, self._lane]
+        command = ["-c", _CLIENT, self._address, self._transport]
         with start_python(command, stdout=subprocess.PIPE) as other:
             assert other.stdout is not None
             assert other.stdout.readline() == "stepping\n"
@@ -136,16 +136,16 @@ class Chaos:
 
     def _connect(self) -> rlmesh.RemoteEnv[Any, Any]:
         env = rlmesh.RemoteEnv[Any, Any](
-            f"tcp://{self._proxy.authority}", lane=self._lane, busy_timeout_seconds=SOON
+            f"tcp://{self._proxy.authority}", transport=self._transport, busy_timeout_seconds=SOON
         )
-        assert env.lane == self._lane
+        assert env.transport == self._transport
         return env
 
     def _start_server(self, address: str) -> subprocess.Popen[str]:
         return self._stack.enter_context(
             start_python(
                 ["-W", "error", "-m", "support.serve_module", ID, "--address", address],
-                prefix=("env", "RLMESH_LANE=direct"),
+                prefix=("env", "RLMESH_TRANSPORT=direct"),
                 stdout=subprocess.PIPE,
             )
         )
@@ -155,9 +155,9 @@ class Chaos:
         return self._server.stdout.readline().strip()
 
 
-def play(seed: int, lane: str, deeds: int) -> None:
+def play(seed: int, transport: str, deeds: int) -> None:
     """One run, with what is left of it ended."""
-    chaos = Chaos(seed, lane)
+    chaos = Chaos(seed, transport)
     try:
         chaos.run(deeds)
         chaos.close()

@@ -15,17 +15,17 @@ import grpc
 
 from rlmesh.address import parse_address
 from rlmesh.contract import read_contract
-from rlmesh.lanes.door import (
+from rlmesh.transports.listener import (
     SECRET_BYTES,
     Attach,
-    MakePort,
+    MakePipe,
     enter_direct,
     enter_memory,
-    open_direct_door,
-    open_memory_door,
+    open_direct_listener,
+    open_shm_listener,
 )
-from rlmesh.lanes.memory_port import Plan
-from rlmesh.lanes.port import Port
+from rlmesh.transports.pipe import Pipe
+from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
 SECONDS = 20.0
@@ -33,7 +33,7 @@ SECRET = b"s" * SECRET_BYTES
 
 
 class RawSession:
-    """A session whose calls the test makes by hand, on the stream or on another lane.
+    """A session whose calls the test makes by hand, on the stream or on another transport.
 
     Args:
         channel: The connection.
@@ -78,26 +78,26 @@ class RawSession:
         self.send(sequence, **call)
         return self.receive()
 
-    def offer(self, lane: str) -> str:
-        """Where a lane is to be had."""
-        lanes = [*self.answer.open.lanes, *self.answer.resume.lanes]
-        (address,) = (offer.address for offer in lanes if offer.lane == lane)
+    def offer(self, transport: str) -> str:
+        """Where a transport is to be had."""
+        transports = [*self.answer.open.transports, *self.answer.resume.transports]
+        (address,) = (offer.address for offer in transports if offer.transport == transport)
         return str(address)
 
-    def enter(self, lane: str, secret: bytes | None = None) -> Port | None:
-        """Goes through a door with this session's secret, or with another one."""
+    def enter(self, transport: str, secret: bytes | None = None) -> Pipe | None:
+        """Goes through a listener with this session's secret, or with another one."""
         shown = self.secret if secret is None else secret
-        address = self.offer(lane)
-        if lane == "shm":
+        address = self.offer(transport)
+        if transport == "shm":
             return enter_memory(address, shown)
-        host, _, port = address.rpartition(":")
-        return enter_direct(host, int(port), shown)
+        host, _, pipe = address.rpartition(":")
+        return enter_direct(host, int(pipe), shown)
 
-    def port(self, lane: str) -> Port:
-        """A port on a lane of this session."""
-        port = self.enter(lane)
-        assert port is not None, f"the door of {lane} did not open"
-        return port
+    def pipe(self, transport: str) -> Pipe:
+        """A pipe on a transport of this session."""
+        pipe = self.enter(transport)
+        assert pipe is not None, f"the listener of {transport} did not open"
+        return pipe
 
     def wait_until_ended(self) -> None:
         """Returns when the server has ended the session."""
@@ -125,7 +125,7 @@ def raw_session(address: str, resume: bytes | None = None, **call: Any) -> Gener
 
 
 class _Service(env_service_pb2_grpc.EnvServiceServicer):
-    """Tells a contract and opens sessions whose lanes are elsewhere."""
+    """Tells a contract and opens sessions whose transports are elsewhere."""
 
     def __init__(self, contract: env_service_pb2.GetContractResponse) -> None:
         self.opened = session_pb2.OpenResult(session_id="s", protocol_generation=1, secret=SECRET)
@@ -153,26 +153,30 @@ class _Service(env_service_pb2_grpc.EnvServiceServicer):
 
 @contextlib.contextmanager
 def strange_server(
-    env: Any, lane: str, behave: Callable[[Port], None], plan: Plan, generation: int = 1
+    env: Any,
+    transport: str,
+    behave: Callable[[Pipe], None],
+    plan: SegmentLayout,
+    generation: int = 1,
 ) -> Generator[str]:
-    """A server that opens sessions as it should, and does on its lane what the test says.
+    """A server that opens sessions as it should, and does on its transport what the test says.
 
     Args:
         env: What its contract tells of.
-        lane: The lane on offer, `shm` or `direct`.
-        behave: Given the server's end of a lane, on a thread of its own.
+        transport: The transport on offer, `shm` or `direct`.
+        behave: Given the server's end of a transport, on a thread of its own.
         plan: How segments of shared memory are divided.
         generation: The protocol generation that it says its sessions use.
     """
     # Never readable: nobody calls this server for anything else.
     quiet = os.eventfd(0, os.EFD_CLOEXEC)
-    ports: list[Port] = []
+    pipes: list[Pipe] = []
     threads: list[threading.Thread] = []
 
-    def attach(make_port: MakePort, lane: str, process: int) -> None:
-        port = make_port(quiet)
-        ports.append(port)
-        thread = threading.Thread(target=behave, args=(port,))
+    def attach(make_pipe: MakePipe, transport: str, process: int) -> None:
+        pipe = make_pipe(quiet)
+        pipes.append(pipe)
+        thread = threading.Thread(target=behave, args=(pipe,))
         threads.append(thread)
         thread.start()
 
@@ -192,21 +196,21 @@ def strange_server(
         stack.callback(os.close, quiet)
         stack.callback(pool.shutdown)
         stack.callback(lambda: server.stop(None).wait())
-        if lane == "shm":
-            offered, door = open_memory_door(plan, admit)
+        if transport == "shm":
+            offered, listener = open_shm_listener(plan, admit)
         else:
-            listener = socket.create_server(("127.0.0.1", 0))
-            offered = f"127.0.0.1:{listener.getsockname()[1]}"
-            door = open_direct_door(listener, admit)
-        stack.callback(door.close)
-        service.opened.lanes.add(lane=lane, address=offered)
+            bound = socket.create_server(("127.0.0.1", 0))
+            offered = f"127.0.0.1:{bound.getsockname()[1]}"
+            listener = open_direct_listener(bound, admit)
+        stack.callback(listener.close)
+        service.opened.transports.add(transport=transport, address=offered)
         server.start()
         try:
             yield f"127.0.0.1:{address}"
         finally:
-            for port in ports:
-                port.close()
+            for pipe in pipes:
+                pipe.close()
             for thread in threads:
                 thread.join(SECONDS)
-            for port in ports:
-                port.release()
+            for pipe in pipes:
+                pipe.release()

@@ -241,7 +241,7 @@ class Gate:
 def echo_vector(
     kind: str, num_envs: int, mode: AutoresetMode = AutoresetMode.NEXT_STEP
 ) -> SyncVectorEnv[Any, Any]:
-    """Lanes of `EchoEnv`."""
+    """Sub-environments of `EchoEnv`."""
     return SyncVectorEnv([lambda: EchoEnv(kind)] * num_envs, autoreset_mode=mode)
 
 
@@ -261,11 +261,11 @@ def make(
     """Makes an environment by its name, in whichever process.
 
     Args:
-        what: A registered id, `async:ID` for lanes in processes of their own, `echo:KIND` with a
-            name in `SPACES`, `scripted`, `signalled` for one whose process gets a SIGTERM in the
-            middle of every step, `plain` or `plain-vector`.
-        num_envs: The number of lanes; None for a single environment.
-        mode: When lanes reset themselves.
+        what: A registered id, `async:ID` for sub-environments in processes of their own,
+            `echo:KIND` with a name in `SPACES`, `scripted`, `signalled` for one whose process gets
+            a SIGTERM in the middle of every step, `plain` or `plain-vector`.
+        num_envs: The number of sub-environments; None for a single environment.
+        mode: When sub-environments reset themselves.
     """
     if what == "plain":
         return PlainCounter()

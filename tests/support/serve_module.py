@@ -26,8 +26,8 @@ def main() -> None:
         sys.modules["gymnasium"] = None  # type: ignore[assignment] # how Python spells it
     import rlmesh
 
-    # Where a test runs over the direct lane, see its fixture.
-    direct = "tcp://127.0.0.1:0" if os.environ.get("RLMESH_LANE") == "direct" else None
+    # Where a test runs over the direct transport, see its fixture.
+    direct = "tcp://127.0.0.1:0" if os.environ.get("RLMESH_TRANSPORT") == "direct" else None
     server = rlmesh.EnvServer(_make(arguments), arguments.address, direct=direct)
     print(server.address, flush=True)  # noqa: T201 - the line that the test waits for
     if arguments.start:

@@ -79,12 +79,12 @@ ARM = a_contract(
     ),
 )
 CARTPOLE = read_contract(gymnasium.make("CartPole-v1"))
-LANES = read_contract(gymnasium.make_vec("CartPole-v1", 3, vectorization_mode="sync"))
+SUB_ENVS = read_contract(gymnasium.make_vec("CartPole-v1", 3, vectorization_mode="sync"))
 
 
 def of(space: Space, *, vector: bool) -> EnvContract:
-    lanes = {"vector": True, "num_envs": 3} if vector else {}
-    return a_contract(observation_space=space, action_space=space, **lanes)
+    num_envs = {"vector": True, "num_envs": 3} if vector else {}
+    return a_contract(observation_space=space, action_space=space, **num_envs)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = made / PACKAGE
     package.mkdir()
     (package / "__init__.py").touch()
-    named = {"cartpole": CARTPOLE, "arm": ARM, "lanes": LANES}
+    named = {"cartpole": CARTPOLE, "arm": ARM, "num_envs": SUB_ENVS}
     named["long_id"] = a_contract(id="Long-" * 40)
     named |= {f"{name}_single": of(space, vector=False) for name, space in SPACES.items()}
     named |= {f"{name}_vector": of(space, vector=True) for name, space in SPACES.items()}
@@ -255,11 +255,11 @@ def test_small_discretes_are_listed_in_actions_only() -> None:
 def test_the_types_are_those_of_the_page(
     space: Space, observation: str, action: str, observations: str, actions: str
 ) -> None:
-    single, lanes = (render_module(of(space, vector=vector)) for vector in (False, True))
+    single, num_envs = (render_module(of(space, vector=vector)) for vector in (False, True))
     assert f"Observation: TypeAlias = {observation}\n" in single
     assert f"Action: TypeAlias = {action}\n" in single
-    assert f"Observation: TypeAlias = {observations}" in lanes
-    assert f"Action: TypeAlias = {actions}" in lanes
+    assert f"Observation: TypeAlias = {observations}" in num_envs
+    assert f"Action: TypeAlias = {actions}" in num_envs
 
 
 def test_docstrings_tell_shape_dtype_bounds_and_stability() -> None:
@@ -307,7 +307,7 @@ def test_the_client_drives_what_it_was_written_for() -> None:
             env.step(env.action_space.sample())
 
 
-def test_the_client_of_lanes_drives_what_it_was_written_for() -> None:
+def test_the_client_of_sub_envs_drives_what_it_was_written_for() -> None:
     with serving(echo_vector("dict", 2)) as server:
         env = client_of(module(server.env_contract))(server.address)
         observations, _ = env.reset(seed=0)

@@ -13,13 +13,13 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 import rlmesh
-from support.async_lanes import LANES, served_async_lanes
+from support.async_vectors import SUB_ENVS, served_async_sub_envs
 from support.comparing import assert_same
-from support.lane_envs import KINDS, Envs, LaneEnv, NoSwitch, record, sync_lanes, told
 from support.plain_envs import PlainVector
 from support.serving import remote_vector, serving
+from support.vector_envs import KINDS, Envs, NoSwitch, SubEnv, record, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 STEPS = 24
 MODES = list(AutoresetMode)
@@ -39,8 +39,8 @@ def assert_told(envs: Any, expected: list[tuple[str, Any]]) -> None:
 def test_a_sync_vector_env_runs_whichever_mode_a_client_asks_for(
     own: AutoresetMode, asked: AutoresetMode
 ) -> None:
-    expected = record(sync_lanes(mode=asked), STEPS)
-    with remote_vector(sync_lanes(mode=own), autoreset=asked.name.lower()) as client:
+    expected = record(sync_sub_envs(mode=asked), STEPS)
+    with remote_vector(sync_sub_envs(mode=own), autoreset=asked.name.lower()) as client:
         assert client.metadata["autoreset_mode"] is asked
         assert client.env_contract.autoreset_mode == own.name.lower(), "the contract is fixed"
         assert_told(client, expected)
@@ -48,16 +48,16 @@ def test_a_sync_vector_env_runs_whichever_mode_a_client_asks_for(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_step_is_made_of_disabled_element_for_element(kind: str) -> None:
-    expected = record(sync_lanes(kind, mode=AutoresetMode.SAME_STEP), STEPS)
-    envs = NoSwitch(sync_lanes(kind, mode=AutoresetMode.DISABLED))
+    expected = record(sync_sub_envs(kind, mode=AutoresetMode.SAME_STEP), STEPS)
+    envs = NoSwitch(sync_sub_envs(kind, mode=AutoresetMode.DISABLED))
     with remote_vector(envs, autoreset="same_step") as client:
         assert client.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
         assert_told(client, expected)
 
 
 def test_same_step_is_made_of_disabled_workers(tmp_path: Path) -> None:
-    expected = record(sync_lanes(num_envs=LANES, mode=AutoresetMode.SAME_STEP), STEPS)
-    with served_async_lanes("dict", "DISABLED", tmp_path) as served:
+    expected = record(sync_sub_envs(num_envs=SUB_ENVS, mode=AutoresetMode.SAME_STEP), STEPS)
+    with served_async_sub_envs("dict", "DISABLED", tmp_path) as served:
         client = rlmesh.RemoteVectorEnv[Any, Any](served.address, autoreset="same_step")
         with contextlib.closing(client):
             assert_told(client, expected)
@@ -70,20 +70,20 @@ def test_the_next_session_has_the_own_mode_again() -> None:
         (AutoresetMode.DISABLED, AutoresetMode.DISABLED),
         (None, AutoresetMode.NEXT_STEP),
     ]
-    with serving(sync_lanes()) as server:
+    with serving(sync_sub_envs()) as server:
         for asked, mode in modes:
             client = rlmesh.RemoteVectorEnv[Any, Any](server.address, autoreset=asked)
             with contextlib.closing(client):
                 assert client.metadata["autoreset_mode"] is mode
-                assert_told(client, record(sync_lanes(mode=mode), STEPS))
+                assert_told(client, record(sync_sub_envs(mode=mode), STEPS))
 
 
 def test_a_session_after_one_of_same_step_made_of_disabled_resets_by_itself() -> None:
-    with serving(NoSwitch(sync_lanes(mode=AutoresetMode.DISABLED))) as server:
+    with serving(NoSwitch(sync_sub_envs(mode=AutoresetMode.DISABLED))) as server:
         for asked, mode in (("same_step", "SAME_STEP"), (None, "DISABLED")):
             client = rlmesh.RemoteVectorEnv[Any, Any](server.address, autoreset=asked)
             with contextlib.closing(client):
-                assert_told(client, record(sync_lanes(mode=AutoresetMode[mode]), STEPS))
+                assert_told(client, record(sync_sub_envs(mode=AutoresetMode[mode]), STEPS))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_session_after_one_of_same_step_made_of_disabled_resets_by_itself() ->
     ids=str,
 )
 def test_a_mode_is_asked_for_in_any_spelling(word: Any) -> None:
-    with remote_vector(sync_lanes(), autoreset=word) as client:
+    with remote_vector(sync_sub_envs(), autoreset=word) as client:
         assert client.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
 
 
@@ -112,15 +112,15 @@ class WithoutOptions(PlainVector):
 
 
 UNSWITCHABLE: dict[str, tuple[Callable[[], Any], str, str]] = {
-    "next_step to same_step": (lambda: NoSwitch(sync_lanes()), "same_step", "'next_step'"),
-    "next_step to disabled": (lambda: NoSwitch(sync_lanes()), "disabled", "'next_step'"),
+    "next_step to same_step": (lambda: NoSwitch(sync_sub_envs()), "same_step", "'next_step'"),
+    "next_step to disabled": (lambda: NoSwitch(sync_sub_envs()), "disabled", "'next_step'"),
     "same_step to next_step": (
-        lambda: NoSwitch(sync_lanes(mode=AutoresetMode.SAME_STEP)),
+        lambda: NoSwitch(sync_sub_envs(mode=AutoresetMode.SAME_STEP)),
         "next_step",
         "'same_step'",
     ),
     "disabled to next_step": (
-        lambda: NoSwitch(sync_lanes(mode=AutoresetMode.DISABLED)),
+        lambda: NoSwitch(sync_sub_envs(mode=AutoresetMode.DISABLED)),
         "next_step",
         "'disabled'",
     ),
@@ -130,7 +130,7 @@ UNSWITCHABLE: dict[str, tuple[Callable[[], Any], str, str]] = {
         "'next_step'",
     ),
     "an environment that tells no mode": (PlainVector, "same_step", "does not tell"),
-    "lanes that cannot be reset one by one": (WithoutOptions, "same_step", "'disabled'"),
+    "sub-environments that cannot be reset one by one": (WithoutOptions, "same_step", "'disabled'"),
 }
 
 
@@ -159,15 +159,15 @@ def test_the_own_mode_may_be_asked_for() -> None:
 
 
 class DisabledVector:
-    """Two lanes, a plain object with autoreset disabled, that reuses its arrays."""
+    """Two sub-environments, a plain object with autoreset disabled, that reuses its arrays."""
 
     num_envs = 2
     metadata = {"autoreset_mode": "disabled"}  # noqa: RUF012 - as Gymnasium has it
 
     def __init__(self) -> None:
-        lane = LaneEnv("box")
-        self.single_observation_space = lane.observation_space
-        self.single_action_space = lane.action_space
+        env_index = SubEnv("box")
+        self.single_observation_space = env_index.observation_space
+        self.single_action_space = env_index.action_space
         self._observations = np.zeros((2, 2, 3), np.float32)
         self._flags = np.zeros(2, bool)
 
@@ -180,7 +180,7 @@ class DisabledVector:
     def step(self, actions: Any) -> Any:
         self._observations += np.array([0.25, 0.5], np.float32)[:, None, None]
         self._flags[:] = self._observations[:, 0, 0] == 1
-        return self._observations, [1, 2], self._flags, [0, 0], {"lanes": "both", "seeds": None}
+        return self._observations, [1, 2], self._flags, [0, 0], {"num_envs": "both", "seeds": None}
 
     def close(self) -> None:
         pass
@@ -202,12 +202,12 @@ def test_same_step_of_a_plain_object_that_reuses_its_arrays_and_knows_no_masks()
         assert_same(
             infos,
             {
-                "lanes": "both",
+                "num_envs": "both",
                 "seeds": "no mask",
                 "resets": done,
                 "final_obs": final,
                 "_final_obs": done,
-                "final_info": {"lanes": "both", "seeds": None},
+                "final_info": {"num_envs": "both", "seeds": None},
                 "_final_info": done,
             },
         )
@@ -248,7 +248,7 @@ def test_a_wrong_result_is_told_as_without_a_conversion(returned: Any) -> None:
 
 
 class OddReset(DisabledVector):
-    """Returns something else than a reset's results when a lane ends."""
+    """Returns something else than a reset's results when a sub-environment ends."""
 
     def reset(self, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
         result = super().reset(seed, options)
@@ -266,12 +266,12 @@ def test_a_wrong_result_of_the_reset_in_a_step_is_told_and_a_reset_mends_it() ->
         client.step(actions)
 
 
-def test_the_last_observation_of_a_lane_is_of_the_space_of_one_lane() -> None:
-    env: Envs = NoSwitch(sync_lanes("discrete", mode=AutoresetMode.DISABLED))
+def test_the_last_observation_of_a_sub_env_is_of_the_space_of_one_sub_env() -> None:
+    env: Envs = NoSwitch(sync_sub_envs("discrete", mode=AutoresetMode.DISABLED))
     with remote_vector(env, autoreset="same_step") as client:
         for _, result in told(client, STEPS):
             if len(result) == 5 and "final_obs" in result[4]:
                 final = result[4]["final_obs"]
                 assert {type(part) for part in final} <= {np.int64, type(None)}
                 return
-    raise AssertionError("no lane ended")
+    raise AssertionError("no sub-environment ended")

@@ -15,13 +15,13 @@ from gymnasium.wrappers import TimeLimit
 
 import rlmesh
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, RemoteEnvError
-from support.async_lanes import served_async_lanes
+from support.async_vectors import served_async_sub_envs
 from support.comparing import assert_same
-from support.lane_envs import LaneEnv, NoSwitch, ShapedLane, sync_lanes
 from support.plain_envs import PlainCounter, PlainVector
 from support.serving import serving
+from support.vector_envs import NoSwitch, ShapedSubEnv, SubEnv, sync_sub_envs
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 EXPOSED = (
     "level",
@@ -34,7 +34,7 @@ EXPOSED = (
     "__class__",
     "name",
 )
-LANES = 3
+SUB_ENVS = 3
 
 
 @contextlib.contextmanager
@@ -47,7 +47,9 @@ def remote(env: Any, *, expose: Any = EXPOSED) -> Generator[rlmesh.RemoteEnv[Any
 
 
 @contextlib.contextmanager
-def remote_lanes(env: Any, *, expose: Any = EXPOSED) -> Generator[rlmesh.RemoteVectorEnv[Any, Any]]:
+def remote_sub_envs(
+    env: Any, *, expose: Any = EXPOSED
+) -> Generator[rlmesh.RemoteVectorEnv[Any, Any]]:
     with (
         serving(env, expose=expose) as server,
         contextlib.closing(rlmesh.RemoteVectorEnv[Any, Any](server.address)) as client,
@@ -55,26 +57,26 @@ def remote_lanes(env: Any, *, expose: Any = EXPOSED) -> Generator[rlmesh.RemoteV
         yield client
 
 
-def lanes_of(kind: str) -> Any:
+def sub_envs_of(kind: str) -> Any:
     match kind:
-        case "lanes":
-            return sync_lanes(num_envs=LANES)
-        case "wrapped lanes":
-            return NoSwitch(NoSwitch(sync_lanes(num_envs=LANES)))
+        case "num_envs":
+            return sync_sub_envs(num_envs=SUB_ENVS)
+        case "wrapped sub-environments":
+            return NoSwitch(NoSwitch(sync_sub_envs(num_envs=SUB_ENVS)))
         case "list":
-            return [LaneEnv() for _ in range(LANES)]
+            return [SubEnv() for _ in range(SUB_ENVS)]
         case _:
-            return [ShapedLane() for _ in range(LANES)]
+            return [ShapedSubEnv() for _ in range(SUB_ENVS)]
 
 
-KINDS = ["lanes", "wrapped lanes", "list", "list of plain objects"]
+KINDS = ["num_envs", "wrapped sub-environments", "list", "list of plain objects"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_attributes_of_lanes_are_called_read_and_set_as_locally(kind: str) -> None:
+def test_attributes_of_sub_envs_are_called_read_and_set_as_locally(kind: str) -> None:
     with (
-        contextlib.closing(sync_lanes(num_envs=LANES)) as local,
-        remote_lanes(lanes_of(kind)) as client,
+        contextlib.closing(sync_sub_envs(num_envs=SUB_ENVS)) as local,
+        remote_sub_envs(sub_envs_of(kind)) as client,
     ):
         envs: Any
         for envs in (local, client):
@@ -85,13 +87,13 @@ def test_attributes_of_lanes_are_called_read_and_set_as_locally(kind: str) -> No
             envs.set_attr("level", [1, "two", (3, None)])
             assert_same(envs.get_attr("level"), (1, "two", (3, None)))
             envs.set_attr("level", np.array([7, 8]))
-            assert_same(envs.call("level"), (np.array([7, 8]),) * LANES)
+            assert_same(envs.call("level"), (np.array([7, 8]),) * SUB_ENVS)
             scaled = np.arange(4.0).reshape(2, 2) * 2 + 0.5
-            assert_same(envs.call("scale", 2, plus=0.5), (scaled,) * LANES)
+            assert_same(envs.call("scale", 2, plus=0.5), (scaled,) * SUB_ENVS)
 
 
-def test_attributes_of_lanes_in_worker_processes(tmp_path: Path) -> None:
-    with served_async_lanes("box", "NEXT_STEP", tmp_path) as served:
+def test_attributes_of_sub_envs_in_worker_processes(tmp_path: Path) -> None:
+    with served_async_sub_envs("box", "NEXT_STEP", tmp_path) as served:
         client = rlmesh.RemoteVectorEnv[Any, Any](served.address)
         with contextlib.closing(client):
             client.reset(seed=1)
@@ -102,7 +104,7 @@ def test_attributes_of_lanes_in_worker_processes(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_not_exposed_is_refused_by_name_and_the_session_goes_on() -> None:
-    with remote_lanes(sync_lanes(), expose=("level", "scale")) as client:
+    with remote_sub_envs(sync_sub_envs(), expose=("level", "scale")) as client:
         client.reset(seed=1)
         for ask in (
             lambda: client.get_attr("table"),
@@ -117,19 +119,19 @@ def test_a_name_that_is_not_exposed_is_refused_by_name_and_the_session_goes_on()
 
 
 def test_nothing_is_exposed_by_itself() -> None:
-    with remote_lanes(sync_lanes(), expose=()) as client:
+    with remote_sub_envs(sync_sub_envs(), expose=()) as client:
         for name in ("level", "spec", "_hidden", "__class__", "__dict__", "close", "reset", ""):
             with pytest.raises(InvalidArgumentError, match="exposed: none"):
                 client.get_attr(name)
 
 
 def test_what_is_exposed_is_exposed_be_it_private() -> None:
-    with remote_lanes(sync_lanes()) as client:
+    with remote_sub_envs(sync_sub_envs()) as client:
         assert_same(client.get_attr("_hidden"), ("a private name",) * 3)
 
 
 def test_what_an_attribute_raises_is_told_and_the_session_goes_on() -> None:
-    with remote_lanes(sync_lanes()) as client:
+    with remote_sub_envs(sync_sub_envs()) as client:
         client.reset(seed=1)
         for ask, kind in (
             (lambda: client.get_attr("missing"), "AttributeError"),
@@ -145,7 +147,7 @@ def test_what_an_attribute_raises_is_told_and_the_session_goes_on() -> None:
 
 @pytest.mark.parametrize("value", [object(), lambda: 1, [1, {2}], {"a": np.array([object()])}])
 def test_a_value_that_cannot_travel_is_refused_before_it_is_set(value: Any) -> None:
-    with remote_lanes(sync_lanes()) as client:
+    with remote_sub_envs(sync_sub_envs()) as client:
         for ask in (
             lambda: client.set_attr("level", value),
             lambda: client.call("scale", value),
@@ -159,7 +161,7 @@ def test_a_value_that_cannot_travel_is_refused_before_it_is_set(value: Any) -> N
 def test_an_attribute_that_cannot_travel_is_its_text_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with remote_lanes(sync_lanes()) as client:
+    with remote_sub_envs(sync_sub_envs()) as client:
         client.reset(seed=1)
         with caplog.at_level(logging.WARNING, "rlmesh.server"):
             generators = client.get_attr("np_random")
@@ -171,8 +173,8 @@ def test_an_attribute_that_cannot_travel_is_its_text_and_is_logged(
 
 
 @pytest.mark.parametrize("verb", ["get_attr", "set_attr", "call"])
-def test_a_vector_environment_without_a_way_to_its_lanes_is_named(verb: str) -> None:
-    with remote_lanes(PlainVector(), expose=("closed",)) as client:
+def test_a_vector_environment_without_a_way_to_its_sub_envs_is_named(verb: str) -> None:
+    with remote_sub_envs(PlainVector(), expose=("closed",)) as client:
         arguments = ("closed", 1) if verb == "set_attr" else ("closed",)
         with pytest.raises(InvalidArgumentError, match=rf"PlainVector has no {verb}\(\)"):
             getattr(client, verb)(*arguments)
@@ -181,7 +183,7 @@ def test_a_vector_environment_without_a_way_to_its_lanes_is_named(verb: str) -> 
 
 @pytest.mark.parametrize("name", [None, 1, b"level"], ids=repr)
 def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
-    with remote_lanes(sync_lanes()) as client:
+    with remote_sub_envs(sync_sub_envs()) as client:
         with pytest.raises(ArgumentTypeError, match="must be a str"):
             client.get_attr(name)
 
@@ -191,19 +193,19 @@ def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
 )
 def test_what_is_no_collection_of_names_cannot_be_exposed(expose: Any) -> None:
     with pytest.raises(ArgumentTypeError, match="expose must be a collection of attribute names"):
-        rlmesh.EnvServer(LaneEnv(), expose=expose)
+        rlmesh.EnvServer(SubEnv(), expose=expose)
 
 
 @pytest.mark.parametrize(
     "expose", [["level"], ("level",), {"level"}, {"level": 1}.keys()], ids=repr
 )
 def test_any_collection_of_names_can_be_exposed(expose: Any) -> None:
-    with remote(LaneEnv(), expose=expose) as client:
+    with remote(SubEnv(), expose=expose) as client:
         assert client.get_wrapper_attr("level") == 1
 
 
 def test_a_single_environments_attributes_are_found_through_wrappers_on_both_sides() -> None:
-    env = LaneEnv()
+    env = SubEnv()
     with remote(TimeLimit(env, 10)) as client:
         wrapped: gymnasium.Env[Any, Any] = TimeLimit(client, 5)
         assert wrapped.get_wrapper_attr("level") == 1
@@ -216,7 +218,7 @@ def test_a_single_environments_attributes_are_found_through_wrappers_on_both_sid
 
 
 def test_a_single_environments_method_is_called_where_it_lives() -> None:
-    env = LaneEnv()
+    env = SubEnv()
     with remote(TimeLimit(env, 10)) as client:
         scale = client.get_wrapper_attr("scale")
         assert_same(scale(3, plus=1.0), env.table * 3 + 1)
@@ -235,14 +237,14 @@ def test_a_plain_objects_attributes() -> None:
 
 
 def test_a_clients_own_attributes_come_first() -> None:
-    with remote(LaneEnv(), expose=("metadata", "lane")) as client:
+    with remote(SubEnv(), expose=("metadata", "env_index")) as client:
         assert client.get_wrapper_attr("metadata") is client.metadata
         assert client.set_wrapper_attr("metadata", {"a": 1})
         assert client.metadata == {"a": 1}
 
 
 def test_set_wrapper_attr_without_force_makes_no_attribute() -> None:
-    env = LaneEnv()
+    env = SubEnv()
     with remote(env, expose=("level", "new")) as client:
         assert client.set_wrapper_attr("level", 2, force=False)
         assert not client.set_wrapper_attr("new", 2, force=False)
@@ -253,13 +255,13 @@ def test_set_wrapper_attr_without_force_makes_no_attribute() -> None:
 
 
 def test_an_attribute_that_nobody_has_is_an_attribute_error() -> None:
-    with remote(LaneEnv(), expose=("missing",)) as client:
+    with remote(SubEnv(), expose=("missing",)) as client:
         for name in ("missing", "unexposed"):
             with pytest.raises(AttributeError, match=name):
                 client.get_wrapper_attr(name)
 
 
-class Property(LaneEnv):
+class Property(SubEnv):
     @property
     def broken(self) -> int:
         raise ZeroDivisionError("nothing to divide by")

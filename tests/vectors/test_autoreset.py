@@ -12,12 +12,12 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 import rlmesh
-from support.async_lanes import STEPS, served_async_lanes
+from support.async_vectors import STEPS, served_async_sub_envs
 from support.comparing import assert_same
-from support.lane_envs import KINDS, Envs, record, sync_lanes, told
 from support.serving import remote_vector
+from support.vector_envs import KINDS, Envs, record, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 MODES = list(AutoresetMode)
 
@@ -36,8 +36,8 @@ def assert_told(envs: Envs, expected: list[tuple[str, Any]], steps: int = STEPS)
 def test_every_autoreset_mode_is_as_that_of_a_sync_vector_env(
     kind: str, mode: AutoresetMode
 ) -> None:
-    expected = record(sync_lanes(kind, mode=mode), STEPS)
-    with remote_vector(sync_lanes(kind, mode=mode)) as client:
+    expected = record(sync_sub_envs(kind, mode=mode), STEPS)
+    with remote_vector(sync_sub_envs(kind, mode=mode)) as client:
         assert client.metadata["autoreset_mode"] is mode
         assert_told(client, expected)
 
@@ -51,7 +51,7 @@ def test_every_autoreset_mode_is_as_that_of_an_async_vector_env(
     kind: str, mode: AutoresetMode, tmp_path: Path
 ) -> None:
     with (
-        served_async_lanes(kind, mode.name, tmp_path) as served,
+        served_async_sub_envs(kind, mode.name, tmp_path) as served,
         contextlib.closing(rlmesh.RemoteVectorEnv[Any, Any](served.address)) as client,
     ):
         assert client.metadata["autoreset_mode"] is mode
@@ -64,23 +64,23 @@ def ends(expected: list[tuple[str, Any]]) -> Iterator[tuple[Any, Any]]:
             yield result[2] | result[3], result[4]
 
 
-def test_same_step_tells_the_last_observation_and_info_of_the_lanes_that_ended() -> None:
-    with remote_vector(sync_lanes("tuple", mode=AutoresetMode.SAME_STEP)) as client:
+def test_same_step_tells_the_last_observation_and_info_of_the_sub_envs_that_ended() -> None:
+    with remote_vector(sync_sub_envs("tuple", mode=AutoresetMode.SAME_STEP)) as client:
         seen = list(ends(list(told(client, STEPS))))
-    assert seen, "no lane ended"
+    assert seen, "no sub-environment ended"
     for done, infos in seen:
         assert_same(infos["_final_obs"], done)
         assert_same(infos["_final_info"], done)
         space = KINDS["tuple"]()
-        for lane, observation in enumerate(infos["final_obs"]):
-            assert (observation in space) if done[lane] else observation is None
+        for env_index, observation in enumerate(infos["final_obs"]):
+            assert (observation in space) if done[env_index] else observation is None
         assert_same(infos["final_info"]["_count"], done)
         assert_same(infos["_count"], ~done)
 
 
-def test_a_reset_mask_resets_its_lanes_alone_and_options_pass_beside_it() -> None:
-    local: Any = sync_lanes(mode=AutoresetMode.DISABLED)
-    with remote_vector(sync_lanes(mode=AutoresetMode.DISABLED)) as client:
+def test_a_reset_mask_resets_its_sub_envs_alone_and_options_pass_beside_it() -> None:
+    local: Any = sync_sub_envs(mode=AutoresetMode.DISABLED)
+    with remote_vector(sync_sub_envs(mode=AutoresetMode.DISABLED)) as client:
         mask = np.array([False, True, False])
         for envs in (local, client):
             envs.action_space.seed(1)
@@ -107,7 +107,7 @@ def test_a_reset_mask_resets_its_lanes_alone_and_options_pass_beside_it() -> Non
     ids=["too short", "none", "no bools", "no array"],
 )
 def test_a_wrong_reset_mask_is_told_as_the_environment_tells_it(mask: Any, kind: str) -> None:
-    with remote_vector(sync_lanes(mode=AutoresetMode.DISABLED)) as client:
+    with remote_vector(sync_sub_envs(mode=AutoresetMode.DISABLED)) as client:
         client.reset(seed=0)
         with pytest.raises(rlmesh.errors.RemoteEnvError, match="reset_mask") as caught:
             client.reset(options={"reset_mask": mask})
@@ -116,8 +116,8 @@ def test_a_wrong_reset_mask_is_told_as_the_environment_tells_it(mask: Any, kind:
         client.step(client.action_space.sample())
 
 
-def test_a_lane_that_ended_and_was_not_reset_is_told_and_a_reset_mends_it() -> None:
-    with remote_vector(sync_lanes(mode=AutoresetMode.DISABLED)) as client:
+def test_a_sub_env_that_ended_and_was_not_reset_is_told_and_a_reset_mends_it() -> None:
+    with remote_vector(sync_sub_envs(mode=AutoresetMode.DISABLED)) as client:
         client.reset(seed=0)
         results = (client.step(client.action_space.sample()) for _ in range(STEPS))
         with pytest.raises(rlmesh.errors.RemoteEnvError) as caught:
@@ -131,7 +131,7 @@ def test_a_lane_that_ended_and_was_not_reset_is_told_and_a_reset_mends_it() -> N
 def test_what_vectors_give_is_owned_writable_and_of_the_declared_types(
     mode: AutoresetMode,
 ) -> None:
-    with remote_vector(sync_lanes("box", mode=mode)) as client:
+    with remote_vector(sync_sub_envs("box", mode=mode)) as client:
         observations, _ = client.reset(seed=0)
         seen = [observations]
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""The spaces of vector environments: batched as Gymnasium batches them, whatever the lanes are."""
+"""The spaces of vector environments are batched as Gymnasium batches them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gymnasium.vector import SyncVectorEnv
 import rlmesh
 from rlmesh.errors import InvalidActionError, InvalidEnvError, InvalidObservationError
 from support.comparing import assert_same
-from support.lane_envs import KINDS, Envs, record, sync_lanes, told
 from support.serving import remote_vector, serving
+from support.vector_envs import KINDS, Envs, record, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 STEPS = 20
 NAMES = ("observation_space", "action_space", "single_observation_space", "single_action_space")
@@ -36,13 +36,13 @@ def assert_as_local(envs: Envs, local: Envs, steps: int = STEPS) -> None:
 
 @pytest.mark.parametrize("num_envs", [1, 2, 64])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_space_with_one_two_and_many_lanes(kind: str, num_envs: int) -> None:
-    with remote_vector(sync_lanes(kind, num_envs)) as client:
-        assert_as_local(client, sync_lanes(kind, num_envs), STEPS if num_envs < 64 else 5)
+def test_every_kind_of_space_with_one_two_and_many_sub_envs(kind: str, num_envs: int) -> None:
+    with remote_vector(sync_sub_envs(kind, num_envs)) as client:
+        assert_as_local(client, sync_sub_envs(kind, num_envs), STEPS if num_envs < 64 else 5)
 
 
 def test_the_four_spaces_are_objects_of_their_own() -> None:
-    with serving(sync_lanes()) as server:
+    with serving(sync_sub_envs()) as server:
         seen: list[Any] = []
         for _ in range(2):
             with contextlib.closing(rlmesh.RemoteVectorEnv[Any, Any](server.address)) as client:
@@ -106,16 +106,16 @@ DIFFERENT: dict[str, list[gymnasium.Space[Any]]] = {
 
 
 def different(kind: str) -> Envs:
-    """Lanes whose spaces differ, which observe samples of them."""
-    lanes: list[Callable[[], Any]] = []
+    """Sub-environments whose spaces differ, which observe samples of them."""
+    num_envs: list[Callable[[], Any]] = []
     for index, space in enumerate(DIFFERENT[kind]):
         space.seed(index)
-        lanes.append(partial(Point, space, [space.sample() for _ in range(8)]))
-    return SyncVectorEnv(lanes, observation_mode="different")
+        num_envs.append(partial(Point, space, [space.sample() for _ in range(8)]))
+    return SyncVectorEnv(num_envs, observation_mode="different")
 
 
 @pytest.mark.parametrize("kind", DIFFERENT)
-def test_lanes_that_differ_in_their_bounds_are_batched_as_locally(kind: str) -> None:
+def test_sub_envs_that_differ_in_their_bounds_are_batched_as_locally(kind: str) -> None:
     with remote_vector(different(kind), autoreset=None) as client:
         local = different(kind)
         assert client.observation_space == local.observation_space
@@ -123,8 +123,8 @@ def test_lanes_that_differ_in_their_bounds_are_batched_as_locally(kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", DIFFERENT)
-def test_what_lanes_that_differ_may_hold_is_checked_lane_by_lane(kind: str) -> None:
-    """No lane is held to the bounds of another: what is inside of its own is not remarked."""
+def test_what_sub_envs_that_differ_may_hold_is_checked_sub_env_by_sub_env(kind: str) -> None:
+    """No sub-environment is held to the bounds of another."""
     with serving(different(kind), validation="strict") as server:
         with contextlib.closing(rlmesh.RemoteVectorEnv[Any, Any](server.address)) as client:
             client.reset(seed=0)
@@ -134,11 +134,11 @@ def test_what_lanes_that_differ_may_hold_is_checked_lane_by_lane(kind: str) -> N
 
 
 def two(first: Any, second: Any, values: Any) -> Envs:
-    lanes = [partial(Point, space, [values[0], *values]) for space in (first, second)]
-    return SyncVectorEnv(lanes, observation_mode="different")
+    num_envs = [partial(Point, space, [values[0], *values]) for space in (first, second)]
+    return SyncVectorEnv(num_envs, observation_mode="different")
 
 
-def test_a_value_outside_of_its_own_lanes_bounds_is_told_with_the_lane() -> None:
+def test_a_value_outside_of_its_own_sub_envs_bounds_is_told_with_the_sub_env() -> None:
     inside, outside = np.array([0.5, 0.5], np.float32), np.array([0.5, 1.5], np.float32)
     with remote_vector(two(box(1), box(2), [inside, outside])) as client:
         _, infos = client.reset()
@@ -146,20 +146,20 @@ def test_a_value_outside_of_its_own_lanes_bounds_is_told_with_the_lane() -> None
         client.step([0, 0])
         *_, infos = client.step([0, 0])
         (warning,) = infos[WARNING]
-        assert (warning["kind"], warning["path"], warning["lane"]) == ("bounds", "$", 0)
+        assert (warning["kind"], warning["path"], warning["env_index"]) == ("bounds", "$", 0)
 
 
-def test_an_element_outside_of_its_own_lanes_domain_is_rejected_with_the_lane() -> None:
+def test_an_element_outside_of_its_own_sub_envs_domain_is_rejected_with_the_sub_env() -> None:
     with remote_vector(two(spaces.Discrete(9), spaces.Discrete(3), [1, 5])) as client:
         client.reset()
         client.step([0, 0])
-        with pytest.raises(InvalidObservationError, match="lane 1"):
+        with pytest.raises(InvalidObservationError, match="sub-environment 1"):
             client.step([0, 0])
         client.reset()
 
 
 class Words:
-    """Two lanes of texts, of other charsets and lengths, which no class of Gymnasium's has."""
+    """Two sub-environments of texts of other charsets and lengths; Gymnasium has no such class."""
 
     num_envs = 2
     single_observation_space = spaces.Text(3, charset="abc")
@@ -176,7 +176,7 @@ class Words:
         pass
 
 
-def test_a_text_outside_of_its_own_lanes_charset_is_told_with_the_lane() -> None:
+def test_a_text_outside_of_its_own_sub_envs_charset_is_told_with_the_sub_env() -> None:
     with remote_vector(Words()) as client:
         assert client.observation_space == Words.observation_space
         assert client.single_observation_space == Words.single_observation_space
@@ -184,7 +184,7 @@ def test_a_text_outside_of_its_own_lanes_charset_is_told_with_the_lane() -> None
         observations, *_, infos = client.step([0, 0])
         assert observations == ("abx", "abx")
         (warning,) = infos[WARNING]
-        assert (warning["kind"], warning["path"], warning["lane"]) == ("charset", "$", 0)
+        assert (warning["kind"], warning["path"], warning["env_index"]) == ("charset", "$", 0)
 
 
 def test_a_batched_space_that_a_user_chose_is_kept() -> None:
@@ -198,18 +198,20 @@ def test_a_batched_space_that_a_user_chose_is_kept() -> None:
         assert client.observation_space == batched
         assert client.single_observation_space == single
         _, infos = client.reset()
-        assert infos == {}, "the lanes' bounds are those of the batched space"
+        assert infos == {}, "the sub-environments' bounds are those of the batched space"
 
 
-def test_a_batched_space_that_holds_no_lanes_of_the_single_one_is_refused() -> None:
-    envs: Any = sync_lanes("box")
+def test_a_batched_space_that_holds_no_sub_envs_of_the_single_one_is_refused() -> None:
+    envs: Any = sync_sub_envs("box")
     envs.observation_space = box(1)
-    with pytest.raises(InvalidEnvError, match=r"must hold 3 lanes of env\.single_observation"):
+    with pytest.raises(
+        InvalidEnvError, match=r"must hold 3 sub-environments of env\.single_observation"
+    ):
         rlmesh.EnvServer(envs)
 
 
 class Unsorted(Words):
-    """Two lanes of a dict whose keys are not sorted, as those of Gymnasium's batched spaces are."""
+    """Two sub-environments of a dict whose keys are not sorted, as Gymnasium's batched ones are."""
 
     single_observation_space: Any = spaces.Dict(
         [("z", spaces.Discrete(3)), ("a", spaces.Box(-1, 1, (1,), np.float64))]
@@ -234,7 +236,7 @@ def test_the_keys_of_a_batched_dict_stand_in_any_order(low: float) -> None:
         assert list(client.observation_space.keys()) == ["z", "a"]
         observations, infos = client.reset()
         assert_same(observations, {"z": np.array([1, 2]), "a": np.full((2, 1), -3.0)})
-        warned = [(warning["path"], warning["lane"]) for warning in infos[WARNING]]
+        warned = [(warning["path"], warning["env_index"]) for warning in infos[WARNING]]
         assert warned == [("$.a", 0), ("$.a", 1)][: 2 if low == -1 else 1]
 
 
@@ -243,9 +245,9 @@ def test_the_keys_of_a_batched_dict_stand_in_any_order(low: float) -> None:
     [[0, 1], [0, 1, 2, 0], [0, 1, 9], [0.5, 0, 1], 0, None, "abc"],
     ids=["too few", "too many", "outside", "a fraction", "a number", "nothing", "a text"],
 )
-def test_wrong_actions_reach_no_lane(actions: Any) -> None:
-    with contextlib.closing(sync_lanes("discrete")) as local:
-        with remote_vector(sync_lanes("discrete")) as client:
+def test_wrong_actions_reach_no_sub_env(actions: Any) -> None:
+    with contextlib.closing(sync_sub_envs("discrete")) as local:
+        with remote_vector(sync_sub_envs("discrete")) as client:
             assert_same(client.reset(seed=1), local.reset(seed=1))
             with pytest.raises(InvalidActionError):
                 client.step(actions)
@@ -253,8 +255,8 @@ def test_wrong_actions_reach_no_lane(actions: Any) -> None:
 
 
 def test_actions_are_taken_in_whatever_shape_numpy_reads_them_exactly() -> None:
-    with contextlib.closing(sync_lanes("discrete")) as local:
-        with remote_vector(sync_lanes("discrete")) as client:
+    with contextlib.closing(sync_sub_envs("discrete")) as local:
+        with remote_vector(sync_sub_envs("discrete")) as client:
             assert_same(client.reset(seed=1), local.reset(seed=1))
             expected = np.array([0, -1, 2])
             for actions in (

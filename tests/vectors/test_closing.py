@@ -13,11 +13,11 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 import rlmesh
 from rlmesh.errors import ConnectionLostError, EndpointBusyError, StateError
-from support.async_lanes import served_async_lanes
-from support.lane_envs import sync_lanes
+from support.async_vectors import served_async_sub_envs
 from support.serving import serving
+from support.vector_envs import sync_sub_envs
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 
 def connect(address: str) -> rlmesh.RemoteVectorEnv[Any, Any]:
@@ -25,7 +25,7 @@ def connect(address: str) -> rlmesh.RemoteVectorEnv[Any, Any]:
 
 
 def test_closing_frees_the_endpoint_and_may_be_repeated() -> None:
-    with serving(sync_lanes()) as server:
+    with serving(sync_sub_envs()) as server:
         client = connect(server.address)
         with pytest.raises(EndpointBusyError):
             connect(server.address)
@@ -39,7 +39,7 @@ def test_closing_frees_the_endpoint_and_may_be_repeated() -> None:
 
 
 def test_closing_a_wrapper_closes_the_client() -> None:
-    with serving(sync_lanes()) as server:
+    with serving(sync_sub_envs()) as server:
         wrapped = RecordEpisodeStatistics(connect(server.address))
         wrapped.reset(seed=0)
         wrapped.close()
@@ -48,7 +48,7 @@ def test_closing_a_wrapper_closes_the_client() -> None:
 
 
 def test_a_closed_client_says_so() -> None:
-    with serving(sync_lanes(), expose=("level",)) as server:
+    with serving(sync_sub_envs(), expose=("level",)) as server:
         client = connect(server.address)
         client.reset(seed=0)
         client.close()
@@ -63,7 +63,7 @@ def test_a_closed_client_says_so() -> None:
 
 
 def test_closing_after_the_servers_end_is_quiet() -> None:
-    with serving(sync_lanes()) as server:
+    with serving(sync_sub_envs()) as server:
         client = connect(server.address)
         client.reset(seed=0)
     with pytest.raises((ConnectionLostError, rlmesh.errors.EndpointError)):
@@ -73,7 +73,7 @@ def test_closing_after_the_servers_end_is_quiet() -> None:
 
 
 def test_a_client_that_is_dropped_frees_the_endpoint() -> None:
-    with serving(sync_lanes()) as server:
+    with serving(sync_sub_envs()) as server:
         client = connect(server.address)
         client.reset(seed=0)
         del client
@@ -87,7 +87,7 @@ def test_a_client_that_is_dropped_frees_the_endpoint() -> None:
 def test_no_worker_process_outlives_its_server(
     number: signal.Signals, connected: bool, tmp_path: Path
 ) -> None:
-    with served_async_lanes("box", "NEXT_STEP", tmp_path, steps=0) as served:
+    with served_async_sub_envs("box", "NEXT_STEP", tmp_path, steps=0) as served:
         client = connect(served.address)
         client.reset(seed=0)
         if not connected:

@@ -1,4 +1,4 @@
-"""Vector environments that are no lanes of Gymnasium's: of a class of their own, or of none."""
+"""Vector environments that are not Gymnasium's: of a class of their own, or of none."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from support.comparing import assert_same
-from support.lane_envs import NoSwitch, record, sync_lanes, told
 from support.plain_envs import PlainVector
 from support.serving import remote_vector
+from support.vector_envs import NoSwitch, record, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 STEPS = 60
-LANES = 4
+SUB_ENVS = 4
 
 
 def cartpoles(render_mode: str | None = None) -> Any:
     return gymnasium.make_vec(
-        "CartPole-v1", LANES, vectorization_mode="vector_entry_point", render_mode=render_mode
+        "CartPole-v1", SUB_ENVS, vectorization_mode="vector_entry_point", render_mode=render_mode
     )
 
 
@@ -58,7 +58,7 @@ def test_the_frames_of_an_environment_that_is_a_vector_by_itself(
 def test_a_wrapped_vector_environment_keeps_its_wrappers() -> None:
     def wrapped() -> Any:
         return gymnasium.wrappers.vector.NormalizeReward(
-            gymnasium.wrappers.vector.RecordEpisodeStatistics(NoSwitch(sync_lanes("box")))
+            gymnasium.wrappers.vector.RecordEpisodeStatistics(NoSwitch(sync_sub_envs("box")))
         )
 
     def without_seconds(calls: Any) -> list[Any]:
@@ -91,7 +91,7 @@ def test_a_plain_object_of_the_shape_of_a_vector() -> None:
 
 
 def test_metadata_of_a_vector_is_the_clients_own_copy() -> None:
-    envs = sync_lanes()
+    envs = sync_sub_envs()
     with remote_vector(envs) as client:
         assert_same(client.metadata, envs.metadata)
         client.metadata["render_modes"].append("mine")

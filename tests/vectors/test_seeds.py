@@ -1,4 +1,4 @@
-"""Seeds of vector environments: an integer, or one for each lane, as Gymnasium takes them."""
+"""Seeds of vector environments: an integer, or one per sub-environment, as in Gymnasium."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gymnasium.utils import seeding
 
 import rlmesh
 from support.comparing import assert_same
-from support.lane_envs import sync_lanes
 from support.serving import remote_vector
+from support.vector_envs import sync_sub_envs
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 STEPS = 12
 
@@ -37,11 +37,11 @@ SEEDS: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize("case", SEEDS)
-def test_seeds_of_lanes_reach_them(case: str) -> None:
+def test_seeds_of_sub_envs_reach_them(case: str) -> None:
     seed, plain = SEEDS[case]
-    with contextlib.closing(sync_lanes()) as local, remote_vector(sync_lanes()) as client:
+    with contextlib.closing(sync_sub_envs()) as local, remote_vector(sync_sub_envs()) as client:
         for envs in (local, client):
-            # Lanes that are given no seed go on with the generator that they have.
+            # Sub-environments that are given no seed go on with the generator that they have.
             envs.reset(seed=100)
             envs.action_space.seed(1)
         assert_same(client.reset(seed=seed), local.reset(seed=plain), "reset")
@@ -65,9 +65,9 @@ WRONG: dict[str, tuple[Any, type[Exception], type[Exception]]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_seeds_are_refused_by_type_and_length_and_reach_no_lane(case: str) -> None:
+def test_wrong_seeds_are_refused_by_type_and_length_and_reach_no_sub_env(case: str) -> None:
     seed, kind, builtin = WRONG[case]
-    with contextlib.closing(sync_lanes()) as local, remote_vector(sync_lanes()) as client:
+    with contextlib.closing(sync_sub_envs()) as local, remote_vector(sync_sub_envs()) as client:
         assert_same(client.reset(seed=1), local.reset(seed=1))
         with pytest.raises(kind, match="seed") as caught:
             client.reset(seed=seed)
@@ -77,13 +77,15 @@ def test_wrong_seeds_are_refused_by_type_and_length_and_reach_no_lane(case: str)
 
 
 def test_the_length_of_seeds_is_told() -> None:
-    with remote_vector(sync_lanes()) as client:
-        with pytest.raises(rlmesh.errors.InvalidArgumentError, match="each of the 3 lanes, got 2"):
+    with remote_vector(sync_sub_envs()) as client:
+        with pytest.raises(
+            rlmesh.errors.InvalidArgumentError, match="each of the 3 sub-environments, got 2"
+        ):
             client.reset(seed=[1, 2])
 
 
 def test_np_random_follows_from_an_integer_as_that_of_a_vector_environment() -> None:
-    with remote_vector(sync_lanes()) as client:
+    with remote_vector(sync_sub_envs()) as client:
         seed: Any = np.int64(9)
         client.reset(seed=seed)
         assert client.np_random_seed == 9
@@ -93,8 +95,8 @@ def test_np_random_follows_from_an_integer_as_that_of_a_vector_environment() -> 
 @pytest.mark.parametrize(
     "seed", [[1, 2, 3], (1, 2, 3), np.array([1, 2, 3])], ids=["list", "tuple", "array"]
 )
-def test_np_random_follows_from_the_seeds_of_lanes_and_has_no_seed_of_its_own(seed: Any) -> None:
-    with remote_vector(sync_lanes()) as client:
+def test_np_random_follows_from_the_seeds_of_sub_envs_and_has_no_seed_of_its_own(seed: Any) -> None:
+    with remote_vector(sync_sub_envs()) as client:
         client.reset(seed=9)
         drawn: list[float] = []
         for _ in range(2):
@@ -107,8 +109,8 @@ def test_np_random_follows_from_the_seeds_of_lanes_and_has_no_seed_of_its_own(se
 
 
 @pytest.mark.parametrize("seed", [None, [None, None, None]], ids=str)
-def test_np_random_goes_on_where_no_lane_is_given_a_seed(seed: Any) -> None:
-    with remote_vector(sync_lanes()) as client:
+def test_np_random_goes_on_where_no_sub_env_is_given_a_seed(seed: Any) -> None:
+    with remote_vector(sync_sub_envs()) as client:
         client.reset(seed=9)
         generator = client.np_random
         client.reset(seed=seed)
@@ -117,7 +119,7 @@ def test_np_random_goes_on_where_no_lane_is_given_a_seed(seed: Any) -> None:
 
 
 def test_np_random_stays_where_the_environment_refuses_the_seed() -> None:
-    with remote_vector(sync_lanes()) as client:
+    with remote_vector(sync_sub_envs()) as client:
         client.reset(seed=9)
         with pytest.raises(rlmesh.errors.RemoteEnvError):
             client.reset(seed=1, options={"reset_mask": "no mask"})

@@ -1,4 +1,4 @@
-"""Several endpoints as one vector environment: as Gymnasium's SyncVectorEnv of the same lanes."""
+"""Several endpoints as one vector environment, equal to Gymnasium's SyncVectorEnv."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from rlmesh.errors import (
     RemoteEnvError,
 )
 from support.comparing import assert_same
-from support.lane_envs import KINDS, LaneEnv, record, sync_lanes, told
 from support.sample_envs import EchoEnv, Gate, ScriptedEnv
 from support.serving import served_process, serving
+from support.vector_envs import KINDS, SubEnv, record, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 MODES = pytest.mark.parametrize(
     "mode", list(AutoresetMode), ids=lambda mode: str(mode.name).lower()
@@ -48,9 +48,9 @@ def fleet(
 
 
 @MODES
-def test_single_endpoints_are_lanes_in_every_mode(mode: AutoresetMode) -> None:
-    expected = record(sync_lanes(mode=mode), STEPS)
-    with fleet([LaneEnv() for _ in range(3)], autoreset=mode) as client:
+def test_single_endpoints_are_sub_envs_in_every_mode(mode: AutoresetMode) -> None:
+    expected = record(sync_sub_envs(mode=mode), STEPS)
+    with fleet([SubEnv() for _ in range(3)], autoreset=mode) as client:
         assert client.num_envs == 3
         assert client.metadata["autoreset_mode"] is mode
         for (call, actual), (_, wanted) in zip(told(client, STEPS), expected, strict=True):
@@ -59,8 +59,8 @@ def test_single_endpoints_are_lanes_in_every_mode(mode: AutoresetMode) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_spaces_and_values_are_those_of_a_sync_vector_env(kind: str) -> None:
-    local = sync_lanes(kind)
-    with fleet([LaneEnv(kind) for _ in range(3)]) as client:
+    local = sync_sub_envs(kind)
+    with fleet([SubEnv(kind) for _ in range(3)]) as client:
         for name in ("observation_space", "action_space"):
             assert getattr(client, name) == getattr(local, name)
             assert getattr(client, f"single_{name}") == getattr(local, f"single_{name}")
@@ -72,9 +72,9 @@ def test_spaces_and_values_are_those_of_a_sync_vector_env(kind: str) -> None:
 
 @MODES
 def test_vector_and_single_endpoints_stand_side_by_side(mode: AutoresetMode) -> None:
-    pair = SyncVectorEnv([LaneEnv, LaneEnv], autoreset_mode=mode)
-    expected = record(sync_lanes(mode=mode), STEPS)
-    with fleet([pair, LaneEnv()], autoreset=mode) as client:
+    pair = SyncVectorEnv([SubEnv, SubEnv], autoreset_mode=mode)
+    expected = record(sync_sub_envs(mode=mode), STEPS)
+    with fleet([pair, SubEnv()], autoreset=mode) as client:
         for (call, actual), (_, wanted) in zip(told(client, STEPS), expected, strict=True):
             assert_same(actual, wanted, call)
 
@@ -106,14 +106,14 @@ def test_a_failure_of_one_is_told_with_its_place_when_all_have_answered() -> Non
     envs = [ScriptedEnv() for _ in range(3)]
 
     def fail() -> Any:
-        raise ValueError("lane one is ill")
+        raise ValueError("sub-environment one is ill")
 
     with fleet(envs) as client:
         client.reset(seed=0)
         envs[1].script["step"] = fail
-        with pytest.raises(RemoteEnvError, match="lane one is ill") as caught:
+        with pytest.raises(RemoteEnvError, match="sub-environment one is ill") as caught:
             client.step(client.action_space.sample())
-        assert any("lanes from 1 on" in note for note in caught.value.__notes__)
+        assert any("sub-environments from 1 on" in note for note in caught.value.__notes__)
         assert [env.names().count("step") for env in envs] == [1, 1, 1]
         envs[1].script.clear()
         client.reset(seed=0)
@@ -121,11 +121,11 @@ def test_a_failure_of_one_is_told_with_its_place_when_all_have_answered() -> Non
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_actions_for_another_number_of_lanes_reach_nobody(count: int) -> None:
+def test_actions_for_another_number_of_sub_envs_reach_nobody(count: int) -> None:
     envs = [ScriptedEnv() for _ in range(3)]
     with fleet(envs) as client:
         client.reset(seed=0)
-        with pytest.raises(InvalidActionError, match=f"expected 3 lanes, got {count}"):
+        with pytest.raises(InvalidActionError, match=f"expected 3 sub-environments, got {count}"):
             client.step(np.zeros((count, 2), np.float32))
     assert [env.names().count("step") for env in envs] == [0, 0, 0]
 
@@ -139,8 +139,8 @@ def test_endpoints_with_other_spaces_are_refused_and_let_go() -> None:
 
 
 def test_endpoints_in_other_modes_need_to_be_told_one() -> None:
-    same = SyncVectorEnv([LaneEnv], autoreset_mode=AutoresetMode.SAME_STEP)
-    with serving(same) as one, serving(LaneEnv()) as other:
+    same = SyncVectorEnv([SubEnv], autoreset_mode=AutoresetMode.SAME_STEP)
+    with serving(same) as one, serving(SubEnv()) as other:
         addresses = [one.address, other.address]
         with pytest.raises(InvalidArgumentError, match="autoreset="):
             rlmesh.RemoteVectorEnv(addresses)
@@ -167,25 +167,25 @@ def test_an_empty_list_is_refused() -> None:
         rlmesh.RemoteVectorEnv([])
 
 
-def test_seeds_and_masks_are_for_all_lanes() -> None:
-    with fleet([LaneEnv() for _ in range(3)], autoreset="disabled") as client:
-        with pytest.raises(InvalidArgumentError, match="each of the 3 lanes"):
+def test_seeds_and_masks_are_for_all_sub_envs() -> None:
+    with fleet([SubEnv() for _ in range(3)], autoreset="disabled") as client:
+        with pytest.raises(InvalidArgumentError, match="each of the 3 sub-environments"):
             client.reset(seed=[1, 2])
         client.reset(seed=[1, None, 3])
         with pytest.raises(ArgumentTypeError, match="reset_mask"):
             client.reset(options={"reset_mask": np.ones(2, np.bool_)})
-        with pytest.raises(InvalidArgumentError, match="one lane or more"):
+        with pytest.raises(InvalidArgumentError, match="one sub-environment or more"):
             client.reset(options={"reset_mask": np.zeros(3, np.bool_)})
 
 
-def test_attributes_are_those_of_all_lanes() -> None:
+def test_attributes_are_those_of_all_sub_envs() -> None:
     envs = [ScriptedEnv() for _ in range(2)]
     with fleet(envs, server={"expose": ["level", "names"]}) as client:
         client.set_attr("level", [4, 5])
         assert client.get_attr("level") == (4, 5)
         assert [vars(env)["level"] for env in envs] == [4, 5]
         assert client.call("names") == ([], [])
-        with pytest.raises(InvalidArgumentError, match="each of the 2 lanes"):
+        with pytest.raises(InvalidArgumentError, match="each of the 2 sub-environments"):
             client.set_attr("level", [1, 2, 3])
         client.reset(seed=0)
         assert client.render() == ("a picture", "a picture")

@@ -16,10 +16,10 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import vector as wrappers
 
 from support.comparing import assert_same
-from support.lane_envs import Envs, sync_lanes, told
 from support.serving import remote_vector
+from support.vector_envs import Envs, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_lane")
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 STEPS = 24
 MODES = list(AutoresetMode)
@@ -61,7 +61,7 @@ def assert_as_local(make: Callable[[], Envs], wrap: Wrap) -> None:
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: str(mode.name).lower())
 @pytest.mark.parametrize("name", IN_EVERY_MODE)
 def test_a_wrapper_is_as_locally_in_every_autoreset_mode(name: str, mode: AutoresetMode) -> None:
-    assert_as_local(lambda: sync_lanes("box", mode=mode), IN_EVERY_MODE[name])
+    assert_as_local(lambda: sync_sub_envs("box", mode=mode), IN_EVERY_MODE[name])
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED], ids=str)
@@ -69,13 +69,13 @@ def test_a_wrapper_is_as_locally_in_every_autoreset_mode(name: str, mode: Autore
 def test_a_wrapper_of_observations_is_as_locally_in_the_modes_that_it_takes(
     name: str, mode: AutoresetMode
 ) -> None:
-    assert_as_local(lambda: sync_lanes("box", mode=mode), OF_OBSERVATIONS[name])
+    assert_as_local(lambda: sync_sub_envs("box", mode=mode), OF_OBSERVATIONS[name])
 
 
 @pytest.mark.parametrize("name", OF_OBSERVATIONS)
 def test_a_wrapper_of_observations_refuses_same_step_as_locally(name: str) -> None:
     wrap = OF_OBSERVATIONS[name]
-    with remote_vector(sync_lanes("box"), autoreset="same_step") as client:
+    with remote_vector(sync_sub_envs("box"), autoreset="same_step") as client:
         with pytest.raises(ValueError, match="Expected autoreset_mode to be NEXT_STEP or DISABLED"):
             wrap(client)
 

@@ -28,27 +28,27 @@ class _AutoresetModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Autores
     AUTORESET_MODE_UNSPECIFIED: _AutoresetMode.ValueType  # 0
     """Never sent."""
     AUTORESET_MODE_NEXT_STEP: _AutoresetMode.ValueType  # 1
-    """At the next step, which ignores that lane's action."""
+    """At the next step, which ignores that sub-environment's action."""
     AUTORESET_MODE_SAME_STEP: _AutoresetMode.ValueType  # 2
     """At the same step; the last observation and info are in the info's `final_obs` and
     `final_info`.
     """
     AUTORESET_MODE_DISABLED: _AutoresetMode.ValueType  # 3
-    """Never; the client resets lanes with the reset option `reset_mask`."""
+    """Never; the client resets sub-environments with the reset option `reset_mask`."""
 
 class AutoresetMode(_AutoresetMode, metaclass=_AutoresetModeEnumTypeWrapper):
-    """When a vector environment resets a lane whose episode ended."""
+    """When a vector environment resets a sub-environment whose episode ended."""
 
 AUTORESET_MODE_UNSPECIFIED: AutoresetMode.ValueType  # 0
 """Never sent."""
 AUTORESET_MODE_NEXT_STEP: AutoresetMode.ValueType  # 1
-"""At the next step, which ignores that lane's action."""
+"""At the next step, which ignores that sub-environment's action."""
 AUTORESET_MODE_SAME_STEP: AutoresetMode.ValueType  # 2
 """At the same step; the last observation and info are in the info's `final_obs` and
 `final_info`.
 """
 AUTORESET_MODE_DISABLED: AutoresetMode.ValueType  # 3
-"""Never; the client resets lanes with the reset option `reset_mask`."""
+"""Never; the client resets sub-environments with the reset option `reset_mask`."""
 Global___AutoresetMode: _TypeAlias = AutoresetMode  # noqa: Y015
 
 @_typing.final
@@ -132,20 +132,20 @@ class EnvContract(_message.Message):
     vector: _builtins.bool
     """Whether the endpoint is a vector environment. A client for the other kind is refused."""
     num_envs: _builtins.int
-    """How many lanes there are; 1 for a single environment."""
+    """How many sub-environments there are; 1 for a single environment."""
     autoreset_mode: Global___AutoresetMode.ValueType
-    """When lanes reset themselves. Absent for a single environment, which never does, and for a
+    """When sub-environments reset themselves. Absent for a single environment, which never does, and for a
     vector environment that does not say.
     """
     render_mode: _builtins.str
     """The render mode that the environment was made with. Absent where it has none."""
     @_builtins.property
     def observation_space(self) -> _space_pb2.Space:
-        """The space of one lane's observation; always set."""
+        """The space of one sub-environment's observation; always set."""
 
     @_builtins.property
     def action_space(self) -> _space_pb2.Space:
-        """The space of one lane's action; always set."""
+        """The space of one sub-environment's action; always set."""
 
     @_builtins.property
     def metadata(self) -> _value_pb2.ValueDict:
@@ -157,13 +157,13 @@ class EnvContract(_message.Message):
 
     @_builtins.property
     def batched_observation_space(self) -> _space_pb2.Space:
-        """The space of all lanes' observations, where it is not simply `num_envs` times
-        `observation_space`: the lanes have the same structure, shapes and dtypes, other bounds.
+        """The space of all sub-environments' observations, where it is not simply `num_envs` times
+        `observation_space`: the sub-environments have the same structure, shapes and dtypes, other bounds.
         """
 
     @_builtins.property
     def batched_action_space(self) -> _space_pb2.Space:
-        """The space of all lanes' actions, where it is not simply `num_envs` times `action_space`."""
+        """The space of all sub-environments' actions, where it is not simply `num_envs` times `action_space`."""
 
     def __init__(
         self,

@@ -201,7 +201,7 @@ class SessionStatus(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
-    LANE_FIELD_NUMBER: _builtins.int
+    TRANSPORT_FIELD_NUMBER: _builtins.int
     CALL_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     BUSY_SECONDS_FIELD_NUMBER: _builtins.int
@@ -212,8 +212,8 @@ class SessionStatus(_message.Message):
     DEVIATIONS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's name in logs and status pages."""
-    lane: _builtins.str
-    """The lane that its calls come by. Empty before the first one."""
+    transport: _builtins.str
+    """The transport that its calls come by. Empty before the first one."""
     call: _builtins.str
     """The call that its environment is in, as above. Empty between calls."""
     sequence: _builtins.int
@@ -241,7 +241,7 @@ class SessionStatus(_message.Message):
         *,
         session_id: _builtins.str = ...,
         holder: _session_pb2.Holder | None = ...,
-        lane: _builtins.str = ...,
+        transport: _builtins.str = ...,
         call: _builtins.str = ...,
         sequence: _builtins.int = ...,
         busy_seconds: _builtins.float = ...,
@@ -253,7 +253,7 @@ class SessionStatus(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_seconds", b"busy_seconds", "call", b"call", "calls", b"calls", "deviations", b"deviations", "failures", b"failures", "holder", b"holder", "idle_seconds", b"idle_seconds", "lane", b"lane", "sequence", b"sequence", "session_id", b"session_id", "stack", b"stack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_seconds", b"busy_seconds", "call", b"call", "calls", b"calls", "deviations", b"deviations", "failures", b"failures", "holder", b"holder", "idle_seconds", b"idle_seconds", "sequence", b"sequence", "session_id", b"session_id", "stack", b"stack", "transport", b"transport"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

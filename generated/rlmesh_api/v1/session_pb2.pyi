@@ -12,7 +12,7 @@ hold no other space, in declared order, depth first. An array begins at the firs
 the slab's beginning that is a multiple of 8 and not below the end of the array before it; a
 reader ignores the bytes between. Its elements are little-endian and in C order. Its shape is
 the leaf's shape at the endpoint of a single environment; at that of a vector environment the
-lanes come first: `(num_envs, *shape)`. A lane is a place in that first axis.
+sub-environments come first: `(num_envs, *shape)`. A sub-environment is a place in that first axis.
 
 - `box` and `multi_discrete`: the shape and the dtype of the space.
 - `multi_binary`: the shape of the space, int8.
@@ -20,7 +20,7 @@ lanes come first: `(num_envs, *shape)`. A lane is a place in that first axis.
 - `text`: the shape `()`, uint32: how many bytes the text has in the tail.
 
 The tail begins right after the last array, without padding. It holds the texts as UTF-8, leaf
-after leaf and, within a leaf, lane after lane; a lone surrogate is encoded like any other code
+after leaf and, within a leaf, sub-environment after sub-environment; a lone surrogate is encoded like any other code
 point (Python's "surrogatepass"). The slab ends with the tail. The slab of a space without
 leaves is empty.
 """
@@ -135,13 +135,13 @@ class _AttributeVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attribu
     ATTRIBUTE_VERB_UNSPECIFIED: _AttributeVerb.ValueType  # 0
     """Never sent."""
     ATTRIBUTE_VERB_GET: _AttributeVerb.ValueType  # 1
-    """Reads the attribute. Of a vector environment: of each lane, as `get_attr` does, which calls
+    """Reads the attribute. Of a vector environment: of each sub-environment, as `get_attr` does, which calls
     what can be called.
     """
     ATTRIBUTE_VERB_SET: _AttributeVerb.ValueType  # 2
-    """Sets the attribute. Of a vector environment: of each lane, as `set_attr` does."""
+    """Sets the attribute. Of a vector environment: of each sub-environment, as `set_attr` does."""
     ATTRIBUTE_VERB_CALL: _AttributeVerb.ValueType  # 3
-    """Calls the method. Of a vector environment: of each lane, as `call` does."""
+    """Calls the method. Of a vector environment: of each sub-environment, as `call` does."""
 
 class AttributeVerb(_AttributeVerb, metaclass=_AttributeVerbEnumTypeWrapper):
     """What an `AttributeCall` does."""
@@ -149,13 +149,13 @@ class AttributeVerb(_AttributeVerb, metaclass=_AttributeVerbEnumTypeWrapper):
 ATTRIBUTE_VERB_UNSPECIFIED: AttributeVerb.ValueType  # 0
 """Never sent."""
 ATTRIBUTE_VERB_GET: AttributeVerb.ValueType  # 1
-"""Reads the attribute. Of a vector environment: of each lane, as `get_attr` does, which calls
+"""Reads the attribute. Of a vector environment: of each sub-environment, as `get_attr` does, which calls
 what can be called.
 """
 ATTRIBUTE_VERB_SET: AttributeVerb.ValueType  # 2
-"""Sets the attribute. Of a vector environment: of each lane, as `set_attr` does."""
+"""Sets the attribute. Of a vector environment: of each sub-environment, as `set_attr` does."""
 ATTRIBUTE_VERB_CALL: AttributeVerb.ValueType  # 3
-"""Calls the method. Of a vector environment: of each lane, as `call` does."""
+"""Calls the method. Of a vector environment: of each sub-environment, as `call` does."""
 Global___AttributeVerb: _TypeAlias = AttributeVerb  # noqa: Y015
 
 @_typing.final
@@ -244,11 +244,11 @@ class OpenCall(_message.Message):
     protocol_generation: _builtins.int
     """The highest protocol generation that the client speaks."""
     autoreset_mode: _contract_pb2.AutoresetMode.ValueType
-    """When lanes shall reset themselves in this session. Absent: as the contract says. A mode that
+    """When sub-environments shall reset themselves in this session. Absent: as the contract says. A mode that
     the server cannot give is refused.
     """
     as_vector: _builtins.bool
-    """Whether the environment of a single endpoint is driven as the only lane of a vector
+    """Whether the environment of a single endpoint is driven as the only sub-environment of a vector
     environment in this session, which then needs an autoreset mode. Without effect on a vector
     endpoint.
     """
@@ -292,7 +292,7 @@ class ResumeCall(_message.Message):
     """Goes on with a session whose connection has broken: the first call of a stream, in place of
     `open`. Its sequence is 0, and it does not count among the calls of the session.
 
-    The client then repeats the one call that it has no answer to, if there is one, on any lane and
+    The client then repeats the one call that it has no answer to, if there is one, on any transport and
     with the sequence that it had. The server answers it from what it has kept if it has executed it,
     and executes it if it has not: each call is executed once. A call whose sequence is lower than
     that of the last one is answered with a failure, and the session ends. So is a step that is the
@@ -329,7 +329,7 @@ class ResumeCall(_message.Message):
 Global___ResumeCall: _TypeAlias = ResumeCall  # noqa: Y015
 
 @_typing.final
-class LaneOffer(_message.Message):
+class TransportOffer(_message.Message):
     """Another way for a session's calls to cross than the stream that opened it.
 
     Who takes one connects to its address and shows the session's secret, 32 bytes. From then on
@@ -362,10 +362,10 @@ class LaneOffer(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    LANE_FIELD_NUMBER: _builtins.int
+    TRANSPORT_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
-    lane: _builtins.str
-    """The lane: `shm` or `direct`. A client passes over a lane that it does not know."""
+    transport: _builtins.str
+    """The transport: `shm` or `direct`. A client passes over a transport that it does not know."""
     address: _builtins.str
     """Where it is to be had. `shm`: the name of a Unix socket in Linux's abstract namespace.
     `direct`: `HOST:PORT`; without the host where it is the one that the client has reached the
@@ -374,16 +374,16 @@ class LaneOffer(_message.Message):
     def __init__(
         self,
         *,
-        lane: _builtins.str = ...,
+        transport: _builtins.str = ...,
         address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "lane", b"lane"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "transport", b"transport"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___LaneOffer: _TypeAlias = LaneOffer  # noqa: Y015
+Global___TransportOffer: _TypeAlias = TransportOffer  # noqa: Y015
 
 @_typing.final
 class OpenResult(_message.Message):
@@ -394,19 +394,19 @@ class OpenResult(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
-    LANES_FIELD_NUMBER: _builtins.int
+    TRANSPORTS_FIELD_NUMBER: _builtins.int
     RESUME_SECONDS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's name in logs and status pages."""
     protocol_generation: _builtins.int
     """The protocol generation that this session uses."""
     secret: _builtins.bytes
-    """32 random bytes: what this session's client shows on another lane, and to resume the session."""
+    """32 random bytes: what this session's client shows on another transport, and to resume the session."""
     resume_seconds: _builtins.float
     """For how many seconds the session is kept once its connection has broken. 0: it is not."""
     @_builtins.property
-    def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneOffer]:
-        """The other lanes on offer, the best first. Empty where there is none."""
+    def transports(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransportOffer]:
+        """The other transports on offer, the best first. Empty where there is none."""
 
     def __init__(
         self,
@@ -414,12 +414,12 @@ class OpenResult(_message.Message):
         session_id: _builtins.str = ...,
         protocol_generation: _builtins.int = ...,
         secret: _builtins.bytes = ...,
-        lanes: _abc.Iterable[Global___LaneOffer] | None = ...,
+        transports: _abc.Iterable[Global___TransportOffer] | None = ...,
         resume_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lanes", b"lanes", "protocol_generation", b"protocol_generation", "resume_seconds", b"resume_seconds", "secret", b"secret", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["protocol_generation", b"protocol_generation", "resume_seconds", b"resume_seconds", "secret", b"secret", "session_id", b"session_id", "transports", b"transports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -432,22 +432,22 @@ class ResumeResult(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
-    LANES_FIELD_NUMBER: _builtins.int
+    TRANSPORTS_FIELD_NUMBER: _builtins.int
     protocol_generation: _builtins.int
     """The protocol generation that this session uses."""
     @_builtins.property
-    def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneOffer]:
-        """The other lanes on offer, the best first. Empty where there is none."""
+    def transports(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransportOffer]:
+        """The other transports on offer, the best first. Empty where there is none."""
 
     def __init__(
         self,
         *,
         protocol_generation: _builtins.int = ...,
-        lanes: _abc.Iterable[Global___LaneOffer] | None = ...,
+        transports: _abc.Iterable[Global___TransportOffer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lanes", b"lanes", "protocol_generation", b"protocol_generation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["protocol_generation", b"protocol_generation", "transports", b"transports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -462,7 +462,7 @@ class ResetCall(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     seed: _builtins.bytes
-    """A packed value: an int for the environment, or a list with one int or None for each lane of a
+    """A packed value: an int for the environment, or a list with one int or None for each sub-environment of a
     vector environment. Empty means None.
     """
     options: _builtins.bytes
@@ -515,14 +515,14 @@ class Deviation(_message.Message):
 
     KIND_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
-    LANE_FIELD_NUMBER: _builtins.int
+    ENV_INDEX_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """What kind: `bounds`, `charset`, `length` or `overflow`."""
     path: _builtins.str
     """The part's place in the space, `$.arm[1]`."""
-    lane: _builtins.int
-    """Which lane of a vector environment. Absent for a single environment, and where the lane
+    env_index: _builtins.int
+    """Which sub-environment of a vector environment. Absent for a single environment, and where the sub-environment
     cannot be told.
     """
     detail: _builtins.str
@@ -532,16 +532,16 @@ class Deviation(_message.Message):
         *,
         kind: _builtins.str = ...,
         path: _builtins.str = ...,
-        lane: _builtins.int | None = ...,
+        env_index: _builtins.int | None = ...,
         detail: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_lane", b"_lane", "lane", b"lane"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_env_index", b"_env_index", "env_index", b"env_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lane", b"_lane", "detail", b"detail", "kind", b"kind", "lane", b"lane", "path", b"path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_env_index", b"_env_index", "detail", b"detail", "env_index", b"env_index", "kind", b"kind", "path", b"path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__lane: _TypeAlias = _typing.Literal["lane"]  # noqa: Y015
-    _WhichOneofArgType__lane: _TypeAlias = _typing.Literal["_lane", b"_lane"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__lane) -> _WhichOneofReturnType__lane | None: ...
+    _WhichOneofReturnType__env_index: _TypeAlias = _typing.Literal["env_index"]  # noqa: Y015
+    _WhichOneofArgType__env_index: _TypeAlias = _typing.Literal["_env_index", b"_env_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__env_index) -> _WhichOneofReturnType__env_index | None: ...
 
 Global___Deviation: _TypeAlias = Deviation  # noqa: Y015
 
@@ -592,15 +592,15 @@ class StepResult(_message.Message):
     """A packed value: the info dict. Empty means an empty dict."""
     @_builtins.property
     def rewards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """The reward of each lane, `num_envs` numbers."""
+        """The reward of each sub-environment, `num_envs` numbers."""
 
     @_builtins.property
     def terminations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
-        """Whether each lane's episode reached a terminal state, `num_envs` flags."""
+        """Whether each sub-environment's episode reached a terminal state, `num_envs` flags."""
 
     @_builtins.property
     def truncations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
-        """Whether each lane's episode was cut short, `num_envs` flags."""
+        """Whether each sub-environment's episode was cut short, `num_envs` flags."""
 
     def __init__(
         self,
@@ -622,7 +622,7 @@ Global___StepResult: _TypeAlias = StepResult  # noqa: Y015
 @_typing.final
 class StepManyCall(_message.Message):
     """Calls the environment's `step` once for each of several actions, and stops early after a failure
-    or at the end of an episode. The episode of a vector environment ends when one of its lanes does
+    or at the end of an episode. The episode of a vector environment ends when one of its sub-environments does
     that does not reset itself.
     """
 

@@ -10,7 +10,7 @@ import griffe
 import pytest
 
 from codegen.generate import load
-from codegen.stability.package import Package
+from codegen.stability.source_package import Package
 from codegen.stability.stubs import Stubs, read_stub
 from codegen.stability.surface import Surface
 from support.repository import ROOT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codegen.stability.types import fits
+from codegen.stability.type_compat import fits
 
 FAMILY = {("rlmesh.spaces.Box", "rlmesh.spaces.Space")}
 

@@ -1,0 +1,203 @@
+"""How a client gets in at an address: its channel, its token, its TLS, and why it is kept out."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import grpc
+
+from rlmesh.address import Address, TcpAddress, parse_address
+from rlmesh.client.connect_diagnosis import Diagnosis, why_refused
+from rlmesh.errors import InvalidAddressError, InvalidCredentialsError
+from rlmesh.security import AUTHORIZATION, Credentials, check_confidential
+from rlmesh.transports.failures import status_of
+from rlmesh.transports.grpc.options import channel_options
+from rlmesh.transports.listener import Secure
+from rlmesh.transports.tcp.tls_socket import secured
+from rlmesh.transports.tls import ClientIdentity, read_client_identity
+
+_log = logging.getLogger("rlmesh.security")
+
+RequestType = TypeVar("RequestType")
+ResponseType = TypeVar("ResponseType")
+
+# After how long without an answer it is looked for the reason, and for how long at a time.
+_PATIENCE_SECONDS = 0.25
+_LOOK_SECONDS = 0.5
+# However little time is left, it looks this long: for a server that answers at once.
+_LEAST_SECONDS = 0.05
+_UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def dialable(address: str) -> Address:
+    """Reads an address that a client can connect to.
+
+    Raises:
+        ArgumentTypeError: If it is no text.
+        InvalidAddressError: If it names no endpoint, or only a server could have it.
+    """
+    parsed = parse_address(address)
+    if isinstance(parsed, TcpAddress) and parsed.port == 0:
+        raise InvalidAddressError(f"{address!r}: port 0 is for servers; give the server's port")
+    return parsed
+
+
+class ChannelFactory:
+    """A client's way to one endpoint.
+
+    Args:
+        address: Where the endpoint is.
+        credentials: What the client has to come in with.
+
+    Attributes:
+        host: The endpoint's host, IPv6 without brackets.
+
+    Raises:
+        InvalidCredentialsError: If a file cannot be used, or the token would cross in plaintext.
+    """
+
+    def __init__(self, address: Address, credentials: Credentials) -> None:
+        check_confidential(credentials, address)
+        self._address = address
+        self.host: str = address.host if isinstance(address, TcpAddress) else "localhost"
+        self._credentials = credentials
+        self._identity: ClientIdentity | None = None
+        self._dialed = False
+        self._read()
+
+    def channel(self) -> grpc.Channel:
+        """A new channel, with what the files of TLS hold now; every call shows the token.
+
+        Where changed files cannot be used, because one of them is still to come for instance, it
+        has what they held before.
+        """
+        if self._dialed:
+            try:
+                self._read()
+            except InvalidCredentialsError as error:
+                _log.warning("the files of TLS changed and are not used yet: %s", error)
+        self._dialed = True
+        settings: list[tuple[str, Any]] = [*channel_options(self._address)]
+        if self._identity is None:
+            channel = grpc.insecure_channel(self._address.dial_target, options=settings)
+        else:
+            name = self._identity.server_name or self.host
+            settings.append(("grpc.ssl_target_name_override", name))
+            channel = grpc.secure_channel(
+                self._address.dial_target, self._identity.for_grpc(), options=settings
+            )
+        token = self._credentials.token
+        if token is None:
+            return channel
+        return grpc.intercept_channel(channel, _Shower(token.header))
+
+    @property
+    def secure(self) -> Secure | None:
+        """Encrypts a connection to the same server; None: there is no TLS."""
+        identity = self._identity
+        if identity is None:
+            return None
+        # Wherever the server says that it is to be had, it has to be this one.
+        name = identity.server_name or self.host
+        return lambda sock: secured(sock, identity.context, server_name=name)
+
+    def ask(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[RequestType, ResponseType],
+        request: RequestType,
+        timeout: float | None,
+        *,
+        wait_for_ready: bool = False,
+    ) -> ResponseType:
+        """Makes a call, and finds out why there is no answer.
+
+        Args:
+            method: What to call.
+            request: With what.
+            timeout: Seconds until it must have been answered; None: for ever.
+            wait_for_ready: Whether to wait for a server that is not up yet.
+
+        Raises:
+            grpc.RpcError: If the call fails.
+            TlsError: If there is no answer, as no trusted connection can be made.
+            AuthenticationError: If there is none, as the server refuses the client's certificate.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        call: Any = method.future(request, timeout=timeout, wait_for_ready=wait_for_ready)
+        pause = _PATIENCE_SECONDS
+        guessed = False
+        try:
+            while True:
+                with contextlib.suppress(grpc.FutureTimeoutError):
+                    answer: ResponseType = call.result(timeout=pause)
+                    return answer
+                found = self._look(deadline - time.monotonic())
+                if found is not None and (found.sure or guessed):
+                    raise found.error
+                # A guess that holds for two looks is one no longer.
+                guessed = found is not None
+                pause *= 2
+        except grpc.RpcError as error:
+            if status_of(error)[0] in _UNANSWERED:
+                found = self._look(deadline - time.monotonic())
+                if found is not None:
+                    raise found.error from error
+            raise
+        except grpc.FutureCancelledError:
+            # The same for a call that the server or `close` ended; it is the error as well.
+            raise call from None
+        finally:
+            call.cancel()
+
+    def _look(self, remaining: float) -> Diagnosis | None:
+        seconds = min(_LOOK_SECONDS, max(_LEAST_SECONDS, remaining))
+        return why_refused(self._address, self._identity, self.host, seconds)
+
+    def _read(self) -> None:
+        if self._credentials.tls is not None:
+            self._identity = read_client_identity(self._credentials.tls)
+
+
+class _Details(NamedTuple):
+    """What `grpc.ClientCallDetails` has."""
+
+    method: str
+    timeout: float | None
+    metadata: Sequence[tuple[str, str | bytes]] | None
+    credentials: grpc.CallCredentials | None
+    wait_for_ready: bool | None
+    compression: grpc.Compression | None
+
+
+class _Shower(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
+    """Shows the token with every call."""
+
+    def __init__(self, header: str) -> None:
+        self._header = header
+
+    def intercept_unary_unary(
+        self, continuation: Any, client_call_details: Any, request: Any
+    ) -> Any:
+        """Shows it."""
+        return continuation(self._with_token(client_call_details), request)
+
+    def intercept_stream_stream(
+        self, continuation: Any, client_call_details: Any, request_iterator: Any
+    ) -> Any:
+        """Shows it."""
+        return continuation(self._with_token(client_call_details), request_iterator)
+
+    def _with_token(self, details: Any) -> _Details:
+        return _Details(
+            details.method,
+            details.timeout,
+            [*(details.metadata or ()), (AUTHORIZATION, self._header)],
+            details.credentials,
+            details.wait_for_ready,
+            getattr(details, "compression", None),
+        )

@@ -1,0 +1,328 @@
+"""A fleet: several endpoints that are driven as one vector environment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from rlmesh.client.arguments import check_seed
+from rlmesh.client.env_client import EnvClient, Transition
+from rlmesh.client.stats import CallStats, added
+from rlmesh.client.transitions import Transitions, compile_stack
+from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
+from rlmesh.codec.slab.violations import Violation
+from rlmesh.codec.vector.infos import add_sub_env, unmasked
+from rlmesh.codec.vector.parts import compile_join, compile_part
+from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.errors import ArgumentTypeError, InvalidActionError, InvalidArgumentError, RlmeshError
+
+_MASK = "reset_mask"
+
+
+class MultiEndpoint:
+    """Drives endpoints together: what is asked of one is asked of all before any answer is awaited.
+
+    A single environment is a sub-environment; the sub-environments of a vector environment stand
+    side by side. The methods are those of `EnvClient`.
+
+    Args:
+        addresses: The endpoints' addresses, in the order of their sub-environments.
+        accept: Raises if a contract at an address is not what the client can drive.
+        autoreset: When sub-environments shall reset themselves; None: as the vector environments
+            among the endpoints do, or else at the step after the end.
+        options: What `EnvClient` takes besides.
+
+    Attributes:
+        contracts: The endpoints' contracts.
+        num_envs: The number of all sub-environments.
+        mode: When sub-environments reset themselves.
+
+    Raises:
+        InvalidArgumentError: If the endpoints do not go together.
+        RlmeshError: What `EnvClient` raises, for the first endpoint that does.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        accept: Callable[[str, EnvContract], None],
+        autoreset: AutoresetMode | None,
+        **options: Any,
+    ) -> None:
+        if not addresses:
+            raise InvalidArgumentError("give one address or more, got an empty list")
+        with contextlib.ExitStack() as undo:
+            self._env_clients: list[EnvClient] = []
+            for address in addresses:
+                env_client = EnvClient(
+                    address,
+                    accept=partial(accept, address),
+                    autoreset=autoreset,
+                    as_vector=True,
+                    **options,
+                )
+                undo.callback(env_client.close)
+                self._env_clients.append(env_client)
+            self.contracts: tuple[EnvContract, ...] = tuple(
+                env_client.contract for env_client in self._env_clients
+            )
+            _check_alike(addresses, self.contracts)
+            self.mode: AutoresetMode = self._common_mode(addresses)
+            undo.pop_all()
+        contract = self.contracts[0]
+        ends = np.cumsum([env_client.num_envs for env_client in self._env_clients]).tolist()
+        self._ranges = list(pairwise([0, *ends]))
+        self.num_envs: int = ends[-1]
+        self._part = compile_part(contract.action_space, self.num_envs)
+        self._join = compile_join(contract.observation_space)
+        self._stack = compile_stack(contract.observation_space)
+        # Kept where a reset may leave sub-environments alone, whose observations it repeats.
+        self._last: list[Any] = []
+
+    @property
+    def contract(self) -> EnvContract:
+        """The contract of the first endpoint."""
+        return self.contracts[0]
+
+    @property
+    def transport(self) -> str:
+        """The names of the transports in use."""
+        return ", ".join(dict.fromkeys(env_client.transport for env_client in self._env_clients))
+
+    def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
+        """Resets the sub-environments."""
+        seeds = self._seeds(seed)
+        asked = self._options(options)
+        with self._held():
+            wanted = [
+                place for place, (_, skipped) in enumerate(asked) if not (skipped and self._last)
+            ]
+            for place in wanted:
+                self._env_clients[place].post_reset(seeds[place], asked[place][0])
+            answers = self._taken(wanted, EnvClient.take_reset)
+        observations: list[Any] = list(self._last) or [None] * len(self._env_clients)
+        infos: list[dict[str, Any]] = [{}] * len(self._env_clients)
+        for place, (observation, info) in zip(wanted, answers, strict=True):
+            observations[place], infos[place] = observation, info
+        return self._together(observations), self._merged(infos)
+
+    def step(self, actions: Any) -> Transition:
+        """Steps every sub-environment."""
+        encoded = [
+            env_client.encode(part)
+            for env_client, part in zip(self._env_clients, self._parts(actions), strict=True)
+        ]
+        with self._held():
+            for env_client, one in zip(self._env_clients, encoded, strict=True):
+                env_client.post_step(*one)
+            made = self._taken(range(len(self._env_clients)), EnvClient.take_step)
+        observations, rewards, terminations, truncations, infos = zip(*made, strict=True)
+        return (
+            self._together(list(observations)),
+            np.concatenate(rewards),
+            np.concatenate(terminations),
+            np.concatenate(truncations),
+            self._merged(infos),
+        )
+
+    def step_many(self, actions: Iterable[Any]) -> Transitions:
+        """Steps every sub-environment for one batch of actions after the other."""
+        made: list[Transition] = []
+        try:
+            for batch in actions:
+                made.append(self.step(batch))
+                _, _, terminations, truncations, _ = made[-1]
+                if self.mode is AutoresetMode.DISABLED and (terminations | truncations).any():
+                    break
+        except RlmeshError as error:
+            error.transitions = self._stacked(made) if made else None
+            raise
+        if not made:
+            raise InvalidArgumentError(
+                "step_many needs one action or more, got none; an environment is not stepped by "
+                "nothing"
+            )
+        return self._stacked(made)
+
+    def stats(self) -> dict[str, CallStats]:
+        """What the calls of each kind have cost, of all endpoints together."""
+        return added([env_client.stats() for env_client in self._env_clients])
+
+    def render(self) -> Any:
+        """What each sub-environment's `render` gives."""
+        frames = [env_client.render() for env_client in self._env_clients]
+        return None if all(frame is None for frame in frames) else _chained(frames)
+
+    def get_attribute(self, name: str) -> Any:
+        """Reads an attribute of every sub-environment."""
+        return _chained([env_client.get_attribute(name) for env_client in self._env_clients])
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        """Sets an attribute of every sub-environment."""
+        parts = [value] * len(self._env_clients)
+        if is_row(value):
+            if len(value) != self.num_envs:
+                raise InvalidArgumentError(
+                    f"{name}: expected one value, or one for each of the {self.num_envs} "
+                    "sub-environments, "
+                    f"got {len(value)}"
+                )
+            parts = [list(value[start:stop]) for start, stop in self._ranges]
+        for env_client, part in zip(self._env_clients, parts, strict=True):
+            env_client.set_attribute(name, part)
+
+    def call_method(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """Calls a method of every sub-environment."""
+        return _chained(
+            [env_client.call_method(name, arguments, keywords) for env_client in self._env_clients]
+        )
+
+    def close(self) -> None:
+        """Gives every environment back. May be called repeatedly."""
+        for env_client in self._env_clients:
+            env_client.close()
+
+    def _common_mode(self, addresses: Sequence[str]) -> AutoresetMode:
+        modes = {env_client.mode for env_client in self._env_clients}
+        if len(modes) > 1:
+            told = ", ".join(
+                f"{address}: {env_client.mode.value if env_client.mode else 'none told'}"
+                for address, env_client in zip(addresses, self._env_clients, strict=True)
+            )
+            raise InvalidArgumentError(
+                f"the endpoints reset their sub-environments at different times ({told}); say "
+                "when with "
+                f"autoreset="
+            )
+        mode = modes.pop()
+        if mode is None:
+            raise InvalidArgumentError(
+                "the endpoints do not tell when their sub-environments reset themselves; say it "
+                "with "
+                "autoreset="
+            )
+        return mode
+
+    @contextlib.contextmanager
+    def _held(self) -> Generator[None]:
+        with contextlib.ExitStack() as stack:
+            for env_client in self._env_clients:
+                env_client.hold()
+                stack.callback(env_client.let_go)
+            yield
+
+    def _taken(self, places: Iterable[int], take: Callable[[EnvClient], Any]) -> list[Any]:
+        """The answers of all; only then is raised what the first of them failed with."""
+        answers: list[Any] = []
+        failure: RlmeshError | None = None
+        for place in places:
+            try:
+                answers.append(take(self._env_clients[place]))
+            except RlmeshError as error:
+                error.add_note(
+                    f"sub-environments from {self._ranges[place][0]} on, at "
+                    f"{self._env_clients[place].address}; "
+                    f"the other endpoints have answered"
+                )
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return answers
+
+    def _parts(self, actions: Any) -> list[Any]:
+        try:
+            return [self._part(actions, start, stop) for start, stop in self._ranges]
+        except Violation as error:
+            raise InvalidActionError(
+                f"the action was refused: {error}. No environment was called"
+            ) from error
+
+    def _together(self, observations: list[Any]) -> Any:
+        if self.mode is AutoresetMode.DISABLED:
+            # What the caller gets is his to write on.
+            self._last = [self._join([observation]) for observation in observations]
+        return self._join(observations)
+
+    def _merged(self, infos: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for (start, stop), info in zip(self._ranges, infos, strict=True):
+            if not info:
+                continue
+            for key, value in unmasked(info).items():
+                merged.setdefault(key, value)
+            for env_index in range(start, stop):
+                add_sub_env(merged, info, env_index, self.num_envs, env_index - start)
+        return merged
+
+    def _stacked(self, made: list[Transition]) -> Transitions:
+        observations, rewards, terminations, truncations, infos = zip(*made, strict=True)
+        return Transitions(
+            self._stack(observations),
+            np.stack(rewards),
+            np.stack(terminations),
+            np.stack(truncations),
+            list(infos),
+        )
+
+    def _seeds(self, seed: Any) -> list[Any]:
+        if seed is None:
+            return [None] * len(self._env_clients)
+        if is_row(seed) or (is_array(seed) and seed.ndim):
+            seeds = list(seed)
+            if len(seeds) != self.num_envs:
+                raise InvalidArgumentError(
+                    f"reset: seeds must be one for each of the {self.num_envs} sub-environments, "
+                    "got "
+                    f"{len(seeds)}"
+                )
+        else:
+            # As Gymnasium's vector environments count on from it.
+            seeds = [check_seed(seed) + env_index for env_index in range(self.num_envs)]
+        return [seeds[start:stop] for start, stop in self._ranges]
+
+    def _options(self, options: Any) -> list[tuple[Any, bool]]:
+        """The options for each endpoint, and whether it has no sub-environment to reset."""
+        if not is_mapping(options) or _MASK not in options:
+            return [(options, False)] * len(self._env_clients)
+        mask = np.asarray(options[_MASK])
+        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            raise ArgumentTypeError(
+                f"reset: {_MASK} must be a bool array of shape ({self.num_envs},), got "
+                f"{options[_MASK]!r:.80}"
+            )
+        if not mask.any():
+            raise InvalidArgumentError(
+                f"reset: {_MASK} must hold for one sub-environment or more, got none"
+            )
+        return [
+            ({**options, _MASK: mask[start:stop]}, not mask[start:stop].any())
+            for start, stop in self._ranges
+        ]
+
+
+def _check_alike(addresses: Sequence[str], contracts: Sequence[EnvContract]) -> None:
+    first = contracts[0]
+    for address, contract in zip(addresses, contracts, strict=True):
+        for name in ("observation_space", "action_space"):
+            if getattr(contract, name) != getattr(first, name):
+                raise InvalidArgumentError(
+                    f"the endpoints of one vector environment have equal spaces, but the {name} of "
+                    f"{address} is {getattr(contract, name)}, that of {addresses[0]} is "
+                    f"{getattr(first, name)}"
+                )
+        if contract.batched_observation_space or contract.batched_action_space:
+            raise InvalidArgumentError(
+                f"the sub-environments of {address} differ in their bounds, so it cannot be one "
+                "of several "
+                f"endpoints; connect to it by itself"
+            )
+
+
+def _chained(parts: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(one for part in parts for one in part)

@@ -1,0 +1,176 @@
+"""Bytes of a packed value back to the value. Executes nothing, whatever the bytes are.
+
+The decoder is MessagePack's own, which keeps its stack in memory of a fixed size. Containers that
+MessagePack lacks are arrays whose first element is a marker, so nothing here is recursive.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any, Final
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+
+from rlmesh.codec.infos.hash_flooding import MOST_KEYS_OF_ONE_HASH, busiest_hash
+from rlmesh.codec.infos.packable_types import kind_of
+from rlmesh.codec.infos.packed_arrays import read_array, read_scalar
+from rlmesh.codec.infos.packed_dtypes import lengths
+from rlmesh_api.v1 import value_pb2
+
+__all__ = ["PackingError", "unpack", "unpack_info"]
+
+# The wrappers of protobuf's enums are slow to ask.
+_TUPLE: Final = int(value_pb2.PACKED_EXTENSION_TUPLE)
+_BIG_INTEGER: Final = int(value_pb2.PACKED_EXTENSION_BIG_INTEGER)
+_ARRAY: Final = int(value_pb2.PACKED_EXTENSION_ARRAY)
+_SCALAR: Final = int(value_pb2.PACKED_EXTENSION_SCALAR)
+_OBJECT_ARRAY: Final = int(value_pb2.PACKED_EXTENSION_OBJECT_ARRAY)
+_DICT: Final = int(value_pb2.PACKED_EXTENSION_DICT)
+
+# MessagePack's extension with four bytes of length, one of type, and the payload.
+_EXT_32: Final = 0xC9
+_EXT_32_BYTES: Final = 6
+# The timestamps that MessagePack itself defines, and that no RLMesh sends, are read as integers.
+_TIMESTAMP_AS_INT: Final = 2
+
+
+# What msgpack and struct raise, and NumPy for an impossible dtype or shape.
+_DAMAGE: Final = (
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+class PackingError(ValueError):
+    """Bytes that are no packed value."""
+
+
+def unpack(data: bytes | memoryview) -> Any:
+    """Reads a packed value; what it gives is owned and writable.
+
+    Args:
+        data: One packed value, from anybody.
+
+    Raises:
+        PackingError: If the bytes are anything else.
+    """
+    reader = _Reader()
+    try:
+        if _is_large_array(data):
+            return read_array(data, _EXT_32_BYTES)
+        value = msgpack.unpackb(
+            data,
+            ext_hook=reader.extension,
+            list_hook=reader.sequence,
+            unicode_errors="surrogatepass",
+            timestamp=_TIMESTAMP_AS_INT,
+        )
+    except _DAMAGE as e:
+        raise PackingError(f"{len(data)} bytes are no packed value: {e}") from e
+    if reader.markers:
+        raise PackingError(f"{len(data)} bytes are no packed value: a marker stands by itself")
+    return value
+
+
+def unpack_info(data: bytes | memoryview) -> dict[str, Any]:
+    """Reads a packed info.
+
+    Args:
+        data: A packed dict, or nothing for an empty one.
+
+    Raises:
+        PackingError: If the bytes are anything else.
+    """
+    if not data:
+        return {}
+    info = unpack(data)
+    kind = kind_of(info)
+    if kind is not dict:
+        raise PackingError(f"an info is a dict, got a value of type {kind.__name__}")
+    result: dict[str, Any] = info
+    return result
+
+
+def _is_large_array(data: bytes | memoryview) -> bool:
+    """Whether an array is all that there is, such as a frame: it is copied once then."""
+    return (
+        len(data) > _EXT_32_BYTES
+        and data[0] == _EXT_32
+        and data[5] == _ARRAY
+        and int.from_bytes(data[1:5], "big") == len(data) - _EXT_32_BYTES
+    )
+
+
+class _Marker:
+    """The first element of an array that stands for another container."""
+
+    __slots__ = ("code", "payload")
+
+    def __init__(self, code: int, payload: bytes) -> None:
+        self.code = code
+        self.payload = payload
+
+
+class _Reader:
+    """Reads the extensions of one packed value.
+
+    Attributes:
+        markers: How many markers have not been followed by their container.
+    """
+
+    __slots__ = ("markers",)
+
+    def __init__(self) -> None:
+        self.markers = 0
+
+    def extension(self, code: int, payload: bytes) -> object:
+        """An extension: a value, or the marker of a container."""
+        if code == _ARRAY:
+            return read_array(payload)
+        if code == _SCALAR:
+            return read_scalar(payload)
+        if code == _BIG_INTEGER:
+            return int.from_bytes(payload, "little", signed=True)
+        if code not in (_TUPLE, _OBJECT_ARRAY, _DICT):
+            raise ValueError(f"there is no extension {code}")
+        self.markers += 1
+        return _Marker(code, payload)
+
+    def sequence(self, items: list[Any]) -> object:
+        """An array: a list, or the container that its first element marks."""
+        if not items or type(items[0]) is not _Marker:
+            return items
+        self.markers -= 1
+        marker = items.pop(0)
+        if marker.code == _OBJECT_ARRAY:
+            return _object_array(msgpack.unpackb(marker.payload), items)
+        if marker.payload:
+            raise ValueError(f"the marker {marker.code} has a payload")
+        return tuple(items) if marker.code == _TUPLE else _keyed(items)
+
+
+def _object_array(axes: list[Any], items: list[Any]) -> npt.NDArray[Any]:
+    shape = lengths(axes)
+    if math.prod(shape) != len(items):
+        raise ValueError(f"{len(items)} elements are no array of shape {shape}")
+    array = np.empty(shape, np.object_)
+    flat = array.reshape(-1)
+    # One by one: NumPy would take sequences among them apart.
+    for index, item in enumerate(items):
+        flat[index] = item
+    return array
+
+
+def _keyed(items: list[Any]) -> dict[Any, Any]:
+    keys = items[::2]
+    if busiest_hash(keys) > MOST_KEYS_OF_ONE_HASH:
+        raise ValueError(f"more than {MOST_KEYS_OF_ONE_HASH} keys of a dict share one hash")
+    return dict(zip(keys, items[1::2], strict=True))

@@ -1,0 +1,120 @@
+"""Attributes of the environment that a client may read, set or call by name."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from rlmesh.codec.infos.packing import pack_listing
+from rlmesh.codec.infos.type_guards import is_collection
+from rlmesh.errors import ArgumentTypeError
+from rlmesh_api.v1 import session_pb2
+
+_log = logging.getLogger("rlmesh.server")
+
+
+class HiddenAttributeError(Exception):
+    """The server does not expose an attribute of this name, or the environment has no way to it."""
+
+
+def check_exposed(names: object) -> frozenset[str]:
+    """The names that a server exposes.
+
+    Raises:
+        ArgumentTypeError: If they are not a collection of str.
+    """
+    if is_collection(names):
+        listed = list(names)
+        exposed = [name for name in listed if isinstance(name, str)]
+        if len(exposed) == len(listed):
+            return frozenset(exposed)
+    raise ArgumentTypeError(
+        f'expose must be a collection of attribute names, such as ("level",), got {names!r:.80}'
+    )
+
+
+class Attributes:
+    """Does what `get_attr`, `set_attr` and `call` do, for the names that the server exposes.
+
+    Of a vector environment the attributes are those of its sub-environments, as Gymnasium has it.
+
+    Args:
+        env: The environment.
+        exposed: The names. Whatever they are: a private name that is exposed is exposed.
+        vector: Whether it is a vector environment.
+    """
+
+    def __init__(self, env: Any, exposed: frozenset[str], *, vector: bool) -> None:
+        self._env = env
+        self._exposed = exposed
+        self._vector = vector
+
+    def answer(
+        self, verb: session_pb2.AttributeVerb.ValueType, name: str, argument: Any
+    ) -> session_pb2.AttributeResult:
+        """Reads, sets or calls an attribute. What cannot travel becomes its text, and is logged.
+
+        Raises:
+            HiddenAttributeError: If the server does not expose the name, or the environment's
+                sub-environments cannot be asked.
+        """
+        if name not in self._exposed:
+            known = ", ".join(sorted(self._exposed)) or "none"
+            raise HiddenAttributeError(
+                f"the server exposes no attribute {name!r} (exposed: {known}); name it in "
+                f"EnvServer(..., expose=(...))"
+            )
+        if verb == session_pb2.ATTRIBUTE_VERB_SET:
+            self._set(name, argument)
+            return session_pb2.AttributeResult(value=pack_listing(None)[0])
+        if verb == session_pb2.ATTRIBUTE_VERB_CALL:
+            positional, keywords = argument
+            return _result(name, self._call(name, positional, keywords))
+        value = self._num_envs("get_attr")(name) if self._vector else self._get(name)
+        if callable(value) and not self._vector:
+            return session_pb2.AttributeResult(value=pack_listing(None)[0], callable=True)
+        return _result(name, value)
+
+    def _get(self, name: str) -> Any:
+        # Gymnasium's wrappers look for an attribute in what they wrap; a plain object has no such.
+        if hasattr(self._env, "get_wrapper_attr"):
+            return self._env.get_wrapper_attr(name)
+        return getattr(self._env, name)
+
+    def _set(self, name: str, value: Any) -> None:
+        if self._vector:
+            self._num_envs("set_attr")(name, value)
+        elif hasattr(self._env, "set_wrapper_attr"):
+            self._env.set_wrapper_attr(name, value)
+        else:
+            setattr(self._env, name, value)
+
+    def _call(self, name: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
+        if self._vector:
+            return self._num_envs("call")(name, *positional, **keywords)
+        return self._get(name)(*positional, **keywords)
+
+    def _num_envs(self, method: str) -> Any:
+        """The method that asks every sub-environment; Gymnasium's wrappers do not forward it."""
+        env = self._env
+        while not hasattr(env, method):
+            if not hasattr(env, "env"):
+                raise HiddenAttributeError(
+                    f"{type(env).__name__} has no {method}(), so the attributes of its "
+                    "sub-environments "
+                    f"cannot be had; serve a vector environment that has it"
+                )
+            env = env.env
+        return getattr(env, method)
+
+
+def _result(name: str, value: Any) -> session_pb2.AttributeResult:
+    packed, degraded = pack_listing(value)
+    if degraded:
+        _log.warning(
+            "attribute %s: %s cannot travel and became its text: %s",
+            name,
+            degraded[0].type,
+            degraded[0].path,
+        )
+    return session_pb2.AttributeResult(value=packed)

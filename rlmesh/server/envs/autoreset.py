@@ -1,0 +1,162 @@
+"""Gives a session another autoreset mode than the vector environment runs by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rlmesh.codec.infos.type_guards import is_array
+from rlmesh.codec.vector.infos import add_sub_env, mark_sub_env, unmasked
+from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.server.envs.gym_compat import compile_reset, takes_options
+from rlmesh.server.envs.results import BadResultError, flags_of, split_reset, split_step
+from rlmesh_api.contract import DictSpace, Space, TupleSpace
+
+Flags = npt.NDArray[np.bool_]
+
+
+class AutoresetRefusedError(Exception):
+    """The mode that a client asks for cannot be had from this environment."""
+
+
+def in_mode(env: Any, contract: EnvContract, mode: AutoresetMode | None) -> Any:
+    """The environment, or what makes of it one with the mode that is asked for.
+
+    Gymnasium's SyncVectorEnv has a switch. Any other environment with autoreset disabled is reset
+    sub-environment by sub-environment, as its user would. What resets itself cannot be stopped from
+    doing so: where one sub-environment is reset by a step, the others are stepped by it.
+
+    Args:
+        env: The environment.
+        contract: Its contract.
+        mode: The mode that is asked for; None: its own.
+
+    Raises:
+        AutoresetRefusedError: If the mode cannot be had.
+    """
+    own = contract.autoreset_mode
+    wanted = mode or own
+    if wanted is not None and _has_switch(env):
+        gymnasiums = env.autoreset_mode.__class__[wanted.name]
+        env.autoreset_mode = env.metadata["autoreset_mode"] = gymnasiums
+        return env
+    if wanted is None or wanted is own:
+        return env
+    if own is AutoresetMode.DISABLED and wanted is AutoresetMode.SAME_STEP and takes_options(env):
+        return SameStep(env, contract)
+    raise AutoresetRefusedError(
+        f"autoreset={wanted.value!r} cannot be had from this endpoint, whose environment "
+        f"({type(env).__name__}) {f'runs {own.value!r}' if own else 'does not tell its mode'}; "
+        f"connect without autoreset=, or serve an environment in that mode"
+    )
+
+
+def _has_switch(env: object) -> bool:
+    # By its name, so that Gymnasium need not be imported. A subclass may do something else.
+    kind = type(env)
+    return kind.__name__ == "SyncVectorEnv" and kind.__module__.startswith("gymnasium.")
+
+
+class SameStep:
+    """A vector environment with autoreset disabled, reset at the step that ends an episode.
+
+    What it gives is what Gymnasium's SyncVectorEnv gives in its same-step mode, but that a
+    sub-environment's `final_obs` is as its space declares it, which is all that the environment
+    tells.
+
+    Args:
+        env: The environment; its `reset` takes the option `reset_mask`.
+        contract: Its contract.
+    """
+
+    def __init__(self, env: Any, contract: EnvContract) -> None:
+        self._env = env
+        self._reset = compile_reset(env)
+        self._space = contract.observation_space
+        self._num_envs = contract.num_envs
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        """Resets as the environment does."""
+        return self._reset(seed, options)
+
+    def step(self, actions: Any) -> Any:
+        """Steps, and resets the sub-environments whose episode ended.
+
+        Raises:
+            BadResultError: If the reset returned what is no reset's result.
+        """
+        returned = self._env.step(actions)
+        try:
+            observations, rewards, *flags, infos = split_step(returned, self._num_envs)
+            terminations, truncations = (
+                flags_of(part, self._num_envs, "the flags").copy() for part in flags
+            )
+        except BadResultError:
+            return returned  # refused where the results of every step are read
+        done = terminations | truncations
+        if not done.any():
+            return returned
+        # Copies, as of the flags: the environment may reuse its arrays in the reset.
+        rewards = np.array(rewards)
+        ended = {
+            env_index: _sub_env_of(self._space, observations, env_index)
+            for env_index in done.nonzero()[0].tolist()
+        }
+        # The mask is a copy: the environment may keep or change it.
+        restarted = self._reset(None, {"reset_mask": done.copy()})
+        first, reset_infos = split_reset(restarted, tuple_space=False)
+        infos = _merged(infos, reset_infos, ended, self._num_envs)
+        return first, rewards, terminations, truncations, infos
+
+    def render(self) -> Any:
+        """Renders as the environment does."""
+        return self._env.render()
+
+
+def _sub_env_of(space: Space, values: Any, env_index: int) -> Any:
+    """One sub-environment's part of the observations, as a value of its own."""
+    if isinstance(space, DictSpace):
+        return {
+            entry.key: _sub_env_of(entry.space, values[entry.key], env_index)
+            for entry in space.entries
+        }
+    if isinstance(space, TupleSpace):
+        return tuple(
+            _sub_env_of(child, part, env_index)
+            for child, part in zip(space.spaces, values, strict=True)
+        )
+    part = values[env_index]
+    return part.copy() if is_array(part) else part
+
+
+def _merged(
+    infos: Mapping[str, Any], resets: Mapping[str, Any], ended: dict[int, Any], num_envs: int
+) -> dict[str, Any]:
+    """The infos of a step in which sub-environments ended and were reset, in Gymnasium's order.
+
+    Args:
+        infos: The infos of the step.
+        resets: The infos of the reset.
+        ended: The last observation of each sub-environment that ended.
+        num_envs: The number of sub-environments.
+    """
+    # What has no mask is not told sub-environment by sub-environment, so it is told of the step and
+    # of its end.
+    whole = unmasked(infos)
+    merged = {**whole, **unmasked(resets)}
+    for env_index in range(num_envs):
+        if env_index not in ended:
+            add_sub_env(merged, infos, env_index, num_envs, env_index)
+            continue
+        observations = merged.setdefault("final_obs", np.full(num_envs, None, dtype=object))
+        observations[env_index] = ended[env_index]
+        mark_sub_env(merged, "final_obs", env_index, num_envs)
+        add_sub_env(
+            merged.setdefault("final_info", dict(whole)), infos, env_index, num_envs, env_index
+        )
+        mark_sub_env(merged, "final_info", env_index, num_envs)
+        add_sub_env(merged, resets, env_index, num_envs, env_index)
+    return merged

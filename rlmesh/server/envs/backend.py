@@ -1,0 +1,106 @@
+"""A backend: what a slot's thread calls in the place of an environment."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.server.envs.timings import Timings
+from rlmesh.server.sessions.requests import Request
+from rlmesh.transports.pipe import Outbox
+from rlmesh.transports.shm.pipe import SegmentLayout
+
+
+class Step(Protocol):
+    """Steps the environment."""
+
+    def __call__(self, sequence: int, action: bytes, outbox: Outbox, /) -> tuple[int, int]:
+        """Writes the answer; where it begins and ends. It raises as `Backend.answer` does.
+
+        Args:
+            sequence: The call's number.
+            action: The action's slab.
+            outbox: Where to write the answer.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """An environment behind its contract: it takes calls as messages, and gives them answers.
+
+    It is made, called and closed on its slot's thread, but for what says otherwise.
+
+    Attributes:
+        step: Steps it in this session; another one for each.
+        costs: What this session's calls have cost; any thread may read it.
+    """
+
+    step: Step
+    costs: Timings
+
+    @property
+    def contract(self) -> EnvContract:
+        """Its contract."""
+        ...
+
+    @property
+    def plan(self) -> SegmentLayout:
+        """How much slot its calls take in shared memory."""
+        ...
+
+    def begin_session(
+        self,
+        mode: AutoresetMode | None,
+        *,
+        as_vector: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Prepares for the next client.
+
+        Args:
+            mode: The autoreset mode that it asks for; None: the environment's own.
+            as_vector: Whether it drives a single environment as the sub-environment of a vector
+                environment.
+            timeout: For how many seconds the client waits for the answer to a call; None: for ever.
+                A backend that can end a call by force does so then.
+
+        Raises:
+            CallFailedError: If the mode cannot be had.
+        """
+        ...
+
+    def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
+        """Executes any call but `close`, and writes the answer; where it begins and ends.
+
+        Raises:
+            CallFailedError: If the arguments, the environment or what it returned is at fault.
+        """
+        ...
+
+    def deviations(self) -> dict[str, int]:
+        """How many values were out of their bounds in this session, by kind. Any thread may ask."""
+        ...
+
+    def stack(self) -> str | None:
+        """Where the call in progress is, the innermost frame last; None: where the slot's thread.
+
+        Any thread may ask, and is answered in a moment.
+        """
+        ...
+
+    def abandon(self, reason: str, *, starting: bool = True) -> bool:
+        """Ends the call in progress by force, and returns. Any thread may.
+
+        Args:
+            reason: Why, for messages: `step() did not return within 1 s`.
+            starting: Whether also where it waits for the environment to be made anew, in the course
+                of a reset.
+
+        Returns:
+            Whether there is a way to: the call returns in a moment.
+        """
+        ...
+
+    def close(self) -> None:
+        """Closes the environment; what its `close` raises passes through."""
+        ...

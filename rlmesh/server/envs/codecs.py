@@ -1,0 +1,147 @@
+"""The functions that a served environment's values go through, compiled from its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
+
+from rlmesh.codec.checks.conformance import Policy, compile_check, compile_holds
+from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, Readable, Writable, compile_layout
+from rlmesh.codec.slab.violations import Deviation, Violation
+from rlmesh.codec.step.result import StepResultCodec, compile_step_result
+from rlmesh.contract import EnvContract
+from rlmesh.server.envs.results import BadResultError
+from rlmesh.server.failures import CallFailedError, failed
+from rlmesh.transports.pipe import Outbox
+from rlmesh_api.v1 import session_pb2
+
+Noticed: TypeAlias = Iterable[session_pb2.Deviation]
+"""What a client noticed when it encoded an action."""
+
+_NOTHING: Final[Sequence[Deviation]] = ()
+
+
+class Codecs:
+    """Decodes and checks actions, encodes and checks observations.
+
+    Args:
+        contract: The environment's contract.
+        num_envs: The number of sub-environments; None for a single environment.
+        policy: What to do about values outside of their bounds.
+
+    Attributes:
+        num_envs: As given.
+        form: How the results of steps stand in messages.
+        observation: How observations stand in slabs.
+        action: How actions do.
+        slot: For how many bytes of a step's result slot is made at first: what the last one with a
+            text or an info needed. A second slot costs a copy, or the encoding once more.
+    """
+
+    def __init__(self, contract: EnvContract, num_envs: int | None, policy: Policy) -> None:
+        self.num_envs = num_envs
+        self.form: StepResultCodec = compile_step_result(num_envs)
+        self.observation: Layout = compile_layout(contract.observation_space, num_envs)
+        self.action: Layout = compile_layout(contract.action_space, num_envs)
+        self.slot: int = self.form.head + self.observation.size
+        self._policy = policy
+        observed = (
+            contract.observation_space,
+            num_envs,
+            self.observation,
+            contract.batched_observation_space,
+        )
+        acted = contract.action_space, num_envs, self.action, contract.batched_action_space
+        self._check_observation, self._check_action = (
+            compile_check(*observed),
+            compile_check(*acted),
+        )
+        self._observation_holds = compile_holds(*observed, policy)
+        self._action_holds = compile_holds(*acted, policy)
+        self._decode_action = self.action.decode
+
+    def decode_action(self, slab: bytes, noticed: Noticed) -> tuple[Any, Sequence[Deviation]]:
+        """An action, and where it deviates from its space.
+
+        Raises:
+            CallFailedError: If the action space does not hold it, or the slab is damaged.
+        """
+        try:
+            action = self._decode_action(slab)
+            # Nearly always, and without the frame that the check takes.
+            if self._action_holds(slab, 0):
+                return action, self._noticed(noticed) if noticed else _NOTHING
+            found = self._check_action(slab, 0, self._policy)
+        except Violation as error:
+            raise _bad_action(str(error)) from error
+        except ValueError as error:
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL, f"the action's slab is damaged: {error}"
+            ) from error
+        return action, [*self._noticed(noticed), *found]
+
+    def encode(self, observation: Any) -> tuple[bytes, list[Deviation]]:
+        """An observation's slab, and where it deviates from its space.
+
+        Raises:
+            Violation: If the observation space does not hold it.
+            BadResultError: If a deviation is an error by the policy.
+        """
+        notes: list[Deviation] = []
+        slab = bytes(self.observation.encode(observation, notes))
+        return slab, self._checked(slab, 0, notes)
+
+    def encode_into(
+        self, observation: Any, outbox: Outbox, start: int
+    ) -> tuple[Writable, int, Sequence[Deviation]]:
+        """Writes an observation's slab behind the head of a step's result.
+
+        Args:
+            observation: What the environment gave.
+            outbox: Where to write it.
+            start: Where the result begins.
+
+        Returns:
+            The buffer, where the slab ends in it, and the deviations.
+
+        Raises:
+            Violation: If the observation space does not hold it.
+            BadResultError: If a deviation is an error by the policy.
+        """
+        layout, base = self.observation, start + self.form.head
+        notes: list[Deviation] = []
+        buffer = outbox.reserve(start + self.slot, start)
+        try:
+            length = layout.encode_into(observation, buffer, base, notes)
+        except BufferTooSmallError as error:
+            # Texts, whose length nobody knew.
+            notes.clear()
+            self.slot = self.form.head + error.needed
+            buffer = outbox.reserve(start + self.slot, start)
+            length = layout.encode_into(observation, buffer, base, notes)
+        if not notes and self._observation_holds(buffer, base):
+            return buffer, base + length, _NOTHING
+        return buffer, base + length, self._checked(buffer, base, notes)
+
+    def _checked(self, buffer: Readable, base: int, notes: list[Deviation]) -> list[Deviation]:
+        if notes and self._policy is Policy.STRICT:
+            raise BadResultError(f"{notes[0].path}: {notes[0].detail}")
+        return [*notes, *self._check_observation(buffer, base, self._policy)]
+
+    def _noticed(self, noticed: Noticed) -> list[Deviation]:
+        deviations = [
+            Deviation(
+                "overflow", d.path, d.env_index if d.HasField("env_index") else None, d.detail
+            )
+            for d in noticed
+        ]
+        if deviations and self._policy is Policy.STRICT:
+            raise _bad_action(f"{deviations[0].path}: {deviations[0].detail}")
+        return deviations
+
+
+def _bad_action(reason: str) -> CallFailedError:
+    return failed(
+        session_pb2.ERROR_CODE_INVALID_ACTION,
+        f"the action was refused: {reason}. The environment was not called",
+    )

@@ -1,0 +1,64 @@
+"""Packs the infos of a session, and says in them what RLMesh has to say."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlmesh.codec.checks.conformance import Policy, Reporter
+from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
+from rlmesh.codec.infos.packing import Degraded, pack_info
+from rlmesh.codec.slab.violations import Deviation
+
+_log = logging.getLogger("rlmesh.server")
+
+
+class InfoPacker:
+    """Packs infos; remembers what it has told in this session.
+
+    Args:
+        policy: What to do about values outside of their bounds.
+
+    Attributes:
+        deviations: How many values were out of their bounds so far, by kind.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.deviations: Counter[str] = Counter()
+        self._policy = policy
+        self._reporter = Reporter()
+        self._told: set[tuple[str, str]] = set()
+
+    def pack(self, info: Mapping[str, Any], deviations: Sequence[Deviation]) -> bytes:
+        """Packs an info; empty for an empty one.
+
+        Args:
+            info: What the environment gave.
+            deviations: What is to be told in it.
+        """
+        if deviations and self._policy is not Policy.OFF:
+            self.deviations.update(item.kind for item in deviations)
+            news = self._reporter.filter(deviations)
+            if news:
+                info = {**info, CONFORMANCE_WARNING: news}
+        packed, degraded = pack_info(info)
+        if degraded:
+            self._tell(degraded)
+        return packed
+
+    def _tell(self, degraded: list[Degraded]) -> None:
+        for part in degraded:
+            # Once for what it is, not for where: a place may be another one at every step.
+            what = (part.type, part.reason)
+            if what not in self._told:
+                self._told.add(what)
+                _log.warning(
+                    "the info's %s arrives as text, for a value of type %s cannot travel (%s); the "
+                    "client's info lists it under %r",
+                    part.path,
+                    part.type,
+                    part.reason,
+                    INFO_DEGRADED,
+                )

@@ -1,0 +1,189 @@
+"""One environment behind its contract, in this process: the usual backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rlmesh.codec.checks.conformance import Policy
+from rlmesh.codec.infos.packing import PackingError, pack, unpack
+from rlmesh.contract import AutoresetMode, EnvContract, read_contract
+from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
+from rlmesh.server.envs.autoreset import AutoresetRefusedError, in_mode
+from rlmesh.server.envs.backend import Step
+from rlmesh.server.envs.codecs import Codecs
+from rlmesh.server.envs.gym_compat import UnsupportedArgumentError, compile_reset
+from rlmesh.server.envs.infos import InfoPacker
+from rlmesh.server.envs.list_vector_env import vector_of
+from rlmesh.server.envs.results import BadResultError, split_reset
+from rlmesh.server.envs.step import Stepper
+from rlmesh.server.envs.timings import Timings
+from rlmesh.server.failures import env_raised, failed, unreadable
+from rlmesh.server.sessions.requests import Request, write_answer
+from rlmesh.transports.pipe import Outbox
+from rlmesh.transports.shm.pipe import SegmentLayout
+from rlmesh_api.v1 import session_pb2
+
+
+class LocalBackend:
+    """An environment and the functions compiled from its contract; see `Backend`.
+
+    Args:
+        env: The environment; `read_contract` has accepted it.
+        contract: Its contract.
+        policy: What to do about values outside of their bounds.
+        exposed: The names of the attributes that a client may read, set or call.
+
+    Attributes:
+        contract: As given.
+        step: Steps it in this session.
+        costs: What this session's calls have cost.
+    """
+
+    def __init__(
+        self, env: Any, contract: EnvContract, policy: Policy, exposed: frozenset[str]
+    ) -> None:
+        self._own_env = env
+        self._closed = False
+        self.contract: EnvContract = contract
+        self._policy = policy
+        self._exposed = exposed
+        self._tuple_space = contract.observation_space.kind == "tuple"
+        self._own_codecs = Codecs(contract, contract.num_envs if contract.vector else None, policy)
+        self.begin_session(None)
+
+    def begin_session(
+        self,
+        mode: AutoresetMode | None,
+        *,
+        as_vector: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Prepares for the next client; see `Backend`."""
+        contract, env, codecs = self.contract, self._own_env, self._own_codecs
+        if as_vector and not contract.vector:
+            contract, env, codecs = self._as_vector()
+        try:
+            env = self._env = in_mode(env, contract, mode)
+        except AutoresetRefusedError as error:
+            raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
+        self._codecs = codecs
+        self._attributes = Attributes(env, self._exposed, vector=contract.vector)
+        self._reset = compile_reset(env)
+        self._infos = InfoPacker(self._policy)
+        self.costs: Timings = Timings()
+        mode = mode or contract.autoreset_mode
+        self._stepper = Stepper(env, codecs, self._infos, self.costs, mode)
+        self.step: Step = self._stepper.step
+
+    def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
+        """The environment as a vector environment of one, as a list of one would be."""
+        env = vector_of([self._own_env])
+        contract = read_contract(env)
+        return contract, env, Codecs(contract, 1, self._policy)
+
+    @property
+    def plan(self) -> SegmentLayout:
+        """How much slot calls take in shared memory."""
+        return SegmentLayout.for_slabs(
+            self._own_codecs.action.size, self._own_codecs.observation.size
+        )
+
+    def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
+        """Executes any call but `close`, and writes the answer; see `Backend`."""
+        if request.action is not None:
+            return self.step(request.sequence, request.action, outbox)
+        message, name = request.message or session_pb2.SessionRequest(), request.kind
+        if name == "step":
+            call = message.step
+            return self._stepper.step(request.sequence, call.action, outbox, call.deviations)
+        if name == "step_many":
+            return self._stepper.step_many(message.step_many, request.sequence, outbox)
+        response = session_pb2.SessionResponse(sequence=request.sequence)
+        if name == "reset":
+            response.reset.MergeFrom(self._reset_so(message.reset))
+        elif name == "render":
+            response.render.MergeFrom(self._render())
+        elif name == "attribute":
+            response.attribute.MergeFrom(self._attribute(message.attribute))
+        elif name == "stats":
+            response.stats.MergeFrom(self.costs.to_proto())
+        else:
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL,
+                f"the session is open and this server knows no call {name!r}; allowed are reset, "
+                f"step, step_many, render, attribute, stats and close",
+            )
+        return write_answer(response, outbox)
+
+    def deviations(self) -> dict[str, int]:
+        """How many values were out of their bounds in this session, by kind. Any thread may ask."""
+        return dict(self._infos.deviations)
+
+    def stack(self) -> None:
+        """Where the call in progress is: where the slot's thread is."""
+
+    def abandon(self, reason: str, *, starting: bool = True) -> bool:
+        """Nobody can end a call of this process by force."""
+        return False
+
+    def _reset_so(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
+        seed = _argument(call.seed, "seed")
+        options = _argument(call.options, "options")
+        returned = self._guard("reset", "reset", lambda: self._reset(seed, options))
+        try:
+            observation, info = split_reset(returned, tuple_space=self._tuple_space)
+            slab, deviations = self._codecs.encode(observation)
+            return session_pb2.ResetResult(
+                observation=slab, info=self._infos.pack(info, deviations)
+            )
+        except BaseException as error:
+            raise unreadable("reset", error) from error
+
+    def _render(self) -> session_pb2.RenderResult:
+        frame = self._guard("render", "render", lambda: self._env.render())  # noqa: PLW0108 - there may be no render
+        try:
+            return session_pb2.RenderResult(frame=pack(frame))
+        except BaseException as error:
+            raise unreadable("render", error) from error
+
+    def _attribute(self, call: session_pb2.AttributeCall) -> session_pb2.AttributeResult:
+        argument = _argument(call.argument, "argument")
+        result: session_pb2.AttributeResult = self._guard(
+            "attribute",
+            call.name,
+            lambda: self._attributes.answer(call.verb, call.name, argument),
+        )
+        return result
+
+    def close(self) -> None:
+        """Closes the environment; what its `close` raises passes through."""
+        self._closed = True
+        self._own_env.close()
+
+    def holds(self, env: object) -> bool:
+        """Whether this is its environment, and not closed. Any thread may ask."""
+        return env is self._own_env and not self._closed
+
+    def _guard(self, kind: str, name: str, call: Callable[[], Any]) -> Any:
+        """Calls the environment; whatever it raises becomes a failure with its traceback."""
+        try:
+            with self.costs.of(kind):
+                return call()
+        except (UnsupportedArgumentError, HiddenAttributeError) as error:
+            raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
+        except BadResultError as error:
+            # Sub-environments of a list, and sub-environments whose autoreset mode is converted,
+            # are read in the call.
+            raise unreadable(name, error) from error
+        except BaseException as error:
+            raise env_raised(f"the environment's {name}()", error) from error
+
+
+def _argument(packed: bytes, name: str) -> Any:
+    if not packed:
+        return None
+    try:
+        return unpack(packed)
+    except PackingError as error:
+        raise failed(session_pb2.ERROR_CODE_PROTOCOL, f"the {name} is damaged: {error}") from error

@@ -1,0 +1,255 @@
+"""An environment in a worker process, which the server calls as it calls one of its own."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from rlmesh.codec.step.wire import FAILURE, PREFIX, write_action
+from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
+from rlmesh.server.envs.backend import Step
+from rlmesh.server.envs.process.handshake import await_env
+from rlmesh.server.envs.process.worker_process import WorkerProcess
+from rlmesh.server.envs.timings import Timings
+from rlmesh.server.failures import CallFailedError, failed
+from rlmesh.server.sessions.requests import Request, write_answer
+from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
+from rlmesh.transports.shm.pipe import SegmentLayout
+from rlmesh_api.v1 import env_service_pb2, session_pb2
+
+_log = logging.getLogger("rlmesh.server")
+
+# A message up to this size is copied faster as bytes than through a view.
+_SMALL = 1 << 14
+# How long an environment's `close` may take, unless a shutdown gives it less.
+_CLOSING_SECONDS = 60.0
+# How long a status page waits for what a worker says of itself.
+_STATUS_SECONDS = 0.15
+
+
+class ProcessBackend:
+    """An environment in a worker process. All calls from one thread, but where it says otherwise.
+
+    When the worker dies, the call in progress fails, or else the next one; so does every further
+    one, until a reset or another session begins anew in another worker.
+
+    Args:
+        start: Starts a worker.
+        patience: For how many seconds to wait until its environment is there; None: for ever.
+
+    Attributes:
+        contract: The environment's contract.
+        plan: How much slot calls take in shared memory.
+        step: Steps it.
+        costs: What this session's calls have cost.
+        patience: As given.
+    """
+
+    def __init__(self, start: Callable[[], WorkerProcess], patience: float | None) -> None:
+        self.patience: float | None = patience
+        self._start = start
+        self._lost: session_pb2.Failure | None = None
+        self._opened: session_pb2.OpenCall | None = None
+        self._deviations: dict[str, int] = {}
+        self.step: Step = self._step
+        self.costs: Timings = Timings()
+        self._timeout: float | None = None
+        self._starting = False
+        self._worker = start()
+        made = await_env(self._worker, patience)
+        self.contract: EnvContract = made.contract
+        self.plan: SegmentLayout = made.plan
+        self._pipe: Pipe = made.pipe
+
+    def begin_session(
+        self,
+        mode: AutoresetMode | None,
+        *,
+        as_vector: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Prepares for the next client, in a new worker if need be; see `Backend`.
+
+        Raises:
+            CallFailedError: If the mode cannot be had, or there can be no worker.
+        """
+        self.costs = Timings()
+        self._timeout = timeout
+        self._deviations = {}
+        self._opened = session_pb2.OpenCall(as_vector=as_vector)
+        if mode is not None:
+            self._opened.autoreset_mode = mode.to_proto()
+        if self._lost is not None or not self._worker.going:
+            self._replace()
+        else:
+            self._ask(session_pb2.SessionRequest(open=self._opened), "open")
+
+    def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
+        """Executes a call; see `Backend`.
+
+        Raises:
+            CallFailedError: If the call fails, or the worker is or gets lost.
+        """
+        if request.action is not None:
+            return self._step(request.sequence, request.action, outbox)
+        message = request.message or session_pb2.SessionRequest()
+        if message.HasField("stats"):
+            stats = session_pb2.SessionResponse(sequence=request.sequence, stats=self._stats())
+            return write_answer(stats, outbox)
+        if message.HasField("reset") and (self._lost is not None or not self._worker.going):
+            self._replace()
+        return self._relay(message.SerializeToString(), request.name, outbox)
+
+    def deviations(self) -> dict[str, int]:
+        """How many values were out of their bounds, as far as the worker tells; see `Backend`."""
+        status = self._ask_status()
+        if status is not None:
+            self._deviations = {each.kind: each.count for each in status.deviations}
+        return self._deviations
+
+    def close(self) -> None:
+        """Has the worker close the environment and exit."""
+        self._timeout = _CLOSING_SECONDS
+        try:
+            if self._lost is None and self._worker.going:
+                self._ask(session_pb2.SessionRequest(close=session_pb2.CloseCall()), "close")
+        except CallFailedError as error:
+            failure = error.failure
+            _log.error("%s\n%s", failure.message, failure.traceback)
+        self._discard()
+
+    def stack(self) -> str:
+        """Where in the code the environment is, as far as the worker tells; see `Backend`."""
+        if self._starting:
+            return f"the worker process (pid {self._worker.pid}) is starting\n"
+        status = self._ask_status()
+        if status is not None:
+            return status.stack
+        # In anything else it would have answered.
+        return (
+            f"unknown, in native code that keeps the interpreter of the worker process (pid "
+            f"{self._worker.pid}) to itself\n"
+        )
+
+    def abandon(self, reason: str, *, starting: bool = True) -> bool:
+        """Kills the worker, so that a call in progress ends at once; see `Backend`."""
+        if starting or not self._starting:
+            self._worker.abandon(reason)
+        return True
+
+    def _step(self, sequence: int, action: bytes, outbox: Outbox, /) -> tuple[int, int]:
+        return self._relay(write_action(sequence, action), "step", outbox)
+
+    def _relay(self, message: bytes, name: str, outbox: Outbox) -> tuple[int, int]:
+        """Sends a call to the worker, and writes its answer as it came."""
+        buffer, start, end = self._exchange(message, name)
+        if end - start > PREFIX and buffer[start + PREFIX] == FAILURE:
+            answer = session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
+            raise CallFailedError(answer.failure)
+        # At the same place if it may be, as the slab is aligned there.
+        begin = max(start, outbox.reserved) if outbox.reserved else 0
+        last = begin + end - start
+        slot = outbox.reserve(last)
+        if last - begin <= _SMALL:
+            slot[begin:last] = buffer[start:end]
+        else:
+            with memoryview(buffer) as view, view[start:end] as part:
+                slot[begin:last] = part
+        return begin, last
+
+    def _ask(self, request: session_pb2.SessionRequest, name: str) -> session_pb2.SessionResponse:
+        """Sends the worker a call of the server's own."""
+        buffer, start, end = self._exchange(request.SerializeToString(), name)
+        answer = session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
+        if answer.HasField("failure"):
+            raise CallFailedError(answer.failure)
+        return answer
+
+    def _exchange(self, message: bytes, name: str) -> Received:
+        if self._lost is not None:
+            raise CallFailedError(self._lost)
+        if self._worker.dead:
+            raise self._lose(f"before {name}() was called")
+        pipe, timeout = self._pipe, self._timeout
+        pipe.send(message)
+        try:
+            received = pipe.receive(None if timeout is None else time.monotonic() + timeout)
+        except BadFrameError as error:
+            self._worker.kill(f"it sent what cannot be: {error}")
+            received = WakeReason.GONE
+        if isinstance(received, WakeReason):
+            if received is WakeReason.LATE:
+                self._worker.abandon(f"nobody waits for longer than {timeout:g} s")
+            raise self._lose(f"in {name}()")
+        return received
+
+    def _lose(self, when: str) -> CallFailedError:
+        """Notes that the worker has died, or is about to."""
+        self._discard()
+        worker, code = self._worker, session_pb2.ERROR_CODE_ENV_CRASHED
+        told = f"the environment crashed {when}: {worker.account()}"
+        if worker.last_stack is not None:
+            code = session_pb2.ERROR_CODE_DEADLINE
+            told = f"the environment was too long {when}: {worker.account()}"
+            if worker.last_stack:
+                told = f"{told}\nIt was at\n{worker.last_stack}"
+        error = failed(
+            code, f"{told}\nThe episode is gone; the next reset() starts in a new process"
+        )
+        self._lost = error.failure
+        return error
+
+    def _replace(self) -> None:
+        """Begins anew in another worker.
+
+        Raises:
+            CallFailedError: If there can be none.
+        """
+        if self._lost is None:
+            _log.error("%s", self._lose("between two calls").failure.message)
+        self._starting = True
+        try:
+            self._worker = self._start()
+            made = await_env(self._worker, self.patience)
+        except CallFailedError as error:
+            self._lost = error.failure
+            raise
+        finally:
+            self._starting = False
+        self._pipe = made.pipe
+        self._lost = None
+        found = compare_contracts(self.contract, made.contract)
+        if found:
+            self._worker.kill("it is of no use")
+            self._discard()
+            other = failed(
+                session_pb2.ERROR_CODE_ENVIRONMENT,
+                f"the factory made an environment with another contract than this endpoint's, "
+                f"which its clients rely on: {'; '.join(map(str, found))}. Have it make the same "
+                f"environment every time",
+            )
+            self._lost = other.failure
+            raise other
+        _log.warning("the environment begins anew, in the process %d", self._worker.pid)
+        if self._opened is not None:
+            self._ask(session_pb2.SessionRequest(open=self._opened), "open")
+
+    def _discard(self) -> None:
+        """Sees the worker to its end, and gives back what is held of it."""
+        self._worker.end()
+        self._pipe.release()
+
+    def _stats(self) -> session_pb2.StatsResult:
+        """What the calls have cost; of the time in the environment, what this worker knows of."""
+        stats = self.costs.to_proto()
+        if self._lost is None:
+            told = self._ask(session_pb2.SessionRequest(stats=session_pb2.StatsCall()), "stats")
+            seconds = {call.call: call.environment_seconds for call in told.stats.calls}
+            for call in stats.calls:
+                call.environment_seconds = seconds.get(call.call, 0.0)
+        return stats
+
+    def _ask_status(self) -> env_service_pb2.SessionStatus | None:
+        told = self._worker.ask(_STATUS_SECONDS)
+        return None if told is None else env_service_pb2.SessionStatus.FromString(told)

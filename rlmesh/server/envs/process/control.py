@@ -1,0 +1,97 @@
+"""What a server and its worker say to each other beside the calls, over a socket of their own."""
+
+from __future__ import annotations
+
+import enum
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rlmesh.codec.checks.policy import Policy
+
+_HEAD = struct.Struct("<cQ")
+
+
+class ControlMessage(enum.Enum):
+    """What a note says."""
+
+    ORDER = b"o"
+    """To the worker: what to make, an `WorkerSpec`, pickled."""
+    CONTRACT = b"c"
+    """From the worker: the environment is there; its contract, as protobuf."""
+    FAILURE = b"f"
+    """From the worker: there is no environment, and why; a `Failure`, as protobuf."""
+    ASK = b"a"
+    """To the worker: where is the environment's thread? A number to repeat."""
+    TOLD = b"t"
+    """From the worker: that number, and a `SessionStatus`, as protobuf."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """What a worker is to make.
+
+    Attributes:
+        factory: The callable that makes the environment, pickled.
+        policy: What to do about values outside of their bounds.
+        exposed: The names of the attributes that a client may read, set or call.
+        argv: The server's command line, for an environment that looks at it.
+        level: From which level on to log.
+        memory: Whether calls cross shared memory.
+    """
+
+    factory: bytes
+    policy: Policy
+    exposed: frozenset[str]
+    argv: list[str]
+    level: int
+    memory: bool
+
+
+def write_message(note: ControlMessage, content: bytes) -> bytes:
+    """A note as bytes."""
+    return _HEAD.pack(note.value, len(content)) + content
+
+
+def read_message(sock: socket.socket) -> tuple[ControlMessage, bytes] | None:
+    """Waits for the next note; None if the other side has gone."""
+    head = _receive(sock, _HEAD.size)
+    if head is None:
+        return None
+    note, length = _HEAD.unpack(head)
+    content = _receive(sock, length)
+    return None if content is None else (ControlMessage(note), content)
+
+
+def _receive(sock: socket.socket, nbytes: int) -> bytes | None:
+    content = bytearray()
+    while len(content) < nbytes:
+        try:
+            part = sock.recv(min(nbytes - len(content), 1 << 20))
+        except OSError:
+            return None
+        if not part:
+            return None
+        content += part
+    return bytes(content)
+
+
+class ControlChannel:
+    """Control messages that arrive in pieces."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, piece: bytes) -> Iterator[tuple[ControlMessage, bytes]]:
+        """The notes that a piece completes."""
+        pending = self._pending
+        pending += piece
+        while len(pending) >= _HEAD.size:
+            note, length = _HEAD.unpack_from(pending)
+            end = _HEAD.size + length
+            if len(pending) < end:
+                return
+            content = bytes(pending[_HEAD.size : end])
+            del pending[:end]
+            yield ControlMessage(note), content

@@ -1,0 +1,141 @@
+"""The factory: makes environments in worker processes."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from rlmesh import errors
+from rlmesh.codec.checks.policy import Policy
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, RlmeshError
+from rlmesh.server.envs.process.backend import ProcessBackend
+from rlmesh.server.envs.process.control import WorkerSpec
+from rlmesh.server.envs.process.supervisor import Supervisor
+from rlmesh.server.envs.process.worker_process import WorkerProcess
+from rlmesh.server.failures import failed
+from rlmesh.transports.failures import error_from_failure
+from rlmesh.transports.listener import SUPPORTED
+from rlmesh_api.v1 import session_pb2
+
+# How long a worker's environment may take to be made; but three times as long as the first one's,
+# for which there is no limit.
+_START_SECONDS = 60.0
+
+
+def isolated_factory(
+    factory: object, isolation: object, policy: Policy, exposed: frozenset[str]
+) -> WorkerFactory:
+    """What makes a server's environments in worker processes.
+
+    Args:
+        factory: The callable that makes an environment.
+        isolation: `process`.
+        policy: What to do about values outside of their bounds.
+        exposed: The names of the attributes that a client may read, set or call.
+
+    Raises:
+        ArgumentTypeError: If what shall make the environments is no callable, or cannot be sent to
+            another process.
+        InvalidArgumentError: If there is no such isolation.
+    """
+    if isolation != "process":
+        raise InvalidArgumentError(f"isolation must be 'process' or None, got {isolation!r:.80}")
+    if not callable(factory) or (hasattr(factory, "step") and not isinstance(factory, type)):
+        raise ArgumentTypeError(
+            f"isolation='process' needs a callable that makes the environment, for it is made in "
+            f"another process, got {type(factory).__name__}; pass "
+            f"lambda: gymnasium.make('CartPole-v1'), for instance"
+        )
+    return WorkerFactory(factory, policy, exposed)
+
+
+class WorkerFactory:
+    """Makes the environments of a server, each in a worker process.
+
+    Args:
+        factory: The callable that makes an environment, in the worker.
+        policy: What to do about values outside of their bounds.
+        exposed: The names of the attributes that a client may read, set or call.
+        memory: Whether calls cross shared memory.
+
+    Raises:
+        ArgumentTypeError: If the callable cannot be sent to another process.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Any],
+        policy: Policy,
+        exposed: frozenset[str],
+        *,
+        memory: bool = SUPPORTED,
+    ) -> None:
+        self._order = pickle.dumps(
+            WorkerSpec(
+                factory=_pickled(factory),
+                policy=policy,
+                exposed=exposed,
+                argv=list(sys.argv),
+                level=logging.getLogger("rlmesh").getEffectiveLevel(),
+                memory=memory,
+            )
+        )
+        self._supervisor = Supervisor()
+        self._spin_policy: float | None = None
+        self._workers: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
+
+    def make(self) -> ProcessBackend:
+        """Makes an environment.
+
+        Raises:
+            CallFailedError: If there will be none.
+        """
+        began = time.monotonic()
+        env = ProcessBackend(self._start, self._spin_policy)
+        if self._spin_policy is None:
+            self._spin_policy = env.patience = max(_START_SECONDS, 3 * (time.monotonic() - began))
+        return env
+
+    def abandon(self) -> None:
+        """Kills the workers, as there will be no server."""
+        for worker in list(self._workers):
+            worker.kill("there is no server for it")
+
+    def _start(self) -> WorkerProcess:
+        try:
+            worker = WorkerProcess(self._supervisor, self._order)
+        except OSError as error:
+            raise failed(
+                session_pb2.ERROR_CODE_ENV_CRASHED,
+                f"there can be no worker process for the environment: {error}",
+            ) from error
+        self._workers.add(worker)
+        return worker
+
+
+def error_of_making(failure: session_pb2.Failure) -> RlmeshError:
+    """The error that a failure is which a constructor raises."""
+    kind = getattr(errors, failure.exception_type, None)
+    if isinstance(kind, type) and issubclass(kind, RlmeshError):
+        # What is wrong with the environment, as it is told where it is made in this process.
+        return kind(failure.message)
+    return error_from_failure(failure, "the worker process")
+
+
+def _pickled(factory: Callable[[], Any]) -> bytes:
+    # Of a dependency of Gymnasium; the standard library's sends no lambda and nothing of __main__.
+    import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(factory))
+    except Exception as error:
+        raise ArgumentTypeError(
+            f"isolation='process' sends the callable that makes the environment to another "
+            f"process, and {factory!r:.80} cannot be sent: {type(error).__name__}: {error}. Have "
+            f"it make or import what it needs when it is called"
+        ) from error

@@ -1,0 +1,73 @@
+"""A worker's environment, once it is there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rlmesh.contract import EnvContract
+from rlmesh.server.envs.process.control import ControlMessage
+from rlmesh.server.envs.process.worker_process import WorkerProcess
+from rlmesh.server.failures import CallFailedError, failed
+from rlmesh.transports.pipe import Pipe
+from rlmesh.transports.shm.pipe import SegmentLayout
+from rlmesh.transports.shm.segment import BadSegmentError
+from rlmesh.transports.worker import take_pipe
+from rlmesh_api.v1 import contract_pb2, session_pb2
+
+
+class Handshake(NamedTuple):
+    """What a worker has made.
+
+    Attributes:
+        contract: The environment's contract.
+        pipe: This side's end of the transport to it.
+        plan: How much slot calls take in shared memory.
+    """
+
+    contract: EnvContract
+    pipe: Pipe
+    plan: SegmentLayout
+
+
+def await_env(worker: WorkerProcess, patience: float | None) -> Handshake:
+    """Waits until a worker has made its environment. One that has not is ended.
+
+    Args:
+        worker: The worker.
+        patience: For how many seconds to wait; None: for ever.
+
+    Raises:
+        CallFailedError: If there will be none.
+    """
+    try:
+        return _await_env(worker, patience)
+    except BaseException:
+        worker.kill("there is no environment in it")
+        worker.end()
+        worker.calls.close()
+        raise
+
+
+def _await_env(worker: WorkerProcess, patience: float | None) -> Handshake:
+    answer = worker.wait_for_answer(patience)
+    if answer is None:
+        worker.kill(f"the environment was not there after {patience} s")
+        worker.end()
+        raise failed(
+            session_pb2.ERROR_CODE_ENV_CRASHED,
+            f"the environment crashed while it was made: {worker.account()}",
+        )
+    note, content = answer
+    if note is ControlMessage.FAILURE:
+        raise CallFailedError(session_pb2.Failure.FromString(content))
+    contract = EnvContract.from_proto(contract_pb2.EnvContract.FromString(content))
+    try:
+        pipe, plan = take_pipe(worker.calls, wake_fd=worker.lifeline)
+    except (OSError, BadSegmentError) as error:
+        worker.kill(f"there is no transport to it: {error}")
+        worker.end()
+        raise failed(
+            session_pb2.ERROR_CODE_ENV_CRASHED,
+            f"the environment crashed when it had just been made: {worker.account()}",
+        ) from error
+    return Handshake(contract, pipe, plan)

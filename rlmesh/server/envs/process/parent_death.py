@@ -1,0 +1,99 @@
+"""What ties a worker to its server: it ends with it, and with nothing else that is not its own."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from rlmesh.server.envs.process.control import ControlMessage, read_message, write_message
+from rlmesh.server.failures import stack_text
+from rlmesh_api.v1 import env_service_pb2
+
+_PR_SET_PDEATHSIG = 1
+# Where memory runs out, Linux shall take the worker that needs it, and not its server.
+_OOM_SCORE = 500
+
+
+def end_with_server(server: int) -> None:
+    """Has the system kill this process when its server dies, whatever the worker is doing then.
+
+    Linux does so when the thread ends that started this process, and takes the order from the
+    process alone. Elsewhere the end of the socket is the sign, see `Attendant`: it is not noticed
+    while native code keeps the interpreter to itself.
+
+    Args:
+        server: The server's process id.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+") as score:
+            if int(score.read()) < _OOM_SCORE:
+                score.write(str(_OOM_SCORE))
+    if os.getppid() != server:
+        # It died before it could be tied to.
+        os._exit(1)
+
+
+def leave_signals_to_server() -> None:
+    """Has this process live on when whoever ends the server signals its workers too.
+
+    What they start hears the signals as usual: a handler is not inherited by another program, and
+    is taken back in a fork.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _ignore)
+    os.register_at_fork(after_in_child=_hear_signals_again)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """The server ends its workers."""
+
+
+def _hear_signals_again() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Attendant:
+    """A thread of a worker: tells the server where the environment is, and ends with the server.
+
+    Args:
+        sock: The worker's end of the notes.
+
+    Attributes:
+        deviations: Tells how many values were out of their bounds in this session, by kind.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.deviations: Callable[[], dict[str, int]] = dict
+        self._sock = sock
+        self._environments = threading.get_ident()
+        # Its own processes would keep the socket open, and the server in the dark.
+        os.register_at_fork(after_in_child=sock.close)
+        threading.Thread(target=self._run, name="rlmesh-attendant", daemon=True).start()
+
+    def _run(self) -> None:
+        while (note := read_message(self._sock)) is not None:
+            what, content = note
+            if what is ControlMessage.ASK:
+                status = env_service_pb2.SessionStatus(stack=self._stack())
+                for kind, count in self.deviations().items():
+                    status.deviations.add(kind=kind, count=count)
+                told = write_message(ControlMessage.TOLD, content + status.SerializeToString())
+                with contextlib.suppress(OSError):
+                    self._sock.sendall(told)
+        # The server has gone: with this process end those that the environment has started.
+        os.killpg(0, signal.SIGKILL)
+
+    def _stack(self) -> str:
+        # Documented, and the only way.
+        frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # as said
+        frame = frames.get(self._environments)
+        return "" if frame is None else stack_text(frame)

@@ -1,0 +1,46 @@
+"""Starts the process of a worker: a fresh interpreter, as a fork would inherit a server's locks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+# Found where this process finds it, whatever the worker would look through by itself.
+_PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[5:]; "
+    "from rlmesh.server.envs.process.worker_main import main; main(*map(int, sys.argv[1:5]))"
+)
+
+
+def launch(calls: int, notes: int, stack_dump: int) -> subprocess.Popen[bytes]:
+    """Starts a worker; `rlmesh.server.envs.process.worker_main.main` says what it is given.
+
+    Raises:
+        OSError: If there can be no further process.
+    """
+    given = [str(number) for number in (os.getpid(), calls, notes, stack_dump)]
+    return subprocess.Popen(  # noqa: S603 - this interpreter, and no shell
+        [sys.executable, *_options(), "-P", "-c", _PROGRAM, *given, *map(os.fspath, sys.path)],
+        pass_fds=[number for number in (calls, notes, stack_dump) if number >= 0],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # Ctrl-C in a terminal is for the server alone, and what the environment has started can be
+        # ended with it.
+        start_new_session=True,
+    )
+
+
+def _options() -> list[str]:
+    """The interpreter's options that a worker shall have too."""
+    flags = sys.flags
+    options = {
+        "-O": flags.optimize == 1,
+        "-OO": flags.optimize > 1,
+        "-B": flags.dont_write_bytecode,
+        "-E": flags.ignore_environment,
+        "-s": flags.no_user_site,
+        "-u": True,  # what it writes shall not wait for its end, which may come at any time
+    }
+    chosen = [option for option, wanted in options.items() if wanted]
+    return [*chosen, *(f"-W{warning}" for warning in sys.warnoptions)]

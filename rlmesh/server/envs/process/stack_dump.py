@@ -1,0 +1,72 @@
+"""The black box: where Python's own handler of signals writes the stack of a worker's environment.
+
+It needs no interpreter, so it tells even of native code that keeps that to itself. The signal may
+end a wait of that code early, so it is sent only to a worker that is about to be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import fcntl
+import os
+import signal
+import sys
+import time
+
+_SUPPORTED = sys.platform == "linux"
+# How long the handler may take, and how long it is given once it has begun to write.
+_WRITING_SECONDS = 0.2
+_PAUSE_SECONDS = 0.01
+_HERE = os.path.dirname(os.path.dirname(__file__))
+
+
+def make_stack_dump() -> int:
+    """A descriptor for the worker to write to; -1 where there is none."""
+    if not _SUPPORTED:
+        return -1
+    descriptor = os.memfd_create("rlmesh-stack", os.MFD_CLOEXEC)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+    return descriptor
+
+
+def begin_recording(descriptor: int) -> None:
+    """Has the signal write the stack of this process's main thread there."""
+    if descriptor >= 0:
+        faulthandler.register(_signal(), descriptor, all_threads=False)
+
+
+def record(pid: int, descriptor: int) -> str:
+    """Has a worker write its stack, the innermost frame last; empty where it does not.
+
+    Args:
+        pid: The worker.
+        descriptor: As the worker knows it.
+    """
+    if descriptor < 0:
+        return ""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/fd/{descriptor}", "rb") as box:
+        os.kill(pid, _signal())
+        deadline = time.monotonic() + _WRITING_SECONDS
+        written = -1
+        while time.monotonic() < deadline:
+            size = os.fstat(box.fileno()).st_size
+            if size and size == written:
+                break
+            written = size
+            time.sleep(_PAUSE_SECONDS)
+        return _turned(box.read().decode(errors="backslashreplace"))
+    return ""
+
+
+def _turned(text: str) -> str:
+    """The stack with the innermost frame last, without the server's own frames before it."""
+    frames = [line for line in text.splitlines() if line.startswith("  File ")][::-1]
+    ours = [index for index, line in enumerate(frames) if line.startswith(f'  File "{_HERE}')]
+    beyond = frames[ours[-1] + 1 :] if ours else frames
+    return "".join(f"{line}\n" for line in beyond or frames)
+
+
+def _signal() -> int:
+    # One that nobody else is likely to use.
+    return int(signal.SIGRTMAX)

@@ -1,0 +1,95 @@
+"""The supervisor: the one thread that starts a server's workers and hears of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import selectors
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+_log = logging.getLogger("rlmesh.server")
+
+T = TypeVar("T")
+
+
+class Supervisor:
+    """Runs what must be done for workers on a thread that lives as long as they do.
+
+    Linux kills a worker when the thread ends that started it, so it must not be one of those that
+    come and go with sessions. This one ends with the last worker.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._doorbell: tuple[int, int] | None = None
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Has the thread do something, and gives what that returns or raises."""
+        future: Future[T] = Future()
+
+        def execute() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
+                future.set_exception(error)
+
+        with self._lock:
+            self._work.put(execute)
+            if self._doorbell is None:
+                self._begin()
+            else:
+                os.write(self._doorbell[1], b"\0")
+        return future.result()
+
+    def _begin(self) -> None:
+        doorbell = self._doorbell = os.pipe()
+        selector = self._selector = selectors.DefaultSelector()
+        selector.register(doorbell[0], selectors.EVENT_READ, self._take)
+        os.write(doorbell[1], b"\0")
+        threading.Thread(
+            target=self._run, args=(selector, doorbell), name="rlmesh-supervisor", daemon=True
+        ).start()
+
+    def watch(self, descriptor: int, hear: Callable[[], None]) -> None:
+        """Has the thread call `hear` whenever a descriptor is readable; only on the thread."""
+        self._selector.register(descriptor, selectors.EVENT_READ, hear)
+
+    def forget(self, descriptor: int) -> None:
+        """Stops watching a descriptor, before it is closed; only on the thread."""
+        self._selector.unregister(descriptor)
+
+    def watches(self, descriptor: int) -> bool:
+        """Whether a descriptor is watched; only on the thread."""
+        return descriptor in self._selector.get_map()
+
+    def _run(self, selector: selectors.BaseSelector, doorbell: tuple[int, int]) -> None:
+        while not self._is_over(selector):
+            for key, _ in selector.select():
+                # One that was forgotten a moment ago may be among them.
+                if selector.get_map().get(key.fd) is key:
+                    try:
+                        key.data()
+                    except Exception:  # noqa: BLE001 - the workers would die with this thread
+                        _log.exception("a defect of RLMesh while it watched a worker")
+        selector.close()
+        for end in doorbell:
+            os.close(end)
+
+    def _is_over(self, selector: selectors.BaseSelector) -> bool:
+        """Whether no worker lives; this thread ends then, and another one begins with the next."""
+        with self._lock:
+            over = self._work.empty() and len(selector.get_map()) == 1
+            if over:
+                self._doorbell = None
+            return over
+
+    def _take(self) -> None:
+        if self._doorbell is not None:
+            os.read(self._doorbell[0], 4096)
+        while not self._work.empty():
+            self._work.get()()

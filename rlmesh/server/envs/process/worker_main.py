@@ -1,0 +1,146 @@
+"""The worker: a process that holds one environment and answers the calls that its server relays."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import pickle
+import socket
+import sys
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from rlmesh.codec.infos.type_guards import is_row
+from rlmesh.contract import AutoresetMode, EnvContract, read_contract
+from rlmesh.errors import RlmeshError
+from rlmesh.server.envs.list_vector_env import vector_of
+from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.process.control import (
+    ControlMessage,
+    WorkerSpec,
+    read_message,
+    write_message,
+)
+from rlmesh.server.envs.process.parent_death import (
+    Attendant,
+    end_with_server,
+    leave_signals_to_server,
+)
+from rlmesh.server.envs.process.stack_dump import begin_recording
+from rlmesh.server.failures import CallFailedError, env_raised, failure_of
+from rlmesh.server.sessions.requests import Request, damaged, failed_so, read_request, write_answer
+from rlmesh.transports.pipe import Outbox
+from rlmesh.transports.worker import offer_pipe
+from rlmesh_api.v1 import session_pb2
+
+
+def main(server: int, calls: int, notes: int, stack_dump: int) -> None:
+    """What the worker runs. The environment is made, called and closed on the main thread.
+
+    Args:
+        server: The server's process id.
+        calls: The descriptor of the socket that the calls come through.
+        notes: That of the one for everything else.
+        stack_dump: That of the black box; -1 where there is none.
+    """
+    end_with_server(server)
+    leave_signals_to_server()
+    for descriptor in (calls, notes, stack_dump):
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)
+    # Where the environment was when the process died stands on its last lines, then.
+    faulthandler.enable(all_threads=False)
+    begin_recording(stack_dump)
+    ours, line = socket.socket(fileno=calls), socket.socket(fileno=notes)
+    os.register_at_fork(after_in_child=ours.close)
+    note = read_message(line)
+    if note is None:
+        return
+    order: WorkerSpec = pickle.loads(note[1])  # noqa: S301 - from this process's own parent, by a pair of sockets
+    sys.argv = order.argv
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("rlmesh").setLevel(order.level)
+    attendant = Attendant(line)
+    try:
+        served, contract = _make(order)
+    except CallFailedError as error:
+        line.sendall(write_message(ControlMessage.FAILURE, error.failure.SerializeToString()))
+        return
+    attendant.deviations = served.deviations
+    pipe = offer_pipe(ours, served.plan, memory=order.memory)
+    line.sendall(write_message(ControlMessage.CONTRACT, contract.to_proto().SerializeToString()))
+    over = False
+    while not over and isinstance(received := pipe.receive(), tuple):
+        buffer, start, end = received
+        start, end, over = _answer(served, bytes(buffer[start:end]), pipe)
+        pipe.post(start, end)
+    pipe.finish()
+
+
+def _make(order: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
+    try:
+        factory = pickle.loads(order.factory)  # noqa: S301 - as above
+    except BaseException as error:
+        raise env_raised("reading the callable that makes the environment", error) from error
+    try:
+        env: Any = factory()
+        if is_row(env):
+            env = vector_of(env)
+        contract = read_contract(env)
+        return LocalBackend(env, contract, order.policy, order.exposed), contract
+    except RlmeshError as error:
+        # Told as what it is: the server raises it again.
+        raise CallFailedError(
+            session_pb2.Failure(message=str(error), exception_type=type(error).__qualname__)
+        ) from error
+    except BaseException as error:
+        raise env_raised("making the environment", error) from error
+
+
+def _answer(served: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int, int, bool]:
+    """Executes a call and writes its answer; where that stands, and whether it was the last."""
+    try:
+        request = read_request(message)
+    except DecodeError as error:
+        return *_failed(0, damaged(error), outbox), False
+    # An attribute may bear any name.
+    over = request.message is not None and request.message.HasField("close")
+    try:
+        return *_execute(served, request, outbox), over
+    except Exception as error:  # noqa: BLE001 - a defect of ours must not end the worker
+        return *_failed(request.sequence, error, outbox), over
+
+
+def _execute(served: LocalBackend, request: Request, outbox: Outbox) -> tuple[int, int]:
+    if request.action is not None:
+        return served.step(request.sequence, request.action, outbox)
+    call = request.message or session_pb2.SessionRequest()
+    response = session_pb2.SessionResponse(sequence=request.sequence)
+    if call.HasField("open"):
+        told = call.open
+        mode = AutoresetMode.from_proto(told.autoreset_mode) if told.autoreset_mode else None
+        served.begin_session(mode, as_vector=told.as_vector)
+        response.open.SetInParent()
+    elif call.HasField("close"):
+        _close(served)
+        response.close.SetInParent()
+    else:
+        return served.answer(request, outbox)
+    return write_answer(response, outbox)
+
+
+def _close(served: LocalBackend) -> None:
+    try:
+        served.close()
+    except BaseException as error:
+        raise env_raised("the environment's close()", error) from error
+
+
+def _failed(sequence: int, error: Exception, outbox: Outbox) -> tuple[int, int]:
+    cause = error.__cause__
+    if isinstance(cause, SystemExit):
+        # Here the environment has a process of its own to exit from.
+        raise cause
+    return write_answer(failed_so(sequence, failure_of(error)), outbox)

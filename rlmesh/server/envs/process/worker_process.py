@@ -1,0 +1,255 @@
+"""A worker as its server sees it: started, heard, asked, and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import threading
+from typing import IO, cast
+
+from rlmesh.server.envs.process.control import ControlChannel, ControlMessage, write_message
+from rlmesh.server.envs.process.spawn import launch
+from rlmesh.server.envs.process.stack_dump import make_stack_dump, record
+from rlmesh.server.envs.process.supervisor import Supervisor
+
+# What is kept of what a worker writes to stderr, in bytes, and told of it when it dies, in lines.
+_KEPT = 8192
+_STDERR = 2
+_TOLD_LINES = 20
+# How long a worker may take to die that was killed, and to exit by itself.
+_DYING_SECONDS = 5.0
+
+
+class WorkerProcess:
+    """A worker, from its start to its end.
+
+    Args:
+        supervisor: Where it is started and watched.
+        order: What it is to make, pickled.
+
+    Attributes:
+        pid: Its process id.
+        calls: This side's end of the socket that the calls go through.
+        lifeline: A descriptor that is readable when it has died; None where there is none.
+        dead: Whether it has died.
+        last_stack: Where the environment was when the worker was killed in the middle of a call,
+            the innermost frame last; None where it was not.
+
+    Raises:
+        OSError: If no process can be started.
+    """
+
+    def __init__(self, supervisor: Supervisor, order: bytes) -> None:
+        self.dead: bool = False
+        self.last_stack: str | None = None
+        self._supervisor = supervisor
+        self._lock = threading.Lock()
+        self._died = threading.Event()
+        self._why_killed: str | None = None
+        self._answer: tuple[ControlMessage, bytes] | None = None
+        self._answered = threading.Event()
+        self._asking = threading.Lock()
+        self._question = 0
+        self._told: tuple[int, bytes] = (0, b"")
+        self._told_something = threading.Event()
+        self._incoming = ControlChannel()
+        self._last_words = bytearray()
+        self.calls: socket.socket
+        self.calls, theirs = socket.socketpair()
+        self._control, their_notes = socket.socketpair()
+        try:
+            with theirs, their_notes:
+                supervisor.do(lambda: self._start(theirs, their_notes))
+        except BaseException:
+            self.calls.close()
+            self._control.close()
+            raise
+        with contextlib.suppress(OSError):  # it has died at once
+            self._control.sendall(write_message(ControlMessage.ORDER, order))
+
+    def _start(self, calls: socket.socket, notes: socket.socket) -> None:
+        self._stack_dump = make_stack_dump()
+        try:
+            self._process = launch(calls.fileno(), notes.fileno(), self._stack_dump)
+        finally:
+            # Where this side needs it, it opens the worker's.
+            if self._stack_dump >= 0:
+                os.close(self._stack_dump)
+        self.pid: int = self._process.pid
+        self._stderr: IO[bytes] = cast("IO[bytes]", self._process.stderr)
+        os.set_blocking(self._stderr.fileno(), False)
+        self.lifeline: int | None = _lifeline(self.pid)
+        self._supervisor.watch(self._stderr.fileno(), self._hear_stderr)
+        self._supervisor.watch(self._control.fileno(), self._receive_message)
+        if self.lifeline is not None:
+            self._supervisor.watch(self.lifeline, self._bury)
+
+    @property
+    def going(self) -> bool:
+        """Whether it has not died, though nobody may have noticed yet that it has."""
+        lifeline = self.lifeline
+        return not (self.dead or (lifeline is not None and _ready(lifeline, select.POLLIN)))
+
+    def wait_for_answer(self, timeout: float | None) -> tuple[ControlMessage, bytes] | None:
+        """Waits until the environment is there or is known not to be.
+
+        Args:
+            timeout: For how many seconds; None: for ever.
+
+        Returns:
+            What the worker says of it; None if it has died, or did not say anything in time.
+        """
+        self._answered.wait(timeout)
+        return self._answer
+
+    def ask(self, timeout: float) -> bytes | None:
+        """What the worker says of itself at this moment, a `SessionStatus`; None: nothing.
+
+        One whose environment keeps the interpreter to itself cannot answer. It is not waited for
+        again before it has.
+        """
+        with self._asking:
+            if self.dead or self._question != self._told[0]:
+                return None
+            self._question += 1
+            self._told_something.clear()
+            question = write_message(ControlMessage.ASK, self._question.to_bytes(8))
+            with contextlib.suppress(OSError):  # it has died
+                self._control.send(question, socket.MSG_DONTWAIT)
+            self._told_something.wait(timeout)
+            number, content = self._told
+            return content if number == self._question else None
+
+    def abandon(self, why: str) -> None:
+        """Kills it in the middle of a call, and remembers where that was; see `kill`."""
+        with self._lock:
+            if not self.dead and self.last_stack is None:
+                self.last_stack = record(self.pid, self._stack_dump)
+        self.kill(why)
+
+    def kill(self, why: str) -> None:
+        """Kills it and what it has started. Any thread may, repeatedly; the first word counts.
+
+        Args:
+            why: What goes into the message, after `its worker process was ended, as`.
+        """
+        with self._lock:
+            if self.dead:
+                return
+            self._why_killed = self._why_killed or why
+            self._kill_group()
+
+    def wait(self, timeout: float) -> bool:
+        """Waits for its death; whether it has died."""
+        return self._died.wait(timeout)
+
+    def end(self) -> None:
+        """Sees it dead, and gives back what is held of it. One thread may, repeatedly."""
+        if not self._died.wait(_DYING_SECONDS):
+            self.kill("it did not exit")
+        if self._died.wait(_DYING_SECONDS) and self.lifeline is not None:
+            os.close(self.lifeline)
+            self.lifeline = None
+
+    def account(self) -> str:
+        """How it died, for a message."""
+        code = self._process.returncode
+        if self._why_killed is not None:
+            how = f"was ended, as {self._why_killed}"
+        elif code is None:
+            how = "has gone"
+        elif code >= 0:
+            how = f"exited with code {code}"
+        else:
+            how = f"was killed by {_signal_name(-code)}"
+            if -code == signal.SIGKILL:
+                how += ", which the system sends when memory runs out"
+        text = f"its worker process (pid {self.pid}) {how}"
+        lines = bytes(self._last_words).decode(errors="backslashreplace").splitlines()
+        # What Python adds to a fatal error tells of every process the same.
+        lines = [line for line in lines if not line.startswith("Extension modules: ")]
+        words = "\n".join(lines[-_TOLD_LINES:]).strip()
+        return f"{text}. The last that it wrote to stderr:\n{words}" if words else text
+
+    def _hear_stderr(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            piece = os.read(self._stderr.fileno(), select.PIPE_BUF)
+            if not piece:
+                self._supervisor.forget(self._stderr.fileno())
+                return
+            self._last_words += piece
+            del self._last_words[:-_KEPT]
+            # So much can be written without waiting. Where nobody reads it, nobody misses it.
+            if _ready(_STDERR, select.POLLOUT):
+                os.write(_STDERR, piece)
+
+    def _receive_message(self) -> None:
+        try:
+            piece = self._control.recv(65536, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            self._supervisor.forget(self._control.fileno())
+            if self.lifeline is None:
+                self._bury()
+            return
+        for note, content in self._incoming.feed(piece):
+            if note is ControlMessage.TOLD:
+                self._told = int.from_bytes(content[:8]), content[8:]
+                self._told_something.set()
+            else:
+                self._answer = note, content
+                self._answered.set()
+
+    def _bury(self) -> None:
+        """It has died, or is about to."""
+        if self.lifeline is not None:
+            self._supervisor.forget(self.lifeline)
+        with self._lock:
+            # Not before it is dead, nor after its number may be another's.
+            self._kill_group()
+            self._process.wait()
+            self.dead = True
+        for descriptor, hear in (
+            (self._stderr.fileno(), self._hear_stderr),
+            (self._control.fileno(), self._receive_message),
+        ):
+            # What it wrote in its last moments has arrived already.
+            while self._supervisor.watches(descriptor) and _ready(descriptor, select.POLLIN):
+                hear()
+            if self._supervisor.watches(descriptor):
+                self._supervisor.forget(descriptor)
+        self._stderr.close()
+        self._control.close()
+        self._died.set()
+        self._answered.set()
+        self._told_something.set()
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+def _lifeline(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):  # not Linux, or an old one
+        return None
+
+
+def _ready(descriptor: int, event: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, event)
+    return any(events & (event | select.POLLHUP) for _, events in poll.poll(0))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,270 @@
+"""Environment providers: where a session gets its environment slot from."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from rlmesh.codec.checks.policy import Policy
+from rlmesh.codec.infos.type_guards import is_row
+from rlmesh.contract import EnvContract, read_contract
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
+from rlmesh.server.envs.backend import Backend
+from rlmesh.server.envs.list_vector_env import vector_of
+from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.process.factory import WorkerFactory, error_of_making, isolated_factory
+from rlmesh.server.envs.slot import EnvSlot
+from rlmesh.server.failures import CallFailedError
+from rlmesh.transports.shm.pipe import SegmentLayout
+
+
+class EnvProvider(Protocol):
+    """Where sessions find an environment.
+
+    Attributes:
+        capacity: How many sessions there can be at once.
+        contract: What every environment is.
+        plan: How much room the calls of one session take in shared memory.
+        on_caller: Whether `run` calls an environment.
+    """
+
+    on_caller: bool
+    capacity: int
+    contract: EnvContract
+    plan: SegmentLayout
+
+    def take(self) -> EnvSlot:
+        """A slot for a session; its environment may not have been made yet."""
+        ...
+
+    def give_back(self, slot: EnvSlot) -> None:
+        """Takes a slot back after a session, on its thread."""
+        ...
+
+    def all(self) -> list[EnvSlot]:
+        """Every slot that there is. Any thread may ask."""
+        ...
+
+    def start(self) -> None:
+        """Has a thread of its own run every slot that has none."""
+        ...
+
+    def run(self) -> None:
+        """Has this thread run the slot that has none, until the end; returns at once if none."""
+        ...
+
+    def discard(self) -> None:
+        """Undoes what was made here, as there will be no server."""
+        ...
+
+
+class OneEnvProvider:
+    """One environment for one session after the other; see `EnvProvider`.
+
+    Args:
+        backend: What is called.
+    """
+
+    on_caller = True
+    capacity = 1
+
+    def __init__(self, backend: Backend) -> None:
+        self.contract: EnvContract = backend.contract
+        self.plan: SegmentLayout = backend.plan
+        self._slot = EnvSlot(lambda: backend)
+        # It was made already, wherever that was.
+        _ = self._slot.backend
+
+    def take(self) -> EnvSlot:
+        """The slot."""
+        return self._slot
+
+    def give_back(self, slot: EnvSlot) -> None:
+        """The environment waits for the next session, in whatever state it is."""
+
+    def all(self) -> list[EnvSlot]:
+        """The slot."""
+        return [self._slot]
+
+    def start(self) -> None:
+        """Has a thread of its own run the slot."""
+        self._slot.thread.start()
+
+    def run(self) -> None:
+        """Has this thread run the slot, until the end, unless another does."""
+        if not self._slot.thread.has_own_thread:
+            self._slot.thread.run()
+
+    def discard(self) -> None:
+        """The environment is left to whoever made it."""
+
+
+class EnvPerSessionProvider:
+    """An environment for each session, made as it begins and closed as it ends; see `EnvProvider`.
+
+    The contract is that of a first environment, which waits for the first session.
+
+    Args:
+        make: Makes a backend; called on the thread that owns it from then on.
+        capacity: How many sessions there can be at once.
+
+    Raises:
+        BaseException: What `make` raises.
+    """
+
+    on_caller = False
+
+    def __init__(self, make: Callable[[], Backend], capacity: int) -> None:
+        self.capacity: int = capacity
+        self._make = make
+        self._lock = threading.Lock()
+        self._slots: list[EnvSlot] = []
+        first = EnvSlot(make)
+        first.thread.start()
+        try:
+            backend: Backend = first.thread.call(lambda: first.backend, name="make")
+        except BaseException:
+            first.thread.stop()
+            raise
+        self.contract: EnvContract = backend.contract
+        self.plan: SegmentLayout = backend.plan
+        self._slots.append(first)
+        self._spare: EnvSlot | None = first
+
+    def take(self) -> EnvSlot:
+        """The first slot for the first session, then a new one for each."""
+        with self._lock:
+            slot, self._spare = self._spare, None
+            if slot is not None:
+                return slot
+        slot = EnvSlot(self._make, self.contract)
+        slot.thread.start()
+        with self._lock:
+            self._slots.append(slot)
+        return slot
+
+    def give_back(self, slot: EnvSlot) -> None:
+        """Closes the environment, and ends its thread."""
+        slot.close()
+        slot.thread.stop()
+        with self._lock:
+            self._slots.remove(slot)
+
+    def all(self) -> list[EnvSlot]:
+        """Every slot that there is."""
+        with self._lock:
+            return list(self._slots)
+
+    def start(self) -> None:
+        """Every slot has its own thread already."""
+
+    def run(self) -> None:
+        """Every slot has its own thread already."""
+
+    def discard(self) -> None:
+        """Closes the first environment."""
+        for slot in self.all():
+            slot.thread.call(slot.close, name="close")
+            slot.thread.stop()
+
+
+def provider_for(
+    env: Any,
+    sessions: int | None,
+    isolation: str | None,
+    policy: Policy,
+    exposed: frozenset[str],
+) -> EnvProvider:
+    """Where the sessions of a server get their environments.
+
+    Args:
+        env: The environment, a list of them, or a callable that makes either.
+        sessions: How many sessions there can be at once, each with an environment of its own; None:
+            one, as also where `env` is an environment.
+        isolation: `process` for an environment in a process of its own; None: in this one.
+        policy: What to do about values outside of their bounds.
+        exposed: The names of the attributes that a client may read, set or call.
+
+    Raises:
+        ArgumentTypeError: If `sessions` is no integer, or what shall make environments in another
+            process is no callable or cannot be sent there.
+        InvalidArgumentError: If `sessions` is less than 1, or there is no such isolation.
+        InvalidEnvError: If `env` is neither, or a single environment for several sessions.
+        UnsupportedSpaceError: If one of its spaces cannot be carried.
+        BaseException: What the callable raises.
+    """
+    _check_sessions(sessions)
+    if isolation is not None:
+        return _isolated(isolated_factory(env, isolation, policy, exposed), sessions or 1)
+    makes = _makes_envs(env, sessions)
+    if not makes:
+        if sessions not in (None, 1):
+            raise InvalidEnvError(
+                f"sessions={sessions} needs an environment for each session, so a callable that "
+                f"makes them, got {type(env).__name__}; pass for instance "
+                f"EnvServer(lambda: gymnasium.make(...), sessions={sessions})"
+            )
+        return OneEnvProvider(_backend_of(env, policy, exposed))
+
+    held: WeakSet[LocalBackend] = WeakSet()
+
+    def make() -> LocalBackend:
+        made = env()
+        if any(each.holds(made) for each in list(held)):
+            # It is not closed: it is another session's.
+            raise InvalidEnvError(
+                f"the callable gave a {type(made).__name__} that another session has, and each "
+                f"needs one of its own; make a new environment at every call"
+            )
+        try:
+            backend = _backend_of(made, policy, exposed)
+        except BaseException:
+            close: Callable[[], object] | None = getattr(made, "close", None)
+            # A class has one too, that needs an instance.
+            if callable(close) and not inspect.isclass(made):
+                close()
+            raise
+        held.add(backend)
+        return backend
+
+    return EnvPerSessionProvider(make, sessions or 1)
+
+
+def _isolated(factory: WorkerFactory, sessions: int) -> EnvProvider:
+    try:
+        return EnvPerSessionProvider(factory.make, sessions)
+    except CallFailedError as error:
+        raise error_of_making(error.failure) from None
+    except BaseException:
+        # Ctrl-C, for instance, before the environment was there.
+        factory.abandon()
+        raise
+
+
+def _backend_of(env: Any, policy: Policy, exposed: frozenset[str]) -> LocalBackend:
+    if is_row(env):
+        env = vector_of(env)
+    return LocalBackend(env, read_contract(env), policy, exposed)
+
+
+def _makes_envs(env: Any, sessions: int | None) -> bool:
+    """Whether this is what makes environments, and none itself."""
+    if inspect.isclass(env):
+        # Alone it is more likely a mistake, which is told where the contract is read.
+        return sessions is not None
+    return callable(env) and not callable(getattr(env, "step", None))
+
+
+def _check_sessions(sessions: object) -> None:
+    if sessions is None:
+        return
+    if isinstance(sessions, bool) or not isinstance(sessions, int):
+        raise ArgumentTypeError(
+            f"sessions must be a number of sessions, or None for one, got "
+            f"{type(sessions).__name__} {sessions!r:.80}"
+        )
+    if sessions < 1:
+        raise InvalidArgumentError(f"sessions must be 1 or more, got {sessions}")

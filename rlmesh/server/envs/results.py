@@ -1,0 +1,168 @@
+"""Reads what an environment returns from `reset` and `step`, beside the observation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from rlmesh.codec.infos.type_guards import is_mapping, is_row
+
+# Names that a type checker does not narrow by.
+_plain_tuple: Any = tuple
+_plain_dict: Any = dict
+
+_RESET = "reset() must return (observation, info)"
+_STEP = "step() must return (observation, reward, terminated, truncated, info)"
+# What Gym's time limit said before `truncated` had a place of its own.
+_LEGACY_TRUNCATED = "TimeLimit.truncated"
+
+
+class BadResultError(Exception):
+    """What an environment returned has not the shape that Gymnasium asks for."""
+
+
+def split_reset(returned: Any, *, tuple_space: bool) -> tuple[Any, Mapping[str, Any]]:
+    """Observation and info of a reset.
+
+    Args:
+        returned: What `reset` returned: Gymnasium's pair, or an observation alone as before
+            Gym 0.26.
+        tuple_space: Whether an observation is itself a tuple.
+
+    Raises:
+        BadResultError: If it is a tuple, an observation is none, and it is no pair with a dict in
+            second place.
+    """
+    if _is_tuple(returned):
+        # An observation of a tuple space may itself be two things with a dict in second place.
+        if len(returned) == 2 and (not tuple_space or is_row(returned[0])):
+            observation, info = returned
+            if is_mapping(info):
+                return observation, info
+        if not tuple_space:
+            raise BadResultError(f"{_RESET}, got {_outline(returned)}")
+    return returned, {}
+
+
+def split_step(
+    returned: Any, num_envs: int | None = None
+) -> tuple[Any, Any, Any, Any, Mapping[str, Any]]:
+    """Observation, reward, terminated, truncated and info of a step.
+
+    Args:
+        returned: What `step` returned: Gymnasium's five, or the four of Gym before 0.26, whose
+            `done` is truncated where the info says `TimeLimit.truncated`, else terminated.
+        num_envs: The number of sub-environments of a vector environment; None for a single one.
+
+    Raises:
+        BadResultError: If it is no such tuple with a dict in the last place.
+    """
+    # What nearly every environment gives.
+    if type(returned) is _plain_tuple and len(returned) == 5 and type(returned[4]) is _plain_dict:
+        result: tuple[Any, Any, Any, Any, Mapping[str, Any]] = returned
+        return result
+    if not _is_tuple(returned) or len(returned) not in (4, 5):
+        raise BadResultError(f"{_STEP}, got {_outline(returned)}")
+    info = returned[-1]
+    if not is_mapping(info):
+        raise BadResultError(f"{_STEP} with a dict as info, got {type(info).__name__} as info")
+    if len(returned) == 5:
+        observation, reward, terminated, truncated, _ = returned
+        return observation, reward, terminated, truncated, info
+    observation, reward, done, _ = returned
+    cut = info.get(_LEGACY_TRUNCATED, False)
+    if num_envs is None:
+        done, cut = flag_of(done, "done"), bool(cut)
+        return observation, reward, done and not cut, done and cut, info
+    done, cut = (
+        flags_of(done, num_envs, "dones"),
+        np.broadcast_to(np.asarray(cut, np.bool_), num_envs),
+    )
+    return observation, reward, done & ~cut, done & cut, info
+
+
+def reward_of(value: Any) -> float:
+    """A reward as float: any real scalar.
+
+    Raises:
+        BadResultError: If it is none.
+    """
+    if type(value) is float:
+        return value
+    # A ragged list has no number of axes, and what has none may still be no number.
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        if not isinstance(value, (str, bytes)) and np.ndim(value) == 0:
+            return float(value)
+    raise BadResultError(f"the reward must be a real number, got {_show(value)}")
+
+
+def flag_of(value: Any, name: str) -> bool:
+    """A flag as bool: a bool of Python or NumPy, or 0 or 1.
+
+    Raises:
+        BadResultError: If it is none.
+    """
+    if value is True or value is False:
+        return value
+    array = np.asarray(value) if isinstance(value, (int, float, np.generic, np.ndarray)) else None
+    if array is not None and array.ndim == 0 and array in (0, 1):
+        return bool(array)
+    raise BadResultError(f"{name} must be a bool, got {_show(value)}")
+
+
+def rewards_of(values: Any, num_envs: int) -> npt.NDArray[np.float64]:
+    """The rewards of all sub-environments as float64, shape `(num_envs,)`.
+
+    Raises:
+        BadResultError: If they are not that many real numbers.
+    """
+    array = _array(values, num_envs, "the rewards")
+    if array.dtype.kind not in "fiub":
+        raise BadResultError(f"the rewards must be real numbers, got dtype {array.dtype}")
+    return array.astype(np.float64, copy=False)
+
+
+def flags_of(values: Any, num_envs: int, name: str) -> npt.NDArray[np.bool_]:
+    """The flags of all sub-environments as bool, shape `(num_envs,)`.
+
+    Raises:
+        BadResultError: If they are not that many bools, zeros or ones.
+    """
+    array = _array(values, num_envs, name)
+    if array.dtype.kind == "b":
+        return array
+    if array.dtype.kind in "iuf" and bool(((array == 0) | (array == 1)).all()):
+        return array.astype(np.bool_)
+    raise BadResultError(f"{name} must be {num_envs} bools, got {_show(values)}")
+
+
+def _array(values: Any, num_envs: int, name: str) -> npt.NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise BadResultError(f"{name} must be {num_envs} numbers, got {_show(values)}") from error
+    if array.shape != (num_envs,):
+        raise BadResultError(f"{name} must have the shape ({num_envs},), got {array.shape}")
+    return array
+
+
+def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
+
+
+def _outline(returned: Any) -> str:
+    if _is_tuple(returned):
+        names = ", ".join(type(part).__name__ for part in returned)
+        return f"a tuple of {len(returned)}: ({names})"
+    return type(returned).__name__
+
+
+def _show(value: Any) -> str:
+    try:
+        return f"{type(value).__name__} {value!r:.80}"
+    except Exception:  # noqa: BLE001 - a broken __repr__ must not hide what is wrong
+        return type(value).__name__

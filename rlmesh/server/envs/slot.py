@@ -1,0 +1,105 @@
+"""An environment slot: one environment and the one thread that calls it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from rlmesh.contract import AutoresetMode, ContractDifference, EnvContract, compare_contracts
+from rlmesh.errors import InvalidEnvError
+from rlmesh.server.envs.backend import Backend
+from rlmesh.server.envs.thread import EnvThread
+from rlmesh.server.failures import CallFailedError, env_raised
+
+_log = logging.getLogger("rlmesh.server")
+
+
+class EnvSlot:
+    """One environment and its thread.
+
+    Args:
+        make: Makes the backend, on the slot's thread.
+        contract: What its contract must be; None: any.
+
+    Attributes:
+        thread: The thread.
+    """
+
+    def __init__(self, make: Callable[[], Backend], contract: EnvContract | None = None) -> None:
+        self.thread: EnvThread = EnvThread()
+        self._make = make
+        self._contract = contract
+        self._backend: Backend | None = None
+        self._closed = False
+
+    @property
+    def backend(self) -> Backend:
+        """The backend; it is made by the first who asks, who must be the slot's thread."""
+        backend = self._backend
+        if backend is None:
+            backend = self._backend = self._made()
+        return backend
+
+    @property
+    def made(self) -> Backend | None:
+        """The backend, if there is one. Any thread may ask."""
+        return self._backend
+
+    def enter(self, mode: AutoresetMode | None, *, as_vector: bool, timeout: float | None) -> None:
+        """Prepares the slot for a client, on its thread; arguments as for `Backend.begin_session`.
+
+        Raises:
+            CallFailedError: If the environment cannot be made, is another one than the contract
+                says, or has no such mode.
+        """
+        try:
+            backend = self.backend
+        except CallFailedError:
+            raise
+        except BaseException as error:
+            raise env_raised("making an environment for this session", error) from error
+        backend.begin_session(mode, as_vector=as_vector, timeout=timeout)
+
+    def stack(self) -> str:
+        """Where the call in progress is, the innermost frame last; empty between calls."""
+        if self.thread.running is None:
+            return ""
+        told = None if self._backend is None else self._backend.stack()
+        return self.thread.stack() if told is None else told
+
+    def abandon(self, reason: str, *, starting: bool = True) -> bool:
+        """Ends the call in progress by force, if there is a way to; see `Backend`."""
+        backend = self._backend
+        return backend is not None and backend.abandon(reason, starting=starting)
+
+    def close(self) -> None:
+        """Closes the environment, once, on its thread. What it raises is logged."""
+        if self._closed or self._backend is None:
+            return
+        self._closed = True
+        try:
+            self._backend.close()
+        except BaseException as error:  # noqa: BLE001 - the session ends whatever its environment does
+            failure = env_raised("the environment's close()", error).failure
+            _log.error("%s\n%s", failure.message, failure.traceback)
+
+    def _made(self) -> Backend:
+        made = self._make()
+        if self._contract is None:
+            return made
+        found = compare_contracts(self._contract, made.contract)
+        if found:
+            try:
+                made.close()
+            except Exception:  # noqa: BLE001 - why it is refused matters more
+                _log.exception("an environment with another contract could not be closed")
+            raise _another(found)
+        return made
+
+
+def _another(found: tuple[ContractDifference, ...]) -> InvalidEnvError:
+    return InvalidEnvError(
+        f"the factory made an environment with another contract than this endpoint's, which its "
+        f"clients rely on: {'; '.join(map(str, found))}. Have it make the same environment every "
+        f"time"
+    )

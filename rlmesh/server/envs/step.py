@@ -1,0 +1,192 @@
+"""The steps of a session: from an action's slab to an answer, on the path of every step."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from rlmesh.codec.slab.protocols import Writable
+from rlmesh.codec.step.wire import (
+    INNER,
+    PREFIX,
+    SEQUENCE,
+    SEQUENCE_TAG,
+    STEP,
+    STEP_MANY,
+    STEPS,
+    frame,
+    write_sequence,
+)
+from rlmesh.contract import AutoresetMode
+from rlmesh.server.envs.codecs import Codecs, Noticed
+from rlmesh.server.envs.infos import InfoPacker
+from rlmesh.server.envs.results import (
+    BadResultError,
+    flag_of,
+    flags_of,
+    reward_of,
+    rewards_of,
+    split_step,
+)
+from rlmesh.server.envs.timings import CallTiming, Timings
+from rlmesh.server.failures import CallFailedError, env_raised, unreadable
+from rlmesh.transports.pipe import RESERVED, Outbox
+from rlmesh_api.v1 import session_pb2
+
+# Of the slab's place in its slot: NumPy reads aligned numbers, and processors aligned lines.
+_ALIGNMENT = 64
+_pack_sequence = SEQUENCE.pack_into
+
+
+class Stepper:
+    """Steps an environment for one session.
+
+    Args:
+        env: The environment.
+        codecs: What its values go through.
+        infos: Packs its infos.
+        costs: Takes how long it was called.
+        mode: The autoreset mode of a vector environment in this session.
+
+    Attributes:
+        cost: What the steps have cost.
+    """
+
+    def __init__(
+        self,
+        env: Any,
+        codecs: Codecs,
+        infos: InfoPacker,
+        costs: Timings,
+        mode: AutoresetMode | None,
+    ) -> None:
+        self._env = env
+        self._codecs = codecs
+        self._num_envs = codecs.num_envs
+        self._write = codecs.form.write
+        self._pack = infos.pack
+        self.cost: CallTiming = costs.of("step")
+        self._cost_of_many = costs.of("step_many")
+        # Whether a sub-environment whose episode is over stays so until it is reset.
+        self._stays_over = mode is AutoresetMode.DISABLED
+        # In shared memory, where views of it are handed out.
+        slab = RESERVED + PREFIX + codecs.form.head
+        self._start = RESERVED + -slab % _ALIGNMENT
+
+    def step(
+        self, sequence: int, action: bytes, outbox: Outbox, noticed: Noticed = (), /
+    ) -> tuple[int, int]:
+        """Steps the environment, and writes the answer.
+
+        Args:
+            sequence: The call's number.
+            action: The action's slab.
+            outbox: Where to write the answer.
+            noticed: What the client noticed when it encoded the action.
+
+        Returns:
+            Where the answer begins and ends.
+
+        Raises:
+            CallFailedError: If the action, the environment or what it returned is at fault.
+        """
+        start = self._start if outbox.reserved else 0
+        buffer, end, _ = self._step(action, noticed, outbox, start + PREFIX, STEP, self.cost)
+        _pack_sequence(buffer, start, SEQUENCE_TAG, sequence)
+        return start, end
+
+    def step_many(
+        self, call: session_pb2.StepManyCall, sequence: int, outbox: Outbox
+    ) -> tuple[int, int]:
+        """Steps the environment for one action after the other, and writes the answer.
+
+        Args:
+            call: The call.
+            sequence: Its number.
+            outbox: Where to write the answer.
+
+        Returns:
+            Where the answer begins and ends.
+        """
+        start = outbox.reserved
+        begin = start + PREFIX
+        end = begin + INNER
+        buffer = outbox.reserve(end)
+        try:
+            for step in call.steps:
+                buffer, end, over = self._step(
+                    step.action, step.deviations, outbox, end, STEPS, self._cost_of_many
+                )
+                if over:
+                    break
+        except CallFailedError as error:
+            rest = session_pb2.StepManyResult(failure=error.failure).SerializeToString()
+            buffer = outbox.reserve(end + len(rest), end)
+            buffer[end : end + len(rest)] = rest
+            end += len(rest)
+        frame(buffer, begin, STEP_MANY, end)
+        write_sequence(buffer, start, sequence)
+        return start, end
+
+    def _step(
+        self,
+        slab: bytes,
+        noticed: Noticed,
+        outbox: Outbox,
+        start: int,
+        tag: bytes,
+        cost: CallTiming,
+    ) -> tuple[Writable, int, bool]:
+        """Steps, and writes the result into the field that begins at `start`.
+
+        Returns:
+            The buffer, where the result ends, and whether an episode is over that goes no further.
+        """
+        action, deviations = self._codecs.decode_action(slab, noticed)
+        began = perf_counter()
+        try:
+            returned = self._env.step(action)
+        except BadResultError as error:
+            # Sub-environments of a list, and sub-environments whose autoreset mode is converted,
+            # are read in the call.
+            raise unreadable("step", error) from error
+        except BaseException as error:
+            raise env_raised("the environment's step()", error) from error
+        finally:
+            cost.environment += perf_counter() - began
+        try:
+            observation, reward, terminated, truncated, info = split_step(returned, self._num_envs)
+            buffer, end, more = self._codecs.encode_into(observation, outbox, start)
+            if (
+                self._num_envs is None
+                and type(reward) is float
+                and (terminated is True or terminated is False)
+                and (truncated is True or truncated is False)
+            ):
+                numbers, over = (reward, terminated, truncated), terminated or truncated
+            else:
+                numbers, over = self._numbers(reward, terminated, truncated)
+            packed = b""
+            if info or deviations or more:
+                packed = self._pack(info, [*deviations, *more])
+                needed = end + INNER + len(packed)
+                self._codecs.slot = needed - start
+                buffer = outbox.reserve(needed, end)
+            return buffer, self._write(buffer, start, tag, end, numbers, packed), over
+        except BaseException as error:
+            raise unreadable("step", error) from error
+
+    def _numbers(
+        self, reward: Any, terminated: Any, truncated: Any
+    ) -> tuple[tuple[Any, Any, Any], bool]:
+        """Reward and flags as they are sent; whether an episode is over that goes no further."""
+        num_envs = self._num_envs
+        if num_envs is None:
+            reward = reward_of(reward)
+            terminated = flag_of(terminated, "terminated")
+            truncated = flag_of(truncated, "truncated")
+            return (reward, terminated, truncated), terminated or truncated
+        terminated = flags_of(terminated, num_envs, "terminations")
+        truncated = flags_of(truncated, num_envs, "truncations")
+        over = self._stays_over and bool(terminated.any() or truncated.any())
+        return (rewards_of(reward, num_envs), terminated, truncated), over

@@ -1,0 +1,260 @@
+"""The thread: the one thread that owns an environment.
+
+MuJoCo, pygame and most simulators want every call from one and the same thread. Whichever thread
+runs `EnvThread.run` is that thread; everybody else hands it calls and waits for the results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from rlmesh.server.failures import CallFailedError, stack_text
+from rlmesh_api.v1 import session_pb2
+
+_LONGEST_WAIT = 0.5
+
+
+class ThreadStoppedError(Exception):
+    """The thread takes no more calls."""
+
+
+class ThreadCall:
+    """A call that another thread has handed in; see `Call`.
+
+    Attributes:
+        seconds: How long it has taken.
+    """
+
+    __slots__ = ("_done", "_error", "_result", "_work", "name", "seconds", "sequence", "since")
+
+    def __init__(self, work: Callable[[], Any], name: str, sequence: int) -> None:
+        self.name: str = name
+        self.sequence: int = sequence
+        self.since: float = 0.0
+        self.seconds: float = 0.0
+        self._work = work
+        self._result: Any = None
+        self._error: BaseException | None = None
+        # A bare lock is the cheapest thing to wait on: one wake-up, no condition around it.
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def execute(self) -> None:
+        """Does the work; whatever it raises is for whoever waits."""
+        try:
+            self._result = self._work()
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
+            self._error = error
+
+    def finish(self, seconds: float = 0.0) -> None:
+        """Lets go whoever waits."""
+        self.seconds = seconds
+        # Unlocked already where the call was given up a moment ago.
+        with contextlib.suppress(RuntimeError):
+            self._done.release()
+
+    def give_up(self, failure: session_pb2.Failure) -> bool:
+        """Lets go whoever waits, though the work is not done; see `Call`."""
+        if not self._done.locked():
+            return False
+        self._error = CallFailedError(failure)
+        self.finish()
+        return True
+
+    def wait(self) -> Any:
+        """What the work returned or raised, once it is done."""
+        # A signal that comes just before the wait does not end it, and Python runs its handler only
+        # afterwards: so long may Ctrl-C take at most.
+        while not self._done.acquire(timeout=_LONGEST_WAIT):
+            pass
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+class Call(Protocol):
+    """A call that the thread executes.
+
+    Attributes:
+        name: `reset`, `step`, `render`, an attribute's name, or `close`.
+        sequence: Its number in the session; 0 for a call of the server's own.
+        since: When it began, on the monotonic clock, in seconds.
+    """
+
+    name: str
+    sequence: int
+    since: float
+
+    def execute(self) -> None:
+        """Does the work; whatever goes wrong is for whoever waits."""
+        ...
+
+    def finish(self, seconds: float) -> None:
+        """Gives the result to whoever waits; the work has taken that long."""
+        ...
+
+    def give_up(self, failure: session_pb2.Failure) -> bool:
+        """Answers with a failure, though the work is not done; whether nobody had answered yet."""
+        ...
+
+
+class Source(Protocol):
+    """Where calls come from beside those that are handed in; only the thread's thread uses it.
+
+    Attributes:
+        over: Whether no more calls come.
+    """
+
+    over: bool
+
+    def receive(self) -> Call | None:
+        """The next call; None if it is over, or somebody rang."""
+        ...
+
+    def ring(self) -> None:
+        """Ends a `receive` that waits, as the thread has something else to do. Any thread may."""
+        ...
+
+    def release(self) -> None:
+        """Ends it; no more calls are received."""
+        ...
+
+
+class EnvThread:
+    """Runs calls one after the other on the thread that called `run`.
+
+    Attributes:
+        last_used: When the last call ended, on the monotonic clock, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[ThreadCall | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._thread_id: int | None = None
+        self._has_own_thread = False
+        self._source: Source | None = None
+        self._running: Call | None = None
+        self.last_used: float = time.monotonic()
+
+    @property
+    def running(self) -> Call | None:
+        """The call in progress, if there is one."""
+        return self._running
+
+    @property
+    def ready(self) -> bool:
+        """Whether a thread runs calls."""
+        return self._thread_id is not None
+
+    @property
+    def has_own_thread(self) -> bool:
+        """Whether `start` has made a thread that runs calls until `stop`."""
+        return self._has_own_thread
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is the thread's own thread."""
+        return threading.get_ident() == self._thread_id
+
+    def start(self) -> None:
+        """Runs calls on a thread of its own, which does not keep the program from ending."""
+        threading.Thread(target=self.run, name="rlmesh-env", daemon=True).start()
+        self._has_own_thread = True
+
+    def run(self) -> None:
+        """Executes calls until `stop`; those that were handed in before it are still executed."""
+        self._thread_id = threading.get_ident()
+        monotonic = time.monotonic
+        try:
+            while (call := self._next()) is not None:
+                call.since = monotonic()
+                self._running = call
+                call.execute()
+                self._running = None
+                now = self.last_used = monotonic()
+                call.finish(now - call.since)
+                # The last call of a session must not keep its memory until the next one comes.
+                del call
+        finally:
+            self._thread_id = None
+            if self._source is not None:
+                self._source.release()
+                self._source = None
+
+    def call(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> Any:
+        """Has the thread thread execute `work`, and gives what it returns or raises.
+
+        Raises:
+            ThreadStoppedError: If the thread has been stopped.
+            CallFailedError: If the call was given up.
+        """
+        return self.post(work, name=name, sequence=sequence).wait()
+
+    def post(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> ThreadCall:
+        """Has the thread thread execute `work`, without waiting for it.
+
+        Raises:
+            ThreadStoppedError: If the thread has been stopped.
+        """
+        call = ThreadCall(work, name, sequence)
+        with self._lock:
+            if self._stopped:
+                raise ThreadStoppedError
+            self._calls.put(call)
+            self._ring()
+        return call
+
+    def attach(self, source: Source) -> None:
+        """Takes calls from a source as well, until that is over. One at a time.
+
+        Raises:
+            ThreadStoppedError: If the thread has been stopped.
+        """
+
+        def take() -> None:
+            if self._source is not None:
+                self._source.release()
+            self._source = source
+
+        self.post(take, name="attach")
+
+    def stop(self) -> None:
+        """Ends `run` after the calls that were handed in so far. May be called repeatedly."""
+        with self._lock:
+            if not self._stopped:
+                self._stopped = True
+                self._calls.put(None)
+                self._ring()
+
+    def _next(self) -> Call | None:
+        """The next call; None: stop."""
+        while (source := self._source) is not None and self._calls.empty():
+            call = source.receive()
+            if call is not None:
+                return call
+            if source.over:
+                self._source = None
+        return self._calls.get()
+
+    def _ring(self) -> None:
+        # A thread that takes a source on just now looks for calls before it waits for the source.
+        source = self._source
+        if source is not None:
+            source.ring()
+
+    def stack(self) -> str:
+        """Where in the code the thread thread is, the innermost frame last; empty between calls."""
+        thread_id = self._thread_id
+        if thread_id is None or self._running is None:
+            return ""
+        # Documented, and the only way.
+        frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # as said
+        frame = frames.get(thread_id)
+        return stack_text(frame) if frame is not None else ""

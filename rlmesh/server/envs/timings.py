@@ -1,0 +1,69 @@
+"""What the calls of a session have cost."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from types import TracebackType
+
+from rlmesh_api.v1 import session_pb2
+
+
+class CallTiming:
+    """What the calls of one kind have cost. As a context it times the environment.
+
+    Attributes:
+        count: How many calls.
+        environment: Seconds in the environment.
+        server: Seconds on the server, from a request's arrival to its answer's leaving.
+    """
+
+    __slots__ = ("_began", "count", "environment", "server")
+
+    def __init__(self) -> None:
+        self.count: int = 0
+        self.environment: float = 0.0
+        self.server: float = 0.0
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        """The environment is called."""
+        self._began = perf_counter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """It has returned."""
+        self.environment += perf_counter() - self._began
+
+
+class Timings:
+    """What the calls of a session have cost, by their kind."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, CallTiming] = {}
+
+    def of(self, kind: str) -> CallTiming:
+        """The cost of the calls of a kind, a field of `SessionRequest`."""
+        return self._kinds.setdefault(kind, CallTiming())
+
+    @property
+    def calls(self) -> int:
+        """How many calls were executed. Any thread may ask."""
+        return sum(cost.count for cost in list(self._kinds.values()))
+
+    def to_proto(self) -> session_pb2.StatsResult:
+        """As a message."""
+        return session_pb2.StatsResult(
+            calls=[
+                session_pb2.CallStats(
+                    call=kind,
+                    count=cost.count,
+                    environment_seconds=cost.environment,
+                    server_seconds=cost.server,
+                )
+                for kind, cost in self._kinds.items()
+            ]
+        )

@@ -1,0 +1,274 @@
+"""The life of a server: it begins once and ends once, whoever asks, and how often."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import enum
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from rlmesh.errors import StateError
+from rlmesh.server.envs.provider import EnvProvider
+from rlmesh.server.envs.slot import EnvSlot
+from rlmesh.server.envs.thread import Call, ThreadStoppedError
+from rlmesh.server.failures import given_up
+from rlmesh.server.latch import Latch
+from rlmesh.server.options import ServeOptions
+from rlmesh.server.rpc.server import RpcServer
+from rlmesh.server.sessions.manager import SessionManager
+
+_log = logging.getLogger("rlmesh.server")
+
+# How long the last answer may take to leave, on a busy machine or to a slow client.
+_LEAVING_SECONDS = 2.0
+# How often a call is interrupted, and how long it may take to unwind each time.
+_INTERRUPTIONS = 5
+_UNWINDING_SECONDS = 0.2
+# How often a shutdown whose time is over looks whether there is a call in flight at all.
+_LOOK_SECONDS = 0.02
+
+
+class State(enum.Enum):
+    """Where a server is in its life."""
+
+    BOUND = "bound, not started"
+    SERVING = "serving"
+    DRAINING = "shutting down"
+    CLOSED = "closed"
+
+
+class Lifecycle:
+    """Begins and ends a server.
+
+    One thread waits for a reason to end, and then does everything that has to be done. So it makes
+    no difference who asks: a signal, a client, a thread of the program, the environment itself, or
+    idleness. Asking takes no lock, since a signal handler may do it wherever the main thread is.
+
+    Args:
+        provider: Where the environments are.
+        manager: Who gives them to clients.
+        front: What answers them.
+        options: How long to wait for what.
+
+    Attributes:
+        state: Where the server is in its life.
+        interrupt: Raises an exception in the call that the environment is in, if the argument still
+            says so, and tells whether there is a way to; None: there is none.
+    """
+
+    def __init__(
+        self,
+        provider: EnvProvider,
+        manager: SessionManager,
+        front: RpcServer,
+        options: ServeOptions,
+    ) -> None:
+        self.state: State = State.BOUND
+        self.interrupt: Callable[[Callable[[], bool]], bool] | None = None
+        self._provider = provider
+        self._manager = manager
+        self._rpc_server = front
+        self._options = options
+        # Taken by whoever is the first to begin this life, or to end it unbegun.
+        self._unbegun = threading.Lock()
+        self._reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._ended = Latch()
+        self._closer: int | None = None
+        self._begun_at = time.monotonic()
+        self._process = os.getpid()
+
+    def begin(self, verb: str) -> None:
+        """Begins, once.
+
+        Args:
+            verb: What the user called, for the message.
+
+        Raises:
+            StateError: If it has begun or ended before.
+            RuntimeError: If there can be no further thread. The server has ended then.
+        """
+        if not self._unbegun.acquire(blocking=False):
+            raise StateError(
+                f"{verb}: the server at {self._rpc_server.address} is {self.state.value}; a "
+                "server is "
+                f"started once, make a new EnvServer"
+            )
+        self.state = State.SERVING
+        self._begun_at = time.monotonic()
+        try:
+            # A daemon, so that a program that forgot to shut down can end; atexit does it then.
+            threading.Thread(target=self._run, name="rlmesh-life", daemon=True).start()
+        except BaseException:
+            self._end(unbegun=True)
+            raise
+        atexit.register(self.shutdown)
+
+    def end(self, reason: str) -> None:
+        """Asks for the end, and returns. May be called repeatedly, from anywhere."""
+        self._reasons.put(reason)
+
+    def shutdown(self) -> None:
+        """Ends, and returns when all is done; on the environment's own thread, at once."""
+        if os.getpid() != self._process:
+            # A forked process has the object, and neither the threads nor the environment.
+            return
+        if self._unbegun.acquire(blocking=False):
+            self._end(unbegun=True)
+            return
+        self.end("shutdown")
+        if not self.on_env_thread:
+            self.wait(None)
+
+    def wait(self, timeout: float | None) -> bool:
+        """Waits for the end, `timeout` seconds at most; whether it has come."""
+        return self._ended.wait(timeout)
+
+    @property
+    def on_env_thread(self) -> bool:
+        """Whether this is a thread on which an environment is called."""
+        if self._closer == threading.get_ident():
+            return True
+        return any(slot.thread.is_current for slot in self._provider.all())
+
+    def _run(self) -> None:
+        reason = self._await_reason()
+        _log.info("the server at %s ends: %s", self._rpc_server.address, reason)
+        self._end()
+
+    def _await_reason(self) -> str:
+        limit = self._options.idle_timeout_seconds
+        if limit is None:
+            return self._reasons.get()
+        remaining = limit
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._reasons.get(timeout=remaining)
+            idle = self._idle_seconds()
+            if idle >= limit:
+                return f"no request for {idle:.1f} s"
+            remaining = limit - idle
+
+    def _idle_seconds(self) -> float:
+        """For how many seconds no environment has been called."""
+        threads = [slot.thread for slot in self._provider.all()]
+        if any(thread.running for thread in threads):
+            return 0.0
+        used = max((thread.last_used for thread in threads), default=0.0)
+        return time.monotonic() - max(used, self._begun_at, self._manager.last_vacated)
+
+    def _end(self, *, unbegun: bool = False) -> None:
+        self.state = State.DRAINING
+        try:
+            self._rpc_server.drain()
+            self._manager.drain()
+            self._close(self._provider.all(), unbegun=unbegun)
+        except Exception:  # noqa: BLE001 - whoever waits for the end must not wait for ever
+            _log.exception("a defect of RLMesh in a shutdown")
+        finally:
+            for slot in self._provider.all():
+                slot.thread.stop()
+            self._manager.wait_until_quiet(_LEAVING_SECONDS)
+            self._rpc_server.stop()
+            atexit.unregister(self.shutdown)
+            self.state = State.CLOSED
+            self._ended.open()
+        _log.info("the server at %s has ended", self._rpc_server.address)
+
+    def _close(self, provider: list[EnvSlot], *, unbegun: bool) -> None:
+        """Closes every environment on its thread, side by side; where it has none, on this one."""
+        closings: list[_Closing] = []
+        for slot in provider:
+            if unbegun and not slot.thread.has_own_thread:
+                self._closer = threading.get_ident()
+                slot.close()
+                self._closer = None
+                continue
+            # A thread that has ended has closed its environment.
+            with contextlib.suppress(ThreadStoppedError):
+                closings.append(_Closing(slot))
+        limit = self._options.drain_timeout_seconds
+        for closing, deadline in [(each, _deadline(limit)) for each in closings]:
+            late = closing.late(deadline)
+            if late is not None:
+                self._give_up(closing, late, limit, closing.begun)
+        limit = self._options.close_timeout_seconds
+        for closing, deadline in [(each, _deadline(limit)) for each in closings]:
+            if closing.begun.is_set() and not closing.done.wait(_remaining(deadline)):
+                self._give_up(closing, closing.call, limit, closing.done)
+
+    def _give_up(
+        self, closing: _Closing, call: Call, limit: float | None, over: threading.Event
+    ) -> None:
+        slot = closing.slot
+        _log.error(
+            "the environment's %s() did not return within %s s; it is at\n%s",
+            call.name,
+            limit,
+            slot.stack(),
+        )
+        # Its client is answered now.
+        call.give_up(given_up(call.name))
+        if slot.abandon(f"{call.name}() did not return within {limit} s"):
+            over.wait(_LEAVING_SECONDS)
+            return
+        for _ in range(_INTERRUPTIONS):
+            # One signal may arrive just before the call goes to sleep, and not wake it.
+            if self.interrupt is None or not self.interrupt(lambda: slot.thread.running is call):
+                over.wait(_LOOK_SECONDS)
+                return
+            if over.wait(_UNWINDING_SECONDS):
+                return
+
+
+class _Closing:
+    """The closing of one environment, on its thread.
+
+    Args:
+        slot: Its slot.
+
+    Attributes:
+        slot: As given.
+        call: The call that closes it.
+        begun: Set when the environment is in no other call any more.
+        done: Set when it is closed.
+
+    Raises:
+        ThreadStoppedError: If the slot's thread has ended, and closed it.
+    """
+
+    def __init__(self, slot: EnvSlot) -> None:
+        self.slot = slot
+        self.begun = threading.Event()
+        self.done = threading.Event()
+        self.call: Call = slot.thread.post(self._close, name="close")
+
+    def late(self, deadline: float | None) -> Call | None:
+        """Waits for the thread to come to the closing; the call that has kept it for too long."""
+        thread = self.slot.thread
+        while not self.begun.wait(_remaining(deadline)):
+            running = thread.running
+            if running is not None and running is not self.call:
+                return running
+            # Nothing is in flight: the thread is on its way.
+            deadline = _deadline(_LOOK_SECONDS)
+        return None
+
+    def _close(self) -> None:
+        self.begun.set()
+        try:
+            self.slot.close()
+        finally:
+            self.done.set()
+
+
+def _deadline(seconds: float | None) -> float | None:
+    return None if seconds is None else time.monotonic() + seconds
+
+
+def _remaining(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -1,0 +1,58 @@
+"""Keeps strangers out: who shows no token, or another one, learns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health
+
+from rlmesh.security import AUTHORIZATION, Token
+
+# Supervisors ask without a token; the answer tells whether the server serves, and no more.
+_OPEN = frozenset(f"/{health.SERVICE_NAME}/{method}" for method in ("Check", "Watch"))
+_REFUSAL = "this server answers those who show its token"
+
+
+class TokenInterceptor(grpc.ServerInterceptor):
+    """Lets only those in who show the token, before anything else is done for a call.
+
+    Args:
+        token: The token; None: everybody comes in.
+    """
+
+    def __init__(self, token: Token | None) -> None:
+        self._token = token
+        # Of this kind, for it does not wait for a message of the stranger's.
+        self._refuse: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
+            _refuse
+        )
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """What handles a call."""
+        if (
+            self._token is None
+            or handler_call_details.method in _OPEN
+            or self._shown(handler_call_details, self._token)
+        ):
+            return continuation(handler_call_details)
+        return self._refuse
+
+    @staticmethod
+    def _shown(details: grpc.HandlerCallDetails, token: Token) -> bool:
+        shown = [value for key, value in details.invocation_metadata if key == AUTHORIZATION]
+        if len(shown) != 1:
+            return False
+        [value] = shown
+        return token.is_shown_by(
+            value if isinstance(value, bytes) else value.encode(errors="replace")
+        )
+
+
+def _refuse(requests: Any, context: grpc.ServicerContext) -> Any:
+    context.abort(grpc.StatusCode.UNAUTHENTICATED, _REFUSAL)

@@ -1,0 +1,126 @@
+"""The transports that a server has on offer beside the stream, and the listeners to them."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import replace
+
+from rlmesh.address import TcpAddress
+from rlmesh.codec.infos.type_guards import is_collection
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh.server.rpc.binding import listen
+from rlmesh.transports.listener import (
+    SUPPORTED,
+    Admit,
+    Listener,
+    open_direct_listener,
+    open_shm_listener,
+)
+from rlmesh.transports.shm.pipe import SegmentLayout
+from rlmesh.transports.tls import ServerIdentity
+from rlmesh.transports.transport import TRANSPORTS
+from rlmesh_api.v1 import session_pb2
+
+
+def check_transports(transports: object, direct: object) -> frozenset[str]:
+    """The transports that clients may use, as a user names them.
+
+    Args:
+        transports: Their names; None for all that can be had.
+        direct: Where the direct transport is to be had, if anywhere.
+
+    Raises:
+        ArgumentTypeError: If `transports` is no collection of names.
+        InvalidArgumentError: If a name is unknown, or `direct` and `transports` contradict each
+            other.
+    """
+    if transports is None:
+        return frozenset(TRANSPORTS if direct is not None else set(TRANSPORTS) - {"direct"})
+    if not is_collection(transports):
+        raise ArgumentTypeError(
+            f"transports must be a collection of names, as ('shm', 'grpc'), or None for all, got "
+            f"{transports!r:.80}"
+        )
+    wanted = list(transports)
+    unknown = [repr(name) for name in wanted if name not in TRANSPORTS]
+    if unknown:
+        raise InvalidArgumentError(
+            f"transports must be some of {', '.join(TRANSPORTS)}, got {', '.join(unknown):.80}"
+        )
+    if ("direct" in wanted) != (direct is not None):
+        raise InvalidArgumentError(
+            "the transport direct needs a port of its own: give direct='tcp://HOST:PORT' and name "
+            "'direct' among the transports, or neither"
+        )
+    return frozenset(name for name in TRANSPORTS if name in wanted)
+
+
+class Listeners:
+    """The listeners of a server.
+
+    Args:
+        transports: The names of the transports that clients may use.
+        direct: Where the direct transport is to be had; None: nowhere.
+        plan: How segments of shared memory are divided.
+        admit: Who may come in.
+        identity: What the server identifies itself with; None: what crosses is not encrypted.
+
+    Attributes:
+        direct: Where the direct transport is to be had, port 0 resolved.
+
+    Raises:
+        AddressInUseError: If somebody else listens there.
+        InvalidAddressError: If the address cannot be bound on this machine.
+    """
+
+    def __init__(
+        self,
+        transports: frozenset[str],
+        direct: TcpAddress | None,
+        plan: SegmentLayout,
+        admit: Admit,
+        identity: ServerIdentity | None = None,
+    ) -> None:
+        self._memory = SUPPORTED and "shm" in transports
+        self._plan = plan
+        self._admit = admit
+        self._identity = identity
+        self._listeners: list[Listener] = []
+        self._direct_socket: socket.socket | None = None
+        self.direct = direct
+        if direct is not None:
+            self._direct_socket = listen(direct)
+            self.direct = replace(direct, port=self._direct_socket.getsockname()[1])
+
+    def open(self) -> list[session_pb2.TransportOffer]:
+        """Opens the listeners; what clients are told of them, the best first."""
+        offers: list[session_pb2.TransportOffer] = []
+        if self._memory:
+            name, listener = open_shm_listener(self._plan, self._admit)
+            self._listeners.append(listener)
+            offers.append(session_pb2.TransportOffer(transport="shm", address=name))
+        if self._direct_socket is not None and self.direct is not None:
+            bound, self._direct_socket = self._direct_socket, None
+            self._listeners.append(open_direct_listener(bound, self._admit, self._identity))
+            offers.append(
+                session_pb2.TransportOffer(transport="direct", address=_told(self.direct))
+            )
+        return offers
+
+    def close(self) -> None:
+        """Lets nobody in any more. May be called repeatedly."""
+        if self._direct_socket is not None:
+            self._direct_socket.close()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+
+def _told(address: TcpAddress) -> str:
+    """An address as clients are told it: without a host that means every one of this machine."""
+    try:
+        everywhere = ipaddress.ip_address(address.host).is_unspecified
+    except ValueError:
+        everywhere = False
+    return f":{address.port}" if everywhere else str(address).removeprefix("tcp://")

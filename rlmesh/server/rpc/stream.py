@@ -1,0 +1,180 @@
+"""A session's stream: opens the session, and is its transport where the client uses no other."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from rlmesh.server.envs.thread import ThreadStoppedError
+from rlmesh.server.failures import CallFailedError, draining, failed
+from rlmesh.server.rpc.open_stream import OpenStream
+from rlmesh.server.rpc.stream_pipe import StreamCallReceiver, StreamPipe
+from rlmesh.server.sessions.calls import SessionCalls
+from rlmesh.server.sessions.manager import SessionManager
+from rlmesh.server.sessions.requests import Answered, Request, damaged, failed_so, read_request
+from rlmesh.server.sessions.session import Session
+from rlmesh.transports.grpc.outbox import StreamOutbox
+from rlmesh.transports.peer import PROTOCOL_GENERATION
+from rlmesh_api.v1 import session_pb2
+
+
+class Stream:
+    """Serves one client, from `open` or `resume` to `close` or to the end of its stream.
+
+    Messages are `SessionRequest` and `SessionResponse`, as bytes. Once the client calls on the
+    stream, the environment's own thread takes the requests from it and sends the answers, so that
+    nobody is woken only to wake somebody else.
+
+    Args:
+        manager: Who gives environments to clients.
+        transports: The transports on offer beside the stream, the best first.
+        grace: For how many seconds a session is kept once its connection has broken.
+    """
+
+    def __init__(
+        self, manager: SessionManager, transports: list[session_pb2.TransportOffer], grace: float
+    ) -> None:
+        self._manager = manager
+        self._transports = transports
+        self._grace = grace
+
+    def serve(
+        self,
+        requests: Iterator[bytes],
+        context: grpc.ServicerContext,
+        send: Callable[[bytes | None], None] | None = None,
+    ) -> Iterator[bytes] | None:
+        """What grpc calls for the stream, on a thread of its own.
+
+        Args:
+            requests: The requests, as they arrive.
+            context: The stream.
+            send: Sends an answer, from any thread; None ends the stream. It is given by a grpc that
+                knows `experimental_non_blocking`, as its own health service uses it. Any other
+                iterates over what this returns.
+        """
+        if send is not None:
+            self._serve(requests, OpenStream(context, send))
+            return None
+        answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        threading.Thread(
+            target=self._serve, args=(requests, OpenStream(context, answers.put)), daemon=True
+        ).start()
+        return iter(answers.get, None)
+
+    def _serve(self, requests: Iterator[bytes], line: OpenStream) -> None:
+        try:
+            self._converse(requests, line)
+        except grpc.RpcError:
+            pass  # the client has gone, as the iterator of its requests says
+        finally:
+            line.finish()
+
+    def _converse(self, requests: Iterator[bytes], line: OpenStream) -> None:
+        message = next(requests, None)
+        if message is None:
+            return
+        answer = session_pb2.SessionResponse()
+        try:
+            session = self._begin(message, answer, line)
+        except CallFailedError as error:
+            session = None
+            answer.failure.CopyFrom(error.failure)
+        if session is None:
+            line.send(answer.SerializeToString())
+            return
+        try:
+            line.send(answer.SerializeToString())
+            for message in requests:
+                if session.source is None:
+                    self._hand_over(session, StreamPipe(requests, line, message), line)
+                    return
+                # Its calls come by another transport, and its farewell by this one.
+                if not self._answer(session, line, message):
+                    return
+        finally:
+            self._manager.left(session, line)
+
+    def _hand_over(self, session: Session, pipe: StreamPipe, line: OpenStream) -> None:
+        """Has the environment's thread answer until the session or the stream ends."""
+        calls = SessionCalls(self._manager, session, by_stream=True)
+        self._manager.attach(session, StreamCallReceiver(lambda _: pipe, calls, "grpc"), line)
+        # That thread may be in a call for ever.
+        line.on_end(pipe.ended.set)
+        pipe.ended.wait()
+
+    def _answer(self, session: Session, line: OpenStream, message: bytes) -> bool:
+        """Has the environment's thread execute a call; whether there may be further ones."""
+        try:
+            request = read_request(message)
+        except DecodeError as error:
+            line.send(failed_so(0, damaged(error).failure).SerializeToString())
+            self._manager.end(session, by_stream=True)
+            return False
+        calls = SessionCalls(self._manager, session, by_stream=True)
+        outbox = StreamOutbox()
+
+        def execute() -> tuple[Answered, bytes]:
+            start, end, over = calls.answer(request, outbox)
+            told = outbox.message(start, end)
+            if request.sequence == session.sequence:
+                session.kept = request.sequence, told
+            return (start, end, over), told
+
+        try:
+            call = session.slot.thread.post(execute, name=request.name, sequence=request.sequence)
+            (_, _, over), told = call.wait()
+        except (ThreadStoppedError, CallFailedError) as error:
+            line.send(_failed(request, error))
+            return False
+        line.send(told)
+        if over:
+            self._manager.end(session, by_stream=True)
+        return calls.answered(call.seconds) and not over
+
+    def _begin(
+        self, message: bytes, answer: session_pb2.SessionResponse, line: OpenStream
+    ) -> Session | None:
+        """Opens a session, goes on with one or leaves it, and says so in the answer."""
+        try:
+            first = session_pb2.SessionRequest.FromString(message)
+        except DecodeError as error:
+            raise damaged(error) from error
+        answer.sequence = first.sequence
+        call = first.WhichOneof("call")
+        if call == "open":
+            session = self._manager.open(first.open, line)
+            session.sequence = first.sequence
+            opened = answer.open
+            opened.session_id = session.id
+            opened.protocol_generation = PROTOCOL_GENERATION
+            opened.transports.extend(self._transports)
+            opened.secret = session.secret
+            opened.resume_seconds = self._grace if session.resumes else 0.0
+            return session
+        if call == "resume":
+            answer.resume.SetInParent()
+            if first.resume.leaves:
+                self._manager.leave(first.resume)
+                return None
+            session = self._manager.resume(first.resume, line)
+            answer.resume.protocol_generation = PROTOCOL_GENERATION
+            answer.resume.transports.extend(self._transports)
+            return session
+        raise failed(
+            session_pb2.ERROR_CODE_PROTOCOL,
+            "the first call of a stream must be open, or resume for a session that stands",
+        )
+
+
+# See `serve`; grpc looks for it there.
+Stream.serve.experimental_non_blocking = True  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess] # as said
+
+
+def _failed(request: Request, error: Exception) -> bytes:
+    failure = error.failure if isinstance(error, CallFailedError) else draining()
+    return failed_so(request.sequence, failure).SerializeToString()

@@ -1,0 +1,112 @@
+"""A session's stream as a pipe of the server, and as a source of calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import grpc
+
+from rlmesh.codec.slab.protocols import Writable
+from rlmesh.server.rpc.open_stream import OpenStream
+from rlmesh.server.sessions.calls import CallReceiver
+from rlmesh.transports.grpc.outbox import StreamOutbox
+from rlmesh.transports.pipe import Received, WakeReason
+
+
+class StreamPipe:
+    """The stream as a pipe of the server; see `Pipe`.
+
+    Args:
+        requests: The requests, as they arrive.
+        line: The stream.
+        first: The request that has arrived already.
+
+    Attributes:
+        ended: Set when no more requests are taken.
+    """
+
+    reserved = 0
+
+    def __init__(
+        self,
+        requests: Iterator[bytes],
+        line: OpenStream,
+        first: bytes,
+    ) -> None:
+        self.ended: threading.Event = threading.Event()
+        self._requests = requests
+        self._line = line
+        self._to_client = line.send
+        self._first: bytes | None = first
+        self._finished = False
+        self._outbox = StreamOutbox()
+        self._last = b""
+
+    @property
+    def answer_pending(self) -> bool:
+        """Only a client's pipe is asked."""
+        return False
+
+    def reserve(self, nbytes: int, keep: int = 0) -> Writable:
+        """A buffer for a message; see `Outbox`."""
+        return self._outbox.reserve(nbytes, keep)
+
+    def send(self, message: bytes) -> None:
+        """Sends a message."""
+        self._last = message
+        self._to_client(message)
+
+    def post(self, start: int, end: int) -> None:
+        """Sends the message that stands between these places in the last `slot`."""
+        message = self._last = self._outbox.message(start, end)
+        self._to_client(message)
+
+    def last(self) -> bytes:
+        """The message that was sent last; see `Pipe`."""
+        return self._last
+
+    def receive(self, deadline: float | None = None) -> Received | WakeReason:
+        """Waits for the next message, for ever."""
+        message, self._first = self._first, None
+        if self._finished:
+            return WakeReason.GONE
+        if message is None:
+            try:
+                message = next(self._requests)
+            except (StopIteration, grpc.RpcError):
+                return WakeReason.GONE
+        return message, 0, len(message)
+
+    def send_out_of_band(self, message: bytes) -> None:
+        """Sends a message, while another thread may be writing into the last slot."""
+        self.send(message)
+
+    def finish(self) -> None:
+        """Has no more messages received; the stream ends when the session has."""
+        self._finished = True
+
+    def close(self) -> None:
+        """Ends the stream at once, unless it ends by itself. Any thread may, repeatedly."""
+        if not (self._finished or self.ended.is_set()):
+            self._line.cancel()
+
+    def leave_to_parent(self) -> None:
+        """Only a client's pipe may be inherited."""
+
+    def release(self) -> None:
+        """Ends it; the stream's own thread does what is left."""
+        self.ended.set()
+
+
+class StreamCallReceiver(CallReceiver):
+    """The calls of a stream; see `CallReceiver`."""
+
+    def ring(self) -> None:
+        """Ends the stream if no call is in progress: nothing else ends a wait for the next request.
+
+        The host is wanted for something else only when the server ends, and then the answer to a
+        call in progress is the last.
+        """
+        if not self.busy:
+            self.close()

@@ -1,0 +1,77 @@
+"""The places of a server, and the queue before them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+_LONGEST_WAIT = threading.TIMEOUT_MAX
+
+
+class Admission:
+    """So many places, given first come, first served.
+
+    Args:
+        count: How many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._lock = threading.Lock()
+        self._queue: deque[_Waiting] = deque()
+        self._closed = False
+
+    def take(self, seconds: float, on_leaving: Callable[[Callable[[], None]], None]) -> bool:
+        """Takes a place; whether there was one in time.
+
+        Args:
+            seconds: For how long to wait for one.
+            on_leaving: Takes what is to be done once whoever wants it has left.
+        """
+        with self._lock:
+            if self._free and not self._closed:
+                self._free -= 1
+                return True
+            # Also where it is no number.
+            if self._closed or not seconds > 0:
+                return False
+            waiting = _Waiting()
+            self._queue.append(waiting)
+        on_leaving(waiting.over.set)
+        waiting.over.wait(min(seconds, _LONGEST_WAIT))
+        with self._lock:
+            if not waiting.given:
+                self._queue.remove(waiting)
+            return waiting.given
+
+    def give_back(self) -> None:
+        """Gives a place to whoever has waited for longest."""
+        with self._lock:
+            for waiting in self._queue:
+                if not (waiting.given or waiting.over.is_set()):
+                    waiting.given = True
+                    self._queue.remove(waiting)
+                    waiting.over.set()
+                    return
+            self._free += 1
+
+    def close(self) -> None:
+        """Gives none from now on; nobody waits any more."""
+        with self._lock:
+            self._closed = True
+            for waiting in self._queue:
+                waiting.over.set()
+
+
+class _Waiting:
+    """Somebody who waits for a place.
+
+    Attributes:
+        over: Set when he waits no more.
+        given: Whether he was given a place.
+    """
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.given = False

@@ -1,0 +1,174 @@
+"""The watchdog: ends what has lasted for longer than the options say."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from rlmesh.server.failures import died, idle, lost_for, overdue
+from rlmesh.server.options import ServeOptions
+from rlmesh.server.sessions.session import Session
+from rlmesh_api.v1 import session_pb2
+
+_log = logging.getLogger("rlmesh.server")
+
+# In seconds; `poll` takes no such number of milliseconds as users may give.
+_LONGEST_WAIT = 3600.0
+# For so long may an environment go on with a call whose session is over, before it is ended by
+# force, if there is a way to.
+_UNWANTED_SECONDS = 5.0
+
+Expire: TypeAlias = Callable[[Session, float | None, session_pb2.Failure], None]
+"""Takes a session, since when it has had no connection, and why it ends."""
+
+
+class Watchdog:
+    """Looks after the sessions on a thread of its own, when something may be due.
+
+    A session that has lost its connection ends when its client does not come back in time, and at
+    once when the client's process is dead, where the system tells which that is. One that nothing
+    is asked of ends after a while. A call that takes too long is answered for the environment.
+
+    Args:
+        options: How long is too long.
+        sessions: Gives the sessions.
+        expire: Ends one.
+    """
+
+    def __init__(
+        self, options: ServeOptions, sessions: Callable[[], list[Session]], expire: Expire
+    ) -> None:
+        self._grace: float = options.resume_timeout_seconds
+        self._idle_limit = options.session_idle_timeout_seconds
+        self._call_limit = options.call_timeout_seconds
+        self._sessions = sessions
+        self._expire = expire
+        self._lock = threading.Lock()
+        self._doorbell: int | None = None
+        self._closed = False
+
+    def begin(self) -> None:
+        """Has it look at the sessions, if there is a limit for those that have a connection."""
+        if self._idle_limit is not None or self._call_limit is not None:
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Has it look at the sessions."""
+        with self._lock:
+            if self._closed:
+                return
+            if self._doorbell is not None:
+                os.eventfd_write(self._doorbell, 1)
+                return
+            self._doorbell = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            threading.Thread(
+                target=self._run, args=(self._doorbell,), name="rlmesh-watchdog", daemon=True
+            ).start()
+
+    def close(self) -> None:
+        """Stops it."""
+        with self._lock:
+            self._closed = True
+            if self._doorbell is not None:
+                os.eventfd_write(self._doorbell, 1)
+
+    def _run(self, doorbell: int) -> None:
+        dead: set[int] = set()
+        while not self._closed:
+            try:
+                seconds, watched = self._look(dead)
+            except Exception:  # noqa: BLE001 - it looks after the others all the same
+                _log.exception("a defect of RLMesh in the keeping of sessions")
+                seconds, watched = _LONGEST_WAIT, set[int]()
+            dead = _wait(doorbell, seconds, watched)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(doorbell)
+        with self._lock:
+            os.close(doorbell)
+            self._doorbell = None
+
+    def _look(self, dead: set[int]) -> tuple[float, set[int]]:
+        """Does what is due; for how many seconds nothing will be, and whose death to notice."""
+        soonest, watched = _LONGEST_WAIT, set[int]()
+        grace = self._grace
+        for session in self._sessions():
+            if session.ended:
+                rest = _UNWANTED_SECONDS - (time.monotonic() - session.ended_at)
+                call = session.slot.thread.running
+                if rest > 0:
+                    soonest = min(soonest, rest)
+                elif call is not None and call.sequence != 0:
+                    # Its closing may take longer.
+                    session.slot.abandon("nobody waits for its call any more")
+                continue
+            lost_since = session.lost_since
+            if lost_since is not None:
+                rest = grace - (time.monotonic() - lost_since)
+                if rest <= 0 or session.process in dead:
+                    why = died() if session.process in dead else lost_for(grace)
+                    self._expire(session, lost_since, why)
+                    continue
+                soonest = min(soonest, rest)
+                watched |= {session.process} - {0}
+            elif self._idle_limit is not None:
+                rest = self._idle_limit - session.idle_seconds()
+                if rest <= 0:
+                    self._expire(session, None, idle(self._idle_limit))
+                    continue
+                soonest = min(soonest, rest)
+            if self._call_limit is not None:
+                soonest = min(soonest, self._look_at_call(session, self._call_limit))
+        return max(0.0, soonest), watched
+
+    def _look_at_call(self, session: Session, limit: float) -> float:
+        """Answers a call that is overdue; in how many seconds the next may be."""
+        call = session.slot.thread.running
+        # Those without a number are the server's own, as the making of an environment.
+        if call is None or call.sequence == 0:
+            return limit
+        rest = limit - (time.monotonic() - call.since)
+        if rest > 0:
+            return rest
+        reason = f"{call.name}() did not return within {limit:g} s"
+        if session.slot.abandon(reason, starting=False):
+            return limit
+        if call.give_up(overdue(call.name, limit)):
+            session.failures += 1
+            _log.error(
+                "session %s, call %d (%s) did not return within %g s; it is at\n%s",
+                session.id,
+                call.sequence,
+                call.name,
+                limit,
+                session.slot.stack(),
+            )
+        return limit
+
+
+def _wait(doorbell: int, seconds: float, processes: Iterable[int]) -> set[int]:
+    """Waits until the doorbell is rung, the time is over or a process has died; those that have."""
+    dead: set[int] = set()
+    with contextlib.ExitStack() as stack:
+        poll = select.poll()
+        poll.register(doorbell, select.POLLIN)
+        watched: dict[int, int] = {}
+        for process in processes:
+            try:
+                descriptor = os.pidfd_open(process)
+            except ProcessLookupError:
+                dead.add(process)
+            except OSError as error:
+                _log.debug("the process %d cannot be watched: %s", process, error)
+            else:
+                stack.callback(os.close, descriptor)
+                watched[descriptor] = process
+                poll.register(descriptor, select.POLLIN)
+        found = poll.poll(0 if dead else 1000 * seconds)
+        dead |= {watched[each] for each, _ in found if each in watched}
+    return dead

@@ -1,0 +1,194 @@
+"""The gRPC transport of a client: one session stream, one request and one answer at a time."""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from rlmesh.codec.step.wire import sequence_of
+from rlmesh.errors import ConnectionLostError, EndpointDrainingError, EndpointError
+from rlmesh.transports.failures import error_from_failure, error_from_rpc, status_of
+from rlmesh.transports.grpc.stream_io import Ended, Inbox, StreamIO, open_stream
+from rlmesh.transports.pipe import Received
+from rlmesh.transports.transport import Wait, closed_meanwhile, late
+from rlmesh_api.v1 import env_service_pb2, session_pb2
+
+SESSION_METHOD = f"/{env_service_pb2.DESCRIPTOR.services_by_name['EnvService'].full_name}/Session"
+"""The method of the session stream, as gRPC names it."""
+
+# How long the end of a stream may take to arrive here.
+_END_SECONDS = 1.0
+# From here on a copy costs more than what makes it unnecessary.
+_LARGE = 1 << 15
+# A signal that comes just before the wait begins does not end it, and Python runs the handler only
+# afterwards: so many seconds may Ctrl-C take at most.
+_LONGEST_WAIT = 0.5
+
+
+class GrpcTransport:
+    """One session stream; see `Transport`.
+
+    An answer is handed over where grpc would deserialize it, on the thread on which it arrives:
+    whoever waits for it waits for nothing else, with a deadline or without.
+
+    Args:
+        channel: The channel to the endpoint.
+        address: The endpoint's address, for messages.
+    """
+
+    name = "grpc"
+
+    def __init__(self, channel: grpc.Channel, address: str) -> None:
+        self._address = address
+        inbox = self._inbox = Inbox()
+        self._broken: EndpointError | None = None
+        self._closed = self._expired = False
+        method: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+            SESSION_METHOD, response_deserializer=inbox.take
+        )
+        # None once it is closed: what still refers to it at the end of the program can hang there,
+        # as Python stops grpc's threads wherever they are, also while they hold its lock.
+        self._stream: Any
+        self._exchanger: StreamIO | None
+        self._stream, self._exchanger, self._end_requests = open_stream(method, inbox)
+
+    def post(self, message: bytes, wait: Wait) -> None:
+        """Sends a request; see `Transport`."""
+        exchanger = self._exchanger
+        if exchanger is None:
+            raise closed_meanwhile(wait, self._address)
+        if self._broken is not None:
+            raise type(self._broken)(str(self._broken))
+        if not exchanger.send(message, wait.deadline):
+            raise late(wait, self._address)
+
+    def take(self, sequence: int, wait: Wait) -> Received:
+        """Waits for the answer; see `Transport`."""
+        while True:
+            answer = self._receive(wait)
+            # Before it come the answers to calls that nobody waits for any more.
+            if (sequence_of(answer) or sequence) >= sequence:
+                return answer if len(answer) < _LARGE else _left_to_reader(answer), 0, len(answer)
+            if self._exchanger is not None:
+                self._exchanger.ask()
+
+    def end(self, seconds: float) -> EndpointError | None:
+        """Why the stream has ended; None if it has not within so many seconds."""
+        deadline = time.monotonic() + seconds
+        if seconds and self._broken is None and self._inbox.empty() and self._exchanger is not None:
+            # The end arrives behind what the server said last, which somebody has to ask for.
+            self._exchanger.ask()
+        while self._broken is None:
+            try:
+                answer = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return None
+            if isinstance(answer, Ended):
+                self._broken = self._why_ended()
+            elif sequence_of(answer) is None:
+                self._broken = self._last_words(answer)
+        return type(self._broken)(str(self._broken))
+
+    def call_at_end(self, callback: Callable[[], None]) -> None:
+        """Has a function called when the stream has ended, mostly on a thread of grpc's."""
+        # It may have ended before it could be asked to tell.
+        if self._stream is None or not self._stream.add_callback(callback):
+            callback()
+
+    def expire(self) -> None:
+        """Ends the stream, for whoever waits has waited for too long. Any thread may."""
+        stream = self._stream
+        if stream is not None:
+            self._expired = True
+            stream.cancel()
+
+    def close(self) -> None:
+        """Ends the stream; the server notices at once. May be called repeatedly."""
+        self._closed = True
+        stream, self._stream = self._stream, None
+        self._exchanger = None
+        if stream is not None:
+            self._end_requests()
+            stream.cancel()
+
+    def leave_to_parent(self) -> None:
+        """Keeps the stream for ever in a forked process, which shares its connection.
+
+        Dropping it, at the process's end at the latest, would cancel it: the parent's too.
+        """
+        if self._stream is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._stream))
+
+    def _receive(self, wait: Wait) -> bytes:
+        while True:
+            remaining = _LONGEST_WAIT
+            if wait.deadline is not None:
+                remaining = min(remaining, max(0.0, wait.deadline - time.monotonic()))
+            try:
+                answer = self._inbox.get(timeout=remaining)
+                break
+            except queue.Empty:
+                if wait.deadline is None or time.monotonic() < wait.deadline:
+                    continue
+                raise late(wait, self._address) from None
+        if isinstance(answer, bytes):
+            return answer
+        if self._closed:
+            raise closed_meanwhile(wait, self._address)
+        if self._expired:
+            raise late(wait, self._address)
+        self._broken = self._why_ended()
+        raise self._broken
+
+    def _last_words(self, message: bytes) -> EndpointError | None:
+        """Why the server ends the session, where it says so without being asked."""
+        try:
+            failure = session_pb2.SessionResponse.FromString(message).failure
+        except DecodeError:
+            return None
+        error = error_from_failure(failure, self._address)
+        return error if isinstance(error, EndpointError) else None
+
+    def _why_ended(self) -> EndpointError:
+        stream = self._stream
+        if stream is None or stream.code() is grpc.StatusCode.OK:
+            return _ended(self._address)
+        return _end_of_stream(stream, self._address)
+
+
+def _left_to_reader(message: bytes) -> memoryview:
+    """A message that nobody else has, as memory that may be written on; see `Received`.
+
+    NumPy reads a pickled array in this way, and leaves the bytes where they are.
+    """
+    array = np.empty(0, np.uint8)
+    # NumPy's stubs ask for a bool of NumPy, and it takes only one of Python, as it pickles.
+    state: Any = 1, (len(message),), array.dtype, False, message
+    array.__setstate__(state)
+    return array.data
+
+
+def _end_of_stream(error: grpc.RpcError, address: str) -> EndpointError:
+    code, details = status_of(error)
+    # A server that drains cancels the stream of an idle session.
+    if code is grpc.StatusCode.CANCELLED:
+        return _ended(address)
+    if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
+        # How HTTP/2 and proxies say that they ended it; a server of RLMesh never does.
+        return ConnectionLostError(f"session: the connection to {address} broke ({details})")
+    lost = error_from_rpc(error, address, doing="session")
+    return lost if isinstance(lost, EndpointError) else ConnectionLostError(str(lost))
+
+
+def _ended(address: str) -> EndpointDrainingError:
+    return EndpointDrainingError(
+        f"the server at {address} ended the session: it is shutting down. Connect anew once it "
+        f"serves again"
+    )

@@ -1,0 +1,203 @@
+"""The doorbell: how two processes that share memory tell each other that it is the other's turn.
+
+Each side owns a line of bytes in the shared segment: how many frames it has posted, modulo 256, and
+whether it sleeps. A side that waits looks at the other's count: for a short time in a loop, as
+long as that pays, then asleep in `poll` on the Unix socket that both hold. The two take turns, so a
+count that is one off says that nothing has come yet.
+
+No wake-up is lost for more than twenty milliseconds. The sleeper raises its flag and then looks
+at the count once more; the poster raises its count and then looks at the flag. One of the two
+sees what the other wrote, unless both look while the other's write is still in a processor's
+store buffer, which an x86 processor allows. A write stands there for some nanoseconds, and the
+sleeper goes to the kernel and back between its two looks, which takes longer. As nothing promises
+that, its first sleep ends after those milliseconds, and it looks again: no sooner, for each look
+costs a wake-up. A fence on the path of every post would cost more than those sleeps. Where the
+processor orders memory less strictly than x86 even a count may overtake the frame that it
+announces: there nobody spins, and every post rings.
+
+The socket is the end-of-life signal too: when the other process dies, however it dies, the kernel
+closes its end, and `poll` returns at once.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import platform
+import select
+import socket
+import time
+from time import perf_counter
+
+from rlmesh.transports.pipe import POSTED, BadFrameError, WakeReason
+from rlmesh.transports.spin_policy import LOOKS_AROUND, OFFERS, SpinPolicy
+
+LINE = 64
+"""Bytes of one side: a cache line of its own, so that the two do not slow each other down."""
+
+_ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
+# One look takes some 30 ns. After so many the clock is looked at; most answers come before.
+_LOOKS = 1000
+_ASLEEP = 1
+
+# In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
+# the handler only then: so long may Ctrl-C take at most.
+_LONGEST_POLL = 500.0
+_FIRST_POLL = 20.0
+
+
+class Doorbell:
+    """One side's end of a doorbell.
+
+    Args:
+        lines: The segment's control lines.
+        sock: This side's end of the Unix socket.
+        first: Whether this side owns the first line; the other side then owns the second.
+        wake_fd: A descriptor whose readability ends a wait as well; None where there is none.
+    """
+
+    def __init__(
+        self, lines: mmap.mmap, sock: socket.socket, *, first: bool, wake_fd: int | None = None
+    ) -> None:
+        self._lines = lines
+        self._sock = sock
+        self._mine = 0 if first else LINE
+        self._theirs = LINE if first else 0
+        self._wake_fd = wake_fd
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        if wake_fd is not None:
+            self._poll.register(wake_fd, select.POLLIN)
+        self._descriptors: list[int] = []
+        self._spin_policy = SpinPolicy(spins=_ORDERED)
+
+    def post(self) -> None:
+        """Tells the other side that this side has posted one more frame."""
+        lines, mine = self._lines, self._mine
+        # The byte itself is the count: Ctrl-C may come just before this, or just after.
+        lines[mine] = (lines[mine] + 1) & 0xFF
+        if lines[self._theirs + _ASLEEP] or not _ORDERED:
+            self._ring()
+
+    def wait(self, count: int, deadline: float | None = None) -> WakeReason:
+        """Waits until the other side has posted its frame number `count`.
+
+        Args:
+            count: The number, modulo 256.
+            deadline: On the monotonic clock, in seconds; None: for ever.
+        """
+        lines, place, patience = self._lines, self._theirs, self._spin_policy
+        if (
+            patience.shared
+            or not patience.eager
+            or ((patience.crowd or not count & LOOKS_AROUND) and patience.in_crowd())
+        ):
+            return self._wait_idly(count, deadline)
+        for _ in range(_LOOKS):
+            if lines[place] == count:
+                if patience.misses:
+                    patience.misses -= 1
+                return POSTED
+        began = perf_counter()
+        if self._spin(count, began):
+            if patience.misses:
+                patience.misses -= 1
+            return POSTED
+        woken = self._sleep(count, deadline)
+        patience.missed(perf_counter() - began)
+        return woken
+
+    def _wait_idly(self, count: int, deadline: float | None) -> WakeReason:
+        """Waits without a loop: asleep, in a crowd after some offers of the processor."""
+        lines, place, patience = self._lines, self._theirs, self._spin_policy
+        if patience.shared:
+            return self._sleep(count, deadline)
+        if patience.eager:
+            for _ in range(OFFERS):
+                os.sched_yield()
+                if lines[place] == count:
+                    return POSTED
+            return self._sleep(count, deadline)
+        began = perf_counter()
+        woken = self._sleep(count, deadline)
+        if woken is POSTED:
+            patience.slept(perf_counter() - began)
+        return woken
+
+    def _spin(self, count: int, began: float) -> bool:
+        """Looks at the other side's count for a while; whether it has come."""
+        lines, place, span = self._lines, self._theirs, self._spin_policy.span
+        while perf_counter() - began < span:
+            for _ in range(_LOOKS):
+                if lines[place] == count:
+                    return True
+        return False
+
+    def _sleep(self, count: int, deadline: float | None) -> WakeReason:
+        lines, place = self._lines, self._theirs
+        lines[self._mine + _ASLEEP] = 1
+        longest = 0.0
+        try:
+            while lines[place] != count:
+                pause = longest
+                if deadline is not None:
+                    pause = min(pause, max(0.0, (deadline - time.monotonic()) * 1000))
+                for descriptor, _ in self._poll.poll(pause):
+                    if descriptor == self._wake_fd:
+                        return WakeReason.CALLED
+                    # Its last post may have come before its end.
+                    if not self._answer_ring() and lines[place] != count:
+                        return WakeReason.GONE
+                longest = _LONGEST_POLL if longest else _FIRST_POLL
+                late = deadline is not None and time.monotonic() >= deadline
+                if late and lines[place] != count:
+                    return WakeReason.LATE
+        finally:
+            lines[self._mine + _ASLEEP] = 0
+        return POSTED
+
+    def _ring(self) -> None:
+        try:
+            self._sock.send(b"\0", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            # Rings that the other side has not heard yet fill the socket: it will wake.
+            return
+        except OSError:
+            # The other side has gone; the next wait tells.
+            return
+
+    def take_descriptor(self) -> int | None:
+        """The descriptor that came with the other side's rings; None if none has come.
+
+        It is sent before the frame that announces it, so there is nothing to wait for. The caller
+        closes it.
+        """
+        mine = self._sock.fileno()
+        while not self._descriptors:
+            if mine not in dict(self._poll.poll(0)):
+                return None
+            if not self._answer_ring() and not self._descriptors:
+                return None
+        return self._descriptors.pop()
+
+    def close(self) -> None:
+        """Gives back a descriptor that came without its frame."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+    def _answer_ring(self) -> bool:
+        """Takes what the socket holds; whether the other side is still there.
+
+        Raises:
+            BadFrameError: If it sends descriptors that no frame announces.
+        """
+        try:
+            rings, descriptors, _, _ = socket.recv_fds(self._sock, 256, 4, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self._descriptors += descriptors
+        if len(self._descriptors) > 1:
+            raise BadFrameError("more than one segment for a message")
+        return bool(rings)

@@ -1,0 +1,89 @@
+"""A transport: how a request and its answer cross, as a client sees it. One exchange at a time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from rlmesh.errors import CallTimeoutError, StateError
+from rlmesh.transports.pipe import Received
+
+TRANSPORTS = ("shm", "direct", "grpc")
+"""The names of the transports, the fastest first."""
+
+
+class Wait(NamedTuple):
+    """What is waited for, and for how long.
+
+    Attributes:
+        call: The call's name, for messages.
+        deadline: Until when, on the monotonic clock, in seconds; None: for ever.
+        timeout: For how many seconds that is, for messages.
+    """
+
+    call: str
+    deadline: float | None = None
+    timeout: float | None = None
+
+
+class Transport(Protocol):
+    """How a request and its answer cross.
+
+    Attributes:
+        name: The transport's name.
+    """
+
+    name: str
+
+    def post(self, message: bytes, wait: Wait) -> None:
+        """Sends a request. Raises what `take` raises, where an earlier answer is still awaited."""
+        ...
+
+    def take(self, sequence: int, wait: Wait) -> Received:
+        """Waits for the answer to the request that was posted last.
+
+        Args:
+            sequence: The request's sequence, larger than every one before.
+            wait: For how long.
+
+        Returns:
+            The answer; it stands where it says until the next exchange.
+
+        Raises:
+            CallTimeoutError: If the answer did not come in time. It is dropped when it comes.
+            EndpointDrainingError: If the server ended the session.
+            ConnectionLostError: If the connection broke. Either way every later exchange raises
+                too.
+            ProtocolError: If what came cannot be.
+            StateError: If another thread closed the transport meanwhile.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends the transport; the server notices at once. May be called repeatedly."""
+        ...
+
+    def leave_to_parent(self) -> None:
+        """Gives back what a forked process holds of its parent's transport, which goes on."""
+        ...
+
+
+def exchange(transport: Transport, message: bytes, sequence: int, wait: Wait) -> Received:
+    """Sends a request and waits for its answer; as `Transport.post` and `Transport.take`."""
+    transport.post(message, wait)
+    return transport.take(sequence, wait)
+
+
+def late(wait: Wait, address: str) -> CallTimeoutError:
+    """The error for an answer that did not come in time."""
+    return CallTimeoutError(
+        f"{wait.call}: no answer from {address} within {wait.timeout} s; the environment may still "
+        f"be in that call. The next call must be a reset"
+    )
+
+
+def closed_meanwhile(wait: Wait, address: str) -> StateError:
+    """The error for a call whose client was closed."""
+    return StateError(
+        f"{wait.call}: another thread closed the connection to {address} during the call; make a "
+        f"new client"
+    )

@@ -1,0 +1,62 @@
+"""A transport between a process and a worker that it has started, over a socket that has no name.
+
+Both hold an end of a pair of sockets from the worker's birth, so that nobody else can come in. The
+worker gives the segment, as only it knows the environment's slabs.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+from rlmesh.transports.listener import SUPPORTED
+from rlmesh.transports.pipe import Pipe
+from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
+from rlmesh.transports.shm.segment import create_segment
+from rlmesh.transports.tcp.pipe import TcpPipe
+
+__all__ = ["offer_pipe", "take_pipe"]
+
+_PLAN = struct.Struct("<QQ")
+
+
+def offer_pipe(sock: socket.socket, plan: SegmentLayout, *, memory: bool = SUPPORTED) -> Pipe:
+    """The worker's end.
+
+    Args:
+        sock: Its end of the pair. The pipe owns it.
+        plan: How the segment is divided.
+        memory: Whether messages cross shared memory; else they cross the socket.
+    """
+    words = _PLAN.pack(plan.request, plan.answer)
+    if not memory:
+        sock.sendall(words)
+        return TcpPipe(sock)
+    descriptor = create_segment(plan.size)
+    try:
+        socket.send_fds(sock, [words], [descriptor])
+    except OSError:
+        os.close(descriptor)
+        raise
+    return ShmPipe(sock, descriptor, plan, client=False)
+
+
+def take_pipe(sock: socket.socket, *, wake_fd: int | None = None) -> tuple[Pipe, SegmentLayout]:
+    """The other end, once the worker has offered its own.
+
+    Args:
+        sock: This side's end of the pair. The pipe owns it.
+        wake_fd: A descriptor whose readability ends a wait as well; None where there is none.
+
+    Raises:
+        OSError: If the worker has gone.
+        BadSegmentError: If what it gave is no segment.
+    """
+    words, descriptors, _, _ = socket.recv_fds(sock, _PLAN.size, 1)
+    if len(words) != _PLAN.size:
+        raise ConnectionResetError("the other side has gone")
+    plan = SegmentLayout(*_PLAN.unpack(words))
+    if not descriptors:
+        return TcpPipe(sock, wake_fd=wake_fd), plan
+    return ShmPipe(sock, descriptors[0], plan, client=True, wake_fd=wake_fd), plan

@@ -1,0 +1,61 @@
+"""When a side that waits looks in a loop, and when it sleeps at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from rlmesh.transports import spin_policy as patience
+from rlmesh.transports.spin_policy import SpinPolicy
+
+SHORT, LONG = 50e-6, 5e-3
+
+
+@pytest.fixture
+def side(monkeypatch: pytest.MonkeyPatch) -> SpinPolicy:
+    monkeypatch.setattr(patience, "SPINS", True)
+    return SpinPolicy()
+
+
+def wait(side: SpinPolicy, seconds: float) -> bool:
+    """A wait that takes so long; whether it was spent, at least at first, in a loop."""
+    eager = side.eager
+    if not eager:
+        side.slept(seconds)
+    elif seconds < side.span:
+        side.misses = max(0, side.misses - 1)
+    else:
+        side.missed(seconds)
+    return eager
+
+
+def test_a_side_stops_looking_when_some_waits_were_too_long(side: SpinPolicy) -> None:
+    assert [wait(side, LONG) for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_a_slow_peer_with_a_quick_answer_now_and_then_has_nobody_loop(side: SpinPolicy) -> None:
+    # As where episodes end: the reset comes at once, the steps slowly.
+    episode = [SHORT, *[LONG] * 5]
+    looked = [wait(side, seconds) for _ in range(20) for seconds in episode]
+    assert sum(looked[6:]) == 0
+
+
+def test_a_side_looks_again_once_some_waits_were_short(side: SpinPolicy) -> None:
+    for _ in range(100):
+        wait(side, LONG)
+    assert [wait(side, SHORT) for _ in range(5)] == [False, False, False, True, True]
+
+
+def test_a_side_looks_for_longer_where_that_is_long_enough(side: SpinPolicy) -> None:
+    assert side.span < 6e-4
+    wait(side, 6e-4)
+    assert side.span > 6e-4
+    assert all(wait(side, 6e-4) for _ in range(20))
+    for _ in range(5):
+        wait(side, LONG)
+    assert side.span < 6e-4
+
+
+def test_nobody_looks_where_that_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SPINS", False)
+    side = SpinPolicy()
+    assert not any(wait(side, SHORT) for _ in range(10))
