@@ -21,7 +21,7 @@ class EnvServer:
         token: str | None = None,
         tls: rlmesh.ServerTLS | None = None,
         insecure: bool = False,
-        lanes: Collection[str] | None = None,
+        transports: Collection[str] | None = None,
         direct: str | int | None = None,
         sessions: int | None = None,
         isolation: str | None = None,
@@ -78,7 +78,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         *,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
-        lane: str | None = None,
+        transport: str | None = None,
         copy: bool = True,
         token: str | None = None,
         tls: rlmesh.ClientTLS | None = None,
@@ -94,7 +94,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
     render_mode: str | None
     spec: gymnasium.envs.registration.EnvSpec | None
     @property
-    def lane(self) -> str: ...
+    def transport(self) -> str: ...
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsType, dict[str, Any]]: ...
@@ -121,7 +121,7 @@ class RemoteVectorEnv(
         *,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
-        lane: str | None = None,
+        transport: str | None = None,
         copy: bool = True,
         token: str | None = None,
         tls: rlmesh.ClientTLS | None = None,
@@ -143,7 +143,7 @@ class RemoteVectorEnv(
     render_mode: str | None
     spec: gymnasium.envs.registration.EnvSpec | None
     @property
-    def lane(self) -> str: ...
+    def transport(self) -> str: ...
     def reset(
         self,
         *,
