@@ -7,7 +7,6 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.message import DecodeError
@@ -62,7 +61,7 @@ class CallReceiver:
     """Receives a session's calls through a pipe, and is the call in progress; see `Source`.
 
     Args:
-        make_pipe: Makes the pipe; given a descriptor whose readability ends a wait as well.
+        pipe: The pipe. The receiver owns it, also where its construction fails.
         calls: Answers them.
         transport: The transport's name.
         process: The client's process id, where the system tells it; 0 where it does not.
@@ -79,7 +78,7 @@ class CallReceiver:
 
     def __init__(
         self,
-        make_pipe: Callable[[int], Pipe],
+        pipe: Pipe,
         calls: Calls,
         transport: str,
         process: int = 0,
@@ -92,12 +91,13 @@ class CallReceiver:
         self.transport: str = transport
         self.process: int = process
         self._lock = threading.Lock()
-        self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._pipe = pipe
         try:
-            self._pipe = make_pipe(self._doorbell)
-        except BaseException:
-            os.close(self._doorbell)
+            self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError:
+            pipe.release()
             raise
+        pipe.watch(self._doorbell)
         _sources.add(self)
         self._receive = self._pipe.receive
         self._calls = calls
@@ -330,6 +330,10 @@ class SessionCalls:
         if session.line is not None and not self._by_stream:
             session.line.cancel()
         return False
+
+    def attach(self, pipe: Pipe, transport: str, process: int) -> None:
+        """Has the session's calls come through a pipe from now on; see `PipeOwner`."""
+        self._manager.attach(self._session, CallReceiver(pipe, self, transport, process))
 
     def end(self) -> None:
         """Ends the session, whose client cannot be understood or has said so."""
