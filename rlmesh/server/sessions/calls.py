@@ -278,7 +278,7 @@ class SessionCalls:
         self._by_stream = by_stream
         backend = self._backend = session.slot.backend
         self._step = backend.step
-        self._cost = self._cost_of_steps = backend.costs.of("step")
+        self._timing = self._step_timing = backend.timings.of("step")
 
     def step(self, sequence: int, action: bytes, outbox: Outbox) -> Answered:
         """Executes a step with an action's slab, and writes the answer."""
@@ -290,7 +290,7 @@ class SessionCalls:
             if told is not None:
                 return told
         session.sequence = sequence
-        self._cost = self._cost_of_steps
+        self._timing = self._step_timing
         try:
             start, end = self._step(sequence, action, outbox)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
@@ -306,7 +306,7 @@ class SessionCalls:
             if told is not None:
                 return told
         session.sequence = sequence
-        self._cost = self._backend.costs.of(request.kind)
+        self._timing = self._backend.timings.of(request.kind)
         try:
             if request.kind == "close":
                 closed = session_pb2.CloseResult()
@@ -320,10 +320,10 @@ class SessionCalls:
 
     def answered(self, seconds: float) -> bool:
         """Notes that an answer has left after that time; whether there may be further calls."""
-        session, cost = self._session, self._cost
+        session, timing = self._session, self._timing
         session.in_call = False
-        cost.count += 1
-        cost.server += seconds
+        timing.count += 1
+        timing.server += seconds
         if session.barred is None:
             return True
         # The stream as a pipe ends by itself, after its last answer.
@@ -346,7 +346,7 @@ class SessionCalls:
     def _unusual(self, kind: str, sequence: int, outbox: Outbox) -> Answered | None:
         """The answer to a call that may not be the next one; None if it is to be executed."""
         session = self._session
-        self._cost = CallTiming()
+        self._timing = CallTiming()
         if session.barred is not None:
             return *write_answer(failed_so(sequence, session.barred), outbox), False
         last = session.sequence
