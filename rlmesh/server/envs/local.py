@@ -37,7 +37,7 @@ class LocalBackend:
     Attributes:
         contract: As given.
         step: Steps it in this session.
-        costs: What this session's calls have cost.
+        timings: What this session's calls have cost.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class LocalBackend:
         self._attributes = Attributes(env, self._exposed, vector=contract.vector)
         self._reset = compile_reset(env)
         self._infos = InfoPacker(self._policy)
-        self.costs: Timings = Timings()
+        self.timings: Timings = Timings()
         mode = mode or contract.autoreset_mode
-        self._stepper = Stepper(env, codecs, self._infos, self.costs, mode)
+        self._stepper = Stepper(env, codecs, self._infos, self.timings, mode)
         self.step: Step = self._stepper.step
 
     def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
@@ -107,7 +107,7 @@ class LocalBackend:
         elif name == "attribute":
             response.attribute.MergeFrom(self._attribute(message.attribute))
         elif name == "stats":
-            response.stats.MergeFrom(self.costs.to_proto())
+            response.stats.MergeFrom(self.timings.to_proto())
         else:
             raise failed(
                 session_pb2.ERROR_CODE_PROTOCOL,
@@ -168,7 +168,7 @@ class LocalBackend:
     def _guard(self, kind: str, name: str, call: Callable[[], Any]) -> Any:
         """Calls the environment; whatever it raises becomes a failure with its traceback."""
         try:
-            with self.costs.of(kind):
+            with self.timings.of(kind):
                 return call()
         except (UnsupportedArgumentError, HiddenAttributeError) as error:
             raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error

@@ -42,7 +42,7 @@ class ProcessBackend:
         contract: The environment's contract.
         plan: How much slot calls take in shared memory.
         step: Steps it.
-        costs: What this session's calls have cost.
+        timings: What this session's calls have cost.
         patience: As given.
     """
 
@@ -53,7 +53,7 @@ class ProcessBackend:
         self._opened: session_pb2.OpenCall | None = None
         self._deviations: dict[str, int] = {}
         self.step: Step = self._step
-        self.costs: Timings = Timings()
+        self.timings: Timings = Timings()
         self._timeout: float | None = None
         self._starting = False
         self._worker = start()
@@ -74,7 +74,7 @@ class ProcessBackend:
         Raises:
             CallFailedError: If the mode cannot be had, or there can be no worker.
         """
-        self.costs = Timings()
+        self.timings = Timings()
         self._timeout = timeout
         self._deviations = {}
         self._opened = session_pb2.OpenCall(as_vector=as_vector)
@@ -242,7 +242,7 @@ class ProcessBackend:
 
     def _stats(self) -> session_pb2.StatsResult:
         """What the calls have cost; of the time in the environment, what this worker knows of."""
-        stats = self.costs.to_proto()
+        stats = self.timings.to_proto()
         if self._lost is None:
             told = self._ask(session_pb2.SessionRequest(stats=session_pb2.StatsCall()), "stats")
             seconds = {call.call: call.environment_seconds for call in told.stats.calls}
