@@ -15,10 +15,10 @@ from rlmesh.server.envs.codecs import Codecs
 from rlmesh.server.envs.gym_compat import UnsupportedArgumentError, compile_reset
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
-from rlmesh.server.envs.results import BadResultError, split_reset
-from rlmesh.server.envs.step import Stepper
+from rlmesh.server.envs.results import BadResultError, split_reset, unreadable
+from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.timings import Timings
-from rlmesh.server.failures import env_raised, failed, unreadable
+from rlmesh.server.failures import env_raised, failed
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.transports.pipe import Outbox
 from rlmesh.transports.shm.pipe import SegmentLayout
@@ -73,8 +73,8 @@ class LocalBackend:
         self._infos = InfoPacker(self._policy)
         self.timings: Timings = Timings()
         mode = mode or contract.autoreset_mode
-        self._stepper = Stepper(env, codecs, self._infos, self.timings, mode)
-        self.step: Step = self._stepper.step
+        self._steps = StepExecutor(env, codecs, self._infos, self.timings, mode)
+        self.step: Step = self._steps.step
 
     def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
         """The environment as a vector environment of one, as a list of one would be."""
@@ -96,9 +96,9 @@ class LocalBackend:
         message, name = request.message or session_pb2.SessionRequest(), request.kind
         if name == "step":
             call = message.step
-            return self._stepper.step(request.sequence, call.action, outbox, call.deviations)
+            return self._steps.step(request.sequence, call.action, outbox, call.deviations)
         if name == "step_many":
-            return self._stepper.step_many(message.step_many, request.sequence, outbox)
+            return self._steps.step_many(message.step_many, request.sequence, outbox)
         response = session_pb2.SessionResponse(sequence=request.sequence)
         if name == "reset":
             response.reset.MergeFrom(self._reset_so(message.reset))

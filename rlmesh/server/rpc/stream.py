@@ -102,7 +102,7 @@ class Stream:
     def _hand_over(self, session: Session, pipe: StreamPipe, stream: OpenStream) -> None:
         """Has the environment's thread answer until the session or the stream ends."""
         calls = SessionCalls(session, by_stream=True)
-        session.attach(StreamCallReceiver(lambda _: pipe, calls, "grpc"), stream)
+        session.attach(StreamCallReceiver(pipe, calls, "grpc"), stream)
         # That thread may be in a call for ever.
         stream.on_end(pipe.ended.set)
         pipe.ended.wait()

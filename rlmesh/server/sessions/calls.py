@@ -7,7 +7,6 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -53,7 +52,7 @@ class _NoTiming:
 
 
 class SessionCalls:
-    """Answers the calls of a session. All methods run on the slot's thread.
+    """Answers the calls of a session. All methods run on the slot's thread, but for `attach`.
 
     Each call is executed once: a call that is repeated, because its answer was lost with a
     connection, is answered from what was kept.
@@ -125,6 +124,10 @@ class SessionCalls:
             stream.cancel()
         return False
 
+    def attach(self, pipe: Pipe, transport: str, process: int) -> None:
+        """Has the session's calls come through a pipe from now on; see `PipeOwner`."""
+        self._session.attach(CallReceiver(pipe, self, transport, process))
+
     def end(self) -> None:
         """Ends the session: its client cannot be understood, or has closed it."""
         self._session.end(by_stream=self._by_stream)
@@ -176,7 +179,7 @@ class CallReceiver:
     `rlmesh.server.sessions.endpoint`.
 
     Args:
-        make_pipe: Makes the pipe, given a descriptor whose readability ends a wait as well.
+        pipe: The pipe. The receiver owns it, also where its construction fails.
         calls: Answers the calls.
         transport: The transport's name.
         process: The client's process id, where the system tells it, else 0.
@@ -196,7 +199,7 @@ class CallReceiver:
 
     def __init__(
         self,
-        make_pipe: Callable[[int], Pipe],
+        pipe: Pipe,
         calls: SessionCalls,
         transport: str,
         process: int = 0,
@@ -210,12 +213,13 @@ class CallReceiver:
         self.process: int = process
         # Guards `over` and the doorbell, which `ring` uses from any thread.
         self._lock = threading.Lock()
-        self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._pipe = pipe
         try:
-            self._pipe = make_pipe(self._doorbell)
-        except BaseException:
-            os.close(self._doorbell)
+            self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError:
+            pipe.release()
             raise
+        pipe.watch(self._doorbell)
         _receivers.add(self)
         self._receive = self._pipe.receive
         self._calls = calls

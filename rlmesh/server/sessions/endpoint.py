@@ -42,7 +42,7 @@ class Call(Protocol):
         ...
 
 
-class PostedCall(Call, Protocol):
+class PendingCall(Call, Protocol):
     """A call that another thread has handed in.
 
     Attributes:
@@ -111,7 +111,7 @@ class SlotThread(Protocol):
         """
         ...
 
-    def post(self, work: Any, *, name: str, sequence: int = 0) -> PostedCall:
+    def post(self, work: Any, *, name: str, sequence: int = 0) -> PendingCall:
         """Has `work()` executed, and does not wait.
 
         Raises:

@@ -11,13 +11,12 @@ from collections import deque
 from rlmesh.server.failures import CallFailedError, draining, env_raised, gone
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.sessions.admission import Admission
-from rlmesh.server.sessions.calls import CallReceiver, SessionCalls
+from rlmesh.server.sessions.calls import SessionCalls
 from rlmesh.server.sessions.connections import SessionStream
 from rlmesh.server.sessions.endpoint import Provider, Slot, ThreadStoppedError
 from rlmesh.server.sessions.opening import busy, check_generation
 from rlmesh.server.sessions.session import Session
 from rlmesh.server.sessions.watchdog import Watchdog
-from rlmesh.transports.listener import Attach, MakePipe
 from rlmesh.transports.peer import describe
 from rlmesh.transports.spin_policy import SpinPolicy
 from rlmesh_api.v1 import session_pb2
@@ -153,17 +152,13 @@ class SessionManager:
                 raise CallFailedError(self._reason_of(call.secret))
         session.end()
 
-    def admit(self, secret: bytes) -> Attach | None:
-        """What takes a pipe for the session with that secret; None if there is no such session."""
+    def authenticate(self, secret: bytes) -> SessionCalls | None:
+        """The session with that secret, which takes a pipe; None if there is no such session."""
         with self._lock:
             session = self._find(secret)
         if session is None or not session.accepts_connections:
             return None
-
-        def attach(make_pipe: MakePipe, transport: str, process: int) -> None:
-            session.attach(CallReceiver(make_pipe, SessionCalls(session), transport, process))
-
-        return attach
+        return SessionCalls(session)
 
     def stream_over(self, session: Session, stream: SessionStream) -> None:
         """A stream has ended. On the stream's thread."""

@@ -36,18 +36,18 @@ class ProcessBackend:
 
     Args:
         start: Starts a worker.
-        patience: For how many seconds to wait until its environment is there; None: for ever.
+        start_timeout: For how many seconds to wait until its environment is there; None: for ever.
 
     Attributes:
         contract: The environment's contract.
         plan: How much slot calls take in shared memory.
         step: Steps it.
         timings: What this session's calls have cost.
-        patience: As given.
+        start_timeout: As given.
     """
 
-    def __init__(self, start: Callable[[], WorkerProcess], patience: float | None) -> None:
-        self.patience: float | None = patience
+    def __init__(self, start: Callable[[], WorkerProcess], start_timeout: float | None) -> None:
+        self.start_timeout: float | None = start_timeout
         self._start = start
         self._lost: session_pb2.Failure | None = None
         self._opened: session_pb2.OpenCall | None = None
@@ -57,7 +57,7 @@ class ProcessBackend:
         self._timeout: float | None = None
         self._starting = False
         self._worker = start()
-        made = await_env(self._worker, patience)
+        made = await_env(self._worker, start_timeout)
         self.contract: EnvContract = made.contract
         self.plan: SegmentLayout = made.plan
         self._pipe: Pipe = made.pipe
@@ -211,7 +211,7 @@ class ProcessBackend:
         self._starting = True
         try:
             self._worker = self._start()
-            made = await_env(self._worker, self.patience)
+            made = await_env(self._worker, self.start_timeout)
         except CallFailedError as error:
             self._lost = error.failure
             raise
