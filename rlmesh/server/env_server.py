@@ -123,7 +123,7 @@ class EnvServer:
         )
         with contextlib.ExitStack() as undo:
             undo.callback(provider.discard)
-            self._listeners = Listeners(names, own, provider.plan, manager.admit, identity)
+            self._listeners = Listeners(names, own, provider.plan, manager.authenticate, identity)
             undo.callback(self._listeners.close)
             self._rpc_server = RpcServer(
                 service, wanted, self._listeners, secret, identity, provider.capacity

@@ -62,7 +62,7 @@ def _await_env(worker: WorkerProcess, timeout: float | None) -> Handshake:
         raise CallFailedError(session_pb2.Failure.FromString(content))
     contract = EnvContract.from_proto(contract_pb2.EnvContract.FromString(content))
     try:
-        pipe, plan = take_pipe(worker.calls, wake_fd=worker.lifeline)
+        pipe, plan = take_pipe(worker.calls)
     except (OSError, BadSegmentError) as error:
         worker.kill(f"there is no transport to it: {error}")
         worker.end()
@@ -70,4 +70,6 @@ def _await_env(worker: WorkerProcess, timeout: float | None) -> Handshake:
             session_pb2.ERROR_CODE_ENV_CRASHED,
             f"the environment crashed when it had just been made: {worker.account()}",
         ) from error
+    if worker.lifeline is not None:
+        pipe.watch(worker.lifeline)
     return Handshake(contract, pipe, plan)
