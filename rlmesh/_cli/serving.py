@@ -13,12 +13,13 @@ from typing import Any, Self
 from rlmesh._cli.console import print_line
 from rlmesh._cli.loading import EnvRequest, load
 from rlmesh._cli.readiness import ReadyFd
-from rlmesh._cli.signals import EndedBySignal, EndSignals, exit_at_once, keep_signals_from_workers
+from rlmesh._cli.signals import CommandSignals, EndedBySignal, keep_signals_from_children
 from rlmesh.address import Address, TcpAddress
 from rlmesh.errors import StateError
 from rlmesh.security import ServerTLS
 from rlmesh.server.env_server import EnvServer
 from rlmesh.server.options import ServeOptions
+from rlmesh.server.signals import exit_at_once
 
 # How long the main thread may take to return once the server has shut down; a busy machine is not
 # a stuck environment.
@@ -69,8 +70,8 @@ def serve(request: ServeRequest) -> None:
         RlmeshError: If it cannot be served, or not at that address.
         OSError: If the ready descriptor could not be written.
     """
-    keep_signals_from_workers()
-    signals = EndSignals()
+    keep_signals_from_children()
+    signals = CommandSignals()
     with signals.taken():
         try:
             if request.sessions is None and request.isolation is None:

@@ -22,7 +22,7 @@ from rlmesh.server.rpc.listeners import Listeners, check_transports
 from rlmesh.server.rpc.server import RpcServer
 from rlmesh.server.rpc.service import EnvService
 from rlmesh.server.sessions.manager import SessionManager
-from rlmesh.server.signals import EndSignals
+from rlmesh.server.signals import SignalListener
 from rlmesh.transports.tls import ServerIdentity
 
 
@@ -167,7 +167,7 @@ class EnvServer:
         Raises:
             StateError: If the server was started or shut down before.
         """
-        with EndSignals(self._end_by_signal) as signals:
+        with SignalListener(self._end_by_signal) as signals:
             self._life.begin("serve")
             if self._provider.on_caller:
                 self._life.interrupt = signals.interrupt
@@ -211,7 +211,7 @@ class EnvServer:
             )
         if timeout == 0:
             return self._life.wait(0)
-        with EndSignals(self._end_by_signal):
+        with SignalListener(self._end_by_signal):
             return self._life.wait(timeout)
 
     def shutdown(self) -> None:

@@ -15,10 +15,10 @@ from rlmesh.server.envs.codecs import Codecs
 from rlmesh.server.envs.gym_compat import UnsupportedArgumentError, compile_reset
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
-from rlmesh.server.envs.results import BadResultError, split_reset
+from rlmesh.server.envs.results import BadResultError, split_reset, unreadable
 from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.timings import Timings
-from rlmesh.server.failures import env_raised, failed, unreadable
+from rlmesh.server.failures import env_raised, failed
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.transports.pipe import Outbox
 from rlmesh.transports.shm.pipe import SegmentLayout

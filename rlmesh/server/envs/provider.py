@@ -12,6 +12,7 @@ from rlmesh.codec.checks.policy import Policy
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
+from rlmesh.server.envs.autoreset import requested_mode
 from rlmesh.server.envs.backend import Backend
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
@@ -19,6 +20,7 @@ from rlmesh.server.envs.process.factory import WorkerFactory, error_of_making, i
 from rlmesh.server.envs.slot import EnvSlot
 from rlmesh.server.failures import CallFailedError
 from rlmesh.transports.shm.pipe import SegmentLayout
+from rlmesh_api.v1 import session_pb2
 
 
 class EnvProvider(Protocol):
@@ -35,6 +37,10 @@ class EnvProvider(Protocol):
     capacity: int
     contract: EnvContract
     plan: SegmentLayout
+
+    def check(self, call: session_pb2.OpenCall) -> None:
+        """Refuses what no environment can do; see `rlmesh.server.sessions.endpoint.Provider`."""
+        ...
 
     def take(self) -> EnvSlot:
         """A slot for a session; its environment may not have been made yet."""
@@ -77,6 +83,10 @@ class OneEnvProvider:
         self._slot = EnvSlot(lambda: backend)
         # It was made already, wherever that was.
         _ = self._slot.backend
+
+    def check(self, call: session_pb2.OpenCall) -> None:
+        """Refuses an autoreset mode that does not exist."""
+        requested_mode(call)
 
     def take(self) -> EnvSlot:
         """The slot."""
@@ -133,6 +143,10 @@ class EnvPerSessionProvider:
         self.plan: SegmentLayout = backend.plan
         self._slots.append(first)
         self._spare: EnvSlot | None = first
+
+    def check(self, call: session_pb2.OpenCall) -> None:
+        """Refuses an autoreset mode that does not exist."""
+        requested_mode(call)
 
     def take(self) -> EnvSlot:
         """The first slot for the first session, then a new one for each."""
