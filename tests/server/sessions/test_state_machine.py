@@ -152,8 +152,17 @@ class Envs:
         if self.fails:
             raise RuntimeError("no environment today")
         env = ScriptedEnv()
-        env.script["step"] = lambda: self.stepping and self.stepping.wait()
+        env.script["step"] = self._step
         return env
+
+    def _step(self) -> None:
+        if self.stepping is not None:
+            self.stepping.wait()
+
+    def open(self) -> None:
+        """Lets everything go on."""
+        for gate in self.gates:
+            gate.open()
 
 
 @dataclass
@@ -251,10 +260,10 @@ def scene(
     envs = Envs()
     with contextlib.ExitStack() as undo:
         pool = undo.enter_context(ThreadPoolExecutor())
-        undo.callback(lambda: [gate.open() for gate in envs.gates])
+        undo.callback(envs.open)
         server = rlmesh.EnvServer(envs, sessions=2, direct="tcp://127.0.0.1:0", options=options)
         undo.callback(server.shutdown)
-        undo.callback(lambda: [gate.open() for gate in envs.gates])
+        undo.callback(envs.open)
         server.start()
         # The server's first environment is made already; the next one is made for its session.
         bystander = undo.enter_context(raw_session(server.address))
