@@ -124,7 +124,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     @property
     def transport(self) -> str:
-        """The transport in use: `shm` between processes of one machine and user, else another."""
+        """The transport in use, `shm`, `direct` or `grpc`."""
         return self._env_client.transport
 
     def reset(

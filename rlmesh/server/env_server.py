@@ -133,12 +133,12 @@ class EnvServer:
 
     @property
     def address(self) -> str:
-        """Where clients connect: resolved, and final from construction on."""
+        """The address that clients connect to, resolved. It is final from construction on."""
         return str(self._rpc_server.address)
 
     @property
     def direct_address(self) -> str | None:
-        """Where the transport `direct` is to be had, resolved; None: nowhere."""
+        """The resolved address of the transport `direct`, or None where it is not offered."""
         return None if self._listeners.direct is None else str(self._listeners.direct)
 
     @property
