@@ -83,7 +83,7 @@ def serve(request: ServeRequest) -> None:
         if signals.arrived:
             server.shutdown()
             return
-        with _Attendant(server, request) as attendant:
+        with _ReadinessThread(server, request) as readiness:
             try:
                 server.serve()
             except StateError:
@@ -91,8 +91,8 @@ def serve(request: ServeRequest) -> None:
                 if not signals.arrived:
                     raise
                 server.shutdown()
-        if attendant.failure is not None:
-            raise attendant.failure
+        if readiness.failure is not None:
+            raise readiness.failure
 
 
 class _Server(EnvServer):
@@ -133,7 +133,7 @@ def _bind(env: Any, request: ServeRequest) -> _Server:
     )
 
 
-class _Attendant:
+class _ReadinessThread:
     """A thread beside the server: says when it serves, and sees to it that the process ends.
 
     Attributes:
@@ -145,7 +145,7 @@ class _Attendant:
         self._server = server
         self._request = request
         self._returned = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rlmesh-attendant", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="rlmesh-readiness", daemon=True)
 
     def __enter__(self) -> Self:
         """Begins to watch the server."""

@@ -125,17 +125,13 @@ class Connection:
         stream = self._stream
         if stream is None:
             raise ValueError("a transport is found by a stream that has begun")
-        found = enter(
-            offers,
-            secret,
-            wanted=wanted,
-            channels=self._channels,
-            head=head,
-            wake_fd=self._ended.fileno(),
-        )
+        found = enter(offers, secret, wanted=wanted, channels=self._channels, head=head)
         if found is None:
             return stream
         name, pipe = found
+        if name == "direct":
+            # A Unix socket ends with its peer; a TCP connection may stay silent for ever.
+            pipe.watch(self._ended.fileno())
         self._transport = PipeTransport(name, pipe, stream, self._address, patience)
         return self._transport
 

@@ -123,7 +123,7 @@ class EnvServer:
         )
         with contextlib.ExitStack() as undo:
             undo.callback(provider.discard)
-            self._listeners = Listeners(names, own, provider.plan, manager.admit, identity)
+            self._listeners = Listeners(names, own, provider.plan, manager.authenticate, identity)
             undo.callback(self._listeners.close)
             self._rpc_server = RpcServer(
                 service, wanted, self._listeners, secret, identity, provider.capacity
@@ -244,12 +244,12 @@ class EnvServer:
         return f"<EnvServer {self._contract.id} at {self.address}, {self._life.state.value}>"
 
     def _answer(self, run: Callable[[], None]) -> None:
-        """Begins to answer and runs the host; what keeps either from it ends the server."""
+        """Begins to answer, and runs `run`; an exception of either ends the server."""
         try:
             self._rpc_server.start()
             run()
         except BaseException:
-            # Also what a signal handler of the program raises where this thread runs the host.
+            # Also what a signal handler of the program raises where this is the environment thread.
             self._life.end("it could not be started, or was interrupted")
             self._provider.run()
             self._life.wait(None)

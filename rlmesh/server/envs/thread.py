@@ -24,7 +24,7 @@ class ThreadStoppedError(Exception):
     """The thread takes no more calls."""
 
 
-class ThreadCall:
+class PostedCall:
     """A call that another thread has handed in; see `Call`.
 
     Attributes:
@@ -134,7 +134,7 @@ class EnvThread:
     """
 
     def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[ThreadCall | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[PostedCall | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stopped = False
         self._thread_id: int | None = None
@@ -189,7 +189,7 @@ class EnvThread:
                 self._source = None
 
     def call(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> Any:
-        """Has the thread thread execute `work`, and gives what it returns or raises.
+        """Has the thread execute `work`, and gives what it returns or raises.
 
         Raises:
             ThreadStoppedError: If the thread has been stopped.
@@ -197,13 +197,13 @@ class EnvThread:
         """
         return self.post(work, name=name, sequence=sequence).wait()
 
-    def post(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> ThreadCall:
-        """Has the thread thread execute `work`, without waiting for it.
+    def post(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> PostedCall:
+        """Has the thread execute `work`, without waiting for it.
 
         Raises:
             ThreadStoppedError: If the thread has been stopped.
         """
-        call = ThreadCall(work, name, sequence)
+        call = PostedCall(work, name, sequence)
         with self._lock:
             if self._stopped:
                 raise ThreadStoppedError
@@ -250,7 +250,7 @@ class EnvThread:
             source.ring()
 
     def stack(self) -> str:
-        """Where in the code the thread thread is, the innermost frame last; empty between calls."""
+        """Where in the code the thread is, the innermost frame last; empty between calls."""
         thread_id = self._thread_id
         if thread_id is None or self._running is None:
             return ""

@@ -12,7 +12,7 @@ from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.server.rpc.binding import listen
 from rlmesh.transports.listener import (
     SUPPORTED,
-    Admit,
+    Authenticate,
     Listener,
     open_direct_listener,
     open_shm_listener,
@@ -63,7 +63,7 @@ class Listeners:
         transports: The names of the transports that clients may use.
         direct: Where the direct transport is to be had; None: nowhere.
         plan: How segments of shared memory are divided.
-        admit: Who may come in.
+        authenticate: Finds the session that a secret belongs to.
         identity: What the server identifies itself with; None: what crosses is not encrypted.
 
     Attributes:
@@ -79,12 +79,12 @@ class Listeners:
         transports: frozenset[str],
         direct: TcpAddress | None,
         plan: SegmentLayout,
-        admit: Admit,
+        authenticate: Authenticate,
         identity: ServerIdentity | None = None,
     ) -> None:
         self._memory = SUPPORTED and "shm" in transports
         self._plan = plan
-        self._admit = admit
+        self._authenticate = authenticate
         self._identity = identity
         self._listeners: list[Listener] = []
         self._direct_socket: socket.socket | None = None
@@ -97,12 +97,12 @@ class Listeners:
         """Opens the listeners; what clients are told of them, the best first."""
         offers: list[session_pb2.TransportOffer] = []
         if self._memory:
-            name, listener = open_shm_listener(self._plan, self._admit)
+            name, listener = open_shm_listener(self._plan, self._authenticate)
             self._listeners.append(listener)
             offers.append(session_pb2.TransportOffer(transport="shm", address=name))
         if self._direct_socket is not None and self.direct is not None:
             bound, self._direct_socket = self._direct_socket, None
-            self._listeners.append(open_direct_listener(bound, self._admit, self._identity))
+            self._listeners.append(open_direct_listener(bound, self._authenticate, self._identity))
             offers.append(
                 session_pb2.TransportOffer(transport="direct", address=_told(self.direct))
             )

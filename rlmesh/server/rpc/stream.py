@@ -102,7 +102,7 @@ class Stream:
     def _hand_over(self, session: Session, pipe: StreamPipe, line: OpenStream) -> None:
         """Has the environment's thread answer until the session or the stream ends."""
         calls = SessionCalls(self._manager, session, by_stream=True)
-        self._manager.attach(session, StreamCallReceiver(lambda _: pipe, calls, "grpc"), line)
+        self._manager.attach(session, StreamCallReceiver(pipe, calls, "grpc"), line)
         # That thread may be in a call for ever.
         line.on_end(pipe.ended.set)
         pipe.ended.wait()

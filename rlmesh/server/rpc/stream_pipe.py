@@ -52,6 +52,9 @@ class StreamPipe:
         """A buffer for a message; see `Outbox`."""
         return self._outbox.reserve(nbytes, keep)
 
+    def watch(self, wake_fd: int) -> None:
+        """Nothing: `StreamCallReceiver.ring` ends a wait."""
+
     def send(self, message: bytes) -> None:
         """Sends a message."""
         self._last = message

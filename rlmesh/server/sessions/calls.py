@@ -7,7 +7,6 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.message import DecodeError
@@ -62,7 +61,7 @@ class CallReceiver:
     """Receives a session's calls through a pipe, and is the call in progress; see `Source`.
 
     Args:
-        make_pipe: Makes the pipe; given a descriptor whose readability ends a wait as well.
+        pipe: The pipe. The receiver owns it, also where its construction fails.
         calls: Answers them.
         transport: The transport's name.
         process: The client's process id, where the system tells it; 0 where it does not.
@@ -79,7 +78,7 @@ class CallReceiver:
 
     def __init__(
         self,
-        make_pipe: Callable[[int], Pipe],
+        pipe: Pipe,
         calls: Calls,
         transport: str,
         process: int = 0,
@@ -92,12 +91,13 @@ class CallReceiver:
         self.transport: str = transport
         self.process: int = process
         self._lock = threading.Lock()
-        self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._pipe = pipe
         try:
-            self._pipe = make_pipe(self._doorbell)
-        except BaseException:
-            os.close(self._doorbell)
+            self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError:
+            pipe.release()
             raise
+        pipe.watch(self._doorbell)
         _sources.add(self)
         self._receive = self._pipe.receive
         self._calls = calls
@@ -278,7 +278,7 @@ class SessionCalls:
         self._by_stream = by_stream
         backend = self._backend = session.slot.backend
         self._step = backend.step
-        self._cost = self._cost_of_steps = backend.costs.of("step")
+        self._timing = self._step_timing = backend.timings.of("step")
 
     def step(self, sequence: int, action: bytes, outbox: Outbox) -> Answered:
         """Executes a step with an action's slab, and writes the answer."""
@@ -290,7 +290,7 @@ class SessionCalls:
             if told is not None:
                 return told
         session.sequence = sequence
-        self._cost = self._cost_of_steps
+        self._timing = self._step_timing
         try:
             start, end = self._step(sequence, action, outbox)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
@@ -306,7 +306,7 @@ class SessionCalls:
             if told is not None:
                 return told
         session.sequence = sequence
-        self._cost = self._backend.costs.of(request.kind)
+        self._timing = self._backend.timings.of(request.kind)
         try:
             if request.kind == "close":
                 closed = session_pb2.CloseResult()
@@ -320,16 +320,20 @@ class SessionCalls:
 
     def answered(self, seconds: float) -> bool:
         """Notes that an answer has left after that time; whether there may be further calls."""
-        session, cost = self._session, self._cost
+        session, timing = self._session, self._timing
         session.in_call = False
-        cost.count += 1
-        cost.server += seconds
+        timing.count += 1
+        timing.server += seconds
         if session.barred is None:
             return True
         # The stream as a pipe ends by itself, after its last answer.
         if session.line is not None and not self._by_stream:
             session.line.cancel()
         return False
+
+    def attach(self, pipe: Pipe, transport: str, process: int) -> None:
+        """Has the session's calls come through a pipe from now on; see `PipeOwner`."""
+        self._manager.attach(self._session, CallReceiver(pipe, self, transport, process))
 
     def end(self) -> None:
         """Ends the session, whose client cannot be understood or has said so."""
@@ -342,7 +346,7 @@ class SessionCalls:
     def _unusual(self, kind: str, sequence: int, outbox: Outbox) -> Answered | None:
         """The answer to a call that may not be the next one; None if it is to be executed."""
         session = self._session
-        self._cost = CallTiming()
+        self._timing = CallTiming()
         if session.barred is not None:
             return *write_answer(failed_so(sequence, session.barred), outbox), False
         last = session.sequence

@@ -20,7 +20,6 @@ from rlmesh.server.sessions.calls import CallReceiver, SessionCalls
 from rlmesh.server.sessions.opening import busy, check_generation, mode_of
 from rlmesh.server.sessions.session import Session
 from rlmesh.server.sessions.watchdog import Watchdog
-from rlmesh.transports.listener import Attach, MakePipe
 from rlmesh.transports.peer import describe
 from rlmesh.transports.spin_policy import SpinPolicy
 from rlmesh_api.v1 import session_pb2
@@ -153,18 +152,13 @@ class SessionManager:
                 raise CallFailedError(self._why_over(call.secret))
         self.end(session)
 
-    def admit(self, secret: bytes) -> Attach | None:
-        """What takes a pipe for the session with that secret; None if there is no such one."""
+    def authenticate(self, secret: bytes) -> SessionCalls | None:
+        """The session with that secret, which takes a pipe; None if there is no such session."""
         with self._lock:
             session = self._holding(secret)
             if session is None or session.barred is not None or session.slot.made is None:
                 return None
-
-        def attach(make_pipe: MakePipe, transport: str, process: int) -> None:
-            calls = SessionCalls(self, session)
-            self.attach(session, CallReceiver(make_pipe, calls, transport, process))
-
-        return attach
+        return SessionCalls(self, session)
 
     def attach(
         self, session: Session, source: CallReceiver, line: OpenStream | None = None

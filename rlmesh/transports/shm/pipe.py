@@ -61,7 +61,6 @@ class ShmPipe:
         descriptor: The segment. The pipe owns it.
         plan: How the segment is divided.
         client: Whether this is the client's side.
-        wake_fd: A descriptor whose readability ends a wait as well; None where there is none.
     """
 
     reserved = RESERVED
@@ -73,7 +72,6 @@ class ShmPipe:
         plan: SegmentLayout,
         *,
         client: bool,
-        wake_fd: int | None = None,
     ) -> None:
         try:
             if min(plan.request, plan.answer) < RESERVED:
@@ -87,7 +85,7 @@ class ShmPipe:
         self._out, self._in = (request, answer) if client else (answer, request)
         self._sock = sock
         self._lines, self._mine = lines, 0 if client else LINE
-        self._doorbell = Doorbell(lines, sock, first=client, wake_fd=wake_fd)
+        self._doorbell = Doorbell(lines, sock, first=client)
         self._ring, self._wait = self._doorbell.post, self._doorbell.wait
         self._received = 0
         self._elsewhere: tuple[int, mmap.mmap] | None = None
@@ -97,6 +95,10 @@ class ShmPipe:
     def answer_pending(self) -> bool:
         """Whether a message was sent that none was received for."""
         return self._lines[self._mine] != self._received
+
+    def watch(self, wake_fd: int) -> None:
+        """Has every later `receive` end also when a descriptor becomes readable; see `Pipe`."""
+        self._doorbell.watch(wake_fd)
 
     def reserve(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer for a message; see `Outbox`."""

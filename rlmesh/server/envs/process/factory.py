@@ -75,7 +75,7 @@ class WorkerFactory:
         *,
         memory: bool = SUPPORTED,
     ) -> None:
-        self._order = pickle.dumps(
+        self._spec = pickle.dumps(
             WorkerSpec(
                 factory=_pickled(factory),
                 policy=policy,
@@ -86,7 +86,7 @@ class WorkerFactory:
             )
         )
         self._supervisor = Supervisor()
-        self._spin_policy: float | None = None
+        self._start_timeout: float | None = None
         self._workers: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 
     def make(self) -> ProcessBackend:
@@ -96,10 +96,12 @@ class WorkerFactory:
             CallFailedError: If there will be none.
         """
         began = time.monotonic()
-        env = ProcessBackend(self._start, self._spin_policy)
-        if self._spin_policy is None:
-            self._spin_policy = env.patience = max(_START_SECONDS, 3 * (time.monotonic() - began))
-        return env
+        backend = ProcessBackend(self._start, self._start_timeout)
+        if self._start_timeout is None:
+            self._start_timeout = backend.start_timeout = max(
+                _START_SECONDS, 3 * (time.monotonic() - began)
+            )
+        return backend
 
     def abandon(self) -> None:
         """Kills the workers, as there will be no server."""
@@ -108,7 +110,7 @@ class WorkerFactory:
 
     def _start(self) -> WorkerProcess:
         try:
-            worker = WorkerProcess(self._supervisor, self._order)
+            worker = WorkerProcess(self._supervisor, self._spec)
         except OSError as error:
             raise failed(
                 session_pb2.ERROR_CODE_ENV_CRASHED,
