@@ -65,14 +65,18 @@ class EnvServer:
             Default: nowhere. It is encrypted where `tls` is given.
         sessions: How many clients there can be at once, each with an environment of its own, which
             `env`, a callable, makes when the session begins. Default: one.
+        isolation: `process` runs each environment in its own worker process, so that one that
+            crashes or hangs does not end the server; `env` must be a callable then. Default: in
+            this process.
 
     Raises:
         InvalidEnvError: If `env` has not the shape of an environment.
         UnsupportedSpaceError: If one of its spaces cannot be carried.
         InvalidAddressError: If the address is none, or cannot be bound on this machine.
         AddressInUseError: If somebody else serves there.
-        InvalidArgumentError: If `validation` is an unknown word, `transports` holds one, or there
-            are no `sessions`.
+        InvalidArgumentError: If `validation` or `isolation` is an unknown word, `transports` holds
+            one, or there are no `sessions`.
+        ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
 

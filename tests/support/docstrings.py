@@ -46,8 +46,12 @@ class PublicCallable:
         return {each.name for each in self.function.parameters} - {"self", "cls"}
 
     def documented(self, kind: griffe.DocstringSectionKind) -> set[str]:
-        """What a section of its docstring names."""
-        return _named(self.docstring, kind)
+        """What a section of its docstring names; a class adds to that of the base it constructs."""
+        named = _named(self.docstring, kind)
+        if self.function is not None and self.function.name == "__init__":
+            assert self.function.parent is not None
+            named |= _named(self.function.parent.docstring, kind)
+        return named
 
 
 def public_callables() -> dict[str, PublicCallable]:
@@ -245,5 +249,11 @@ def _is_one(name: str, of: list[type[BaseException] | None]) -> bool:
 
 
 def covers(documented: set[str], raised: str) -> bool:
-    """Whether a section names an error, or a class that it derives from."""
+    """Whether a section names an error of the public tree, or a class that it derives from.
+
+    What is no part of the tree stays inside, and the root stands in docstrings of the inside for
+    errors that another docstring lists.
+    """
+    if raised not in errors.__all__ or raised == errors.RlmeshError.__name__:
+        return True
     return _is_one(raised, [_class(name) for name in documented])
