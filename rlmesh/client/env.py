@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, ClassVar, Generic
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from typing_extensions import TypeVar
 
+from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env_client import EnvClient
-from rlmesh.client.expected_contract import check_expected, read_expected
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import EnvContract
-from rlmesh.errors import InvalidArgumentError, RemoteEnvError, WrongEndpointKindError
-from rlmesh.security import ClientTLS, credentials_from
+from rlmesh.errors import InvalidArgumentError, RemoteEnvError
+from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 
 ObsType = TypeVar("ObsType", default=Any)
@@ -99,18 +98,21 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
     ) -> None:
-        expected = read_expected(expect, self.expected_contract)
-        self._env_client = EnvClient(
-            address,
-            connect_timeout=connect_timeout_seconds,
-            request_timeout=request_timeout_seconds,
+        options = ConnectOptions.read(
+            vector=False,
+            connect_timeout_seconds=connect_timeout_seconds,
+            request_timeout_seconds=request_timeout_seconds,
+            busy_timeout_seconds=busy_timeout_seconds,
             transport=transport,
             copy=copy,
-            credentials=credentials_from(token, tls, os.environ, insecure=insecure),
-            busy_timeout=busy_timeout_seconds,
+            token=token,
+            tls=tls,
+            insecure=insecure,
+            expect=expect,
+            expected_contract=self.expected_contract,
             reconnect=reconnect,
-            accept=partial(_accept_single, expected, address),
         )
+        self._env_client = EnvClient(address, options)
         # An environment that is dropped without close() must not hold its endpoint for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
         # At the end of the program the connection closes itself.
@@ -297,13 +299,3 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
     def close(self) -> None:
         """Gives the environment back to its server, which lives on. May be called repeatedly."""
         self._finalizer()
-
-
-def _accept_single(expected: EnvContract | None, address: str, contract: EnvContract) -> None:
-    if contract.vector:
-        raise WrongEndpointKindError(
-            f"{contract.id} is a vector environment with {contract.num_envs} sub-environments; "
-            "connect with "
-            f"rlmesh.RemoteVectorEnv"
-        )
-    check_expected(expected, address, contract)

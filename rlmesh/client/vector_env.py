@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any, ClassVar, Generic
 
 import gymnasium
@@ -14,17 +13,16 @@ import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
+from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env import ActType, ObsType
 from rlmesh.client.env_client import EnvClient
-from rlmesh.client.expected_contract import check_expected, read_expected
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.codec.infos.type_guards import is_row
-from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
-from rlmesh.errors import InvalidArgumentError, WrongEndpointKindError
-from rlmesh.security import ClientTLS, credentials_from
+from rlmesh.contract import EnvContract
+from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 
@@ -119,26 +117,24 @@ class RemoteVectorEnv(
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
-        mode = None if autoreset is None else _mode(autoreset)
-        expected = read_expected(expect, self.expected_contract)
-        options: dict[str, Any] = {
-            "connect_timeout": connect_timeout_seconds,
-            "request_timeout": request_timeout_seconds,
-            "transport": transport,
-            "copy": copy,
-            "credentials": credentials_from(token, tls, os.environ, insecure=insecure),
-            "busy_timeout": busy_timeout_seconds,
-            "reconnect": reconnect,
-        }
+        options = ConnectOptions.read(
+            vector=None if is_row(address) else True,
+            connect_timeout_seconds=connect_timeout_seconds,
+            request_timeout_seconds=request_timeout_seconds,
+            busy_timeout_seconds=busy_timeout_seconds,
+            transport=transport,
+            copy=copy,
+            token=token,
+            tls=tls,
+            insecure=insecure,
+            expect=expect,
+            expected_contract=self.expected_contract,
+            reconnect=reconnect,
+            autoreset=autoreset,
+        )
         given: Any = address  # what is neither is refused where addresses are read
         self._env_client: EnvClient | MultiEndpoint = (
-            MultiEndpoint(
-                list(given), accept=partial(check_expected, expected), autoreset=mode, **options
-            )
-            if is_row(given)
-            else EnvClient(
-                given, accept=partial(_accept_vector, expected, given), autoreset=mode, **options
-            )
+            MultiEndpoint(list(given), options) if is_row(given) else EnvClient(given, options)
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
@@ -365,21 +361,3 @@ class RemoteVectorEnv(
         if seeds:
             # Gymnasium's setter: no single seed stands for it, so `np_random_seed` is -1.
             self.np_random = np.random.default_rng(seeds)
-
-
-def _mode(autoreset: object) -> AutoresetMode:
-    mode = autoreset_mode_from(autoreset)
-    if mode is None:
-        raise InvalidArgumentError(
-            f"autoreset must be one of {', '.join(AutoresetMode)}, or None for the environment's "
-            f"own mode, got {autoreset!r}"
-        )
-    return mode
-
-
-def _accept_vector(expected: EnvContract | None, address: str, contract: EnvContract) -> None:
-    if not contract.vector:
-        raise WrongEndpointKindError(
-            f"{contract.id} is a single environment; connect with rlmesh.RemoteEnv"
-        )
-    check_expected(expected, address, contract)

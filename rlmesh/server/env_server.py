@@ -8,22 +8,19 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Self
 
-from rlmesh.address import Address, TcpAddress, address_from
-from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.contract import EnvContract
-from rlmesh.errors import ArgumentTypeError, InvalidAddressError, StateError
+from rlmesh.errors import StateError
 from rlmesh.seconds import check_seconds
-from rlmesh.security import ServerTLS, token_from
-from rlmesh.server.envs.attributes import check_exposed
+from rlmesh.security import ServerTLS
 from rlmesh.server.envs.provider import provider_for
 from rlmesh.server.lifecycle import Lifecycle, State
 from rlmesh.server.options import ServeOptions
-from rlmesh.server.rpc.listeners import Listeners, check_transports
+from rlmesh.server.rpc.listeners import Listeners
 from rlmesh.server.rpc.server import RpcServer
 from rlmesh.server.rpc.service import EnvService
+from rlmesh.server.server_options import ServerOptions, read_options
 from rlmesh.server.sessions.manager import SessionManager
-from rlmesh.server.signals import EndSignals
-from rlmesh.transports.tls import ServerIdentity
+from rlmesh.server.signals import SignalListener
 
 
 class EnvServer:
@@ -99,41 +96,49 @@ class EnvServer:
         sessions: int | None = None,
         isolation: str | None = None,
     ) -> None:
-        if options is not None and not isinstance(options, ServeOptions):
-            raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
-        options = options or ServeOptions()
-        policy = policy_from(validation, os.environ)
-        wanted = address_from(address, host=host, port=port, path=path)
-        names = check_transports(transports, direct)
-        own = None if direct is None else _direct_address(direct)
-        if not (tls is None or isinstance(tls, ServerTLS)):
-            raise ArgumentTypeError(
-                f"tls must be a rlmesh.ServerTLS or None, got {type(tls).__name__}"
-            )
-        secret = token_from(token, os.environ)
-        if secret is None and tls is None and not insecure:
-            _check_reach(wanted, own)
-        identity = None if tls is None else ServerIdentity(tls)
+        self._bind(
+            env,
+            read_options(
+                address=address,
+                host=host,
+                port=port,
+                path=path,
+                options=options,
+                validation=validation,
+                expose=expose,
+                token=token,
+                tls=tls,
+                insecure=insecure,
+                transports=transports,
+                direct=direct,
+                sessions=sessions,
+                isolation=isolation,
+            ),
+        )
+
+    def _bind(self, env: Any, options: ServerOptions) -> None:
+        """Makes the server of checked options, and binds its address."""
         provider = self._provider = provider_for(
-            env, sessions, isolation, policy, check_exposed(expose)
+            env, options.sessions, options.isolation, options.envs
         )
         self._contract = provider.contract
-        manager = SessionManager(provider, options)
+        serving = options.serving
+        manager = SessionManager(provider, serving)
         service = EnvService(
             self._contract,
             manager,
-            options.resume_timeout_seconds,
-            self._end_by_client if options.allow_remote_shutdown else None,
+            serving.resume_timeout_seconds,
+            self._end_by_client if serving.allow_remote_shutdown else None,
         )
         with contextlib.ExitStack() as undo:
             undo.callback(provider.discard)
-            self._listeners = Listeners(names, own, provider.plan, manager.authenticate, identity)
+            self._listeners = Listeners(options.endpoint, provider.plan, manager.authenticate)
             undo.callback(self._listeners.close)
             self._rpc_server = RpcServer(
-                service, wanted, self._listeners, secret, identity, provider.capacity
+                service, options.endpoint, self._listeners, provider.capacity
             )
             undo.pop_all()
-        self._life = Lifecycle(provider, manager, self._rpc_server, options)
+        self._life = Lifecycle(provider, manager, self._rpc_server, serving)
 
     @property
     def address(self) -> str:
@@ -171,7 +176,7 @@ class EnvServer:
         Raises:
             StateError: If the server was started or shut down before.
         """
-        with EndSignals(self._end_by_signal) as signals:
+        with SignalListener(self._end_by_signal) as signals:
             self._life.begin("serve")
             if self._provider.on_caller:
                 self._life.interrupt = signals.interrupt
@@ -215,7 +220,7 @@ class EnvServer:
             )
         if timeout == 0:
             return self._life.wait(0)
-        with EndSignals(self._end_by_signal):
+        with SignalListener(self._end_by_signal):
             return self._life.wait(timeout)
 
     def shutdown(self) -> None:
@@ -264,26 +269,3 @@ class EnvServer:
 
     def _end_by_client(self) -> None:
         self._life.end("a client asked for it")
-
-
-def _check_reach(*addresses: Address | None) -> None:
-    """Refuses to let strangers in.
-
-    Raises:
-        InvalidAddressError: If one of the addresses is reachable from other machines.
-    """
-    for reached in addresses:
-        if not (reached is None or reached.is_loopback):
-            raise InvalidAddressError(
-                f"{reached} is reachable from other machines, and whoever reaches it may drive the "
-                f"environment; pass token= to let in those who show it, and "
-                f"tls=rlmesh.ServerTLS(...) to encrypt, or serve on 127.0.0.1 or a Unix socket, or "
-                f"pass insecure=True if everybody on that network is trusted"
-            )
-
-
-def _direct_address(direct: str | int) -> TcpAddress:
-    address = address_from(str(direct) if isinstance(direct, int) else direct)
-    if not isinstance(address, TcpAddress):
-        raise InvalidAddressError(f"direct must be a TCP address, got {address}")
-    return address

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from rlmesh.errors import StateError
 from rlmesh.server.envs.provider import EnvProvider
 from rlmesh.server.envs.slot import EnvSlot
-from rlmesh.server.envs.thread import Call, ThreadStoppedError
 from rlmesh.server.failures import given_up
 from rlmesh.server.latch import Latch
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.rpc.server import RpcServer
+from rlmesh.server.sessions.endpoint import Call, ThreadStoppedError
 from rlmesh.server.sessions.manager import SessionManager
 
 _log = logging.getLogger("rlmesh.server")

@@ -202,8 +202,8 @@ def test_after_a_rude_client_has_left_comes_the_next(transport: str, deed: Deed)
 def server_end(server: rlmesh.EnvServer) -> Any:
     """The server's end of the transport of the session that it has."""
     (session,) = server._rpc_server._service._manager.sessions()
-    assert session.source is not None
-    return session.source._pipe
+    receiver: Any = session.receiver
+    return receiver._pipe
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])

@@ -27,9 +27,10 @@ from rlmesh.server.envs.results import (
     reward_of,
     rewards_of,
     split_step,
+    unreadable,
 )
 from rlmesh.server.envs.timings import CallTiming, Timings
-from rlmesh.server.failures import CallFailedError, env_raised, unreadable
+from rlmesh.server.failures import CallFailedError, env_raised
 from rlmesh.transports.pipe import RESERVED, Outbox
 from rlmesh_api.v1 import session_pb2
 

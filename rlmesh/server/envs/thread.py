@@ -12,16 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from rlmesh.server.failures import CallFailedError, stack_text
+from rlmesh.server.sessions.endpoint import Call, Source, ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
 
 _LONGEST_WAIT = 0.5
-
-
-class ThreadStoppedError(Exception):
-    """The thread takes no more calls."""
 
 
 class PostedCall:
@@ -76,54 +73,6 @@ class PostedCall:
         if self._error is not None:
             raise self._error
         return self._result
-
-
-class Call(Protocol):
-    """A call that the thread executes.
-
-    Attributes:
-        name: `reset`, `step`, `render`, an attribute's name, or `close`.
-        sequence: Its number in the session; 0 for a call of the server's own.
-        since: When it began, on the monotonic clock, in seconds.
-    """
-
-    name: str
-    sequence: int
-    since: float
-
-    def execute(self) -> None:
-        """Does the work; whatever goes wrong is for whoever waits."""
-        ...
-
-    def finish(self, seconds: float) -> None:
-        """Gives the result to whoever waits; the work has taken that long."""
-        ...
-
-    def give_up(self, failure: session_pb2.Failure) -> bool:
-        """Answers with a failure, though the work is not done; whether nobody had answered yet."""
-        ...
-
-
-class Source(Protocol):
-    """Where calls come from beside those that are handed in; only the thread's thread uses it.
-
-    Attributes:
-        over: Whether no more calls come.
-    """
-
-    over: bool
-
-    def receive(self) -> Call | None:
-        """The next call; None if it is over, or somebody rang."""
-        ...
-
-    def ring(self) -> None:
-        """Ends a `receive` that waits, as the thread has something else to do. Any thread may."""
-        ...
-
-    def release(self) -> None:
-        """Ends it; no more calls are received."""
-        ...
 
 
 class EnvThread:
