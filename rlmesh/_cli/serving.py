@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -14,11 +14,9 @@ from rlmesh._cli.console import print_line
 from rlmesh._cli.loading import EnvRequest, load
 from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.signals import CommandSignals, EndedBySignal, keep_signals_from_children
-from rlmesh.address import Address, TcpAddress
 from rlmesh.errors import StateError
-from rlmesh.security import ServerTLS
 from rlmesh.server.env_server import EnvServer
-from rlmesh.server.options import ServeOptions
+from rlmesh.server.server_options import ServerOptions
 from rlmesh.server.signals import exit_at_once
 
 # How long the main thread may take to return once the server has shut down; a busy machine is not
@@ -32,34 +30,13 @@ class ServeRequest:
 
     Attributes:
         env: The environment.
-        address: Where to serve.
-        options: How the server behaves at the edges of its life.
-        validation: `warn`, `strict` or `off`; None: as the environment variable says.
-        expose: The names that clients may read, set and call.
-        isolation: `process` for environments in processes of their own; None: in this one.
-        token: What clients must show; None: what `RLMESH_TOKEN` says.
-        tls: Where the server's certificates are; None: nothing is encrypted.
-        insecure: Whether to serve beyond this machine with neither a token nor TLS.
-        transports: The names of the transports that clients may use; None: all that can be had.
-        direct: Where the transport `direct` is to be had; None: nowhere.
+        options: What the server is given besides the environment.
         ready_fd: Where to write the address once the server serves.
-        sessions: How many clients there can be at once, each with an environment of its own; None:
-            one environment for one client at a time.
     """
 
     env: EnvRequest
-    address: Address
-    options: ServeOptions
-    validation: str | None = None
-    expose: tuple[str, ...] = ()
-    isolation: str | None = None
-    token: str | None = field(default=None, repr=False)
-    tls: ServerTLS | None = None
-    insecure: bool = False
-    transports: tuple[str, ...] | None = None
-    direct: TcpAddress | None = None
+    options: ServerOptions
     ready_fd: ReadyFd | None = None
-    sessions: int | None = None
 
 
 def serve(request: ServeRequest) -> None:
@@ -74,10 +51,12 @@ def serve(request: ServeRequest) -> None:
     signals = CommandSignals()
     with signals.taken():
         try:
-            if request.sessions is None and request.isolation is None:
+            if request.options.sessions is None and request.options.isolation is None:
                 server = _served(signals.unwinding(lambda: load(request.env)), request)
             else:
-                server = signals.unwinding(lambda: _bind(partial(load, request.env), request))
+                server = signals.unwinding(
+                    lambda: _Server(partial(load, request.env), request.options)
+                )
         except EndedBySignal:
             return
         signals.end = server.shutdown
@@ -97,7 +76,10 @@ def serve(request: ServeRequest) -> None:
 
 
 class _Server(EnvServer):
-    """A server that tells when clients are answered."""
+    """A server that is made of options, and says when clients are answered."""
+
+    def __init__(self, env: Any, options: ServerOptions) -> None:
+        self._bind(env, options)
 
     @property
     def serving(self) -> threading.Event:
@@ -107,7 +89,7 @@ class _Server(EnvServer):
 
 def _served(env: Any, request: ServeRequest) -> _Server:
     try:
-        return _bind(env, request)
+        return _Server(env, request.options)
     except BaseException:
         # A server closes its environment, and there is none. Why there is none matters more than
         # what close() may raise.
@@ -115,23 +97,6 @@ def _served(env: Any, request: ServeRequest) -> _Server:
             with contextlib.suppress(Exception):
                 close()
         raise
-
-
-def _bind(env: Any, request: ServeRequest) -> _Server:
-    return _Server(
-        env,
-        str(request.address),
-        options=request.options,
-        validation=request.validation,
-        expose=request.expose,
-        token=request.token,
-        tls=request.tls,
-        insecure=request.insecure,
-        transports=request.transports,
-        direct=None if request.direct is None else str(request.direct),
-        sessions=request.sessions,
-        isolation=request.isolation,
-    )
 
 
 class _ReadinessThread:

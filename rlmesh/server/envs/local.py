@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rlmesh.codec.checks.conformance import Policy
 from rlmesh.codec.infos.packing import PackingError, pack, unpack
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
 from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
@@ -15,6 +14,7 @@ from rlmesh.server.envs.codecs import Codecs
 from rlmesh.server.envs.gym_compat import UnsupportedArgumentError, compile_reset
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
+from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.results import BadResultError, split_reset, unreadable
 from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.timings import Timings
@@ -31,8 +31,7 @@ class LocalBackend:
     Args:
         env: The environment; `read_contract` has accepted it.
         contract: Its contract.
-        policy: What to do about values outside of their bounds.
-        exposed: The names of the attributes that a client may read, set or call.
+        options: How it is served.
 
     Attributes:
         contract: As given.
@@ -40,16 +39,16 @@ class LocalBackend:
         timings: What this session's calls have cost.
     """
 
-    def __init__(
-        self, env: Any, contract: EnvContract, policy: Policy, exposed: frozenset[str]
-    ) -> None:
+    def __init__(self, env: Any, contract: EnvContract, options: EnvOptions) -> None:
         self._own_env = env
         self._closed = False
         self.contract: EnvContract = contract
-        self._policy = policy
-        self._exposed = exposed
+        self._policy = options.policy
+        self._exposed = options.exposed
         self._tuple_space = contract.observation_space.kind == "tuple"
-        self._own_codecs = Codecs(contract, contract.num_envs if contract.vector else None, policy)
+        self._own_codecs = Codecs(
+            contract, contract.num_envs if contract.vector else None, options.policy
+        )
         self.begin_session(None)
 
     def begin_session(

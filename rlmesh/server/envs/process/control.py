@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rlmesh.codec.checks.policy import Policy
+from rlmesh.server.envs.options import EnvOptions
 
 _HEAD = struct.Struct("<cQ")
 
@@ -34,16 +34,14 @@ class WorkerSpec:
 
     Attributes:
         factory: The callable that makes the environment, pickled.
-        policy: What to do about values outside of their bounds.
-        exposed: The names of the attributes that a client may read, set or call.
+        options: How the environment is served.
         argv: The server's command line, for an environment that looks at it.
         level: From which level on to log.
         memory: Whether calls cross shared memory.
     """
 
     factory: bytes
-    policy: Policy
-    exposed: frozenset[str]
+    options: EnvOptions
     argv: list[str]
     level: int
     memory: bool

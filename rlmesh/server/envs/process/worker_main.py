@@ -93,7 +93,7 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
         if is_row(env):
             env = vector_of(env)
         contract = read_contract(env)
-        return LocalBackend(env, contract, spec.policy, spec.exposed), contract
+        return LocalBackend(env, contract, spec.options), contract
     except RlmeshError as error:
         # Told as what it is: the server raises it again.
         raise CallFailedError(
