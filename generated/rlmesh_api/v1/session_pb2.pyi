@@ -249,18 +249,21 @@ class OpenCall(_message.Message):
     """
     as_vector: _builtins.bool
     """Whether the environment of a single endpoint is driven as the only sub-environment of a vector
-    environment in this session, which then needs an autoreset mode. Without effect on a vector
+    environment in this session. `autoreset_mode` must be set then. Without effect on a vector
     endpoint.
     """
     wait_seconds: _builtins.float
-    """For how many seconds the client waits for a place where all are taken; 0: not at all."""
+    """For how many seconds the client waits for a place where all are taken; 0: not at all;
+    infinity: for ever. A negative number and NaN are refused.
+    """
     resumes: _builtins.bool
     """Whether the client resumes the session when its connection has broken. One that does not gives
     its place back when its stream ends.
     """
     request_timeout_seconds: _builtins.float
-    """For how many seconds the client waits for the answer to a call; 0: for ever. An environment in a
-    process of its own that takes longer is ended then, since nobody waits for it any more.
+    """For how many seconds the client waits for the answer to a call; 0 or infinity: for ever. A
+    negative number and NaN are refused. An environment in a process of its own that takes longer is
+    ended then, since nobody waits for it any more.
     """
     @_builtins.property
     def peer(self) -> Global___Peer:
@@ -295,8 +298,9 @@ class ResumeCall(_message.Message):
     The client then repeats the one call that it has no answer to, if there is one, on any transport and
     with the sequence that it had. The server answers it from what it has kept if it has executed it,
     and executes it if it has not: each call is executed once. A call whose sequence is lower than
-    that of the last one is answered with a failure, and the session ends. So is a step that is the
-    first call after `resume` and has left out a number. Elsewhere numbers may be left out: a call
+    that of the last one is answered with a failure, and the session ends. So is one that has the
+    sequence of the last one and is another call (of two steps the actions are not compared, as the
+    server keeps no action), and a step that is the first call after `resume` and has left out a number. Elsewhere numbers may be left out: a call
     that a deadline or Ctrl-C ended before it left has had one.
     """
 
@@ -462,11 +466,13 @@ class ResetCall(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     seed: _builtins.bytes
-    """A packed value: an int for the environment, or a list with one int or None for each sub-environment of a
-    vector environment. Empty means None.
+    """A packed value: an int from 0 or None for the environment. For a vector environment also a list
+    with one of them for each sub-environment. Empty means None. Anything else is an invalid argument.
     """
     options: _builtins.bytes
-    """A packed value: the options. Empty means None."""
+    """A packed value: the options, a dict or None. Empty means None. Anything else is an invalid
+    argument.
+    """
     def __init__(
         self,
         *,
@@ -558,7 +564,7 @@ class StepCall(_message.Message):
     @_builtins.property
     def deviations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Deviation]:
         """What the client noticed while it encoded the action: finite numbers that the declared dtype
-        cannot hold, of kind `overflow`. Mostly none.
+        cannot hold, of kind `overflow`, each with the path of a leaf. Mostly none.
         """
 
     def __init__(
@@ -660,7 +666,9 @@ class StepManyResult(_message.Message):
 
     @_builtins.property
     def failure(self) -> Global___Failure:
-        """Why the call after those failed. Absent where none failed."""
+        """Why the call after those failed. Absent where none failed. A failure that ends the session is
+        the answer to the whole call instead.
+        """
 
     def __init__(
         self,
@@ -725,12 +733,13 @@ class AttributeCall(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENT_FIELD_NUMBER: _builtins.int
     verb: Global___AttributeVerb.ValueType
-    """What to do."""
+    """What to do; any but unspecified."""
     name: _builtins.str
     """The attribute's name. A name that the server does not expose is refused."""
     argument: _builtins.bytes
-    """A packed value: the value to set, or a list of the positional arguments and a dict of the
-    keyword arguments of the call. Empty for reading.
+    """Empty for reading. For setting: a packed value, the one to set. For calling: a packed list of
+    two, the list of the positional arguments and the dict of the keyword arguments; both are there
+    where they are empty, too.
     """
     def __init__(
         self,
@@ -969,7 +978,9 @@ class SessionRequest(_message.Message):
     STATS_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The call's number: 1 for `open`, then one more for every call; 0 for `resume`."""
+    """The call's number: 1 for `open`, then one more for every call; 0 for `resume`. A stream that
+    begins with another number is refused.
+    """
     @_builtins.property
     def open(self) -> Global___OpenCall:
         """Begin the session."""
