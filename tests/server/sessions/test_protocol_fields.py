@@ -90,7 +90,8 @@ class Try:
 
 
 def opening(sequence: int = 1, **fields: Any) -> session_pb2.SessionRequest:
-    call = session_pb2.OpenCall(**{"protocol_generation": 1, **fields})
+    given: dict[str, Any] = {"protocol_generation": 1, **fields}
+    call = session_pb2.OpenCall(**given)
     return session_pb2.SessionRequest(sequence=sequence, open=call)
 
 
@@ -99,7 +100,8 @@ def peer(**fields: Any) -> session_pb2.SessionRequest:
 
 
 def resuming(sequence: int = 0, **fields: Any) -> session_pb2.SessionRequest:
-    call = session_pb2.ResumeCall(**{"secret": SECRET, "protocol_generation": 1, **fields})
+    given: dict[str, Any] = {"secret": SECRET, "protocol_generation": 1, **fields}
+    call = session_pb2.ResumeCall(**given)
     return session_pb2.SessionRequest(sequence=sequence, resume=call)
 
 
@@ -112,11 +114,13 @@ def reset(**fields: Any) -> session_pb2.SessionRequest:
 
 
 def step(**fields: Any) -> session_pb2.SessionRequest:
-    return call(step=session_pb2.StepCall(**{"action": ZEROS, **fields}))
+    given: dict[str, Any] = {"action": ZEROS, **fields}
+    return call(step=session_pb2.StepCall(**given))
 
 
 def noticing(vector: bool = False, **fields: Any) -> session_pb2.SessionRequest:
-    deviation = session_pb2.Deviation(**{"kind": "overflow", "path": "$", **fields})
+    given: dict[str, Any] = {"kind": "overflow", "path": "$", **fields}
+    deviation = session_pb2.Deviation(**given)
     return step(action=ZEROS * (1 + vector), deviations=[deviation])
 
 
