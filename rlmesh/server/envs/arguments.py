@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.packing import PackingError
 from rlmesh.codec.infos.unpacking import unpack_argument
 from rlmesh.server.failures import CallFailedError, failed
@@ -23,7 +24,7 @@ def seed_of(call: session_pb2.ResetCall, num_envs: int | None) -> Any:
         CallFailedError: If it is none that an environment can be given, or is damaged.
     """
     seed = _unpacked(call.seed, "seed")
-    if num_envs is None or type(seed) is not list:
+    if num_envs is None or kind_of(seed) is not list:
         return _checked(seed)
     if len(seed) != num_envs:
         raise _refused(
@@ -38,8 +39,8 @@ def options_of(call: session_pb2.ResetCall) -> dict[Any, Any] | None:
     Raises:
         CallFailedError: If they are neither a dict nor None, or are damaged.
     """
-    options = _unpacked(call.options, "options")
-    if options is None or type(options) is dict:
+    options: dict[Any, Any] | None = _unpacked(call.options, "options")
+    if options is None or kind_of(options) is dict:
         return options
     raise _refused(f"reset: options must be a dict or None, got {_shown(options)}")
 
@@ -72,13 +73,10 @@ def argument_of(call: session_pb2.AttributeCall) -> Any:
 
 
 def _is_arguments(argument: Any) -> bool:
-    return (
-        type(argument) is list
-        and len(argument) == 2
-        and type(argument[0]) is list
-        and type(argument[1]) is dict
-        and all(type(name) is str for name in argument[1])
-    )
+    if kind_of(argument) is not list or list(map(kind_of, argument)) != [list, dict]:
+        return False
+    keywords: dict[Any, Any] = argument[1]
+    return all(kind_of(name) is str for name in keywords)
 
 
 def _unpacked(packed: bytes, name: str) -> Any:
@@ -91,8 +89,10 @@ def _unpacked(packed: bytes, name: str) -> Any:
 
 
 def _checked(seed: Any) -> int | None:
-    if seed is None or (type(seed) is int and seed >= 0):
-        return seed
+    if seed is None:
+        return None
+    if kind_of(seed) is int and seed >= 0:
+        return int(seed)
     raise _refused(f"reset: {_SEED}; got {_shown(seed)}")
 
 
