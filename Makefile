@@ -23,7 +23,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench fuzz soak chaos docs clean
-.PHONY: codegen-check stability proto lint types fuzz-short test-all format golden baseline
+.PHONY: codegen-check stability proto lint layers types fuzz-short test-all format golden baseline
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -34,7 +34,7 @@ demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 10
 test: $(call installed,test) ## Run the tests, all but those that ask the package index.
 	$(BIN)/python -m pytest -m "not wheel"
 
-check: codegen-check stability proto lint types docs fuzz-short test-all ## Run every check that a change must pass.
+check: codegen-check stability proto lint layers types docs fuzz-short test-all ## Run every check that a change must pass.
 
 generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
 	$(BIN)/python -m codegen
@@ -59,7 +59,7 @@ docs: $(call installed,check) ## Build the documentation into site/.
 	@echo "The documentation stands in site/index.html."
 
 clean: ## Remove whatever the other targets made, the virtual environment too.
-	rm -rf $(VENV) site build dist .fuzz .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) site build dist .fuzz .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The parts of `make check`.
@@ -77,6 +77,9 @@ proto: $(call installed,check) ## Check the schema's style.
 lint: $(call installed,check) ## Check style and format.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+layers: $(call installed,check) ## Check that imports run one way.
+	$(BIN)/lint-imports --no-logo
 
 types: $(call installed,check) ## Check the types, with both checkers, and that none is missing.
 	$(BIN)/mypy

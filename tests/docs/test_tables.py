@@ -216,6 +216,19 @@ HELD_BY: dict[str, list[str]] = {
         "transports/test_transports_page.py::test_a_server_that_is_killed_in_a_call_is_told",
         "server/sessions/test_session.py::test_a_client_whose_process_is_killed_frees_the_endpoint",
     ],
+    "docs/architecture.md / The parts: Folder": [
+        "docs/test_architecture.py::test_every_folder_of_the_page_exists",
+    ],
+    "docs/architecture.md / Which thread runs what: Thread": [
+        "docs/test_architecture.py::test_every_thread_of_the_package_is_listed",
+    ],
+    "docs/architecture.md / Which lock guards what: Lock": [
+        "docs/test_architecture.py::test_every_lock_of_the_package_is_listed",
+    ],
+    "docs/architecture.md / The states of a session: Event": [
+        "server/sessions/test_state_machine.py::test_an_event_moves_a_session_as_the_table_says",
+        "server/sessions/test_state_machine.py::test_the_architecture_page_has_this_table",
+    ],
     "docs/readiness.md / Wait for an address: Exit code": [
         "cli/test_asking.py::test_wait_returns_when_the_server_serves",
         "cli/test_asking.py::test_wait_gives_up_in_time_where_nobody_is",

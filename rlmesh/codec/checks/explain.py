@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from rlmesh.codec.checks.domains import Domain, NumericDomain, TextDomain
-from rlmesh.codec.checks.locate import BadElement, bad_elements, element
+from rlmesh.codec.slab.locate import BadElement, bad_elements, element
 from rlmesh.codec.slab.protocols import Readable
 from rlmesh.codec.slab.texts import compile_text_read
 from rlmesh.codec.slab.violations import Deviation, Violation, shown

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from rlmesh.codec.checks.locate import bad_elements, element
 from rlmesh.codec.infos.type_guards import is_array, is_row
 from rlmesh.codec.slab.leaves import Leaf
+from rlmesh.codec.slab.locate import bad_elements, element
 from rlmesh.codec.slab.protocols import ControlChannel
 from rlmesh.codec.slab.violations import Deviation, MisfitKind, Violation, typename
 

@@ -12,16 +12,15 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha import reflection
 
 from rlmesh.address import Address
-from rlmesh.security import Token
 from rlmesh.server.rpc.auth import TokenInterceptor
 from rlmesh.server.rpc.binding import bind, unlink_socket
 from rlmesh.server.rpc.health import SERVICE_NAME as HEALTH
 from rlmesh.server.rpc.health import Health
 from rlmesh.server.rpc.listeners import Listeners
+from rlmesh.server.rpc.options import EndpointOptions
 from rlmesh.server.rpc.service import EnvService
 from rlmesh.transports.grpc.options import server_options
 from rlmesh.transports.grpc.transport import SESSION_METHOD
-from rlmesh.transports.tls import ServerIdentity
 from rlmesh_api.v1 import env_service_pb2
 
 T = TypeVar("T")
@@ -109,10 +108,8 @@ class RpcServer:
 
     Args:
         service: What answers.
-        wanted: Where.
+        options: Where, and which clients are let in.
         listeners: The transports on offer beside the stream.
-        token: What clients must show; None: nothing.
-        identity: What the server identifies itself with; None: what crosses is not encrypted.
         sessions: How many sessions there can be at once.
 
     Attributes:
@@ -127,18 +124,16 @@ class RpcServer:
     def __init__(
         self,
         service: EnvService,
-        wanted: Address,
+        options: EndpointOptions,
         listeners: Listeners,
-        token: Token | None = None,
-        identity: ServerIdentity | None = None,
-        sessions: int = 1,
+        sessions: int,
     ) -> None:
         self._service = service
         self._listeners = listeners
         self._health = Health(("", *_SERVICES))
         self._server = grpc.server(
             ThreadPerCall(),
-            interceptors=[TokenInterceptor(token)],
+            interceptors=[TokenInterceptor(options.token)],
             options=server_options(),
             maximum_concurrent_rpcs=_MAX_CALLS + sessions,
         )
@@ -148,7 +143,9 @@ class RpcServer:
         self._started = self._stopped = False
         self.serving: threading.Event = threading.Event()
         self.address: Address = bind(
-            self._server, wanted, identity.for_grpc() if identity else None
+            self._server,
+            options.address,
+            options.identity.for_grpc() if options.identity else None,
         )
 
     def start(self) -> None:
