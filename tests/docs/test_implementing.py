@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,8 @@ from support.serving import serving
 PAGE = (ROOT / "docs" / "implementing.md").read_text()
 TABLES = tables("docs/implementing.md")
 RESET = session_pb2.ResetCall()
+GET = session_pb2.ATTRIBUTE_VERB_GET
+CALL = session_pb2.ATTRIBUTE_VERB_CALL
 
 
 class Telling(gymnasium.Env[Any, Any]):
@@ -50,7 +52,7 @@ class Telling(gymnasium.Env[Any, Any]):
 
 
 @contextmanager
-def opened(env: Any, **options: Any) -> Iterator[RawSession]:
+def opened(env: Any, **options: Any) -> Generator[RawSession]:
     with serving(env, **options) as server:
         with grpc.insecure_channel(server.address.removeprefix("tcp://")) as channel:
             yield RawSession(channel)
@@ -123,7 +125,7 @@ def test_after_close_the_stream_ends() -> None:
     [
         ({"step": action(7)}, "INVALID_ACTION", {"step": action(0)}),
         (
-            {"attribute": session_pb2.AttributeCall(verb=1, name="hidden")},
+            {"attribute": session_pb2.AttributeCall(verb=GET, name="hidden")},
             "INVALID_ARGUMENT",
             {"step": action(0)},
         ),
@@ -170,7 +172,7 @@ def test_the_argument_of_a_call_is_a_list_of_two() -> None:
     with opened(Telling(), expose=("add",)) as session:
         argument = bytes.fromhex("92 91 01 80")
         assert msgpack.unpackb(argument) == [[1], {}]
-        call = session_pb2.AttributeCall(verb=3, name="add", argument=argument)
+        call = session_pb2.AttributeCall(verb=CALL, name="add", argument=argument)
         assert unpack(session.call(2, attribute=call).attribute.value) == 1
         call.argument = msgpack.packb([[1], {"second": 2}])
         assert unpack(session.call(3, attribute=call).attribute.value) == 3
@@ -219,11 +221,8 @@ def test_final_obs_is_an_object_array_with_its_mask() -> None:
     with opened(two(AutoresetMode.SAME_STEP)) as session:
         session.call(2, reset=session_pb2.ResetCall(seed=b"\x01"))
         right = session_pb2.StepCall(action=(1).to_bytes(8, "little") * 2)
-        for sequence in range(3, 60):
-            step = session.call(sequence, step=right).step
-            if any(step.terminations) and not all(step.terminations):
-                break
-            assert not step.info
+        steps = (session.call(sequence, step=right).step for sequence in range(3, 60))
+        step = next(step for step in steps if any(step.terminations))
         info = msgpack.unpackb(step.info)
         assert set(info) == {"final_obs", "_final_obs", "final_info", "_final_info"}
         marker, *elements = info["final_obs"]
