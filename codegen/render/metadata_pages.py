@@ -27,7 +27,7 @@ def render_spaces_page(spaces: Sequence[SpaceSupport]) -> str:
         _SOURCE,
         "Which of Gymnasium's spaces RLMesh carries. A space that is converted to RLMesh and back "
         "equals the original; what cannot be kept is refused.",
-        md.table(["Gymnasium space", "RLMesh space", "Stability", "ControlChannel"], rows),
+        md.table(["Gymnasium space", "RLMesh space", "Stability", "Notes"], rows),
         md.labels(row.stability for row in spaces),
     )
 
@@ -58,14 +58,14 @@ def render_api_page(
 ) -> str:
     """Every public module with its exports, and the commands."""
     rows = [[md.code(row.name), md.badge(row.stability), md.cell(row.summary)] for row in commands]
-    told = ["## Commands", md.table(["Command", "Stability", "Summary"], rows)] if rows else []
+    listed = ["## Commands", md.table(["Command", "Stability", "Summary"], rows)] if rows else []
     return md.page(
         "Modules and exports",
         _SOURCE,
         "What may be imported. A name that is not listed here is internal.",
         md.labels(row.stability for module in modules for row in exports[module.name]),
         *(render_module(module, exports[module.name]) for module in modules),
-        *told,
+        *listed,
     )
 
 
