@@ -8,15 +8,19 @@ from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 LONGEST_SECONDS = 1e9
 
 
-def check_seconds(name: str, value: object) -> None:
-    """Refuses what is neither None nor a number of seconds from 0 to `LONGEST_SECONDS`.
+def check_seconds(name: str, value: object) -> float | None:
+    """Returns a number of seconds from 0 to `LONGEST_SECONDS`, or None, as it is.
+
+    Args:
+        name: The argument's name, for messages.
+        value: What the user gives.
 
     Raises:
-        ArgumentTypeError: If it is no number.
+        ArgumentTypeError: If it is neither a number nor None.
         InvalidArgumentError: If it is negative, NaN, or too large.
     """
     if value is None:
-        return
+        return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ArgumentTypeError(
             f"{name} must be a number of seconds or None, got {type(value).__name__} {value!r}"
@@ -25,3 +29,4 @@ def check_seconds(name: str, value: object) -> None:
         raise InvalidArgumentError(
             f"{name} must be 0 to {LONGEST_SECONDS:.0f} seconds, got {value!r}; None means no limit"
         )
+    return value

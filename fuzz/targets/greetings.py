@@ -16,12 +16,11 @@ from random import Random
 from fuzz.target import Feed, Target, expect
 from rlmesh.transports.listener import (
     SECRET_BYTES,
-    Attach,
     enter_direct,
     enter_memory,
     open_direct_listener,
 )
-from rlmesh.transports.pipe import BadFrameError
+from rlmesh.transports.pipe import BadFrameError, Pipe
 from rlmesh.transports.shm.doorbell import LINE
 from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh.transports.shm.segment import create_segment
@@ -124,10 +123,14 @@ def _order_by_direct() -> Generator[Feed]:
         yield feed
 
 
-def _admit(secret: bytes) -> Attach | None:
-    if not secrets.compare_digest(secret, _SECRET):
-        return None
-    return lambda make, _transport, _process: make(-1).release()
+class _Session:
+    def attach(self, pipe: Pipe, transport: str, process: int) -> None:
+        """The client has been welcomed, which it notices; nothing else is wanted of it."""
+        pipe.release()
+
+
+def _authenticate(secret: bytes) -> _Session | None:
+    return _Session() if secrets.compare_digest(secret, _SECRET) else None
 
 
 @contextlib.contextmanager
@@ -135,7 +138,7 @@ def _shown() -> Generator[Feed]:
     bound = socket.create_server(("127.0.0.1", 0))
     address = bound.getsockname()
     # A guest that is let in says so.
-    listener = open_direct_listener(bound, _admit)
+    listener = open_direct_listener(bound, _authenticate)
 
     def feed(data: bytes) -> None:
         # The listener may have closed by then.

@@ -17,6 +17,7 @@ from rlmesh.codec.infos.packing import pack
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.contract import read_contract
 from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.failures import CallFailedError
 from rlmesh.server.sessions.requests import Request, read_request
 from rlmesh.transports.grpc.outbox import StreamOutbox
@@ -37,7 +38,11 @@ def _opened() -> Generator[Feed]:
     for env in (environments.single(), environments.vector()):
         contract = read_contract(env)
         served += [
-            LocalBackend(env, contract, policy, frozenset(environments.EXPOSED))
+            LocalBackend(
+                env,
+                contract,
+                EnvOptions(policy=policy, exposed=frozenset(environments.EXPOSED)),
+            )
             for policy in Policy
         ]
 

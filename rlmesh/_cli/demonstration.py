@@ -19,7 +19,7 @@ from rlmesh._cli.console import is_live, make_console, plain
 from rlmesh._cli.contract_table import contract_view
 from rlmesh._cli.episodes import Tally, drive
 from rlmesh._cli.server_process import ServerProcess
-from rlmesh._cli.signals import EndedBySignal, EndSignals
+from rlmesh._cli.signals import CommandSignals, EndedBySignal
 from rlmesh.client.env import RemoteEnv
 from rlmesh.security import TOKEN_VARIABLE, ClientTLS, ServerTLS
 
@@ -71,7 +71,7 @@ def demonstrate(request: DemoRequest) -> None:
     """
     console = make_console()
     tally = Tally()
-    signals = EndSignals(patient=True)
+    signals = CommandSignals(patient=True)
     with signals.taken():
         # What has been driven until a signal came is summed up.
         with (

@@ -20,6 +20,7 @@ from rlmesh.address import Address, TcpAddress
 from rlmesh.codec.checks.policy import POLICY_VARIABLE, Policy
 from rlmesh.security import TOKEN_VARIABLE, ServerTLS
 from rlmesh.server.options import ServeOptions
+from rlmesh.server.server_options import read_options
 from rlmesh.transports.transport import TRANSPORTS
 
 SERVE_HELP = """\
@@ -275,37 +276,36 @@ def run_serve(
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     if verbose:
         logging.getLogger("rlmesh").setLevel(logging.INFO)
-    request = ServeRequest(
-        env=EnvRequest(
-            name=env,
-            kwargs=with_render_mode(kwargs, render_mode),
-            imports=imports,
-            num_envs=num_envs,
-            vectorization_mode=vectorization_mode or "sync",
-        ),
-        address=address,
-        options=ServeOptions(
-            allow_remote_shutdown=allow_remote_shutdown,
-            idle_timeout_seconds=idle_timeout_seconds,
-            drain_timeout_seconds=drain_timeout_seconds,
-            close_timeout_seconds=close_timeout_seconds,
-            resume_timeout_seconds=resume_timeout_seconds,
-            session_idle_timeout_seconds=session_idle_timeout_seconds,
-            call_timeout_seconds=call_timeout_seconds,
-        ),
-        sessions=sessions,
-        validation=validation,
-        expose=expose,
-        isolation=isolation,
-        token=token,
-        tls=tls,
-        insecure=insecure,
-        transports=transports or None,
-        direct=direct,
-        ready_fd=ready_fd,
+    request = EnvRequest(
+        name=env,
+        kwargs=with_render_mode(kwargs, render_mode),
+        imports=imports,
+        num_envs=num_envs,
+        vectorization_mode=vectorization_mode or "sync",
     )
     with failures_on_one_line(verbose=verbose):
-        serve_until_ended(request)
+        options = read_options(
+            address=str(address),
+            options=ServeOptions(
+                allow_remote_shutdown=allow_remote_shutdown,
+                idle_timeout_seconds=idle_timeout_seconds,
+                drain_timeout_seconds=drain_timeout_seconds,
+                close_timeout_seconds=close_timeout_seconds,
+                resume_timeout_seconds=resume_timeout_seconds,
+                session_idle_timeout_seconds=session_idle_timeout_seconds,
+                call_timeout_seconds=call_timeout_seconds,
+            ),
+            sessions=sessions,
+            validation=validation,
+            expose=expose,
+            isolation=isolation,
+            token=token,
+            tls=tls,
+            insecure=insecure,
+            transports=transports or None,
+            direct=None if direct is None else str(direct),
+        )
+        serve_until_ended(ServeRequest(env=request, options=options, ready_fd=ready_fd))
 
 
 def server_tls(certificate: str | None, key: str | None, client_ca: str | None) -> ServerTLS | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -13,12 +13,11 @@ from typing import Any, Self
 from rlmesh._cli.console import print_line
 from rlmesh._cli.loading import EnvRequest, load
 from rlmesh._cli.readiness import ReadyFd
-from rlmesh._cli.signals import EndedBySignal, EndSignals, exit_at_once, keep_signals_from_workers
-from rlmesh.address import Address, TcpAddress
+from rlmesh._cli.signals import CommandSignals, EndedBySignal, keep_signals_from_children
 from rlmesh.errors import StateError
-from rlmesh.security import ServerTLS
 from rlmesh.server.env_server import EnvServer
-from rlmesh.server.options import ServeOptions
+from rlmesh.server.server_options import ServerOptions
+from rlmesh.server.signals import exit_at_once
 
 # How long the main thread may take to return once the server has shut down; a busy machine is not
 # a stuck environment.
@@ -31,34 +30,13 @@ class ServeRequest:
 
     Attributes:
         env: The environment.
-        address: Where to serve.
-        options: How the server behaves at the edges of its life.
-        validation: `warn`, `strict` or `off`; None: as the environment variable says.
-        expose: The names that clients may read, set and call.
-        isolation: `process` for environments in processes of their own; None: in this one.
-        token: What clients must show; None: what `RLMESH_TOKEN` says.
-        tls: Where the server's certificates are; None: nothing is encrypted.
-        insecure: Whether to serve beyond this machine with neither a token nor TLS.
-        transports: The names of the transports that clients may use; None: all that can be had.
-        direct: Where the transport `direct` is to be had; None: nowhere.
+        options: What the server is given besides the environment.
         ready_fd: Where to write the address once the server serves.
-        sessions: How many clients there can be at once, each with an environment of its own; None:
-            one environment for one client at a time.
     """
 
     env: EnvRequest
-    address: Address
-    options: ServeOptions
-    validation: str | None = None
-    expose: tuple[str, ...] = ()
-    isolation: str | None = None
-    token: str | None = field(default=None, repr=False)
-    tls: ServerTLS | None = None
-    insecure: bool = False
-    transports: tuple[str, ...] | None = None
-    direct: TcpAddress | None = None
+    options: ServerOptions
     ready_fd: ReadyFd | None = None
-    sessions: int | None = None
 
 
 def serve(request: ServeRequest) -> None:
@@ -69,21 +47,23 @@ def serve(request: ServeRequest) -> None:
         RlmeshError: If it cannot be served, or not at that address.
         OSError: If the ready descriptor could not be written.
     """
-    keep_signals_from_workers()
-    signals = EndSignals()
+    keep_signals_from_children()
+    signals = CommandSignals()
     with signals.taken():
         try:
-            if request.sessions is None and request.isolation is None:
+            if request.options.sessions is None and request.options.isolation is None:
                 server = _served(signals.unwinding(lambda: load(request.env)), request)
             else:
-                server = signals.unwinding(lambda: _bind(partial(load, request.env), request))
+                server = signals.unwinding(
+                    lambda: _Server(partial(load, request.env), request.options)
+                )
         except EndedBySignal:
             return
         signals.end = server.shutdown
         if signals.arrived:
             server.shutdown()
             return
-        with _Attendant(server, request) as attendant:
+        with _ReadinessThread(server, request) as readiness:
             try:
                 server.serve()
             except StateError:
@@ -91,12 +71,15 @@ def serve(request: ServeRequest) -> None:
                 if not signals.arrived:
                     raise
                 server.shutdown()
-        if attendant.failure is not None:
-            raise attendant.failure
+        if readiness.failure is not None:
+            raise readiness.failure
 
 
 class _Server(EnvServer):
-    """A server that tells when clients are answered."""
+    """A server that is made of options, and says when clients are answered."""
+
+    def __init__(self, env: Any, options: ServerOptions) -> None:
+        self._bind(env, options)
 
     @property
     def serving(self) -> threading.Event:
@@ -106,7 +89,7 @@ class _Server(EnvServer):
 
 def _served(env: Any, request: ServeRequest) -> _Server:
     try:
-        return _bind(env, request)
+        return _Server(env, request.options)
     except BaseException:
         # A server closes its environment, and there is none. Why there is none matters more than
         # what close() may raise.
@@ -116,24 +99,7 @@ def _served(env: Any, request: ServeRequest) -> _Server:
         raise
 
 
-def _bind(env: Any, request: ServeRequest) -> _Server:
-    return _Server(
-        env,
-        str(request.address),
-        options=request.options,
-        validation=request.validation,
-        expose=request.expose,
-        token=request.token,
-        tls=request.tls,
-        insecure=request.insecure,
-        transports=request.transports,
-        direct=None if request.direct is None else str(request.direct),
-        sessions=request.sessions,
-        isolation=request.isolation,
-    )
-
-
-class _Attendant:
+class _ReadinessThread:
     """A thread beside the server: says when it serves, and sees to it that the process ends.
 
     Attributes:
@@ -145,7 +111,7 @@ class _Attendant:
         self._server = server
         self._request = request
         self._returned = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rlmesh-attendant", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="rlmesh-readiness", daemon=True)
 
     def __enter__(self) -> Self:
         """Begins to watch the server."""

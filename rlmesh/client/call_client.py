@@ -6,21 +6,19 @@ import atexit
 import os
 import time
 import weakref
-from collections.abc import Callable
 from time import perf_counter
 
 from rlmesh.client.channel import dialable
+from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.connection import read_answer
 from rlmesh.client.reconnect import Reconnect
 from rlmesh.client.session import Session
 from rlmesh.client.stats import CallStats, Tally
-from rlmesh.client.transport_selection import wanted_transport
 from rlmesh.codec.step.protocols import Stepped
 from rlmesh.codec.step.result import read_steps, stepped
 from rlmesh.codec.step.wire import write_action
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
-    ArgumentTypeError,
     CallTimeoutError,
     EndpointDrainingError,
     EndpointError,
@@ -29,8 +27,6 @@ from rlmesh.errors import (
     SessionLostError,
     StateError,
 )
-from rlmesh.seconds import check_seconds
-from rlmesh.security import ANYBODY, Credentials
 from rlmesh.transports.failures import error_from_failure
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.transport import Transport, Wait, closed_meanwhile
@@ -44,21 +40,7 @@ class CallClient:
 
     Args:
         address: The endpoint's address.
-        connect_timeout: Seconds until the endpoint must have answered; a server that is not up yet
-            is tried again until then. None: for ever.
-        request_timeout: Seconds until a call must have been answered. None: for ever.
-        accept: Raises if the contract is not what the client can drive; asked before the session
-            is opened.
-        autoreset: When the sub-environments of a vector environment shall reset themselves; None:
-            as it does.
-        transport: The transport to use if it can be had, `shm`, `direct` or `grpc`; None:
-            `RLMESH_TRANSPORT`, or else the fastest that can be had.
-        as_vector: Whether a single environment is driven as the only sub-environment of a vector
-            environment.
-        credentials: What the client has to come in with.
-        reconnect: Whether to resume the session when the connection has broken, and to begin
-            another with a reset where it is over.
-        busy_timeout: Seconds to wait for a place where all are taken; None: for ever.
+        options: How to connect.
 
     Attributes:
         address: The endpoint's address.
@@ -69,7 +51,6 @@ class CallClient:
 
     Raises:
         InvalidAddressError: If the address is none that can be connected to.
-        ArgumentTypeError: If a time is no number, or `reconnect` neither true nor false.
         EndpointUnreachableError: If nobody answers in time.
         EndpointBusyError: If every place is taken by other clients, and stays so.
         InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
@@ -79,43 +60,12 @@ class CallClient:
         ProtocolError: If what answers does not speak RLMesh.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        connect_timeout: float | None,
-        request_timeout: float | None,
-        accept: Callable[[EnvContract], None],
-        autoreset: AutoresetMode | None = None,
-        transport: str | None = None,
-        as_vector: bool = False,
-        credentials: Credentials = ANYBODY,
-        reconnect: bool = True,
-        busy_timeout: float | None = 0.0,
-    ) -> None:
-        wanted = wanted_transport(transport)
-        check_seconds("connect_timeout_seconds", connect_timeout)
-        check_seconds("request_timeout_seconds", request_timeout)
-        check_seconds("busy_timeout_seconds", busy_timeout)
-        if not isinstance(reconnect, bool):
-            raise ArgumentTypeError(
-                f"reconnect must be True or False, got {type(reconnect).__name__} {reconnect!r:.80}"
-            )
+    def __init__(self, address: str, options: ConnectOptions) -> None:
         parsed = dialable(address)
         self.address: str = str(parsed)
-        session = self._session = Session(
-            parsed,
-            credentials=credentials,
-            accept=accept,
-            autoreset=autoreset,
-            transport=wanted,
-            as_vector=as_vector,
-            reconnects=reconnect,
-            busy_timeout=busy_timeout,
-            request_timeout=request_timeout,
-        )
-        self._reconnect = Reconnect(session, connect_timeout)
-        self._request_timeout = request_timeout
+        session = self._session = Session(parsed, options)
+        self._reconnect = Reconnect(session, options.connect_timeout)
+        self._request_timeout = options.request_timeout
         # Whoever takes the only item has the connection: half as dear as a lock.
         self._free = [True]
         self._behind = False
@@ -131,7 +81,7 @@ class CallClient:
         self._transport: Transport | None = None
         _connections.add(self)
         try:
-            self._transport = self._reconnect.transport = session.open(connect_timeout)
+            self._transport = self._reconnect.transport = session.open(options.connect_timeout)
         except BaseException:
             self.close()
             raise

@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, ClassVar, Generic
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from typing_extensions import TypeVar
 
+from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env_client import EnvClient
-from rlmesh.client.expected_contract import check_expected, read_expected
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import EnvContract
-from rlmesh.errors import InvalidArgumentError, RemoteEnvError, WrongEndpointKindError
-from rlmesh.security import ClientTLS, credentials_from
+from rlmesh.errors import InvalidArgumentError, RemoteEnvError
+from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 
 ObsType = TypeVar("ObsType", default=Any)
@@ -75,7 +74,10 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the endpoint is not what is expected.
+        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
+            names no file with a contract.
         ProtocolError: If what answers does not speak RLMesh.
+        ArgumentTypeError: If an argument has the wrong type.
     """
 
     expected_contract: ClassVar[EnvContract | None] = None
@@ -96,18 +98,21 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
     ) -> None:
-        expected = read_expected(expect, self.expected_contract)
-        self._env_client = EnvClient(
-            address,
-            connect_timeout=connect_timeout_seconds,
-            request_timeout=request_timeout_seconds,
+        options = ConnectOptions.read(
+            vector=False,
+            connect_timeout_seconds=connect_timeout_seconds,
+            request_timeout_seconds=request_timeout_seconds,
+            busy_timeout_seconds=busy_timeout_seconds,
             transport=transport,
             copy=copy,
-            credentials=credentials_from(token, tls, os.environ, insecure=insecure),
-            busy_timeout=busy_timeout_seconds,
+            token=token,
+            tls=tls,
+            insecure=insecure,
+            expect=expect,
+            expected_contract=self.expected_contract,
             reconnect=reconnect,
-            accept=partial(_accept_single, expected, address),
         )
+        self._env_client = EnvClient(address, options)
         # An environment that is dropped without close() must not hold its endpoint for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
         # At the end of the program the connection closes itself.
@@ -124,7 +129,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     @property
     def transport(self) -> str:
-        """The transport in use: `shm` between processes of one machine and user, else another."""
+        """The transport in use, `shm`, `direct` or `grpc`."""
         return self._env_client.transport
 
     def reset(
@@ -146,7 +151,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
         """
         returned = self._env_client.reset(seed, options)
         if seed is not None:
@@ -170,7 +177,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
             StateError: If a call was given up before, and no reset came since.
         """
         return self._env_client.step(action)
@@ -217,12 +226,21 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             RemoteEnvError: If the environment raised, or has no `render`.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
         """
         return self._env_client.render()
 
     def has_wrapper_attr(self, name: str) -> bool:
-        """Whether this client has the attribute, or the server exposes one of that name."""
+        """Whether this client has the attribute, or the server exposes one of that name.
+
+        Args:
+            name: The attribute's name.
+
+        Raises:
+            RemoteEnvError: If the environment raised something else than an `AttributeError`.
+        """
         try:
             self.get_wrapper_attr(name)
         except AttributeError:
@@ -231,6 +249,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     def get_wrapper_attr(self, name: str) -> Any:
         """The attribute of this client, or else of the environment, if the server exposes it.
+
+        Args:
+            name: The attribute's name.
 
         Returns:
             The attribute; what cannot travel is its text. A method of the environment is a function
@@ -265,6 +286,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         Raises:
             ArgumentTypeError: If the value cannot travel.
             InvalidArgumentError: If the server does not expose the name and `force` is true.
+            RemoteEnvError: If the environment raised.
         """
         if hasattr(self, name):
             setattr(self, name, value)
@@ -277,13 +299,3 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
     def close(self) -> None:
         """Gives the environment back to its server, which lives on. May be called repeatedly."""
         self._finalizer()
-
-
-def _accept_single(expected: EnvContract | None, address: str, contract: EnvContract) -> None:
-    if contract.vector:
-        raise WrongEndpointKindError(
-            f"{contract.id} is a vector environment with {contract.num_envs} sub-environments; "
-            "connect with "
-            f"rlmesh.RemoteVectorEnv"
-        )
-    check_expected(expected, address, contract)

@@ -11,6 +11,7 @@ import numpy as np
 
 from rlmesh.client.arguments import reset_call
 from rlmesh.client.call_client import CallClient
+from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions, compile_stack
 from rlmesh.codec.infos.packing import PackingError, pack_listing, unpack, unpack_info
@@ -24,7 +25,6 @@ from rlmesh.errors import (
     InvalidArgumentError,
     ProtocolError,
 )
-from rlmesh.security import ANYBODY, Credentials
 from rlmesh.transports.pipe import Received
 from rlmesh_api.v1 import session_pb2
 
@@ -34,41 +34,16 @@ place for each sub-environment."""
 
 
 class EnvClient:
-    """A connection and the functions compiled from its contract.
+    """A call client, and the functions compiled from its contract.
 
     Arguments and errors are those of `CallClient`.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        connect_timeout: float | None,
-        request_timeout: float | None,
-        accept: Callable[[EnvContract], None],
-        autoreset: AutoresetMode | None = None,
-        transport: str | None = None,
-        copy: bool = True,
-        as_vector: bool = False,
-        credentials: Credentials = ANYBODY,
-        reconnect: bool = True,
-        busy_timeout: float | None = 0.0,
-    ) -> None:
-        self._connection = CallClient(
-            address,
-            connect_timeout=connect_timeout,
-            request_timeout=request_timeout,
-            accept=accept,
-            autoreset=autoreset,
-            transport=transport,
-            as_vector=as_vector,
-            credentials=credentials,
-            reconnect=reconnect,
-            busy_timeout=busy_timeout,
-        )
+    def __init__(self, address: str, options: ConnectOptions) -> None:
+        self._connection = CallClient(address, options)
         contract: EnvContract = self._connection.contract
         self.contract: EnvContract = contract
-        self._copy = copy
+        self._copy = options.copy
         num_envs = self._num_envs = self._connection.num_envs
         self._decode = compile_layout(contract.observation_space, num_envs).decode
         self._encode = compile_layout(contract.action_space, num_envs).encode

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from rlmesh.client.arguments import check_seed
+from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env_client import EnvClient, Transition
 from rlmesh.client.stats import CallStats, added
 from rlmesh.client.transitions import Transitions, compile_stack
@@ -32,10 +32,9 @@ class MultiEndpoint:
 
     Args:
         addresses: The endpoints' addresses, in the order of their sub-environments.
-        accept: Raises if a contract at an address is not what the client can drive.
-        autoreset: When sub-environments shall reset themselves; None: as the vector environments
-            among the endpoints do, or else at the step after the end.
-        options: What `EnvClient` takes besides.
+        options: How to connect to each of them. Where `autoreset` is None, sub-environments reset
+            themselves as the vector environments among the endpoints do, else at the step after the
+            end.
 
     Attributes:
         contracts: The endpoints' contracts.
@@ -47,26 +46,13 @@ class MultiEndpoint:
         RlmeshError: What `EnvClient` raises, for the first endpoint that does.
     """
 
-    def __init__(
-        self,
-        addresses: Sequence[str],
-        *,
-        accept: Callable[[str, EnvContract], None],
-        autoreset: AutoresetMode | None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, addresses: Sequence[str], options: ConnectOptions) -> None:
         if not addresses:
             raise InvalidArgumentError("give one address or more, got an empty list")
         with contextlib.ExitStack() as undo:
             self._env_clients: list[EnvClient] = []
             for address in addresses:
-                env_client = EnvClient(
-                    address,
-                    accept=partial(accept, address),
-                    autoreset=autoreset,
-                    as_vector=True,
-                    **options,
-                )
+                env_client = EnvClient(address, options)
                 undo.callback(env_client.close)
                 self._env_clients.append(env_client)
             self.contracts: tuple[EnvContract, ...] = tuple(

@@ -6,20 +6,21 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from rlmesh.address import Address
 from rlmesh.client.channel import ChannelFactory
 from rlmesh.client.connect_diagnosis import is_deserted
+from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.connection import Connection
+from rlmesh.client.expected_contract import check_unchanged
 from rlmesh.client.status import explain
 from rlmesh.codec.step.result import StepResultCodec, compile_step_result
 from rlmesh.codec.step.wire import PREFIX
-from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
+from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
     CallTimeoutError,
     ConnectionLostError,
-    ContractMismatchError,
     EndpointDrainingError,
     EndpointUnreachableError,
     ProtocolError,
@@ -27,7 +28,6 @@ from rlmesh.errors import (
     SessionLostError,
 )
 from rlmesh.seconds import LONGEST_SECONDS
-from rlmesh.security import Credentials
 from rlmesh.transports.grpc.transport import GrpcTransport
 from rlmesh.transports.peer import PROTOCOL_GENERATION, this_peer
 from rlmesh.transports.transport import Transport, Wait
@@ -47,17 +47,7 @@ class Session:
 
     Args:
         address: Where the endpoint is.
-        credentials: What the client has to come in with.
-        accept: Raises if the contract is not what the client can drive; asked before the session
-            is opened.
-        autoreset: When the sub-environments of a vector environment shall reset themselves; None:
-            as it does.
-        transport: The transport to use if it can be had; None: the fastest.
-        as_vector: Whether a single environment is driven as the only sub-environment of a vector
-            environment.
-        reconnects: Whether the session is resumed when its connection has broken.
-        busy_timeout: Seconds to wait for a place where all are taken; None: for ever.
-        request_timeout: Seconds until a call must have been answered; None: for ever.
+        options: How to connect.
 
     Attributes:
         address: The endpoint's address.
@@ -83,28 +73,16 @@ class Session:
     def __init__(
         self,
         address: Address,
-        *,
-        credentials: Credentials,
-        accept: Callable[[EnvContract], None],
-        autoreset: AutoresetMode | None,
-        transport: str | None,
-        as_vector: bool,
-        reconnects: bool,
-        busy_timeout: float | None,
-        request_timeout: float | None,
+        options: ConnectOptions,
     ) -> None:
         self.address: str = str(address)
         self._address = address
+        self._options = options
         self.transport: str = GrpcTransport.name
-        self.reconnects: bool = reconnects
+        self.reconnects: bool = options.reconnect
         self.closing: threading.Event = threading.Event()
-        self._channels = ChannelFactory(address, credentials)
-        self._accept = accept
-        self._autoreset = autoreset
-        self._wanted = transport
-        self._as_vector = as_vector
-        self._busy_timeout = busy_timeout
-        self._request_timeout = request_timeout
+        self._channels = ChannelFactory(address, options.credentials)
+        self._autoreset = options.autoreset
         # All that have to be closed, or left to the parent of a fork; the current one is the first.
         self._links: list[Connection] = []
         self._opened = session_pb2.OpenResult()
@@ -127,9 +105,9 @@ class Session:
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         link = self._linked()
         contract = link.contract(timeout)
-        self._accept(contract)
+        self._options.check(contract, self.address)
         self.contract = contract
-        self.num_envs = contract.num_envs if contract.vector or self._as_vector else None
+        self.num_envs = None if self._options.vector is False else contract.num_envs
         self.mode = self._autoreset or contract.autoreset_mode
         if self.num_envs and not contract.vector:
             self.mode = self._autoreset = self.mode or AutoresetMode.NEXT_STEP
@@ -150,13 +128,7 @@ class Session:
             self._unlink(link)
         link = self._linked()
         contract = link.contract(timeout)
-        differences = compare_contracts(self.contract, contract)
-        if contract != self.contract:
-            raise ContractMismatchError(
-                f"{contract.id} at {self.address} is not what this client was connected to: "
-                f"{'; '.join(map(str, differences)) or 'its facts differ'}. Make a new client",
-                differences=differences,
-            )
+        check_unchanged(self.contract, self.address, contract)
         return self._open(link, deadline)
 
     def resume(self, seconds: float) -> Transport:
@@ -247,15 +219,16 @@ class Session:
             self._links.remove(link)
 
     def _open(self, link: Connection, deadline: float) -> Transport:
-        busy = LONGEST_SECONDS if self._busy_timeout is None else self._busy_timeout
+        options = self._options
+        busy = LONGEST_SECONDS if options.busy_timeout is None else options.busy_timeout
         remaining = max(0.001, deadline - time.monotonic()) + busy
         call = session_pb2.OpenCall(
             peer=this_peer(),
             protocol_generation=PROTOCOL_GENERATION,
-            as_vector=self._as_vector,
+            as_vector=options.vector is None,
             wait_seconds=busy,
             resumes=self.reconnects,
-            request_timeout_seconds=self._request_timeout or 0.0,
+            request_timeout_seconds=options.request_timeout or 0.0,
         )
         if self._autoreset is not None:
             call.autoreset_mode = self._autoreset.to_proto()
@@ -295,7 +268,7 @@ class Session:
         transport = link.take_transport(
             offers,
             self._opened.secret,
-            wanted=self._wanted,
+            wanted=self._options.transport,
             head=PREFIX + self.form.head,
             patience=_SHORT_PATIENCE if self.resume_seconds else _LONG_PATIENCE,
         )

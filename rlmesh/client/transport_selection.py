@@ -38,7 +38,6 @@ def enter(
     wanted: str | None,
     channels: ChannelFactory,
     head: int,
-    wake_fd: int,
 ) -> tuple[str, Pipe] | None:
     """Goes through the first door that opens, of a transport that may be used.
 
@@ -48,8 +47,6 @@ def enter(
         wanted: The transport to use; None: any.
         channels: The way to the endpoint.
         head: How many bytes of most answers stand before their slab.
-        wake_fd: A descriptor whose readability ends the waits of a connection that cannot tell
-            itself when the other side has gone.
 
     Returns:
         The transport's name and the client's pipe of it; None where no door opens.
@@ -64,15 +61,13 @@ def enter(
         if offer.transport == "shm":
             pipe = enter_memory(offer.address, secret)
         elif offer.transport == "direct":
-            pipe = _enter_direct(offer.address, secret, channels, head, wake_fd)
+            pipe = _enter_direct(offer.address, secret, channels, head)
         if pipe is not None:
             return offer.transport, pipe
     return None
 
 
-def _enter_direct(
-    offered: str, secret: bytes, channels: ChannelFactory, head: int, wake_fd: int
-) -> Pipe | None:
+def _enter_direct(offered: str, secret: bytes, channels: ChannelFactory, head: int) -> Pipe | None:
     # Without a host it is to be had where the endpoint is.
     elsewhere = not offered.startswith(":")
     try:
@@ -83,6 +78,4 @@ def _enter_direct(
         return None
     if not elsewhere:
         address = replace(address, host=channels.host)
-    return enter_direct(
-        address.host, address.port, secret, head=head, secure=channels.secure, wake_fd=wake_fd
-    )
+    return enter_direct(address.host, address.port, secret, head=head, secure=channels.secure)

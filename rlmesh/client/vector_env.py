@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any, ClassVar, Generic
 
 import gymnasium
@@ -14,17 +13,16 @@ import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
+from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env import ActType, ObsType
 from rlmesh.client.env_client import EnvClient
-from rlmesh.client.expected_contract import check_expected, read_expected
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.codec.infos.type_guards import is_row
-from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
-from rlmesh.errors import InvalidArgumentError, WrongEndpointKindError
-from rlmesh.security import ClientTLS, credentials_from
+from rlmesh.contract import EnvContract
+from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 
@@ -87,13 +85,15 @@ class RemoteVectorEnv(
         EndpointBusyError: If every place is taken by other clients, and stays so.
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
-        InvalidArgumentError: If `autoreset` is no mode, or one that cannot be had here; if the
-            environments of several addresses differ in their spaces or modes.
+        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
+            names no file with a contract; if `autoreset` is no mode, or one that cannot be had
+            here; if the environments of several addresses differ in their spaces or modes.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
         ProtocolError: If what answers does not speak RLMesh.
+        ArgumentTypeError: If an argument has the wrong type.
     """
 
     expected_contract: ClassVar[EnvContract | None] = None
@@ -117,26 +117,24 @@ class RemoteVectorEnv(
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
-        mode = None if autoreset is None else _mode(autoreset)
-        expected = read_expected(expect, self.expected_contract)
-        options: dict[str, Any] = {
-            "connect_timeout": connect_timeout_seconds,
-            "request_timeout": request_timeout_seconds,
-            "transport": transport,
-            "copy": copy,
-            "credentials": credentials_from(token, tls, os.environ, insecure=insecure),
-            "busy_timeout": busy_timeout_seconds,
-            "reconnect": reconnect,
-        }
+        options = ConnectOptions.read(
+            vector=None if is_row(address) else True,
+            connect_timeout_seconds=connect_timeout_seconds,
+            request_timeout_seconds=request_timeout_seconds,
+            busy_timeout_seconds=busy_timeout_seconds,
+            transport=transport,
+            copy=copy,
+            token=token,
+            tls=tls,
+            insecure=insecure,
+            expect=expect,
+            expected_contract=self.expected_contract,
+            reconnect=reconnect,
+            autoreset=autoreset,
+        )
         given: Any = address  # what is neither is refused where addresses are read
         self._env_client: EnvClient | MultiEndpoint = (
-            MultiEndpoint(
-                list(given), accept=partial(check_expected, expected), autoreset=mode, **options
-            )
-            if is_row(given)
-            else EnvClient(
-                given, accept=partial(_accept_vector, expected, given), autoreset=mode, **options
-            )
+            MultiEndpoint(list(given), options) if is_row(given) else EnvClient(given, options)
         )
         # An environment that is dropped without close() must not hold its endpoint for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
@@ -171,7 +169,7 @@ class RemoteVectorEnv(
 
     @property
     def transport(self) -> str:
-        """The transport in use: `shm` between processes of one machine and user, else another."""
+        """The transport in use, `shm`, `direct` or `grpc`."""
         return self._env_client.transport
 
     def reset(
@@ -200,7 +198,9 @@ class RemoteVectorEnv(
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
         """
         returned = self._env_client.reset(seed, options)
         if options is not None:
@@ -235,7 +235,9 @@ class RemoteVectorEnv(
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
             StateError: If a call was given up before, and no reset came since.
         """
         return self._env_client.step(actions)
@@ -283,7 +285,9 @@ class RemoteVectorEnv(
             RemoteEnvError: If the environment raised, or has no `render`.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
         """
         return self._env_client.render()
 
@@ -310,10 +314,14 @@ class RemoteVectorEnv(
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """Reads an attribute of every sub-environment, if the server exposes it.
 
+        Args:
+            name: The attribute's name.
+
         Returns:
             The attribute of each sub-environment. What cannot travel is its text.
 
         Raises:
+            ArgumentTypeError: If the name is no text.
             InvalidArgumentError: If the server does not expose the name, or the environment has no
                 `get_attr`.
             RemoteEnvError: If a sub-environment has no such attribute.
@@ -353,21 +361,3 @@ class RemoteVectorEnv(
         if seeds:
             # Gymnasium's setter: no single seed stands for it, so `np_random_seed` is -1.
             self.np_random = np.random.default_rng(seeds)
-
-
-def _mode(autoreset: object) -> AutoresetMode:
-    mode = autoreset_mode_from(autoreset)
-    if mode is None:
-        raise InvalidArgumentError(
-            f"autoreset must be one of {', '.join(AutoresetMode)}, or None for the environment's "
-            f"own mode, got {autoreset!r}"
-        )
-    return mode
-
-
-def _accept_vector(expected: EnvContract | None, address: str, contract: EnvContract) -> None:
-    if not contract.vector:
-        raise WrongEndpointKindError(
-            f"{contract.id} is a single environment; connect with rlmesh.RemoteEnv"
-        )
-    check_expected(expected, address, contract)

@@ -8,22 +8,19 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Self
 
-from rlmesh.address import Address, TcpAddress, address_from
-from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.contract import EnvContract
-from rlmesh.errors import ArgumentTypeError, InvalidAddressError, StateError
+from rlmesh.errors import StateError
 from rlmesh.seconds import check_seconds
-from rlmesh.security import ServerTLS, token_from
-from rlmesh.server.envs.attributes import check_exposed
+from rlmesh.security import ServerTLS
 from rlmesh.server.envs.provider import provider_for
 from rlmesh.server.lifecycle import Lifecycle, State
 from rlmesh.server.options import ServeOptions
-from rlmesh.server.rpc.listeners import Listeners, check_transports
+from rlmesh.server.rpc.listeners import Listeners
 from rlmesh.server.rpc.server import RpcServer
 from rlmesh.server.rpc.service import EnvService
+from rlmesh.server.server_options import ServerOptions, read_options
 from rlmesh.server.sessions.manager import SessionManager
-from rlmesh.server.signals import EndSignals
-from rlmesh.transports.tls import ServerIdentity
+from rlmesh.server.signals import SignalListener
 
 
 class EnvServer:
@@ -65,14 +62,18 @@ class EnvServer:
             Default: nowhere. It is encrypted where `tls` is given.
         sessions: How many clients there can be at once, each with an environment of its own, which
             `env`, a callable, makes when the session begins. Default: one.
+        isolation: `process` runs each environment in its own worker process, so that one that
+            crashes or hangs does not end the server; `env` must be a callable then. Default: in
+            this process.
 
     Raises:
         InvalidEnvError: If `env` has not the shape of an environment.
         UnsupportedSpaceError: If one of its spaces cannot be carried.
         InvalidAddressError: If the address is none, or cannot be bound on this machine.
         AddressInUseError: If somebody else serves there.
-        InvalidArgumentError: If `validation` is an unknown word, `transports` holds one, or there
-            are no `sessions`.
+        InvalidArgumentError: If `validation` or `isolation` is an unknown word, `transports` holds
+            one, or there are no `sessions`.
+        ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
 
@@ -95,50 +96,58 @@ class EnvServer:
         sessions: int | None = None,
         isolation: str | None = None,
     ) -> None:
-        if options is not None and not isinstance(options, ServeOptions):
-            raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
-        options = options or ServeOptions()
-        policy = policy_from(validation, os.environ)
-        wanted = address_from(address, host=host, port=port, path=path)
-        names = check_transports(transports, direct)
-        own = None if direct is None else _direct_address(direct)
-        if not (tls is None or isinstance(tls, ServerTLS)):
-            raise ArgumentTypeError(
-                f"tls must be a rlmesh.ServerTLS or None, got {type(tls).__name__}"
-            )
-        secret = token_from(token, os.environ)
-        if secret is None and tls is None and not insecure:
-            _check_reach(wanted, own)
-        identity = None if tls is None else ServerIdentity(tls)
+        self._bind(
+            env,
+            read_options(
+                address=address,
+                host=host,
+                port=port,
+                path=path,
+                options=options,
+                validation=validation,
+                expose=expose,
+                token=token,
+                tls=tls,
+                insecure=insecure,
+                transports=transports,
+                direct=direct,
+                sessions=sessions,
+                isolation=isolation,
+            ),
+        )
+
+    def _bind(self, env: Any, options: ServerOptions) -> None:
+        """Makes the server of checked options, and binds its address."""
         provider = self._provider = provider_for(
-            env, sessions, isolation, policy, check_exposed(expose)
+            env, options.sessions, options.isolation, options.envs
         )
         self._contract = provider.contract
-        manager = SessionManager(provider, options)
+        serving = options.serving
+        manager = SessionManager(provider, serving)
         service = EnvService(
             self._contract,
             manager,
-            options.resume_timeout_seconds,
-            self._end_by_client if options.allow_remote_shutdown else None,
+            serving.resume_timeout_seconds,
+            self._end_by_client if serving.allow_remote_shutdown else None,
         )
         with contextlib.ExitStack() as undo:
             undo.callback(provider.discard)
-            self._listeners = Listeners(names, own, provider.plan, manager.admit, identity)
+            self._listeners = Listeners(options.endpoint, provider.plan, manager.authenticate)
             undo.callback(self._listeners.close)
             self._rpc_server = RpcServer(
-                service, wanted, self._listeners, secret, identity, provider.capacity
+                service, options.endpoint, self._listeners, provider.capacity
             )
             undo.pop_all()
-        self._life = Lifecycle(provider, manager, self._rpc_server, options)
+        self._life = Lifecycle(provider, manager, self._rpc_server, serving)
 
     @property
     def address(self) -> str:
-        """Where clients connect: resolved, and final from construction on."""
+        """The address that clients connect to, resolved. It is final from construction on."""
         return str(self._rpc_server.address)
 
     @property
     def direct_address(self) -> str | None:
-        """Where the transport `direct` is to be had, resolved; None: nowhere."""
+        """The resolved address of the transport `direct`, or None where it is not offered."""
         return None if self._listeners.direct is None else str(self._listeners.direct)
 
     @property
@@ -167,7 +176,7 @@ class EnvServer:
         Raises:
             StateError: If the server was started or shut down before.
         """
-        with EndSignals(self._end_by_signal) as signals:
+        with SignalListener(self._end_by_signal) as signals:
             self._life.begin("serve")
             if self._provider.on_caller:
                 self._life.interrupt = signals.interrupt
@@ -211,7 +220,7 @@ class EnvServer:
             )
         if timeout == 0:
             return self._life.wait(0)
-        with EndSignals(self._end_by_signal):
+        with SignalListener(self._end_by_signal):
             return self._life.wait(timeout)
 
     def shutdown(self) -> None:
@@ -244,12 +253,12 @@ class EnvServer:
         return f"<EnvServer {self._contract.id} at {self.address}, {self._life.state.value}>"
 
     def _answer(self, run: Callable[[], None]) -> None:
-        """Begins to answer and runs the host; what keeps either from it ends the server."""
+        """Begins to answer, and runs `run`; an exception of either ends the server."""
         try:
             self._rpc_server.start()
             run()
         except BaseException:
-            # Also what a signal handler of the program raises where this thread runs the host.
+            # Also what a signal handler of the program raises where this is the environment thread.
             self._life.end("it could not be started, or was interrupted")
             self._provider.run()
             self._life.wait(None)
@@ -260,26 +269,3 @@ class EnvServer:
 
     def _end_by_client(self) -> None:
         self._life.end("a client asked for it")
-
-
-def _check_reach(*addresses: Address | None) -> None:
-    """Refuses to let strangers in.
-
-    Raises:
-        InvalidAddressError: If one of the addresses is reachable from other machines.
-    """
-    for reached in addresses:
-        if not (reached is None or reached.is_loopback):
-            raise InvalidAddressError(
-                f"{reached} is reachable from other machines, and whoever reaches it may drive the "
-                f"environment; pass token= to let in those who show it, and "
-                f"tls=rlmesh.ServerTLS(...) to encrypt, or serve on 127.0.0.1 or a Unix socket, or "
-                f"pass insecure=True if everybody on that network is trusted"
-            )
-
-
-def _direct_address(direct: str | int) -> TcpAddress:
-    address = address_from(str(direct) if isinstance(direct, int) else direct)
-    if not isinstance(address, TcpAddress):
-        raise InvalidAddressError(f"direct must be a TCP address, got {address}")
-    return address

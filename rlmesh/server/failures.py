@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 
-from rlmesh.codec.slab.violations import Violation
-from rlmesh.server.envs.results import BadResultError
+from rlmesh.contract import ContractDifference
 from rlmesh_api.v1 import session_pb2
 
 # What an exception may say, in characters. A simulator that puts its state into its message must
@@ -39,6 +39,15 @@ def failed(
     )
 
 
+def another_contract(differences: Sequence[ContractDifference]) -> str:
+    """What is wrong with a factory whose environments have different contracts."""
+    return (
+        f"the factory made an environment with another contract than this endpoint's, which its "
+        f"clients rely on: {'; '.join(map(str, differences))}. Have it make the same environment "
+        f"every time"
+    )
+
+
 def env_raised(doing: str, error: BaseException) -> CallFailedError:
     """The failure that an exception of the environment is.
 
@@ -56,21 +65,6 @@ def env_raised(doing: str, error: BaseException) -> CallFailedError:
             traceback=trace,
         )
     )
-
-
-def unreadable(name: str, error: BaseException) -> CallFailedError:
-    """What went wrong while that was read which the environment returned.
-
-    Reading may run code of the environment's own, `__array__` or `__float__`, hence raise anything.
-    """
-    if isinstance(error, (Violation, BadResultError)):
-        return failed(
-            session_pb2.ERROR_CODE_INVALID_OBSERVATION,
-            f"the environment's {name}() returned what its contract excludes: {error}. The next "
-            f"call should be a reset",
-            error,
-        )
-    return env_raised(f"reading what the environment's {name}() returned", error)
 
 
 def stack_text(frame: FrameType) -> str:

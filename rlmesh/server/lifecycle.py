@@ -15,11 +15,11 @@ from collections.abc import Callable
 from rlmesh.errors import StateError
 from rlmesh.server.envs.provider import EnvProvider
 from rlmesh.server.envs.slot import EnvSlot
-from rlmesh.server.envs.thread import Call, ThreadStoppedError
 from rlmesh.server.failures import given_up
 from rlmesh.server.latch import Latch
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.rpc.server import RpcServer
+from rlmesh.server.sessions.endpoint import Call, ThreadStoppedError
 from rlmesh.server.sessions.manager import SessionManager
 
 _log = logging.getLogger("rlmesh.server")
@@ -52,7 +52,7 @@ class Lifecycle:
     Args:
         provider: Where the environments are.
         manager: Who gives them to clients.
-        front: What answers them.
+        rpc_server: What answers them.
         options: How long to wait for what.
 
     Attributes:
@@ -65,14 +65,14 @@ class Lifecycle:
         self,
         provider: EnvProvider,
         manager: SessionManager,
-        front: RpcServer,
+        rpc_server: RpcServer,
         options: ServeOptions,
     ) -> None:
         self.state: State = State.BOUND
         self.interrupt: Callable[[Callable[[], bool]], bool] | None = None
         self._provider = provider
         self._manager = manager
-        self._rpc_server = front
+        self._rpc_server = rpc_server
         self._options = options
         # Taken by whoever is the first to begin this life, or to end it unbegun.
         self._unbegun = threading.Lock()
@@ -102,7 +102,7 @@ class Lifecycle:
         self._begun_at = time.monotonic()
         try:
             # A daemon, so that a program that forgot to shut down can end; atexit does it then.
-            threading.Thread(target=self._run, name="rlmesh-life", daemon=True).start()
+            threading.Thread(target=self._run, name="rlmesh-lifecycle", daemon=True).start()
         except BaseException:
             self._end(unbegun=True)
             raise
@@ -179,10 +179,10 @@ class Lifecycle:
             self._ended.open()
         _log.info("the server at %s has ended", self._rpc_server.address)
 
-    def _close(self, provider: list[EnvSlot], *, unbegun: bool) -> None:
+    def _close(self, slots: list[EnvSlot], *, unbegun: bool) -> None:
         """Closes every environment on its thread, side by side; where it has none, on this one."""
         closings: list[_Closing] = []
-        for slot in provider:
+        for slot in slots:
             if unbegun and not slot.thread.has_own_thread:
                 self._closer = threading.get_ident()
                 slot.close()

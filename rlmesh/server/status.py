@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from rlmesh.server.envs.slot import EnvSlot
+from rlmesh.server.sessions.endpoint import Slot
 from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.sessions.session import Session
 from rlmesh_api.v1 import env_service_pb2
@@ -15,13 +15,13 @@ def status_of(manager: SessionManager) -> env_service_pb2.GetStatusResponse:
     status = env_service_pb2.GetStatusResponse(
         state=env_service_pb2.SERVER_STATE_READY, capacity=manager.capacity
     )
-    provider = manager.provider()
-    if provider and not any(slot.thread.ready for slot in provider):
+    slots = manager.slots()
+    if slots and not any(slot.thread.ready for slot in slots):
         status.state = env_service_pb2.SERVER_STATE_STARTING
     sessions = manager.sessions()
     told = {id(session.slot): _status_of_session(session) for session in sessions}
     status.sessions.extend(told.values())
-    first = _longest(provider)
+    first = _longest(slots)
     if first is None:
         first = sessions[0].slot if sessions else None
     if first is not None:
@@ -38,13 +38,13 @@ def status_of(manager: SessionManager) -> env_service_pb2.GetStatusResponse:
     return status
 
 
-def _longest(provider: list[EnvSlot]) -> EnvSlot | None:
+def _longest(slots: list[Slot]) -> Slot | None:
     """The slot that has been in a call for longest."""
-    running = [(call.since, slot) for slot in provider if (call := slot.thread.running) is not None]
+    running = [(call.since, slot) for slot in slots if (call := slot.thread.running) is not None]
     return min(running, key=lambda each: each[0])[1] if running else None
 
 
-def _status_of_slot(slot: EnvSlot) -> env_service_pb2.SessionStatus:
+def _status_of_slot(slot: Slot) -> env_service_pb2.SessionStatus:
     status = env_service_pb2.SessionStatus()
     running = slot.thread.running
     if running is not None:
@@ -64,7 +64,7 @@ def _status_of_session(session: Session) -> env_service_pb2.SessionStatus:
     status.failures = session.failures
     backend = session.slot.made
     if backend is not None:
-        status.calls = backend.costs.calls
+        status.calls = backend.timings.calls
         for kind, count in sorted(backend.deviations().items()):
             status.deviations.add(kind=kind, count=count)
     return status

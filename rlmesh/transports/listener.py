@@ -1,13 +1,14 @@
-"""Listeners: where a session's client and its server meet for a transport of their own.
+"""Listeners: where the client of a session connects for a transport other than the stream.
 
-A server tells a session's client where its listeners are, and a secret. Whoever comes in shows the
-secret of a session, and is given that session's pipe.
+When a session begins, the server sends its client the addresses of the listeners and a secret. A
+client that connects to a listener presents the secret; `authenticate(secret)` returns the session
+that it belongs to, and the listener attaches a pipe to that session.
 
-The listener of shared memory is a Unix socket in Linux's abstract namespace, under a name that only
-sessions' clients are told: there is no file to be left behind, and no way in from another machine
-or from a container with a network of its own. Only the same user may come in; he is given a
-segment, and keeps the socket as doorbell and lifeline. The listener of the direct transport is a
-TCP port; the connection itself is the transport.
+The listener of shared memory is a Unix socket in Linux's abstract namespace, under a random name
+that only the clients of sessions receive. No file is left behind, and the socket cannot be reached
+from another machine or from a container with its own network. Only the same user is accepted. The
+client receives a segment, and keeps the socket as doorbell and lifeline. The listener of the direct
+transport is a TCP port; the connection itself is the transport.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from rlmesh.transports.pipe import Pipe
 from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
@@ -36,24 +37,35 @@ _log = logging.getLogger("rlmesh.transports")
 SUPPORTED = sys.platform == "linux"
 SECRET_BYTES = 32
 
-MakePipe: TypeAlias = Callable[[int], Pipe]
-"""Makes a session's pipe, given a descriptor whose readability ends its waits as well."""
 
-Attach: TypeAlias = Callable[[MakePipe, str, int], None]
-"""Takes what makes a session's pipe, the transport's name, and the client's process id: 0
-where the system does not tell it."""
+class PipeOwner(Protocol):
+    """A session, as a listener sees it."""
 
-Admit: TypeAlias = Callable[[bytes], Attach | None]
-"""Takes the secret that was shown; gives what takes the pipe, or None for a stranger."""
+    def attach(self, pipe: Pipe, transport: str, process: int) -> None:
+        """Takes over the pipe of a client that has presented the session's secret.
+
+        Called on a listener's thread. The pipe belongs to the session from here on, also where it
+        raises.
+
+        Args:
+            pipe: The server's end.
+            transport: The transport's name.
+            process: The client's process id; 0 where the system does not report it.
+        """
+        ...
+
+
+Authenticate: TypeAlias = Callable[[bytes], PipeOwner | None]
+"""Takes the secret that a client presents; returns its session, or None where there is none."""
 
 Secure: TypeAlias = Callable[[socket.socket], ssl.SSLSocket]
-"""Encrypts a connection, which is the result's from then on."""
+"""Encrypts a connection; the result owns it from then on."""
 
 # How long either side waits for the other's half of the greeting.
 _GREETING_SECONDS = 1.0
-# Guests that are greeted at the same time; more are turned away, and use the stream.
-_MAX_GUESTS = 16
-# How long a listener waits after a guest whom the system would not let in.
+# Peers that are greeted at the same time; further ones are closed at once, and use the stream.
+_MAX_GREETINGS = 16
+# How long a listener waits after the system has failed to accept a connection.
 _RETRY_SECONDS = 0.1
 _PLAN = struct.Struct("<QQ")
 _CREDENTIALS = struct.Struct("3i")
@@ -61,28 +73,28 @@ _WELCOME = b"\1"
 
 
 class Listener:
-    """Lets guests in, each on a thread of his own: one who says nothing keeps nobody else waiting.
+    """Accepts connections and greets each on its own thread, so that a silent peer delays nobody.
 
     Args:
-        listener: Where guests come. The listener owns it.
-        welcome: Greets a guest who has connected; closes the socket, or gives it away.
+        listener: The listening socket. The listener owns it.
+        welcome: Greets a peer that has connected; closes the socket, or passes it on.
     """
 
     def __init__(self, listener: socket.socket, welcome: Callable[[socket.socket], None]) -> None:
         self._socket = listener
         self._welcome = welcome
         self._closed = threading.Event()
-        self._admission = threading.BoundedSemaphore(_MAX_GUESTS)
-        self._thread = threading.Thread(target=self._watch, name="rlmesh-listener", daemon=True)
+        self._greetings = threading.BoundedSemaphore(_MAX_GREETINGS)
+        self._thread = threading.Thread(target=self._accept, name="rlmesh-listener", daemon=True)
         try:
             self._thread.start()
         except RuntimeError:
-            # There can be no further thread.
+            # The system allows no further thread.
             self._socket.close()
             raise
 
     def close(self) -> None:
-        """Lets nobody in any more. Ports that were given out live on."""
+        """Accepts no further connections. Pipes that are attached go on."""
         self._closed.set()
         with contextlib.suppress(OSError):
             # Closing alone would not wake the thread that waits in accept.
@@ -90,44 +102,44 @@ class Listener:
         self._thread.join()
         self._socket.close()
 
-    def _watch(self) -> None:
+    def _accept(self) -> None:
         while True:
             try:
-                guest, _ = self._socket.accept()
+                peer, _ = self._socket.accept()
             except OSError as error:
                 if self._closed.wait(_RETRY_SECONDS):
                     return
-                # There was no descriptor for him, or he has left: the next may have more luck.
-                _log.debug("a guest could not be let in: %s", error)
+                # No descriptor was free, or the peer has left: the next one may succeed.
+                _log.debug("a connection could not be accepted: %s", error)
                 continue
-            if not self._admission.acquire(blocking=False):
-                guest.close()
+            if not self._greetings.acquire(blocking=False):
+                peer.close()
                 continue
             try:
                 threading.Thread(
-                    target=self._greet, args=(guest,), name="rlmesh-greeting", daemon=True
+                    target=self._greet, args=(peer,), name="rlmesh-greeting", daemon=True
                 ).start()
             except RuntimeError:
-                guest.close()
-                self._admission.release()
+                peer.close()
+                self._greetings.release()
 
-    def _greet(self, guest: socket.socket) -> None:
+    def _greet(self, peer: socket.socket) -> None:
         try:
-            guest.settimeout(_GREETING_SECONDS)
-            self._welcome(guest)
-        except OSError as error:
-            _log.debug("a guest left in the middle of the greeting: %s", error)
-            guest.close()
+            peer.settimeout(_GREETING_SECONDS)
+            self._welcome(peer)
+        except (OSError, BadSegmentError) as error:
+            _log.debug("a greeting failed: %s", error)
+            peer.close()
         finally:
-            self._admission.release()
+            self._greetings.release()
 
 
-def open_shm_listener(plan: SegmentLayout, admit: Admit) -> tuple[str, Listener]:
+def open_shm_listener(plan: SegmentLayout, authenticate: Authenticate) -> tuple[str, Listener]:
     """Opens a listener of shared memory.
 
     Args:
         plan: How segments are divided.
-        admit: Who may come in.
+        authenticate: Finds the session that a secret belongs to.
 
     Returns:
         The socket's name in the abstract namespace, and the listener.
@@ -137,75 +149,75 @@ def open_shm_listener(plan: SegmentLayout, admit: Admit) -> tuple[str, Listener]
     listener.bind(f"\0{name}")
     listener.listen()
 
-    def welcome(guest: socket.socket) -> None:
-        credentials = guest.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    def welcome(peer: socket.socket) -> None:
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         process, user, _ = _CREDENTIALS.unpack(credentials)
-        attach = admit(_shown(guest)) if user == os.geteuid() else None
-        if attach is None:
-            guest.close()
+        session = authenticate(_receive_secret(peer)) if user == os.geteuid() else None
+        if session is None:
+            peer.close()
             return
         descriptor = create_segment(plan.size)
         try:
-            socket.send_fds(guest, [_PLAN.pack(plan.request, plan.answer)], [descriptor])
+            socket.send_fds(peer, [_PLAN.pack(plan.request, plan.answer)], [descriptor])
         except OSError:
             os.close(descriptor)
             raise
-        guest.settimeout(None)
-        attach(
-            lambda wake_fd: ShmPipe(guest, descriptor, plan, client=False, wake_fd=wake_fd),
-            "shm",
-            process,
-        )
+        peer.settimeout(None)
+        session.attach(ShmPipe(peer, descriptor, plan, client=False), "shm", process)
 
     return name, Listener(listener, welcome)
 
 
 def open_direct_listener(
-    listener: socket.socket, admit: Admit, identity: ServerIdentity | None = None
+    listener: socket.socket, authenticate: Authenticate, identity: ServerIdentity | None = None
 ) -> Listener:
     """Opens a listener of the direct transport.
 
     Args:
         listener: The TCP port. The listener owns it.
-        admit: Who may come in.
-        identity: What the server identifies itself with; None: what crosses is not encrypted.
+        authenticate: Finds the session that a secret belongs to.
+        identity: The server's certificate for TLS; None: the connection is not encrypted.
     """
 
-    def welcome(guest: socket.socket) -> None:
-        attach = admit(_shown(guest))
-        if attach is None:
-            guest.close()
+    def welcome(peer: socket.socket) -> None:
+        session = authenticate(_receive_secret(peer))
+        if session is None:
+            peer.close()
             return
-        guest.sendall(_WELCOME)
-        attach(lambda wake_fd: TcpPipe(guest, wake_fd=wake_fd), "direct", 0)
+        peer.sendall(_WELCOME)
+        session.attach(TcpPipe(peer), "direct", 0)
 
-    def welcome_secured(guest: socket.socket, identity: ServerIdentity) -> None:
+    def welcome_secured(peer: socket.socket, identity: ServerIdentity) -> None:
         with contextlib.ExitStack() as undo:
-            conversation = undo.enter_context(secured(guest, identity.context()))
-            # A single record, or the guest is a stranger.
-            attach = admit(conversation.recv(SECRET_BYTES))
-            if attach is None:
+            encrypted = undo.enter_context(secured(peer, identity.context()))
+            # A client sends its secret as one record.
+            session = authenticate(encrypted.recv(SECRET_BYTES))
+            if session is None:
                 return
-            conversation.sendall(_WELCOME)
+            encrypted.sendall(_WELCOME)
             undo.pop_all()
-            attach(lambda wake_fd: TcpPipe(TlsSocket(conversation), wake_fd=wake_fd), "direct", 0)
+            session.attach(TcpPipe(TlsSocket(encrypted)), "direct", 0)
 
     if identity is not None:
-        return Listener(listener, lambda guest: welcome_secured(guest, identity))
+        return Listener(listener, lambda peer: welcome_secured(peer, identity))
 
     return Listener(listener, welcome)
 
 
-def _shown(guest: socket.socket) -> bytes:
-    return guest.recv(SECRET_BYTES, socket.MSG_WAITALL)
+def _receive_secret(peer: socket.socket) -> bytes:
+    return peer.recv(SECRET_BYTES, socket.MSG_WAITALL)
 
 
 def enter_memory(name: str, secret: bytes) -> ShmPipe | None:
-    """The client's side of a listener of shared memory: a pipe of the session with that secret.
+    """Connects to a listener of shared memory.
+
+    Args:
+        name: The listener's name in the abstract namespace.
+        secret: The session's secret.
 
     Returns:
-        The pipe, or None where the listener cannot be reached or does not open: on another machine,
-        in a container with a network of its own, for another user.
+        The client's end of a pipe, or None where the listener cannot be reached or refuses: on
+        another machine, in a container with its own network, for another user.
     """
     if not SUPPORTED:
         return None
@@ -238,20 +250,18 @@ def enter_direct(
     *,
     head: int = 0,
     secure: Secure | None = None,
-    wake_fd: int | None = None,
 ) -> TcpPipe | None:
-    """Connects to a listener of the direct transport: a pipe of the session with that secret.
+    """Connects to a listener of the direct transport.
 
     Args:
-        host: Where the listener is.
+        host: The listener's host.
         port: Its TCP port.
         secret: The session's secret.
         head: How many bytes of most answers stand before their slab.
-        secure: Encrypts the connection, before the secret is shown; None: nothing is encrypted.
-        wake_fd: A descriptor whose readability ends the pipe's waits as well; None: there is none.
+        secure: Encrypts the connection before the secret is sent; None: nothing is encrypted.
 
     Returns:
-        The pipe, or None where the listener cannot be reached or does not open.
+        The client's end of a pipe, or None where the listener cannot be reached or refuses.
     """
     with contextlib.ExitStack() as undo:
         try:
@@ -264,6 +274,4 @@ def enter_direct(
         except OSError:
             return None
         undo.pop_all()
-        return TcpPipe(
-            TlsSocket(sock) if isinstance(sock, ssl.SSLSocket) else sock, wake_fd=wake_fd, head=head
-        )
+        return TcpPipe(TlsSocket(sock) if isinstance(sock, ssl.SSLSocket) else sock, head=head)

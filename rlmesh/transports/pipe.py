@@ -10,9 +10,6 @@ from rlmesh.codec.slab.protocols import Readable, Writable
 RESERVED = 24
 """The bytes at the beginning of a pipe's rooms that are its own."""
 
-MAX_BYTES = 1 << 30
-"""The longest message that is received."""
-
 Received: TypeAlias = tuple[Readable, int, int]
 """A message: where it stands, where it begins there and ends. It stands there until the pipe is
 used again; the array of NumPy behind a memoryview is the receiver's to keep."""
@@ -28,7 +25,7 @@ class WakeReason(enum.Enum):
     POSTED = "the other side has posted"
     GONE = "the other side has gone"
     LATE = "the deadline has passed"
-    CALLED = "the second descriptor is readable"
+    CALLED = "the descriptor that the pipe watches is readable"
 
 
 # An enum gives its members slowly, and every message is one of these.
@@ -63,6 +60,14 @@ class Pipe(Outbox, Protocol):
     @property
     def answer_pending(self) -> bool:
         """Whether a message was sent that none was received for."""
+        ...
+
+    def watch(self, wake_fd: int) -> None:
+        """Has every later `receive` end also when a descriptor becomes readable.
+
+        Called once, before the first `receive`. The pipe does not read the descriptor, nor close
+        it.
+        """
         ...
 
     def send(self, message: bytes) -> None:

@@ -42,12 +42,11 @@ def offer_pipe(sock: socket.socket, plan: SegmentLayout, *, memory: bool = SUPPO
     return ShmPipe(sock, descriptor, plan, client=False)
 
 
-def take_pipe(sock: socket.socket, *, wake_fd: int | None = None) -> tuple[Pipe, SegmentLayout]:
+def take_pipe(sock: socket.socket) -> tuple[Pipe, SegmentLayout]:
     """The other end, once the worker has offered its own.
 
     Args:
         sock: This side's end of the pair. The pipe owns it.
-        wake_fd: A descriptor whose readability ends a wait as well; None where there is none.
 
     Raises:
         OSError: If the worker has gone.
@@ -58,5 +57,5 @@ def take_pipe(sock: socket.socket, *, wake_fd: int | None = None) -> tuple[Pipe,
         raise ConnectionResetError("the other side has gone")
     plan = SegmentLayout(*_PLAN.unpack(words))
     if not descriptors:
-        return TcpPipe(sock, wake_fd=wake_fd), plan
-    return ShmPipe(sock, descriptors[0], plan, client=True, wake_fd=wake_fd), plan
+        return TcpPipe(sock), plan
+    return ShmPipe(sock, descriptors[0], plan, client=True), plan

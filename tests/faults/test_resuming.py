@@ -180,7 +180,8 @@ BREAKS: dict[tuple[str, str], Break] = {
         client._env_client._connection._transport._pipe.close()
     ),
     ("shm", "the server's end"): lambda _, client, server: [
-        session.source and session.source.close() for session in server._life._manager.sessions()
+        session.receiver and session.receiver.close()
+        for session in server._life._manager.sessions()
     ],
     ("shm", "the stream"): lambda proxies, _, __: proxies["grpc"].cut(),
     ("direct", "the transport"): lambda proxies, _, __: proxies["direct"].cut(),

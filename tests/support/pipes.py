@@ -68,7 +68,8 @@ def shm_ends(plan: SegmentLayout = PLAN) -> Generator[Ends[ShmPipe]]:
     descriptor = create_segment(plan.size)
     client = ShmPipe(ours, os.dup(descriptor), plan, client=True)
     with _called() as called:
-        server = ShmPipe(theirs, descriptor, plan, client=False, wake_fd=called)
+        server = ShmPipe(theirs, descriptor, plan, client=False)
+        server.watch(called)
         try:
             yield Ends(client, server, called)
         finally:
@@ -82,7 +83,8 @@ def socket_ends() -> Generator[Ends[TcpPipe]]:
     ours, theirs = tcp_pair()
     client = TcpPipe(ours)
     with _called() as called:
-        server = TcpPipe(theirs, wake_fd=called)
+        server = TcpPipe(theirs)
+        server.watch(called)
         try:
             yield Ends(client, server, called)
         finally:
@@ -96,7 +98,8 @@ def tls_ends() -> Generator[Ends[TcpPipe]]:
     ours, theirs = tls_pair()
     client = TcpPipe(TlsSocket(ours))
     with _called() as called:
-        server = TcpPipe(TlsSocket(theirs), wake_fd=called)
+        server = TcpPipe(TlsSocket(theirs))
+        server.watch(called)
         try:
             yield Ends(client, server, called)
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import socket
 import threading
@@ -17,8 +16,6 @@ from rlmesh.address import parse_address
 from rlmesh.contract import read_contract
 from rlmesh.transports.listener import (
     SECRET_BYTES,
-    Attach,
-    MakePipe,
     enter_direct,
     enter_memory,
     open_direct_listener,
@@ -151,6 +148,27 @@ class _Service(env_service_pb2_grpc.EnvServiceServicer):
                 yield session_pb2.SessionResponse(sequence=request.sequence, close=closed)
 
 
+class Attached:
+    """A session at which listeners attach pipes, without a server; see `PipeOwner`.
+
+    Args:
+        behave: Called with each pipe, its transport and the client's process id.
+        secret: The secret that belongs to the session.
+    """
+
+    def __init__(self, behave: Callable[[Pipe, str, int], None], secret: bytes = SECRET) -> None:
+        self._behave = behave
+        self._secret = secret
+
+    def authenticate(self, secret: bytes) -> Attached | None:
+        """This session, for its secret."""
+        return self if secret == self._secret else None
+
+    def attach(self, pipe: Pipe, transport: str, process: int) -> None:
+        """Passes a pipe on."""
+        self._behave(pipe, transport, process)
+
+
 @contextlib.contextmanager
 def strange_server(
     env: Any,
@@ -168,21 +186,16 @@ def strange_server(
         plan: How segments of shared memory are divided.
         generation: The protocol generation that it says its sessions use.
     """
-    # Never readable: nobody calls this server for anything else.
-    quiet = os.eventfd(0, os.EFD_CLOEXEC)
     pipes: list[Pipe] = []
     threads: list[threading.Thread] = []
 
-    def attach(make_pipe: MakePipe, transport: str, process: int) -> None:
-        pipe = make_pipe(quiet)
+    def start(pipe: Pipe, transport: str, process: int) -> None:
         pipes.append(pipe)
         thread = threading.Thread(target=behave, args=(pipe,))
         threads.append(thread)
         thread.start()
 
-    def admit(secret: bytes) -> Attach | None:
-        return attach if secret == SECRET else None
-
+    session = Attached(start)
     contract = env_service_pb2.GetContractResponse(
         contract=read_contract(env).to_proto(), protocol_generation=1
     )
@@ -193,15 +206,14 @@ def strange_server(
     env_service_pb2_grpc.add_EnvServiceServicer_to_server(service, server)
     address = server.add_insecure_port("127.0.0.1:0")
     with contextlib.ExitStack() as stack:
-        stack.callback(os.close, quiet)
         stack.callback(pool.shutdown)
         stack.callback(lambda: server.stop(None).wait())
         if transport == "shm":
-            offered, listener = open_shm_listener(plan, admit)
+            offered, listener = open_shm_listener(plan, session.authenticate)
         else:
             bound = socket.create_server(("127.0.0.1", 0))
             offered = f"127.0.0.1:{bound.getsockname()[1]}"
-            listener = open_direct_listener(bound, admit)
+            listener = open_direct_listener(bound, session.authenticate)
         stack.callback(listener.close)
         service.opened.transports.add(transport=transport, address=offered)
         server.start()

@@ -18,6 +18,7 @@ import rlmesh
 from rlmesh.codec.step.result import compile_step_result
 from rlmesh.codec.step.wire import PREFIX, STEP, write_action, write_sequence
 from rlmesh.errors import EndpointBusyError, EndpointError, ProtocolError
+from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.transports.grpc import transport as grpc_transport
 from rlmesh.transports.pipe import RESERVED, Pipe
 from rlmesh.transports.shm.doorbell import LINE
@@ -179,7 +180,7 @@ def test_a_frame_that_cannot_be_ends_its_session_and_not_the_server(
 RUDE: dict[str, tuple[str, Deed]] = {
     "scribbles": ("shm", scribble),
     "sends half a frame": ("direct", raw(struct.pack("<Q", 100) + b"half")),
-    "announces much": ("direct", raw(struct.pack("<Q", 1 << 30) + b"half")),
+    "announces much": ("direct", raw(struct.pack("<Q", MAX_MESSAGE_BYTES) + b"half")),
     "resets the connection": ("direct", reset_connection),
     "does not wait for answers": (
         "direct",
@@ -202,8 +203,8 @@ def test_after_a_rude_client_has_left_comes_the_next(transport: str, deed: Deed)
 def server_end(server: rlmesh.EnvServer) -> Any:
     """The server's end of the transport of the session that it has."""
     (session,) = server._rpc_server._service._manager.sessions()
-    assert session.source is not None
-    return session.source._pipe
+    receiver: Any = session.receiver
+    return receiver._pipe
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])

@@ -16,9 +16,7 @@ import rlmesh
 from rlmesh.transports import listener as listeners
 from rlmesh.transports.listener import (
     SECRET_BYTES,
-    Attach,
     Listener,
-    MakePipe,
     enter_direct,
     enter_memory,
     open_shm_listener,
@@ -27,13 +25,12 @@ from rlmesh.transports.pipe import Pipe, WakeReason
 from rlmesh.transports.shm.segment import create_segment
 from rlmesh_api.v1 import session_pb2
 from support.pipes import PLAN, SOON, descriptors, message, opened_since, soon
-from support.raw_sessions import RawSession, raw_session
+from support.raw_sessions import SECRET, Attached, RawSession, raw_session
 from support.sample_envs import ScriptedEnv
 from support.serving import serving
 
 TRANSPORTS = ["shm", "direct"]
 ANY_PORT = "tcp://127.0.0.1:0"
-SECRET = b"s" * SECRET_BYTES
 
 
 @contextlib.contextmanager
@@ -145,7 +142,7 @@ def test_a_listener_full_of_guests_who_say_nothing_sends_the_next_to_grpc_at_onc
     with contextlib.ExitStack() as stack:
         _, server = stack.enter_context(served())
         with raw_session(server.address) as session:
-            guests = [bare_guest(session, transport) for _ in range(listeners._MAX_GUESTS)]
+            guests = [bare_guest(session, transport) for _ in range(listeners._MAX_GREETINGS)]
             for guest in guests:
                 stack.enter_context(guest)
             # Answered without a greeting, and not when the others' time is over.
@@ -206,17 +203,13 @@ def test_a_closed_listener_lets_nobody_in_and_leaves_those_who_are_in() -> None:
     before = descriptors()
     pipes: list[Pipe] = []
     arrived = threading.Event()
-    called = os.eventfd(0)
 
-    def attach(make_pipe: MakePipe, transport: str, process: int) -> None:
-        pipes.append(make_pipe(called))
+    def attach(pipe: Pipe, transport: str, process: int) -> None:
+        pipes.append(pipe)
         assert (transport, process) == ("shm", os.getpid())
         arrived.set()
 
-    def admit(secret: bytes) -> Attach | None:
-        return attach if secret == SECRET else None
-
-    name, listener = open_shm_listener(PLAN, admit)
+    name, listener = open_shm_listener(PLAN, Attached(attach).authenticate)
     try:
         client = enter_memory(name, SECRET)
         assert client is not None
@@ -229,7 +222,6 @@ def test_a_closed_listener_lets_nobody_in_and_leaves_those_who_are_in() -> None:
     client.release()
     pipes.pop().release()
     del client
-    os.close(called)
     assert not opened_since(before)
 
 

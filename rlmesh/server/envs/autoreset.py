@@ -13,13 +13,29 @@ from rlmesh.codec.vector.infos import add_sub_env, mark_sub_env, unmasked
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.server.envs.gym_compat import compile_reset, takes_options
 from rlmesh.server.envs.results import BadResultError, flags_of, split_reset, split_step
+from rlmesh.server.failures import failed
 from rlmesh_api.contract import DictSpace, Space, TupleSpace
+from rlmesh_api.v1 import session_pb2
 
 Flags = npt.NDArray[np.bool_]
 
 
 class AutoresetRefusedError(Exception):
     """The mode that a client asks for cannot be had from this environment."""
+
+
+def requested_mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
+    """The autoreset mode that a client asks for; None: the environment's own.
+
+    Raises:
+        CallFailedError: If there is no such mode.
+    """
+    if not call.HasField("autoreset_mode"):
+        return None
+    try:
+        return AutoresetMode.from_proto(call.autoreset_mode)
+    except ValueError as error:
+        raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
 
 
 def in_mode(env: Any, contract: EnvContract, mode: AutoresetMode | None) -> Any:

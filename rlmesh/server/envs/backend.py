@@ -32,11 +32,11 @@ class Backend(Protocol):
 
     Attributes:
         step: Steps it in this session; another one for each.
-        costs: What this session's calls have cost; any thread may read it.
+        timings: What this session's calls have cost; any thread may read it.
     """
 
     step: Step
-    costs: Timings
+    timings: Timings
 
     @property
     def contract(self) -> EnvContract:

@@ -87,9 +87,9 @@ class Codecs:
             Violation: If the observation space does not hold it.
             BadResultError: If a deviation is an error by the policy.
         """
-        notes: list[Deviation] = []
-        slab = bytes(self.observation.encode(observation, notes))
-        return slab, self._checked(slab, 0, notes)
+        found: list[Deviation] = []
+        slab = bytes(self.observation.encode(observation, found))
+        return slab, self._checked(slab, 0, found)
 
     def encode_into(
         self, observation: Any, outbox: Outbox, start: int
@@ -109,24 +109,24 @@ class Codecs:
             BadResultError: If a deviation is an error by the policy.
         """
         layout, base = self.observation, start + self.form.head
-        notes: list[Deviation] = []
+        found: list[Deviation] = []
         buffer = outbox.reserve(start + self.slot, start)
         try:
-            length = layout.encode_into(observation, buffer, base, notes)
+            length = layout.encode_into(observation, buffer, base, found)
         except BufferTooSmallError as error:
             # Texts, whose length nobody knew.
-            notes.clear()
+            found.clear()
             self.slot = self.form.head + error.needed
             buffer = outbox.reserve(start + self.slot, start)
-            length = layout.encode_into(observation, buffer, base, notes)
-        if not notes and self._observation_holds(buffer, base):
+            length = layout.encode_into(observation, buffer, base, found)
+        if not found and self._observation_holds(buffer, base):
             return buffer, base + length, _NOTHING
-        return buffer, base + length, self._checked(buffer, base, notes)
+        return buffer, base + length, self._checked(buffer, base, found)
 
-    def _checked(self, buffer: Readable, base: int, notes: list[Deviation]) -> list[Deviation]:
-        if notes and self._policy is Policy.STRICT:
-            raise BadResultError(f"{notes[0].path}: {notes[0].detail}")
-        return [*notes, *self._check_observation(buffer, base, self._policy)]
+    def _checked(self, buffer: Readable, base: int, found: list[Deviation]) -> list[Deviation]:
+        if found and self._policy is Policy.STRICT:
+            raise BadResultError(f"{found[0].path}: {found[0].detail}")
+        return [*found, *self._check_observation(buffer, base, self._policy)]
 
     def _noticed(self, noticed: Noticed) -> list[Deviation]:
         deviations = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rlmesh.codec.checks.conformance import Policy
 from rlmesh.codec.infos.packing import PackingError, pack, unpack
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
 from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
@@ -15,10 +14,11 @@ from rlmesh.server.envs.codecs import Codecs
 from rlmesh.server.envs.gym_compat import UnsupportedArgumentError, compile_reset
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
-from rlmesh.server.envs.results import BadResultError, split_reset
-from rlmesh.server.envs.step import Stepper
+from rlmesh.server.envs.options import EnvOptions
+from rlmesh.server.envs.results import BadResultError, split_reset, unreadable
+from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.timings import Timings
-from rlmesh.server.failures import env_raised, failed, unreadable
+from rlmesh.server.failures import env_raised, failed
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.transports.pipe import Outbox
 from rlmesh.transports.shm.pipe import SegmentLayout
@@ -31,25 +31,24 @@ class LocalBackend:
     Args:
         env: The environment; `read_contract` has accepted it.
         contract: Its contract.
-        policy: What to do about values outside of their bounds.
-        exposed: The names of the attributes that a client may read, set or call.
+        options: How it is served.
 
     Attributes:
         contract: As given.
         step: Steps it in this session.
-        costs: What this session's calls have cost.
+        timings: What this session's calls have cost.
     """
 
-    def __init__(
-        self, env: Any, contract: EnvContract, policy: Policy, exposed: frozenset[str]
-    ) -> None:
+    def __init__(self, env: Any, contract: EnvContract, options: EnvOptions) -> None:
         self._own_env = env
         self._closed = False
         self.contract: EnvContract = contract
-        self._policy = policy
-        self._exposed = exposed
+        self._policy = options.policy
+        self._exposed = options.exposed
         self._tuple_space = contract.observation_space.kind == "tuple"
-        self._own_codecs = Codecs(contract, contract.num_envs if contract.vector else None, policy)
+        self._own_codecs = Codecs(
+            contract, contract.num_envs if contract.vector else None, options.policy
+        )
         self.begin_session(None)
 
     def begin_session(
@@ -71,10 +70,10 @@ class LocalBackend:
         self._attributes = Attributes(env, self._exposed, vector=contract.vector)
         self._reset = compile_reset(env)
         self._infos = InfoPacker(self._policy)
-        self.costs: Timings = Timings()
+        self.timings: Timings = Timings()
         mode = mode or contract.autoreset_mode
-        self._stepper = Stepper(env, codecs, self._infos, self.costs, mode)
-        self.step: Step = self._stepper.step
+        self._steps = StepExecutor(env, codecs, self._infos, self.timings, mode)
+        self.step: Step = self._steps.step
 
     def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
         """The environment as a vector environment of one, as a list of one would be."""
@@ -96,9 +95,9 @@ class LocalBackend:
         message, name = request.message or session_pb2.SessionRequest(), request.kind
         if name == "step":
             call = message.step
-            return self._stepper.step(request.sequence, call.action, outbox, call.deviations)
+            return self._steps.step(request.sequence, call.action, outbox, call.deviations)
         if name == "step_many":
-            return self._stepper.step_many(message.step_many, request.sequence, outbox)
+            return self._steps.step_many(message.step_many, request.sequence, outbox)
         response = session_pb2.SessionResponse(sequence=request.sequence)
         if name == "reset":
             response.reset.MergeFrom(self._reset_so(message.reset))
@@ -107,7 +106,7 @@ class LocalBackend:
         elif name == "attribute":
             response.attribute.MergeFrom(self._attribute(message.attribute))
         elif name == "stats":
-            response.stats.MergeFrom(self.costs.to_proto())
+            response.stats.MergeFrom(self.timings.to_proto())
         else:
             raise failed(
                 session_pb2.ERROR_CODE_PROTOCOL,
@@ -168,7 +167,7 @@ class LocalBackend:
     def _guard(self, kind: str, name: str, call: Callable[[], Any]) -> Any:
         """Calls the environment; whatever it raises becomes a failure with its traceback."""
         try:
-            with self.costs.of(kind):
+            with self.timings.of(kind):
                 return call()
         except (UnsupportedArgumentError, HiddenAttributeError) as error:
             raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error

@@ -8,17 +8,19 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from rlmesh.codec.checks.policy import Policy
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
+from rlmesh.server.envs.autoreset import requested_mode
 from rlmesh.server.envs.backend import Backend
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.process.factory import WorkerFactory, error_of_making, isolated_factory
 from rlmesh.server.envs.slot import EnvSlot
 from rlmesh.server.failures import CallFailedError
 from rlmesh.transports.shm.pipe import SegmentLayout
+from rlmesh_api.v1 import session_pb2
 
 
 class EnvProvider(Protocol):
@@ -35,6 +37,10 @@ class EnvProvider(Protocol):
     capacity: int
     contract: EnvContract
     plan: SegmentLayout
+
+    def check(self, call: session_pb2.OpenCall) -> None:
+        """Refuses what no environment can do; see `rlmesh.server.sessions.endpoint.Provider`."""
+        ...
 
     def take(self) -> EnvSlot:
         """A slot for a session; its environment may not have been made yet."""
@@ -77,6 +83,10 @@ class OneEnvProvider:
         self._slot = EnvSlot(lambda: backend)
         # It was made already, wherever that was.
         _ = self._slot.backend
+
+    def check(self, call: session_pb2.OpenCall) -> None:
+        """Refuses an autoreset mode that does not exist."""
+        requested_mode(call)
 
     def take(self) -> EnvSlot:
         """The slot."""
@@ -134,6 +144,10 @@ class EnvPerSessionProvider:
         self._slots.append(first)
         self._spare: EnvSlot | None = first
 
+    def check(self, call: session_pb2.OpenCall) -> None:
+        """Refuses an autoreset mode that does not exist."""
+        requested_mode(call)
+
     def take(self) -> EnvSlot:
         """The first slot for the first session, then a new one for each."""
         with self._lock:
@@ -172,11 +186,7 @@ class EnvPerSessionProvider:
 
 
 def provider_for(
-    env: Any,
-    sessions: int | None,
-    isolation: str | None,
-    policy: Policy,
-    exposed: frozenset[str],
+    env: Any, sessions: int | None, isolation: str | None, options: EnvOptions
 ) -> EnvProvider:
     """Where the sessions of a server get their environments.
 
@@ -185,8 +195,7 @@ def provider_for(
         sessions: How many sessions there can be at once, each with an environment of its own; None:
             one, as also where `env` is an environment.
         isolation: `process` for an environment in a process of its own; None: in this one.
-        policy: What to do about values outside of their bounds.
-        exposed: The names of the attributes that a client may read, set or call.
+        options: How each environment is served.
 
     Raises:
         ArgumentTypeError: If `sessions` is no integer, or what shall make environments in another
@@ -198,7 +207,7 @@ def provider_for(
     """
     _check_sessions(sessions)
     if isolation is not None:
-        return _isolated(isolated_factory(env, isolation, policy, exposed), sessions or 1)
+        return _isolated(isolated_factory(env, isolation, options), sessions or 1)
     makes = _makes_envs(env, sessions)
     if not makes:
         if sessions not in (None, 1):
@@ -207,7 +216,7 @@ def provider_for(
                 f"makes them, got {type(env).__name__}; pass for instance "
                 f"EnvServer(lambda: gymnasium.make(...), sessions={sessions})"
             )
-        return OneEnvProvider(_backend_of(env, policy, exposed))
+        return OneEnvProvider(_backend_of(env, options))
 
     held: WeakSet[LocalBackend] = WeakSet()
 
@@ -220,7 +229,7 @@ def provider_for(
                 f"needs one of its own; make a new environment at every call"
             )
         try:
-            backend = _backend_of(made, policy, exposed)
+            backend = _backend_of(made, options)
         except BaseException:
             close: Callable[[], object] | None = getattr(made, "close", None)
             # A class has one too, that needs an instance.
@@ -244,10 +253,10 @@ def _isolated(factory: WorkerFactory, sessions: int) -> EnvProvider:
         raise
 
 
-def _backend_of(env: Any, policy: Policy, exposed: frozenset[str]) -> LocalBackend:
+def _backend_of(env: Any, options: EnvOptions) -> LocalBackend:
     if is_row(env):
         env = vector_of(env)
-    return LocalBackend(env, read_contract(env), policy, exposed)
+    return LocalBackend(env, read_contract(env), options)
 
 
 def _makes_envs(env: Any, sessions: int | None) -> bool:

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
+from rlmesh.codec.slab.violations import Violation
+from rlmesh.server.failures import CallFailedError, env_raised, failed
+from rlmesh_api.v1 import session_pb2
 
 # Names that a type checker does not narrow by.
 _plain_tuple: Any = tuple
@@ -166,3 +169,18 @@ def _show(value: Any) -> str:
         return f"{type(value).__name__} {value!r:.80}"
     except Exception:  # noqa: BLE001 - a broken __repr__ must not hide what is wrong
         return type(value).__name__
+
+
+def unreadable(name: str, error: BaseException) -> CallFailedError:
+    """What went wrong while that was read which the environment returned.
+
+    Reading may run code of the environment's own, `__array__` or `__float__`, hence raise anything.
+    """
+    if isinstance(error, (Violation, BadResultError)):
+        return failed(
+            session_pb2.ERROR_CODE_INVALID_OBSERVATION,
+            f"the environment's {name}() returned what its contract excludes: {error}. The next "
+            f"call should be a reset",
+            error,
+        )
+    return env_raised(f"reading what the environment's {name}() returned", error)

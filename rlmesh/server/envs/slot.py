@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from rlmesh.contract import AutoresetMode, ContractDifference, EnvContract, compare_contracts
+from rlmesh.contract import EnvContract, compare_contracts
 from rlmesh.errors import InvalidEnvError
+from rlmesh.server.envs.autoreset import requested_mode
 from rlmesh.server.envs.backend import Backend
 from rlmesh.server.envs.thread import EnvThread
-from rlmesh.server.failures import CallFailedError, env_raised
+from rlmesh.server.failures import CallFailedError, another_contract, env_raised
+from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -45,8 +47,11 @@ class EnvSlot:
         """The backend, if there is one. Any thread may ask."""
         return self._backend
 
-    def enter(self, mode: AutoresetMode | None, *, as_vector: bool, timeout: float | None) -> None:
-        """Prepares the slot for a client, on its thread; arguments as for `Backend.begin_session`.
+    def enter(self, call: session_pb2.OpenCall) -> None:
+        """Prepares the slot for a session, on its thread.
+
+        Args:
+            call: What the client asks for.
 
         Raises:
             CallFailedError: If the environment cannot be made, is another one than the contract
@@ -58,7 +63,12 @@ class EnvSlot:
             raise
         except BaseException as error:
             raise env_raised("making an environment for this session", error) from error
-        backend.begin_session(mode, as_vector=as_vector, timeout=timeout)
+        timeout = call.request_timeout_seconds
+        backend.begin_session(
+            requested_mode(call),
+            as_vector=call.as_vector,
+            timeout=timeout if timeout > 0 else None,
+        )
 
     def stack(self) -> str:
         """Where the call in progress is, the innermost frame last; empty between calls."""
@@ -93,13 +103,5 @@ class EnvSlot:
                 made.close()
             except Exception:  # noqa: BLE001 - why it is refused matters more
                 _log.exception("an environment with another contract could not be closed")
-            raise _another(found)
+            raise InvalidEnvError(another_contract(found))
         return made
-
-
-def _another(found: tuple[ContractDifference, ...]) -> InvalidEnvError:
-    return InvalidEnvError(
-        f"the factory made an environment with another contract than this endpoint's, which its "
-        f"clients rely on: {'; '.join(map(str, found))}. Have it make the same environment every "
-        f"time"
-    )

@@ -27,9 +27,10 @@ from rlmesh.server.envs.results import (
     reward_of,
     rewards_of,
     split_step,
+    unreadable,
 )
 from rlmesh.server.envs.timings import CallTiming, Timings
-from rlmesh.server.failures import CallFailedError, env_raised, unreadable
+from rlmesh.server.failures import CallFailedError, env_raised
 from rlmesh.transports.pipe import RESERVED, Outbox
 from rlmesh_api.v1 import session_pb2
 
@@ -38,18 +39,18 @@ _ALIGNMENT = 64
 _pack_sequence = SEQUENCE.pack_into
 
 
-class Stepper:
+class StepExecutor:
     """Steps an environment for one session.
 
     Args:
         env: The environment.
         codecs: What its values go through.
         infos: Packs its infos.
-        costs: Takes how long it was called.
+        timings: Takes how long it was called.
         mode: The autoreset mode of a vector environment in this session.
 
     Attributes:
-        cost: What the steps have cost.
+        timing: What the steps have timing.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Stepper:
         env: Any,
         codecs: Codecs,
         infos: InfoPacker,
-        costs: Timings,
+        timings: Timings,
         mode: AutoresetMode | None,
     ) -> None:
         self._env = env
@@ -65,8 +66,8 @@ class Stepper:
         self._num_envs = codecs.num_envs
         self._write = codecs.form.write
         self._pack = infos.pack
-        self.cost: CallTiming = costs.of("step")
-        self._cost_of_many = costs.of("step_many")
+        self.timing: CallTiming = timings.of("step")
+        self._many_timing = timings.of("step_many")
         # Whether a sub-environment whose episode is over stays so until it is reset.
         self._stays_over = mode is AutoresetMode.DISABLED
         # In shared memory, where views of it are handed out.
@@ -91,7 +92,7 @@ class Stepper:
             CallFailedError: If the action, the environment or what it returned is at fault.
         """
         start = self._start if outbox.reserved else 0
-        buffer, end, _ = self._step(action, noticed, outbox, start + PREFIX, STEP, self.cost)
+        buffer, end, _ = self._step(action, noticed, outbox, start + PREFIX, STEP, self.timing)
         _pack_sequence(buffer, start, SEQUENCE_TAG, sequence)
         return start, end
 
@@ -115,7 +116,7 @@ class Stepper:
         try:
             for step in call.steps:
                 buffer, end, over = self._step(
-                    step.action, step.deviations, outbox, end, STEPS, self._cost_of_many
+                    step.action, step.deviations, outbox, end, STEPS, self._many_timing
                 )
                 if over:
                     break
@@ -135,7 +136,7 @@ class Stepper:
         outbox: Outbox,
         start: int,
         tag: bytes,
-        cost: CallTiming,
+        timing: CallTiming,
     ) -> tuple[Writable, int, bool]:
         """Steps, and writes the result into the field that begins at `start`.
 
@@ -153,7 +154,7 @@ class Stepper:
         except BaseException as error:
             raise env_raised("the environment's step()", error) from error
         finally:
-            cost.environment += perf_counter() - began
+            timing.environment += perf_counter() - began
         try:
             observation, reward, terminated, truncated, info = split_step(returned, self._num_envs)
             buffer, end, more = self._codecs.encode_into(observation, outbox, start)

@@ -12,19 +12,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from rlmesh.server.failures import CallFailedError, stack_text
+from rlmesh.server.sessions.endpoint import Call, Source, ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
 
 _LONGEST_WAIT = 0.5
 
 
-class ThreadStoppedError(Exception):
-    """The thread takes no more calls."""
-
-
-class ThreadCall:
+class PostedCall:
     """A call that another thread has handed in; see `Call`.
 
     Attributes:
@@ -78,54 +75,6 @@ class ThreadCall:
         return self._result
 
 
-class Call(Protocol):
-    """A call that the thread executes.
-
-    Attributes:
-        name: `reset`, `step`, `render`, an attribute's name, or `close`.
-        sequence: Its number in the session; 0 for a call of the server's own.
-        since: When it began, on the monotonic clock, in seconds.
-    """
-
-    name: str
-    sequence: int
-    since: float
-
-    def execute(self) -> None:
-        """Does the work; whatever goes wrong is for whoever waits."""
-        ...
-
-    def finish(self, seconds: float) -> None:
-        """Gives the result to whoever waits; the work has taken that long."""
-        ...
-
-    def give_up(self, failure: session_pb2.Failure) -> bool:
-        """Answers with a failure, though the work is not done; whether nobody had answered yet."""
-        ...
-
-
-class Source(Protocol):
-    """Where calls come from beside those that are handed in; only the thread's thread uses it.
-
-    Attributes:
-        over: Whether no more calls come.
-    """
-
-    over: bool
-
-    def receive(self) -> Call | None:
-        """The next call; None if it is over, or somebody rang."""
-        ...
-
-    def ring(self) -> None:
-        """Ends a `receive` that waits, as the thread has something else to do. Any thread may."""
-        ...
-
-    def release(self) -> None:
-        """Ends it; no more calls are received."""
-        ...
-
-
 class EnvThread:
     """Runs calls one after the other on the thread that called `run`.
 
@@ -134,7 +83,7 @@ class EnvThread:
     """
 
     def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[ThreadCall | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[PostedCall | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stopped = False
         self._thread_id: int | None = None
@@ -189,7 +138,7 @@ class EnvThread:
                 self._source = None
 
     def call(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> Any:
-        """Has the thread thread execute `work`, and gives what it returns or raises.
+        """Has the thread execute `work`, and gives what it returns or raises.
 
         Raises:
             ThreadStoppedError: If the thread has been stopped.
@@ -197,13 +146,13 @@ class EnvThread:
         """
         return self.post(work, name=name, sequence=sequence).wait()
 
-    def post(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> ThreadCall:
-        """Has the thread thread execute `work`, without waiting for it.
+    def post(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> PostedCall:
+        """Has the thread execute `work`, without waiting for it.
 
         Raises:
             ThreadStoppedError: If the thread has been stopped.
         """
-        call = ThreadCall(work, name, sequence)
+        call = PostedCall(work, name, sequence)
         with self._lock:
             if self._stopped:
                 raise ThreadStoppedError
@@ -250,7 +199,7 @@ class EnvThread:
             source.ring()
 
     def stack(self) -> str:
-        """Where in the code the thread thread is, the innermost frame last; empty between calls."""
+        """Where in the code the thread is, the innermost frame last; empty between calls."""
         thread_id = self._thread_id
         if thread_id is None or self._running is None:
             return ""

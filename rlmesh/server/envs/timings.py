@@ -1,4 +1,4 @@
-"""What the calls of a session have cost."""
+"""What the calls of a session have timing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rlmesh_api.v1 import session_pb2
 
 
 class CallTiming:
-    """What the calls of one kind have cost. As a context it times the environment.
+    """What the calls of one kind have timing. As a context it times the environment.
 
     Attributes:
         count: How many calls.
@@ -46,13 +46,13 @@ class Timings:
         self._kinds: dict[str, CallTiming] = {}
 
     def of(self, kind: str) -> CallTiming:
-        """The cost of the calls of a kind, a field of `SessionRequest`."""
+        """The timing of the calls of a kind, a field of `SessionRequest`."""
         return self._kinds.setdefault(kind, CallTiming())
 
     @property
     def calls(self) -> int:
         """How many calls were executed. Any thread may ask."""
-        return sum(cost.count for cost in list(self._kinds.values()))
+        return sum(timing.count for timing in list(self._kinds.values()))
 
     def to_proto(self) -> session_pb2.StatsResult:
         """As a message."""
@@ -60,10 +60,10 @@ class Timings:
             calls=[
                 session_pb2.CallStats(
                     call=kind,
-                    count=cost.count,
-                    environment_seconds=cost.environment,
-                    server_seconds=cost.server,
+                    count=timing.count,
+                    environment_seconds=timing.environment,
+                    server_seconds=timing.server,
                 )
-                for kind, cost in self._kinds.items()
+                for kind, timing in self._kinds.items()
             ]
         )

@@ -10,15 +10,15 @@ from rlmesh.address import TcpAddress
 from rlmesh.codec.infos.type_guards import is_collection
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.server.rpc.binding import listen
+from rlmesh.server.rpc.options import EndpointOptions
 from rlmesh.transports.listener import (
     SUPPORTED,
-    Admit,
+    Authenticate,
     Listener,
     open_direct_listener,
     open_shm_listener,
 )
 from rlmesh.transports.shm.pipe import SegmentLayout
-from rlmesh.transports.tls import ServerIdentity
 from rlmesh.transports.transport import TRANSPORTS
 from rlmesh_api.v1 import session_pb2
 
@@ -60,11 +60,9 @@ class Listeners:
     """The listeners of a server.
 
     Args:
-        transports: The names of the transports that clients may use.
-        direct: Where the direct transport is to be had; None: nowhere.
+        options: Which transports are offered, where, and with which certificates.
         plan: How segments of shared memory are divided.
-        admit: Who may come in.
-        identity: What the server identifies itself with; None: what crosses is not encrypted.
+        authenticate: Finds the session that a secret belongs to.
 
     Attributes:
         direct: Where the direct transport is to be had, port 0 resolved.
@@ -76,19 +74,17 @@ class Listeners:
 
     def __init__(
         self,
-        transports: frozenset[str],
-        direct: TcpAddress | None,
+        options: EndpointOptions,
         plan: SegmentLayout,
-        admit: Admit,
-        identity: ServerIdentity | None = None,
+        authenticate: Authenticate,
     ) -> None:
-        self._memory = SUPPORTED and "shm" in transports
+        self._memory = SUPPORTED and "shm" in options.transports
         self._plan = plan
-        self._admit = admit
-        self._identity = identity
+        self._authenticate = authenticate
+        self._identity = options.identity
         self._listeners: list[Listener] = []
         self._direct_socket: socket.socket | None = None
-        self.direct = direct
+        direct = self.direct = options.direct
         if direct is not None:
             self._direct_socket = listen(direct)
             self.direct = replace(direct, port=self._direct_socket.getsockname()[1])
@@ -97,12 +93,12 @@ class Listeners:
         """Opens the listeners; what clients are told of them, the best first."""
         offers: list[session_pb2.TransportOffer] = []
         if self._memory:
-            name, listener = open_shm_listener(self._plan, self._admit)
+            name, listener = open_shm_listener(self._plan, self._authenticate)
             self._listeners.append(listener)
             offers.append(session_pb2.TransportOffer(transport="shm", address=name))
         if self._direct_socket is not None and self.direct is not None:
             bound, self._direct_socket = self._direct_socket, None
-            self._listeners.append(open_direct_listener(bound, self._admit, self._identity))
+            self._listeners.append(open_direct_listener(bound, self._authenticate, self._identity))
             offers.append(
                 session_pb2.TransportOffer(transport="direct", address=_told(self.direct))
             )

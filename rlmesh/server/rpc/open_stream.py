@@ -1,4 +1,4 @@
-"""A line: a session's stream, as those see it who may have to end it."""
+"""An open stream: what ends a session's gRPC stream, from any thread."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 import grpc
 from google.protobuf.message import DecodeError
 
-from rlmesh.server.envs.thread import ThreadStoppedError
 from rlmesh.server.failures import CallFailedError, draining, failed
 from rlmesh.server.rpc.open_stream import OpenStream
 from rlmesh.server.rpc.stream_pipe import StreamCallReceiver, StreamPipe
 from rlmesh.server.sessions.calls import SessionCalls
+from rlmesh.server.sessions.endpoint import ThreadStoppedError
 from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.sessions.requests import Answered, Request, damaged, failed_so, read_request
 from rlmesh.server.sessions.session import Session
@@ -66,78 +66,78 @@ class Stream:
         ).start()
         return iter(answers.get, None)
 
-    def _serve(self, requests: Iterator[bytes], line: OpenStream) -> None:
+    def _serve(self, requests: Iterator[bytes], stream: OpenStream) -> None:
         try:
-            self._converse(requests, line)
+            self._converse(requests, stream)
         except grpc.RpcError:
             pass  # the client has gone, as the iterator of its requests says
         finally:
-            line.finish()
+            stream.finish()
 
-    def _converse(self, requests: Iterator[bytes], line: OpenStream) -> None:
+    def _converse(self, requests: Iterator[bytes], stream: OpenStream) -> None:
         message = next(requests, None)
         if message is None:
             return
         answer = session_pb2.SessionResponse()
         try:
-            session = self._begin(message, answer, line)
+            session = self._begin(message, answer, stream)
         except CallFailedError as error:
             session = None
             answer.failure.CopyFrom(error.failure)
         if session is None:
-            line.send(answer.SerializeToString())
+            stream.send(answer.SerializeToString())
             return
         try:
-            line.send(answer.SerializeToString())
+            stream.send(answer.SerializeToString())
             for message in requests:
-                if session.source is None:
-                    self._hand_over(session, StreamPipe(requests, line, message), line)
+                if session.receiver is None:
+                    self._hand_over(session, StreamPipe(requests, stream, message), stream)
                     return
                 # Its calls come by another transport, and its farewell by this one.
-                if not self._answer(session, line, message):
+                if not self._answer(session, stream, message):
                     return
         finally:
-            self._manager.left(session, line)
+            self._manager.stream_over(session, stream)
 
-    def _hand_over(self, session: Session, pipe: StreamPipe, line: OpenStream) -> None:
+    def _hand_over(self, session: Session, pipe: StreamPipe, stream: OpenStream) -> None:
         """Has the environment's thread answer until the session or the stream ends."""
-        calls = SessionCalls(self._manager, session, by_stream=True)
-        self._manager.attach(session, StreamCallReceiver(lambda _: pipe, calls, "grpc"), line)
+        calls = SessionCalls(session, by_stream=True)
+        session.attach(StreamCallReceiver(pipe, calls, "grpc"), stream)
         # That thread may be in a call for ever.
-        line.on_end(pipe.ended.set)
+        stream.on_end(pipe.ended.set)
         pipe.ended.wait()
 
-    def _answer(self, session: Session, line: OpenStream, message: bytes) -> bool:
+    def _answer(self, session: Session, stream: OpenStream, message: bytes) -> bool:
         """Has the environment's thread execute a call; whether there may be further ones."""
         try:
             request = read_request(message)
         except DecodeError as error:
-            line.send(failed_so(0, damaged(error).failure).SerializeToString())
-            self._manager.end(session, by_stream=True)
+            stream.send(failed_so(0, damaged(error).failure).SerializeToString())
+            session.end(by_stream=True)
             return False
-        calls = SessionCalls(self._manager, session, by_stream=True)
+        calls = SessionCalls(session, by_stream=True)
         outbox = StreamOutbox()
 
         def execute() -> tuple[Answered, bytes]:
             start, end, over = calls.answer(request, outbox)
-            told = outbox.message(start, end)
+            message = outbox.message(start, end)
             if request.sequence == session.sequence:
-                session.kept = request.sequence, told
-            return (start, end, over), told
+                session.kept = request.sequence, message
+            return (start, end, over), message
 
         try:
             call = session.slot.thread.post(execute, name=request.name, sequence=request.sequence)
-            (_, _, over), told = call.wait()
+            (_, _, over), message = call.wait()
         except (ThreadStoppedError, CallFailedError) as error:
-            line.send(_failed(request, error))
+            stream.send(_failed(request, error))
             return False
-        line.send(told)
+        stream.send(message)
         if over:
-            self._manager.end(session, by_stream=True)
+            session.end(by_stream=True)
         return calls.answered(call.seconds) and not over
 
     def _begin(
-        self, message: bytes, answer: session_pb2.SessionResponse, line: OpenStream
+        self, message: bytes, answer: session_pb2.SessionResponse, stream: OpenStream
     ) -> Session | None:
         """Opens a session, goes on with one or leaves it, and says so in the answer."""
         try:
@@ -147,7 +147,7 @@ class Stream:
         answer.sequence = first.sequence
         call = first.WhichOneof("call")
         if call == "open":
-            session = self._manager.open(first.open, line)
+            session = self._manager.open(first.open, stream)
             session.sequence = first.sequence
             opened = answer.open
             opened.session_id = session.id
@@ -161,7 +161,7 @@ class Stream:
             if first.resume.leaves:
                 self._manager.leave(first.resume)
                 return None
-            session = self._manager.resume(first.resume, line)
+            session = self._manager.resume(first.resume, stream)
             answer.resume.protocol_generation = PROTOCOL_GENERATION
             answer.resume.transports.extend(self._transports)
             return session

@@ -19,7 +19,7 @@ class StreamPipe:
 
     Args:
         requests: The requests, as they arrive.
-        line: The stream.
+        stream: The stream.
         first: The request that has arrived already.
 
     Attributes:
@@ -31,13 +31,13 @@ class StreamPipe:
     def __init__(
         self,
         requests: Iterator[bytes],
-        line: OpenStream,
+        stream: OpenStream,
         first: bytes,
     ) -> None:
         self.ended: threading.Event = threading.Event()
         self._requests = requests
-        self._line = line
-        self._to_client = line.send
+        self._stream = stream
+        self._to_client = stream.send
         self._first: bytes | None = first
         self._finished = False
         self._outbox = StreamOutbox()
@@ -52,13 +52,16 @@ class StreamPipe:
         """A buffer for a message; see `Outbox`."""
         return self._outbox.reserve(nbytes, keep)
 
+    def watch(self, wake_fd: int) -> None:
+        """Nothing: `StreamCallReceiver.ring` ends a wait."""
+
     def send(self, message: bytes) -> None:
         """Sends a message."""
         self._last = message
         self._to_client(message)
 
     def post(self, start: int, end: int) -> None:
-        """Sends the message that stands between these places in the last `slot`."""
+        """Sends the message that stands between these places in the last `reserve`."""
         message = self._last = self._outbox.message(start, end)
         self._to_client(message)
 
@@ -79,7 +82,7 @@ class StreamPipe:
         return message, 0, len(message)
 
     def send_out_of_band(self, message: bytes) -> None:
-        """Sends a message, while another thread may be writing into the last slot."""
+        """Sends a message, while another thread may be writing into the last reserved buffer."""
         self.send(message)
 
     def finish(self) -> None:
@@ -89,7 +92,7 @@ class StreamPipe:
     def close(self) -> None:
         """Ends the stream at once, unless it ends by itself. Any thread may, repeatedly."""
         if not (self._finished or self.ended.is_set()):
-            self._line.cancel()
+            self._stream.cancel()
 
     def leave_to_parent(self) -> None:
         """Only a client's pipe may be inherited."""
@@ -102,11 +105,13 @@ class StreamPipe:
 class StreamCallReceiver(CallReceiver):
     """The calls of a stream; see `CallReceiver`."""
 
+    by_stream = True
+
     def ring(self) -> None:
         """Ends the stream if no call is in progress: nothing else ends a wait for the next request.
 
-        The host is wanted for something else only when the server ends, and then the answer to a
-        call in progress is the last.
+        The thread has something else to do only when the server ends, and then the answer to a call
+        in progress is the last.
         """
         if not self.busy:
             self.close()

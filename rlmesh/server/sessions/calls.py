@@ -1,4 +1,4 @@
-"""A session over a pipe: its calls come to the environment's own thread, with no hop."""
+"""The calls of a session: received through a pipe and answered, both on the slot's thread."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
 from rlmesh.codec.step.wire import read_action, sequence_of
-from rlmesh.server.envs.timings import CallTiming
 from rlmesh.server.failures import failure_of, given_up, out_of_order
+from rlmesh.server.sessions.endpoint import Timing
 from rlmesh.server.sessions.requests import (
     Answered,
     Request,
@@ -27,60 +26,181 @@ from rlmesh.server.sessions.session import Session
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, WakeReason
 from rlmesh_api.v1 import session_pb2
 
-if TYPE_CHECKING:
-    from rlmesh.server.sessions.manager import SessionManager
-
-
 _log = logging.getLogger("rlmesh.server")
 
+# Failures that the client causes; others are the environment's or ours.
+_CLIENT_ERRORS = (
+    session_pb2.ERROR_CODE_PROTOCOL,
+    session_pb2.ERROR_CODE_INVALID_ARGUMENT,
+    session_pb2.ERROR_CODE_INVALID_ACTION,
+)
 
-class Calls(Protocol):
-    """Answers the calls of a session, on the environment's own thread."""
+# After these a client and its server have no common ground.
+_FATAL = (session_pb2.ERROR_CODE_PROTOCOL, session_pb2.ERROR_CODE_INTERNAL)
+
+# Calls that depend on the call before. They are not executed after a call that never arrived; a
+# reset is, since it starts again, and so is a call that only reads.
+_DEPENDENT = ("step", "step_many")
+
+
+@dataclass(slots=True)
+class _NoTiming:
+    """Takes the timing of a call that is not executed."""
+
+    count: int = 0
+    server: float = 0.0
+
+
+class SessionCalls:
+    """Answers the calls of a session. All methods run on the slot's thread, but for `attach`.
+
+    Each call is executed once: a call that is repeated, because its answer was lost with a
+    connection, is answered from what was kept.
+
+    Args:
+        session: The session; its slot has been entered.
+        by_stream: Whether the calls come by the session's stream.
+    """
+
+    def __init__(self, session: Session, *, by_stream: bool = False) -> None:
+        self._session = session
+        self._by_stream = by_stream
+        backend = self._backend = session.slot.backend
+        self._step = backend.step
+        self._step_timing: Timing = backend.timings.of("step")
+        self._timing: Timing = self._step_timing
 
     def step(self, sequence: int, action: bytes, outbox: Outbox) -> Answered:
         """Executes a step with an action's slab, and writes the answer."""
-        ...
+        # Station 6 of a step (docs/architecture.md): its number follows the last one, or the call
+        # is a repetition. `in_call` is set before `refusal` is read; `Session.drain` does it the
+        # other way round.
+        session = self._session
+        session.in_call = True
+        if session.refusal is not None or sequence != session.sequence + 1:
+            answered = self._out_of_turn("step", sequence, outbox)
+            if answered is not None:
+                return answered
+        session.sequence = sequence
+        self._timing = self._step_timing
+        try:
+            start, end = self._step(sequence, action, outbox)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
+            return self._failed("step", sequence, failure_of(error), outbox)
+        return start, end, False
 
     def answer(self, request: Request, outbox: Outbox) -> Answered:
         """Executes a call, and writes the answer."""
-        ...
+        session, sequence = self._session, request.sequence
+        session.in_call = True
+        if session.refusal is not None or sequence != session.sequence + 1:
+            answered = self._out_of_turn(request.kind, sequence, outbox)
+            if answered is not None:
+                return answered
+        session.sequence = sequence
+        self._timing = self._backend.timings.of(request.kind)
+        try:
+            if request.kind == "close":
+                closed = session_pb2.CloseResult()
+                response = session_pb2.SessionResponse(sequence=sequence, close=closed)
+                # The next client may come as soon as this one knows that it has closed.
+                session.release()
+                return *write_answer(response, outbox), True
+            return *self._backend.answer(request, outbox), False
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._failed(request.name, sequence, failure_of(error), outbox)
 
     def answered(self, seconds: float) -> bool:
-        """Notes that an answer has left after that time; whether there may be further calls."""
-        ...
+        """An answer has left after so many seconds; returns whether further calls may follow."""
+        session, timing = self._session, self._timing
+        session.in_call = False
+        timing.count += 1
+        timing.server += seconds
+        if session.refusal is None:
+            return True
+        # A stream that carries the calls ends by itself after its last answer.
+        stream = session.stream
+        if stream is not None and not self._by_stream:
+            stream.cancel()
+        return False
+
+    def attach(self, pipe: Pipe, transport: str, process: int) -> None:
+        """Has the session's calls come through a pipe from now on; see `PipeOwner`."""
+        self._session.attach(CallReceiver(pipe, self, transport, process))
 
     def end(self) -> None:
-        """Ends the session, whose client cannot be understood or has said so."""
-        ...
+        """Ends the session: its client cannot be understood, or has closed it."""
+        self._session.end(by_stream=self._by_stream)
 
-    def lost(self, source: CallReceiver) -> None:
-        """Notes that a source is over."""
-        ...
+    def over(self, receiver: CallReceiver) -> None:
+        """A receiver of these calls is over."""
+        self._session.receiver_over(receiver)
+
+    def _out_of_turn(self, kind: str, sequence: int, outbox: Outbox) -> Answered | None:
+        """The answer to a call that may not be executed; None if it may."""
+        session = self._session
+        self._timing = _NoTiming()
+        if session.refusal is not None:
+            return *write_answer(failed_so(sequence, session.refusal), outbox), False
+        last = session.sequence
+        kept = session.answer_to(sequence) if sequence == last else None
+        if kept is not None:
+            start = outbox.reserved
+            end = start + len(kept)
+            outbox.reserve(end)[start:end] = kept
+            return start, end, False
+        # Numbers may have gaps: a client may have given up a call before it sent it.
+        lost = session.rejoined == last and sequence > last + 1 and kind in _DEPENDENT
+        if sequence > last and not lost:
+            return None
+        return self._failed(kind, sequence, out_of_order(sequence, last), outbox)
+
+    def _failed(
+        self, name: str, sequence: int, failure: session_pb2.Failure, outbox: Outbox
+    ) -> Answered:
+        session = self._session
+        session.failures += 1
+        _log.log(
+            logging.WARNING if failure.code in _CLIENT_ERRORS else logging.ERROR,
+            "session %s, call %d (%s): %s%s",
+            session.id,
+            sequence,
+            name,
+            failure.message,
+            f"\n{failure.traceback}" if failure.traceback else "",
+        )
+        return *write_answer(failed_so(sequence, failure), outbox), failure.code in _FATAL
 
 
 class CallReceiver:
-    """Receives a session's calls through a pipe, and is the call in progress; see `Source`.
+    """Receives a session's calls through a pipe, and is the call in progress.
+
+    It is the `Source` of the slot's thread and, for the time of a call, its `Call`; see
+    `rlmesh.server.sessions.endpoint`.
 
     Args:
-        make_pipe: Makes the pipe; given a descriptor whose readability ends a wait as well.
-        calls: Answers them.
+        pipe: The pipe. The receiver owns it, also where its construction fails.
+        calls: Answers the calls.
         transport: The transport's name.
-        process: The client's process id, where the system tells it; 0 where it does not.
+        process: The client's process id, where the system tells it, else 0.
 
     Attributes:
         over: Whether no more calls come.
-        name: What the call in progress is called.
+        name: The name of the call in progress.
         sequence: Its number in the session.
         since: When it began, on the monotonic clock, in seconds.
-        busy: Whether a call is in progress, or its answer on its way.
+        busy: Whether a call is in progress, or its answer is leaving.
         transport: As given.
         process: As given.
+        by_stream: Whether the pipe is the session's stream.
     """
+
+    by_stream = False
 
     def __init__(
         self,
-        make_pipe: Callable[[int], Pipe],
-        calls: Calls,
+        pipe: Pipe,
+        calls: SessionCalls,
         transport: str,
         process: int = 0,
     ) -> None:
@@ -91,30 +211,32 @@ class CallReceiver:
         self.since: float = 0.0
         self.transport: str = transport
         self.process: int = process
+        # Guards `over` and the doorbell, which `ring` uses from any thread.
         self._lock = threading.Lock()
-        self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._pipe = pipe
         try:
-            self._pipe = make_pipe(self._doorbell)
-        except BaseException:
-            os.close(self._doorbell)
+            self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError:
+            pipe.release()
             raise
-        _sources.add(self)
+        pipe.watch(self._doorbell)
+        _receivers.add(self)
         self._receive = self._pipe.receive
         self._calls = calls
         self._action: bytes | None = None
         self._request = Request("", 0)
         self._answer: Answered | None = None
-        # Taken by whoever answers: the thread when the call has returned, or who gives it up
-        # before.
-        self._owing: list[bool] = []
+        # Holds one element while a call has no answer. The thread that pops it answers: the slot's
+        # thread when the call has returned, or the one that gives the call up. `pop` is atomic.
+        self._unanswered: list[bool] = []
 
     def receive(self) -> CallReceiver | None:
-        """The next call; None if it is over, or the thread is wanted for something else."""
+        """The next call; None if the receiver is over, or `ring` was called."""
         try:
             received = self._receive()
             if isinstance(received, tuple):
                 buffer, start, end = received
-                # A copy, which the other side cannot change while it is looked at.
+                # A copy, which the other side cannot change during the checks.
                 message = buffer[start:end]
                 if not isinstance(message, bytes):
                     message = bytes(message)
@@ -124,17 +246,17 @@ class CallReceiver:
                     self.sequence, self._action = step
                 else:
                     self._read(message)
-                self._owing = [True]
+                self._unanswered = [True]
                 self.busy = True
                 return self
             if received is WakeReason.CALLED:
                 os.eventfd_read(self._doorbell)
                 return None
         except BadFrameError as error:
-            _log.warning("a session ends, for its client sent what cannot be: %s", error)
+            _log.warning("a session ends because its client sent an impossible frame: %s", error)
             self._calls.end()
         except DecodeError as error:
-            _log.warning("a session ends, for its client sent no message: %s", error)
+            _log.warning("a session ends because its client sent no valid message: %s", error)
             self._pipe.send(failed_so(0, damaged(error).failure).SerializeToString())
             self._pipe.finish()
             self._calls.end()
@@ -159,14 +281,14 @@ class CallReceiver:
 
     def finish(self, seconds: float) -> None:
         """Sends the answer."""
-        # `_taken`, in this frame: here passes every step.
+        # As `_claim`, without its frame: every step passes here.
         try:
-            taken = self._owing.pop()
+            claimed = self._unanswered.pop()
         except IndexError:
-            taken = False
-        if taken:
+            claimed = False
+        if claimed:
             if self._answer is None:
-                self._put_aside(given_up(self.name), seconds)
+                self._send_failure(given_up(self.name), seconds)
             else:
                 start, end, over = self._answer
                 self._pipe.post(start, end)
@@ -177,10 +299,10 @@ class CallReceiver:
         self.busy = False
 
     def give_up(self, failure: session_pb2.Failure) -> bool:
-        """Answers with a failure, though the call has not returned; see `Call`."""
-        if not self._taken():
+        """Answers with a failure while the call goes on; see `Call`. Any thread may."""
+        if not self._claim():
             return False
-        self._put_aside(failure, time.monotonic() - self.since)
+        self._send_failure(failure, time.monotonic() - self.since)
         return True
 
     def kept(self) -> tuple[int, bytes] | None:
@@ -207,170 +329,37 @@ class CallReceiver:
         self._pipe.leave_to_parent()
 
     def release(self) -> None:
-        """Ends it for good; only the thread that receives may."""
+        """Ends it for good. Only the thread that receives may."""
         with self._lock:
             first = not self.over
             if first:
                 self.over = True
                 os.close(self._doorbell)
         if first:
-            self._calls.lost(self)
+            self._calls.over(self)
         self._pipe.release()
 
-    def _taken(self) -> bool:
-        """Whether this thread is the one that answers."""
+    def _claim(self) -> bool:
+        """Whether this thread is the one that answers the call."""
         try:
-            return self._owing.pop()
+            return self._unanswered.pop()
         except IndexError:
             return False
 
-    def _put_aside(self, failure: session_pb2.Failure, seconds: float) -> None:
-        """Sends a failure beside what the environment's thread may be writing."""
+    def _send_failure(self, failure: session_pb2.Failure, seconds: float) -> None:
+        """Sends a failure, while the slot's thread may be writing an answer."""
         self._pipe.send_out_of_band(failed_so(self.sequence, failure).SerializeToString())
         if not self._calls.answered(seconds):
             self._pipe.finish()
 
 
-_sources: weakref.WeakSet[CallReceiver] = weakref.WeakSet()
+_receivers: weakref.WeakSet[CallReceiver] = weakref.WeakSet()
 
 
 def _in_forked_process() -> None:
     """A worker of the environment that outlives this process must not keep its clients waiting."""
-    for source in list(_sources):
-        source.leave_to_parent()
+    for receiver in list(_receivers):
+        receiver.leave_to_parent()
 
 
 os.register_at_fork(after_in_child=_in_forked_process)
-
-
-_log = logging.getLogger("rlmesh.server")
-
-_CLIENTS_FAULT = (
-    session_pb2.ERROR_CODE_PROTOCOL,
-    session_pb2.ERROR_CODE_INVALID_ARGUMENT,
-    session_pb2.ERROR_CODE_INVALID_ACTION,
-)
-
-# After these a client and its server have no common ground.
-_ENDS = (session_pb2.ERROR_CODE_PROTOCOL, session_pb2.ERROR_CODE_INTERNAL)
-
-# What must not be executed after a call that never came; a reset mends that, the rest only looks.
-_BUILDS_ON = ("step", "step_many")
-
-
-class SessionCalls:
-    """Answers the calls of a session that come through a pipe; see `Calls`.
-
-    Each call reaches the environment once: one that is repeated, as its answer was lost with a
-    connection, is answered from what was kept.
-
-    Args:
-        manager: Who gives environments to clients.
-        session: The session, which has begun.
-        by_stream: Whether the pipe is the session's stream.
-    """
-
-    def __init__(
-        self, manager: SessionManager, session: Session, *, by_stream: bool = False
-    ) -> None:
-        self._manager = manager
-        self._session = session
-        self._by_stream = by_stream
-        backend = self._backend = session.slot.backend
-        self._step = backend.step
-        self._cost = self._cost_of_steps = backend.costs.of("step")
-
-    def step(self, sequence: int, action: bytes, outbox: Outbox) -> Answered:
-        """Executes a step with an action's slab, and writes the answer."""
-        session = self._session
-        # Each side sets its own flag before it looks at the other's; see `SessionManager.drain`.
-        session.in_call = True
-        if session.barred is not None or sequence != session.sequence + 1:
-            told = self._unusual("step", sequence, outbox)
-            if told is not None:
-                return told
-        session.sequence = sequence
-        self._cost = self._cost_of_steps
-        try:
-            start, end = self._step(sequence, action, outbox)
-        except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
-            return self._failed("step", sequence, failure_of(error), outbox)
-        return start, end, False
-
-    def answer(self, request: Request, outbox: Outbox) -> Answered:
-        """Executes a call, and writes the answer."""
-        session, sequence = self._session, request.sequence
-        session.in_call = True
-        if session.barred is not None or sequence != session.sequence + 1:
-            told = self._unusual(request.kind, sequence, outbox)
-            if told is not None:
-                return told
-        session.sequence = sequence
-        self._cost = self._backend.costs.of(request.kind)
-        try:
-            if request.kind == "close":
-                closed = session_pb2.CloseResult()
-                response = session_pb2.SessionResponse(sequence=sequence, close=closed)
-                # The next client may come as soon as this one knows that it has closed.
-                self._manager.vacate(session)
-                return *write_answer(response, outbox), True
-            return *self._backend.answer(request, outbox), False
-        except Exception as error:  # noqa: BLE001 - as above
-            return self._failed(request.name, sequence, failure_of(error), outbox)
-
-    def answered(self, seconds: float) -> bool:
-        """Notes that an answer has left after that time; whether there may be further calls."""
-        session, cost = self._session, self._cost
-        session.in_call = False
-        cost.count += 1
-        cost.server += seconds
-        if session.barred is None:
-            return True
-        # The stream as a pipe ends by itself, after its last answer.
-        if session.line is not None and not self._by_stream:
-            session.line.cancel()
-        return False
-
-    def end(self) -> None:
-        """Ends the session, whose client cannot be understood or has said so."""
-        self._manager.end(self._session, by_stream=self._by_stream)
-
-    def lost(self, source: CallReceiver) -> None:
-        """Notes that a source is over."""
-        self._manager.lost(self._session, source)
-
-    def _unusual(self, kind: str, sequence: int, outbox: Outbox) -> Answered | None:
-        """The answer to a call that may not be the next one; None if it is to be executed."""
-        session = self._session
-        self._cost = CallTiming()
-        if session.barred is not None:
-            return *write_answer(failed_so(sequence, session.barred), outbox), False
-        last = session.sequence
-        kept = session.answer_to(sequence) if sequence == last else None
-        if kept is not None:
-            start = outbox.reserved
-            end = start + len(kept)
-            outbox.reserve(end)[start:end] = kept
-            return start, end, False
-        # Numbers have gaps: a client may have given up a call before it sent it.
-        lost = session.rejoined == last and sequence > last + 1 and kind in _BUILDS_ON
-        if sequence > last and not lost:
-            return None
-        return self._failed(kind, sequence, out_of_order(sequence, last), outbox)
-
-    def _failed(
-        self, name: str, sequence: int, failure: session_pb2.Failure, outbox: Outbox
-    ) -> Answered:
-        session = self._session
-        session.failures += 1
-        # What the client did wrong is his to mend; what the environment did is its author's.
-        _log.log(
-            logging.WARNING if failure.code in _CLIENTS_FAULT else logging.ERROR,
-            "session %s, call %d (%s): %s%s",
-            session.id,
-            sequence,
-            name,
-            failure.message,
-            f"\n{failure.traceback}" if failure.traceback else "",
-        )
-        return *write_answer(failed_so(sequence, failure), outbox), failure.code in _ENDS

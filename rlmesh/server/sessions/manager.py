@@ -1,4 +1,4 @@
-"""The manager: gives environments to clients, takes them back, and knows who has one."""
+"""The session manager opens sessions, finds them by their secret, and ends them."""
 
 from __future__ import annotations
 
@@ -8,52 +8,51 @@ import threading
 import time
 from collections import deque
 
-from rlmesh.contract import AutoresetMode
-from rlmesh.server.envs.provider import EnvProvider
-from rlmesh.server.envs.slot import EnvSlot
-from rlmesh.server.envs.thread import ThreadStoppedError
 from rlmesh.server.failures import CallFailedError, draining, env_raised, gone
 from rlmesh.server.options import ServeOptions
-from rlmesh.server.rpc.open_stream import OpenStream
 from rlmesh.server.sessions.admission import Admission
-from rlmesh.server.sessions.calls import CallReceiver, SessionCalls
-from rlmesh.server.sessions.opening import busy, check_generation, mode_of
+from rlmesh.server.sessions.calls import SessionCalls
+from rlmesh.server.sessions.connections import SessionStream
+from rlmesh.server.sessions.endpoint import Provider, Slot, ThreadStoppedError
+from rlmesh.server.sessions.opening import busy, check_generation
 from rlmesh.server.sessions.session import Session
 from rlmesh.server.sessions.watchdog import Watchdog
-from rlmesh.transports.listener import Attach, MakePipe
 from rlmesh.transports.peer import describe
 from rlmesh.transports.spin_policy import SpinPolicy
 from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
 
-# Of how many sessions it is remembered why they ended.
+# For how many ended sessions the reason is kept.
 _REMEMBERED = 256
 
 
 class SessionManager:
-    """Gives environments to clients, each to one at a time.
+    """Gives slots to clients, each to one client at a time.
+
+    `_lock` guards `_sessions`, `_over`, `_streams` and `_draining`. A session's own lock is never
+    waited for while it is held.
 
     Args:
-        provider: Where the environments are.
+        provider: Where the slots are.
         options: For how long what is kept.
 
     Attributes:
         last_vacated: When a session ended last, on the monotonic clock, in seconds.
     """
 
-    def __init__(self, provider: EnvProvider, options: ServeOptions) -> None:
+    def __init__(self, provider: Provider, options: ServeOptions) -> None:
         self.last_vacated: float = 0.0
         self._provider = provider
         self._grace = options.resume_timeout_seconds
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._over: deque[tuple[bytes, session_pb2.Failure]] = deque(maxlen=_REMEMBERED)
-        self._lines: set[OpenStream] = set()
+        self._streams: set[SessionStream] = set()
         self._quiet = threading.Event()
         self._quiet.set()
         self._admission = Admission(provider.capacity)
-        self._watchdog = Watchdog(options, self.sessions, self._expire)
+        self._watchdog = Watchdog(options, self.sessions)
         self._draining = False
 
     @property
@@ -63,29 +62,28 @@ class SessionManager:
 
     @property
     def draining(self) -> bool:
-        """Whether no new session and no new call is taken."""
+        """Whether the server ends: it takes no new session and no new call."""
         return self._draining
 
     def sessions(self) -> list[Session]:
-        """The sessions, those first that have lasted longest."""
+        """The sessions, the oldest first."""
         with self._lock:
             return list(self._sessions.values())
 
-    def provider(self) -> list[EnvSlot]:
-        """Every slot that there is."""
+    def slots(self) -> list[Slot]:
+        """Every slot."""
         return self._provider.all()
 
-    def open(self, call: session_pb2.OpenCall, line: OpenStream) -> Session:
-        """Gives an environment to a client, who may wait for a place.
+    def open(self, call: session_pb2.OpenCall, stream: SessionStream) -> Session:
+        """Gives a slot to a client, which may wait for one. On the stream's thread.
 
         Raises:
             CallFailedError: If there is no place, the server is draining, the client speaks no
-                generation that this server knows, asks for an autoreset mode that cannot be had, or
-                no environment can be made.
+                generation that this server knows, or the slot cannot do what the client asks for.
         """
         check_generation(call.protocol_generation)
-        mode = mode_of(call)
-        if not self._admission.take(call.wait_seconds, line.on_end):
+        self._provider.check(call)
+        if not self._admission.take(call.wait_seconds, stream.on_end):
             if self._draining:
                 raise CallFailedError(draining())
             raise CallFailedError(busy(self.sessions(), self.capacity, call.wait_seconds))
@@ -93,22 +91,25 @@ class SessionManager:
             slot = self._provider.take()
         except BaseException as error:
             self._admission.give_back()
-            raise env_raised("the server has no slot for another session and", error) from error
-        session = Session(call.peer, slot, call.resumes and self._grace > 0, line)
+            raise env_raised("the server has no room for another session and", error) from error
+        session = Session(
+            call.peer, slot, stream, resumes=call.resumes and self._grace > 0, owner=self
+        )
         with self._lock:
             self._sessions[session.id] = session
             SpinPolicy.joined(session)
-            self._enter(line)
-            session.barred = draining() if self._draining else None
+            self._add_stream(stream)
+            refused = self._draining
         try:
-            if session.barred is not None:
-                raise CallFailedError(session.barred)
-            slot.thread.call(lambda: self._begin(session, mode, call), name="open")
+            if refused:
+                raise CallFailedError(draining())
+            slot.thread.call(lambda: self._enter(session, call), name="open")
+            session.opened()
         except BaseException as error:
             with self._lock:
-                session.line = None
-                self._leave(line)
-            self.end(session)
+                self._remove_stream(stream)
+            # The stream carries the answer and ends by itself.
+            session.end(by_stream=True)
             if isinstance(error, ThreadStoppedError):
                 raise CallFailedError(draining()) from error
             raise
@@ -116,28 +117,26 @@ class SessionManager:
         self._watchdog.begin()
         return session
 
-    def resume(self, call: session_pb2.ResumeCall, line: OpenStream) -> Session:
-        """Goes on with a session by another stream; what it came by before ends.
+    def resume(self, call: session_pb2.ResumeCall, stream: SessionStream) -> Session:
+        """Goes on with a session by another stream. On that stream's thread.
 
         Raises:
             CallFailedError: If there is no such session any more, or the server is draining.
         """
         check_generation(call.protocol_generation)
         with self._lock:
-            session = self._holding(call.secret)
             if self._draining:
                 raise CallFailedError(draining())
-            if session is None or session.barred is not None:
-                raise CallFailedError(self._why_over(call.secret))
-            line_before, source = session.line, session.source
-            session.line, session.source, session.lost_since = line, None, None
-            session.rejoined = session.sequence
-            self._enter(line)
-        # The server may not know yet that they are dead.
-        if line_before is not None:
-            line_before.supersede()
-        if source is not None and source.transport != "grpc":
-            source.close()
+            session = self._find(call.secret)
+            if session is None:
+                raise CallFailedError(self._reason_of(call.secret))
+            self._add_stream(stream)
+        try:
+            session.resume(stream)
+        except CallFailedError:
+            with self._lock:
+                self._remove_stream(stream)
+            raise
         _log.info("session %s goes on", session.id)
         return session
 
@@ -148,248 +147,84 @@ class SessionManager:
             CallFailedError: If there is no such session any more.
         """
         with self._lock:
-            session = self._holding(call.secret)
+            session = self._find(call.secret)
             if session is None:
-                raise CallFailedError(self._why_over(call.secret))
-        self.end(session)
+                raise CallFailedError(self._reason_of(call.secret))
+        session.end()
 
-    def admit(self, secret: bytes) -> Attach | None:
-        """What takes a pipe for the session with that secret; None if there is no such one."""
+    def authenticate(self, secret: bytes) -> SessionCalls | None:
+        """The session with that secret, which takes a pipe; None if there is no such session."""
         with self._lock:
-            session = self._holding(secret)
-            if session is None or session.barred is not None or session.slot.made is None:
-                return None
+            session = self._find(secret)
+        if session is None or not session.accepts_connections:
+            return None
+        return SessionCalls(session)
 
-        def attach(make_pipe: MakePipe, transport: str, process: int) -> None:
-            calls = SessionCalls(self, session)
-            self.attach(session, CallReceiver(make_pipe, calls, transport, process))
-
-        return attach
-
-    def attach(
-        self, session: Session, source: CallReceiver, line: OpenStream | None = None
-    ) -> None:
-        """Has the environment's thread take a session's calls from a source from now on.
-
-        It takes the place of the one before, whose client has gone through a listener anew. A
-        stream that is in use stays so.
-
-        Args:
-            session: The session.
-            source: The source.
-            line: The stream that the source is; None where it is a pipe.
-        """
+    def stream_over(self, session: Session, stream: SessionStream) -> None:
+        """A stream has ended. On the stream's thread."""
         with self._lock:
-            before = session.source
-            welcome = (
-                session.barred is None
-                and (before is None or before.transport != "grpc")
-                and (line is None or session.line is line)
-            )
-            if welcome:
-                try:
-                    session.slot.thread.attach(source)
-                except ThreadStoppedError:
-                    welcome = False
-                else:
-                    session.source, session.transport, session.lost_since = (
-                        source,
-                        source.transport,
-                        None,
-                    )
-                    if before is not None:
-                        session.rejoined = session.sequence
-        if not welcome:
-            source.release()
-        elif before is not None:
-            before.close()
+            self._remove_stream(stream)
+        session.stream_over(stream)
 
-    def lost(self, session: Session, source: CallReceiver) -> None:
-        """Notes that a source is over. On the environment's thread."""
-        if session.resumes and not session.ended:
-            kept = source.kept()
-            if kept is not None and kept[0] == session.sequence:
-                session.kept = kept
-        with self._lock:
-            if source.process:
-                session.process = source.process
-            if session.source is not source:
-                return
-            session.source = None
-            over = session.line is None and not self._keeps(session)
-        if over:
-            self.end(session)
-
-    def left(self, session: Session, line: OpenStream) -> None:
-        """Notes that a stream has ended."""
-        with self._lock:
-            self._leave(line)
-            if session.line is not line:
-                return
-            session.line = None
-            source = session.source
-            by_port = source is not None and session.resumes and session.barred is None
-            if by_port and source is not None and session.in_call:
-                # Nobody listens to the pipe meanwhile, so its end would not be noticed for as long
-                # as the call takes. A client that lives does not wait for the answer there either.
-                session.process = source.process or session.process
-                self._note_loss(session)
-            else:
-                # Else it goes on by its pipe.
-                source = None
-            over = not by_port and not self._keeps(session)
-        if source is not None and source.transport != "grpc":
-            source.close()
-        if over:
-            self.end(session)
-
-    def end(
-        self,
-        session: Session,
-        why: session_pb2.Failure | None = None,
-        *,
-        by_stream: bool = False,
-    ) -> None:
-        """Ends a session, and takes its environment back once that is in no call.
-
-        Args:
-            session: The session.
-            why: What its client is told; None where it knows.
-            by_stream: Whether its stream is about to end by itself, after the last answer.
-        """
-        with self._lock:
-            session.ended = True
-            session.ended_at = session.ended_at or time.monotonic()
-            session.barred = session.barred or why or gone()
-            line, source = session.line, session.source
-        if source is not None and (why is None or source.transport != "grpc"):
-            source.close()
-        if line is not None and why is not None:
-            line.say_farewell(why, lambda: self._have_vacated(session))
-            return
-        if line is not None and not by_stream:
-            line.cancel()
-        self._have_vacated(session)
-
-    def vacate(self, session: Session) -> None:
-        """Takes the environment back from a session, once, on the environment's thread."""
-        if self._may_forget(session):
+    def release(self, session: Session, *, give_back: bool) -> None:
+        """Takes a session's slot back; see `SessionOwner`."""
+        if give_back:
             self._provider.give_back(session.slot)
-            self._forget(session)
-
-    def _have_vacated(self, session: Session) -> None:
-        """Has the environment taken back as soon as it is in no call."""
-        if session.vacated:
-            # The next client may have it: what is posted now would end its stream.
-            return
-        thread = session.slot.thread
-        if thread.is_current:
-            self.vacate(session)
-            return
-        try:
-            thread.post(lambda: self.vacate(session), name="close")
-            if thread.running is not None:
-                self._watchdog.look_again()
-        except ThreadStoppedError:
-            # The end of the server closes the environment, if it has not done so.
-            if self._may_forget(session):
-                self._forget(session)
-
-    def _may_forget(self, session: Session) -> bool:
-        """Whether nobody has taken the environment back yet."""
         with self._lock:
-            if session.vacated:
-                return False
-            session.vacated = session.ended = True
-            session.barred = session.barred or gone()
-            self._over.append((session.secret, session.barred))
-            return True
-
-    def _forget(self, session: Session) -> None:
-        with self._lock:
-            # It knows the session: two that hold each other keep their memory for long.
-            session.source = None
+            self._over.append((session.secret, session.refusal or gone()))
+            # The receiver knows the session: two that hold each other keep their memory for long.
+            session.receiver = None
             del self._sessions[session.id]
             SpinPolicy.left(session)
             self.last_vacated = time.monotonic()
         _log.info("session %s ends", session.id)
         self._admission.give_back()
 
+    def look_again(self) -> None:
+        """Has the watchdog look at the sessions; see `SessionOwner`."""
+        self._watchdog.look_again()
+
     def drain(self) -> None:
         """Takes no more calls, and ends every session that is not in one."""
         with self._lock:
             self._draining = True
-            sessions = list(self._sessions.values())
-            for session in sessions:
-                session.barred = session.barred or draining()
         self._admission.close()
         self._watchdog.close()
-        for session in sessions:
-            line, source = session.line, session.source
-            if session.in_call:
-                continue
-            if source is not None:
-                source.close()
-            if line is not None:
-                line.cancel()
-            elif source is None:
-                self.end(session)
+        for session in self.sessions():
+            session.drain(draining())
 
     def wait_until_quiet(self, seconds: float) -> None:
         """Waits until every stream has ended, so that the last answers have left."""
         self._quiet.wait(seconds)
 
-    def _begin(
-        self, session: Session, mode: AutoresetMode | None, call: session_pb2.OpenCall
-    ) -> None:
+    def _enter(self, session: Session, call: session_pb2.OpenCall) -> None:
         try:
-            timeout = call.request_timeout_seconds
-            session.slot.enter(
-                mode, as_vector=call.as_vector, timeout=timeout if timeout > 0 else None
-            )
+            session.slot.enter(call)
         except BaseException:
             # The next client may come as soon as this one knows that it was refused.
-            self.vacate(session)
+            session.release()
             raise
 
-    def _keeps(self, session: Session) -> bool:
-        """Whether a session is kept that has lost what it came by, its last connection maybe."""
-        if not session.resumes or session.barred is not None:
-            return False
-        if session.line is None and session.source is None:
-            self._note_loss(session)
-        return True
+    # The following are called with the lock held.
 
-    def _note_loss(self, session: Session) -> None:
-        session.lost_since = session.lost_since or time.monotonic()
-        self._watchdog.look_again()
-
-    def _expire(self, session: Session, lost_since: float | None, why: session_pb2.Failure) -> None:
-        """Ends a session that has been left alone, unless its client has come back just now."""
-        with self._lock:
-            if session.lost_since != lost_since or session.barred is not None:
-                return
-            session.barred = why
-        _log.info("session %s: %s", session.id, why.message)
-        self.end(session, why)
-
-    def _holding(self, secret: bytes) -> Session | None:
+    def _find(self, secret: bytes) -> Session | None:
         for session in self._sessions.values():
             if secrets.compare_digest(session.secret, secret):
                 return session
         return None
 
-    def _why_over(self, secret: bytes) -> session_pb2.Failure:
-        for known, why in [*self._over, *((s.secret, s.barred) for s in self._sessions.values())]:
-            if why is not None and secrets.compare_digest(known, secret):
-                return why
+    def _reason_of(self, secret: bytes) -> session_pb2.Failure:
+        """Why a session is over."""
+        for known, reason in self._over:
+            if secrets.compare_digest(known, secret):
+                return reason
         return gone()
 
-    def _enter(self, line: OpenStream) -> None:
-        self._lines.add(line)
+    def _add_stream(self, stream: SessionStream) -> None:
+        self._streams.add(stream)
         self._quiet.clear()
 
-    def _leave(self, line: OpenStream) -> None:
-        self._lines.discard(line)
-        if not self._lines:
+    def _remove_stream(self, stream: SessionStream) -> None:
+        self._streams.discard(stream)
+        if not self._streams:
             self._quiet.set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlmesh.contract import AutoresetMode
 from rlmesh.server.failures import failed
 from rlmesh.server.sessions.session import Session
 from rlmesh.transports.peer import PROTOCOL_GENERATION
@@ -26,20 +25,6 @@ def check_generation(generation: int) -> None:
             f"the client speaks protocol generation {generation}, this server 1 to "
             f"{PROTOCOL_GENERATION}; upgrade the older of the two",
         )
-
-
-def mode_of(call: session_pb2.OpenCall) -> AutoresetMode | None:
-    """The autoreset mode that a client asks for; None: the environment's own.
-
-    Raises:
-        CallFailedError: If there is no such mode.
-    """
-    if not call.HasField("autoreset_mode"):
-        return None
-    try:
-        return AutoresetMode.from_proto(call.autoreset_mode)
-    except ValueError as error:
-        raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
 
 
 def busy(sessions: Sequence[Session], capacity: int, waited: float) -> session_pb2.Failure:

@@ -9,7 +9,6 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
 
 from rlmesh.server.failures import died, idle, lost_for, overdue
 from rlmesh.server.options import ServeOptions
@@ -24,9 +23,6 @@ _LONGEST_WAIT = 3600.0
 # force, if there is a way to.
 _UNWANTED_SECONDS = 5.0
 
-Expire: TypeAlias = Callable[[Session, float | None, session_pb2.Failure], None]
-"""Takes a session, since when it has had no connection, and why it ends."""
-
 
 class Watchdog:
     """Looks after the sessions on a thread of its own, when something may be due.
@@ -38,17 +34,13 @@ class Watchdog:
     Args:
         options: How long is too long.
         sessions: Gives the sessions.
-        expire: Ends one.
     """
 
-    def __init__(
-        self, options: ServeOptions, sessions: Callable[[], list[Session]], expire: Expire
-    ) -> None:
+    def __init__(self, options: ServeOptions, sessions: Callable[[], list[Session]]) -> None:
         self._grace: float = options.resume_timeout_seconds
         self._idle_limit = options.session_idle_timeout_seconds
         self._call_limit = options.call_timeout_seconds
         self._sessions = sessions
-        self._expire = expire
         self._lock = threading.Lock()
         self._doorbell: int | None = None
         self._closed = False
@@ -98,7 +90,7 @@ class Watchdog:
         soonest, watched = _LONGEST_WAIT, set[int]()
         grace = self._grace
         for session in self._sessions():
-            if session.ended:
+            if session.ended_at:
                 rest = _UNWANTED_SECONDS - (time.monotonic() - session.ended_at)
                 call = session.slot.thread.running
                 if rest > 0:
@@ -112,14 +104,14 @@ class Watchdog:
                 rest = grace - (time.monotonic() - lost_since)
                 if rest <= 0 or session.process in dead:
                     why = died() if session.process in dead else lost_for(grace)
-                    self._expire(session, lost_since, why)
+                    _expire(session, lost_since, why)
                     continue
                 soonest = min(soonest, rest)
                 watched |= {session.process} - {0}
             elif self._idle_limit is not None:
                 rest = self._idle_limit - session.idle_seconds()
                 if rest <= 0:
-                    self._expire(session, None, idle(self._idle_limit))
+                    _expire(session, None, idle(self._idle_limit))
                     continue
                 soonest = min(soonest, rest)
             if self._call_limit is not None:
@@ -149,6 +141,11 @@ class Watchdog:
                 session.slot.stack(),
             )
         return limit
+
+
+def _expire(session: Session, lost_since: float | None, why: session_pb2.Failure) -> None:
+    if session.expire(lost_since, why):
+        _log.info("session %s: %s", session.id, why.message)
 
 
 def _wait(doorbell: int, seconds: float, processes: Iterable[int]) -> set[int]:

@@ -53,23 +53,23 @@ class Doorbell:
         lines: The segment's control lines.
         sock: This side's end of the Unix socket.
         first: Whether this side owns the first line; the other side then owns the second.
-        wake_fd: A descriptor whose readability ends a wait as well; None where there is none.
     """
 
-    def __init__(
-        self, lines: mmap.mmap, sock: socket.socket, *, first: bool, wake_fd: int | None = None
-    ) -> None:
+    def __init__(self, lines: mmap.mmap, sock: socket.socket, *, first: bool) -> None:
         self._lines = lines
         self._sock = sock
         self._mine = 0 if first else LINE
         self._theirs = LINE if first else 0
-        self._wake_fd = wake_fd
+        self._wake_fd: int | None = None
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
-        if wake_fd is not None:
-            self._poll.register(wake_fd, select.POLLIN)
         self._descriptors: list[int] = []
         self._spin_policy = SpinPolicy(spins=_ORDERED)
+
+    def watch(self, wake_fd: int) -> None:
+        """Has every later wait end also when a descriptor becomes readable."""
+        self._wake_fd = wake_fd
+        self._poll.register(wake_fd, select.POLLIN)
 
     def post(self) -> None:
         """Tells the other side that this side has posted one more frame."""

@@ -11,7 +11,8 @@ import struct
 from dataclasses import dataclass
 
 from rlmesh.codec.slab.protocols import Writable
-from rlmesh.transports.pipe import MAX_BYTES, POSTED, RESERVED, BadFrameError, Received, WakeReason
+from rlmesh.limits import MAX_MESSAGE_BYTES
+from rlmesh.transports.pipe import POSTED, RESERVED, BadFrameError, Received, WakeReason
 from rlmesh.transports.shm.doorbell import LINE, Doorbell
 from rlmesh.transports.shm.segment import BadSegmentError, create_segment, map_segment
 
@@ -61,7 +62,6 @@ class ShmPipe:
         descriptor: The segment. The pipe owns it.
         plan: How the segment is divided.
         client: Whether this is the client's side.
-        wake_fd: A descriptor whose readability ends a wait as well; None where there is none.
     """
 
     reserved = RESERVED
@@ -73,7 +73,6 @@ class ShmPipe:
         plan: SegmentLayout,
         *,
         client: bool,
-        wake_fd: int | None = None,
     ) -> None:
         try:
             if min(plan.request, plan.answer) < RESERVED:
@@ -87,7 +86,7 @@ class ShmPipe:
         self._out, self._in = (request, answer) if client else (answer, request)
         self._sock = sock
         self._lines, self._mine = lines, 0 if client else LINE
-        self._doorbell = Doorbell(lines, sock, first=client, wake_fd=wake_fd)
+        self._doorbell = Doorbell(lines, sock, first=client)
         self._ring, self._wait = self._doorbell.post, self._doorbell.wait
         self._received = 0
         self._elsewhere: tuple[int, mmap.mmap] | None = None
@@ -97,6 +96,10 @@ class ShmPipe:
     def answer_pending(self) -> bool:
         """Whether a message was sent that none was received for."""
         return self._lines[self._mine] != self._received
+
+    def watch(self, wake_fd: int) -> None:
+        """Has every later `receive` end also when a descriptor becomes readable; see `Pipe`."""
+        self._doorbell.watch(wake_fd)
 
     def reserve(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer for a message; see `Outbox`."""
@@ -110,7 +113,7 @@ class ShmPipe:
             return last
         # Twice as much as was asked for last, for a message that grows from step to step; never
         # more than the other side takes, unless the message needs it.
-        size = max(nbytes, min(2 * len(last), MAX_BYTES) if keep else 0)
+        size = max(nbytes, min(2 * len(last), MAX_MESSAGE_BYTES) if keep else 0)
         descriptor = create_segment(size)
         try:
             view = map_segment(descriptor, size)
@@ -217,8 +220,8 @@ class ShmPipe:
             self._elsewhere = None
 
     def _fetch_elsewhere(self, size: int) -> mmap.mmap:
-        if size > MAX_BYTES:
-            raise BadFrameError(f"a message of {size} bytes; the limit is {MAX_BYTES}")
+        if size > MAX_MESSAGE_BYTES:
+            raise BadFrameError(f"a message of {size} bytes; the limit is {MAX_MESSAGE_BYTES}")
         descriptor = self._doorbell.take_descriptor()
         if descriptor is None:
             raise BadFrameError("a message elsewhere, and no segment with it")

@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from rlmesh.codec.slab.protocols import Writable
-from rlmesh.transports.pipe import MAX_BYTES, RESERVED, BadFrameError, Received, WakeReason
+from rlmesh.limits import MAX_MESSAGE_BYTES
+from rlmesh.transports.pipe import RESERVED, BadFrameError, Received, WakeReason
 from rlmesh.transports.scratch import Scratch
 from rlmesh.transports.spin_policy import LOOKS_AROUND, OFFERS, SpinPolicy
 from rlmesh.transports.tcp.tls_socket import TlsPoller, TlsSocket
@@ -53,28 +54,23 @@ class TcpPipe:
 
     Args:
         sock: The connection. The pipe owns it.
-        wake_fd: A descriptor whose readability ends a wait as well; None where there is none.
         head: How many bytes of most messages stand before their slab.
     """
 
     reserved = RESERVED
 
-    def __init__(
-        self, sock: socket.socket | TlsSocket, *, wake_fd: int | None = None, head: int = 0
-    ) -> None:
+    def __init__(self, sock: socket.socket | TlsSocket, *, head: int = 0) -> None:
         sock.setblocking(False)
         with contextlib.suppress(OSError):  # a Unix socket delays nothing, and has no such option
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _within_one_machine(sock):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NEARBY_BYTES)
         self._sock = sock
-        self._wake_fd = wake_fd
+        self._wake_fd: int | None = None
         self._poll: select.poll | TlsPoller = (
             sock.poller() if isinstance(sock, TlsSocket) else select.poll()
         )
         self._poll.register(sock, select.POLLIN)
-        if wake_fd is not None:
-            self._poll.register(wake_fd, select.POLLIN)
         self._spin_policy = SpinPolicy()
         self._scratch = Scratch()
         self._outbound: _Outbound = (0, memoryview(b""), [])
@@ -85,6 +81,11 @@ class TcpPipe:
     def answer_pending(self) -> bool:
         """Whether a message was sent that none was received for."""
         return self._outbound[0] != self._inbound[0]
+
+    def watch(self, wake_fd: int) -> None:
+        """Has every later `receive` end also when a descriptor becomes readable; see `Pipe`."""
+        self._wake_fd = wake_fd
+        self._poll.register(wake_fd, select.POLLIN)
 
     def reserve(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer for a message; see `Outbox`."""
@@ -193,8 +194,8 @@ class TcpPipe:
         if arrived < _LENGTH.size:
             return 0
         (length,) = _LENGTH.unpack_from(view)
-        if length > MAX_BYTES:
-            raise BadFrameError(f"a message of {length} bytes; the limit is {MAX_BYTES}")
+        if length > MAX_MESSAGE_BYTES:
+            raise BadFrameError(f"a message of {length} bytes; the limit is {MAX_MESSAGE_BYTES}")
         end: int = _LENGTH.size + length
         if arrived >= end:
             return end

@@ -13,7 +13,7 @@ from rlmesh.codec.slab.protocols import Writable
 from rlmesh.contract import read_contract
 from rlmesh.server.envs.codecs import Codecs
 from rlmesh.server.envs.infos import InfoPacker
-from rlmesh.server.envs.step import Stepper
+from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.timings import Timings
 from rlmesh.transports.grpc.outbox import StreamOutbox
 from support.sample_envs import ScriptedEnv
@@ -56,29 +56,29 @@ class Counting(StreamOutbox):
         return super().reserve(nbytes, keep)
 
 
-def stepper_of(env: Telling) -> Stepper:
+def steps_of(env: Telling) -> StepExecutor:
     codecs = Codecs(read_contract(env), None, Policy.WARN)
-    return Stepper(env, codecs, InfoPacker(Policy.WARN), Timings(), None)
+    return StepExecutor(env, codecs, InfoPacker(Policy.WARN), Timings(), None)
 
 
 @pytest.mark.parametrize(("text", "info"), [("a text", {}), ("a text", {"speed": 0.5})])
 def test_a_step_like_the_one_before_needs_one_room(text: str, info: dict[str, Any]) -> None:
-    stepper, outbox = stepper_of(Telling(text, info)), Counting()
-    stepper.step(1, NO_ACTION, outbox)
+    steps, outbox = steps_of(Telling(text, info)), Counting()
+    steps.step(1, NO_ACTION, outbox)
     first = list(outbox.asked)
     assert len(first) > 1
     outbox.asked.clear()
-    start, end = stepper.step(2, NO_ACTION, outbox)
+    start, end = steps.step(2, NO_ACTION, outbox)
     assert outbox.asked == [end - start]
 
 
 def test_a_longer_text_and_a_longer_info_are_given_more_room() -> None:
     env = Telling("short", {"note": "short"})
-    stepper, outbox = stepper_of(env), StreamOutbox()
+    steps, outbox = steps_of(env), StreamOutbox()
     lengths: list[int] = []
     for nbytes in (1, 90, 5, 90):
         env.text, env.info = "x" * nbytes, {"note": "y" * 30 * nbytes}
-        start, end = stepper.step(1, NO_ACTION, outbox)
+        start, end = steps.step(1, NO_ACTION, outbox)
         message = outbox.message(start, end)
         assert env.text.encode() in message
         assert env.info["note"].encode() in message

@@ -121,10 +121,10 @@ def test_a_segment_that_could_be_cut_off_is_refused() -> None:
 def test_a_stranger_gets_no_segment() -> None:
     shown: list[bytes] = []
 
-    def admit(secret: bytes) -> None:
+    def authenticate(secret: bytes) -> None:
         shown.append(secret)
 
-    name, listener = open_shm_listener(PLAN, admit)
+    name, listener = open_shm_listener(PLAN, authenticate)
     try:
         assert enter_memory(name, b"s" * 32) is None
         assert shown == [b"s" * 32]

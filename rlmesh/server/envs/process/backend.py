@@ -12,7 +12,7 @@ from rlmesh.server.envs.backend import Step
 from rlmesh.server.envs.process.handshake import await_env
 from rlmesh.server.envs.process.worker_process import WorkerProcess
 from rlmesh.server.envs.timings import Timings
-from rlmesh.server.failures import CallFailedError, failed
+from rlmesh.server.failures import CallFailedError, another_contract, failed
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
 from rlmesh.transports.shm.pipe import SegmentLayout
@@ -36,28 +36,28 @@ class ProcessBackend:
 
     Args:
         start: Starts a worker.
-        patience: For how many seconds to wait until its environment is there; None: for ever.
+        start_timeout: For how many seconds to wait until its environment is there; None: for ever.
 
     Attributes:
         contract: The environment's contract.
         plan: How much slot calls take in shared memory.
         step: Steps it.
-        costs: What this session's calls have cost.
-        patience: As given.
+        timings: What this session's calls have cost.
+        start_timeout: As given.
     """
 
-    def __init__(self, start: Callable[[], WorkerProcess], patience: float | None) -> None:
-        self.patience: float | None = patience
+    def __init__(self, start: Callable[[], WorkerProcess], start_timeout: float | None) -> None:
+        self.start_timeout: float | None = start_timeout
         self._start = start
         self._lost: session_pb2.Failure | None = None
         self._opened: session_pb2.OpenCall | None = None
         self._deviations: dict[str, int] = {}
         self.step: Step = self._step
-        self.costs: Timings = Timings()
+        self.timings: Timings = Timings()
         self._timeout: float | None = None
         self._starting = False
         self._worker = start()
-        made = await_env(self._worker, patience)
+        made = await_env(self._worker, start_timeout)
         self.contract: EnvContract = made.contract
         self.plan: SegmentLayout = made.plan
         self._pipe: Pipe = made.pipe
@@ -74,7 +74,7 @@ class ProcessBackend:
         Raises:
             CallFailedError: If the mode cannot be had, or there can be no worker.
         """
-        self.costs = Timings()
+        self.timings = Timings()
         self._timeout = timeout
         self._deviations = {}
         self._opened = session_pb2.OpenCall(as_vector=as_vector)
@@ -211,7 +211,7 @@ class ProcessBackend:
         self._starting = True
         try:
             self._worker = self._start()
-            made = await_env(self._worker, self.patience)
+            made = await_env(self._worker, self.start_timeout)
         except CallFailedError as error:
             self._lost = error.failure
             raise
@@ -225,9 +225,7 @@ class ProcessBackend:
             self._discard()
             other = failed(
                 session_pb2.ERROR_CODE_ENVIRONMENT,
-                f"the factory made an environment with another contract than this endpoint's, "
-                f"which its clients rely on: {'; '.join(map(str, found))}. Have it make the same "
-                f"environment every time",
+                another_contract(found),
             )
             self._lost = other.failure
             raise other
@@ -242,7 +240,7 @@ class ProcessBackend:
 
     def _stats(self) -> session_pb2.StatsResult:
         """What the calls have cost; of the time in the environment, what this worker knows of."""
-        stats = self.costs.to_proto()
+        stats = self.timings.to_proto()
         if self._lost is None:
             told = self._ask(session_pb2.SessionRequest(stats=session_pb2.StatsCall()), "stats")
             seconds = {call.call: call.environment_seconds for call in told.stats.calls}

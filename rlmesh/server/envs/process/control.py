@@ -8,23 +8,23 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rlmesh.codec.checks.policy import Policy
+from rlmesh.server.envs.options import EnvOptions
 
 _HEAD = struct.Struct("<cQ")
 
 
 class ControlMessage(enum.Enum):
-    """What a note says."""
+    """The kinds of control messages."""
 
-    ORDER = b"o"
-    """To the worker: what to make, an `WorkerSpec`, pickled."""
+    SPEC = b"o"
+    """To the worker: what to make, a `WorkerSpec`, pickled."""
     CONTRACT = b"c"
     """From the worker: the environment is there; its contract, as protobuf."""
     FAILURE = b"f"
     """From the worker: there is no environment, and why; a `Failure`, as protobuf."""
-    ASK = b"a"
+    STATUS_REQUEST = b"a"
     """To the worker: where is the environment's thread? A number to repeat."""
-    TOLD = b"t"
+    STATUS = b"t"
     """From the worker: that number, and a `SessionStatus`, as protobuf."""
 
 
@@ -34,34 +34,32 @@ class WorkerSpec:
 
     Attributes:
         factory: The callable that makes the environment, pickled.
-        policy: What to do about values outside of their bounds.
-        exposed: The names of the attributes that a client may read, set or call.
+        options: How the environment is served.
         argv: The server's command line, for an environment that looks at it.
         level: From which level on to log.
         memory: Whether calls cross shared memory.
     """
 
     factory: bytes
-    policy: Policy
-    exposed: frozenset[str]
+    options: EnvOptions
     argv: list[str]
     level: int
     memory: bool
 
 
-def write_message(note: ControlMessage, content: bytes) -> bytes:
-    """A note as bytes."""
-    return _HEAD.pack(note.value, len(content)) + content
+def write_message(kind: ControlMessage, content: bytes) -> bytes:
+    """A control message as bytes."""
+    return _HEAD.pack(kind.value, len(content)) + content
 
 
 def read_message(sock: socket.socket) -> tuple[ControlMessage, bytes] | None:
-    """Waits for the next note; None if the other side has gone."""
+    """Waits for the next control message; None if the other side has gone."""
     head = _receive(sock, _HEAD.size)
     if head is None:
         return None
-    note, length = _HEAD.unpack(head)
+    kind, length = _HEAD.unpack(head)
     content = _receive(sock, length)
-    return None if content is None else (ControlMessage(note), content)
+    return None if content is None else (ControlMessage(kind), content)
 
 
 def _receive(sock: socket.socket, nbytes: int) -> bytes | None:
@@ -84,14 +82,14 @@ class ControlChannel:
         self._pending = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[tuple[ControlMessage, bytes]]:
-        """The notes that a piece completes."""
+        """The control messages that a piece completes."""
         pending = self._pending
         pending += piece
         while len(pending) >= _HEAD.size:
-            note, length = _HEAD.unpack_from(pending)
+            kind, length = _HEAD.unpack_from(pending)
             end = _HEAD.size + length
             if len(pending) < end:
                 return
             content = bytes(pending[_HEAD.size : end])
             del pending[:end]
-            yield ControlMessage(note), content
+            yield ControlMessage(kind), content

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rlmesh import errors
-from rlmesh.codec.checks.policy import Policy
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, RlmeshError
+from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.process.backend import ProcessBackend
 from rlmesh.server.envs.process.control import WorkerSpec
 from rlmesh.server.envs.process.supervisor import Supervisor
@@ -27,16 +27,13 @@ from rlmesh_api.v1 import session_pb2
 _START_SECONDS = 60.0
 
 
-def isolated_factory(
-    factory: object, isolation: object, policy: Policy, exposed: frozenset[str]
-) -> WorkerFactory:
+def isolated_factory(factory: object, isolation: object, options: EnvOptions) -> WorkerFactory:
     """What makes a server's environments in worker processes.
 
     Args:
         factory: The callable that makes an environment.
         isolation: `process`.
-        policy: What to do about values outside of their bounds.
-        exposed: The names of the attributes that a client may read, set or call.
+        options: How each environment is served.
 
     Raises:
         ArgumentTypeError: If what shall make the environments is no callable, or cannot be sent to
@@ -51,7 +48,7 @@ def isolated_factory(
             f"another process, got {type(factory).__name__}; pass "
             f"lambda: gymnasium.make('CartPole-v1'), for instance"
         )
-    return WorkerFactory(factory, policy, exposed)
+    return WorkerFactory(factory, options)
 
 
 class WorkerFactory:
@@ -59,8 +56,7 @@ class WorkerFactory:
 
     Args:
         factory: The callable that makes an environment, in the worker.
-        policy: What to do about values outside of their bounds.
-        exposed: The names of the attributes that a client may read, set or call.
+        options: How each environment is served.
         memory: Whether calls cross shared memory.
 
     Raises:
@@ -70,23 +66,21 @@ class WorkerFactory:
     def __init__(
         self,
         factory: Callable[[], Any],
-        policy: Policy,
-        exposed: frozenset[str],
+        options: EnvOptions,
         *,
         memory: bool = SUPPORTED,
     ) -> None:
-        self._order = pickle.dumps(
+        self._spec = pickle.dumps(
             WorkerSpec(
                 factory=_pickled(factory),
-                policy=policy,
-                exposed=exposed,
+                options=options,
                 argv=list(sys.argv),
                 level=logging.getLogger("rlmesh").getEffectiveLevel(),
                 memory=memory,
             )
         )
         self._supervisor = Supervisor()
-        self._spin_policy: float | None = None
+        self._start_timeout: float | None = None
         self._workers: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 
     def make(self) -> ProcessBackend:
@@ -96,10 +90,12 @@ class WorkerFactory:
             CallFailedError: If there will be none.
         """
         began = time.monotonic()
-        env = ProcessBackend(self._start, self._spin_policy)
-        if self._spin_policy is None:
-            self._spin_policy = env.patience = max(_START_SECONDS, 3 * (time.monotonic() - began))
-        return env
+        backend = ProcessBackend(self._start, self._start_timeout)
+        if self._start_timeout is None:
+            self._start_timeout = backend.start_timeout = max(
+                _START_SECONDS, 3 * (time.monotonic() - began)
+            )
+        return backend
 
     def abandon(self) -> None:
         """Kills the workers, as there will be no server."""
@@ -108,7 +104,7 @@ class WorkerFactory:
 
     def _start(self) -> WorkerProcess:
         try:
-            worker = WorkerProcess(self._supervisor, self._order)
+            worker = WorkerProcess(self._supervisor, self._spec)
         except OSError as error:
             raise failed(
                 session_pb2.ERROR_CODE_ENV_CRASHED,

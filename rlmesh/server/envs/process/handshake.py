@@ -29,18 +29,18 @@ class Handshake(NamedTuple):
     plan: SegmentLayout
 
 
-def await_env(worker: WorkerProcess, patience: float | None) -> Handshake:
+def await_env(worker: WorkerProcess, timeout: float | None) -> Handshake:
     """Waits until a worker has made its environment. One that has not is ended.
 
     Args:
         worker: The worker.
-        patience: For how many seconds to wait; None: for ever.
+        timeout: For how many seconds to wait; None: for ever.
 
     Raises:
         CallFailedError: If there will be none.
     """
     try:
-        return _await_env(worker, patience)
+        return _await_env(worker, timeout)
     except BaseException:
         worker.kill("there is no environment in it")
         worker.end()
@@ -48,21 +48,21 @@ def await_env(worker: WorkerProcess, patience: float | None) -> Handshake:
         raise
 
 
-def _await_env(worker: WorkerProcess, patience: float | None) -> Handshake:
-    answer = worker.wait_for_answer(patience)
+def _await_env(worker: WorkerProcess, timeout: float | None) -> Handshake:
+    answer = worker.wait_for_answer(timeout)
     if answer is None:
-        worker.kill(f"the environment was not there after {patience} s")
+        worker.kill(f"the environment was not there after {timeout} s")
         worker.end()
         raise failed(
             session_pb2.ERROR_CODE_ENV_CRASHED,
             f"the environment crashed while it was made: {worker.account()}",
         )
-    note, content = answer
-    if note is ControlMessage.FAILURE:
+    kind, content = answer
+    if kind is ControlMessage.FAILURE:
         raise CallFailedError(session_pb2.Failure.FromString(content))
     contract = EnvContract.from_proto(contract_pb2.EnvContract.FromString(content))
     try:
-        pipe, plan = take_pipe(worker.calls, wake_fd=worker.lifeline)
+        pipe, plan = take_pipe(worker.calls)
     except (OSError, BadSegmentError) as error:
         worker.kill(f"there is no transport to it: {error}")
         worker.end()
@@ -70,4 +70,6 @@ def _await_env(worker: WorkerProcess, patience: float | None) -> Handshake:
             session_pb2.ERROR_CODE_ENV_CRASHED,
             f"the environment crashed when it had just been made: {worker.account()}",
         ) from error
+    if worker.lifeline is not None:
+        pipe.watch(worker.lifeline)
     return Handshake(contract, pipe, plan)

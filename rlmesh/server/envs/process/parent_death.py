@@ -24,9 +24,9 @@ _OOM_SCORE = 500
 def end_with_server(server: int) -> None:
     """Has the system kill this process when its server dies, whatever the worker is doing then.
 
-    Linux does so when the thread ends that started this process, and takes the order from the
-    process alone. Elsewhere the end of the socket is the sign, see `Attendant`: it is not noticed
-    while native code keeps the interpreter to itself.
+    On Linux the kernel sends the signal when the thread that started this process ends; only the
+    process itself can ask for it. Elsewhere the end of the control channel is the sign (see
+    `StatusThread`), which goes unnoticed while native code holds the interpreter's lock.
 
     Args:
         server: The server's process id.
@@ -61,11 +61,11 @@ def _hear_signals_again() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-class Attendant:
+class StatusThread:
     """A thread of a worker: tells the server where the environment is, and ends with the server.
 
     Args:
-        sock: The worker's end of the notes.
+        sock: The worker's end of the control channel.
 
     Attributes:
         deviations: Tells how many values were out of their bounds in this session, by kind.
@@ -74,26 +74,26 @@ class Attendant:
     def __init__(self, sock: socket.socket) -> None:
         self.deviations: Callable[[], dict[str, int]] = dict
         self._sock = sock
-        self._environments = threading.get_ident()
+        self._env_thread_id = threading.get_ident()
         # Its own processes would keep the socket open, and the server in the dark.
         os.register_at_fork(after_in_child=sock.close)
-        threading.Thread(target=self._run, name="rlmesh-attendant", daemon=True).start()
+        threading.Thread(target=self._run, name="rlmesh-worker-status", daemon=True).start()
 
     def _run(self) -> None:
-        while (note := read_message(self._sock)) is not None:
-            what, content = note
-            if what is ControlMessage.ASK:
+        while (message := read_message(self._sock)) is not None:
+            kind, content = message
+            if kind is ControlMessage.STATUS_REQUEST:
                 status = env_service_pb2.SessionStatus(stack=self._stack())
-                for kind, count in self.deviations().items():
-                    status.deviations.add(kind=kind, count=count)
-                told = write_message(ControlMessage.TOLD, content + status.SerializeToString())
+                for name, count in self.deviations().items():
+                    status.deviations.add(kind=name, count=count)
+                answer = write_message(ControlMessage.STATUS, content + status.SerializeToString())
                 with contextlib.suppress(OSError):
-                    self._sock.sendall(told)
+                    self._sock.sendall(answer)
         # The server has gone: with this process end those that the environment has started.
         os.killpg(0, signal.SIGKILL)
 
     def _stack(self) -> str:
         # Documented, and the only way.
         frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # as said
-        frame = frames.get(self._environments)
+        frame = frames.get(self._env_thread_id)
         return "" if frame is None else stack_text(frame)

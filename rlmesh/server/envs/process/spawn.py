@@ -13,16 +13,16 @@ _PROGRAM = (
 )
 
 
-def launch(calls: int, notes: int, stack_dump: int) -> subprocess.Popen[bytes]:
+def launch(calls: int, control: int, stack_dump: int) -> subprocess.Popen[bytes]:
     """Starts a worker; `rlmesh.server.envs.process.worker_main.main` says what it is given.
 
     Raises:
         OSError: If there can be no further process.
     """
-    given = [str(number) for number in (os.getpid(), calls, notes, stack_dump)]
+    given = [str(number) for number in (os.getpid(), calls, control, stack_dump)]
     return subprocess.Popen(  # noqa: S603 - this interpreter, and no shell
         [sys.executable, *_options(), "-P", "-c", _PROGRAM, *given, *map(os.fspath, sys.path)],
-        pass_fds=[number for number in (calls, notes, stack_dump) if number >= 0],
+        pass_fds=[number for number in (calls, control, stack_dump) if number >= 0],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         # Ctrl-C in a terminal is for the server alone, and what the environment has started can be

@@ -24,7 +24,7 @@ from rlmesh.server.envs.process.control import (
     write_message,
 )
 from rlmesh.server.envs.process.parent_death import (
-    Attendant,
+    StatusThread,
     end_with_server,
     leave_signals_to_server,
 )
@@ -36,52 +36,56 @@ from rlmesh.transports.worker import offer_pipe
 from rlmesh_api.v1 import session_pb2
 
 
-def main(server: int, calls: int, notes: int, stack_dump: int) -> None:
+def main(server: int, calls: int, control: int, stack_dump: int) -> None:
     """What the worker runs. The environment is made, called and closed on the main thread.
 
     Args:
         server: The server's process id.
         calls: The descriptor of the socket that the calls come through.
-        notes: That of the one for everything else.
+        control: That of the one for everything else.
         stack_dump: That of the black box; -1 where there is none.
     """
     end_with_server(server)
     leave_signals_to_server()
-    for descriptor in (calls, notes, stack_dump):
+    for descriptor in (calls, control, stack_dump):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
     # Where the environment was when the process died stands on its last lines, then.
     faulthandler.enable(all_threads=False)
     begin_recording(stack_dump)
-    ours, line = socket.socket(fileno=calls), socket.socket(fileno=notes)
-    os.register_at_fork(after_in_child=ours.close)
-    note = read_message(line)
-    if note is None:
+    calls_socket, control_socket = socket.socket(fileno=calls), socket.socket(fileno=control)
+    os.register_at_fork(after_in_child=calls_socket.close)
+    message = read_message(control_socket)
+    if message is None:
         return
-    order: WorkerSpec = pickle.loads(note[1])  # noqa: S301 - from this process's own parent, by a pair of sockets
-    sys.argv = order.argv
+    spec: WorkerSpec = pickle.loads(message[1])  # noqa: S301 - from this process's own parent, by a pair of sockets
+    sys.argv = spec.argv
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("rlmesh").setLevel(order.level)
-    attendant = Attendant(line)
+    logging.getLogger("rlmesh").setLevel(spec.level)
+    status_thread = StatusThread(control_socket)
     try:
-        served, contract = _make(order)
+        backend, contract = _make(spec)
     except CallFailedError as error:
-        line.sendall(write_message(ControlMessage.FAILURE, error.failure.SerializeToString()))
+        control_socket.sendall(
+            write_message(ControlMessage.FAILURE, error.failure.SerializeToString())
+        )
         return
-    attendant.deviations = served.deviations
-    pipe = offer_pipe(ours, served.plan, memory=order.memory)
-    line.sendall(write_message(ControlMessage.CONTRACT, contract.to_proto().SerializeToString()))
+    status_thread.deviations = backend.deviations
+    pipe = offer_pipe(calls_socket, backend.plan, memory=spec.memory)
+    control_socket.sendall(
+        write_message(ControlMessage.CONTRACT, contract.to_proto().SerializeToString())
+    )
     over = False
     while not over and isinstance(received := pipe.receive(), tuple):
         buffer, start, end = received
-        start, end, over = _answer(served, bytes(buffer[start:end]), pipe)
+        start, end, over = _answer(backend, bytes(buffer[start:end]), pipe)
         pipe.post(start, end)
     pipe.finish()
 
 
-def _make(order: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
+def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
     try:
-        factory = pickle.loads(order.factory)  # noqa: S301 - as above
+        factory = pickle.loads(spec.factory)  # noqa: S301 - as above
     except BaseException as error:
         raise env_raised("reading the callable that makes the environment", error) from error
     try:
@@ -89,7 +93,7 @@ def _make(order: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
         if is_row(env):
             env = vector_of(env)
         contract = read_contract(env)
-        return LocalBackend(env, contract, order.policy, order.exposed), contract
+        return LocalBackend(env, contract, spec.options), contract
     except RlmeshError as error:
         # Told as what it is: the server raises it again.
         raise CallFailedError(
@@ -99,7 +103,7 @@ def _make(order: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
         raise env_raised("making the environment", error) from error
 
 
-def _answer(served: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int, int, bool]:
+def _answer(backend: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int, int, bool]:
     """Executes a call and writes its answer; where that stands, and whether it was the last."""
     try:
         request = read_request(message)
@@ -108,32 +112,32 @@ def _answer(served: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int, 
     # An attribute may bear any name.
     over = request.message is not None and request.message.HasField("close")
     try:
-        return *_execute(served, request, outbox), over
-    except Exception as error:  # noqa: BLE001 - a defect of ours must not end the worker
+        return *_execute(backend, request, outbox), over
+    except Exception as error:  # noqa: BLE001 - a defect of RLMesh must not end the worker
         return *_failed(request.sequence, error, outbox), over
 
 
-def _execute(served: LocalBackend, request: Request, outbox: Outbox) -> tuple[int, int]:
+def _execute(backend: LocalBackend, request: Request, outbox: Outbox) -> tuple[int, int]:
     if request.action is not None:
-        return served.step(request.sequence, request.action, outbox)
+        return backend.step(request.sequence, request.action, outbox)
     call = request.message or session_pb2.SessionRequest()
     response = session_pb2.SessionResponse(sequence=request.sequence)
     if call.HasField("open"):
-        told = call.open
-        mode = AutoresetMode.from_proto(told.autoreset_mode) if told.autoreset_mode else None
-        served.begin_session(mode, as_vector=told.as_vector)
+        opening = call.open
+        mode = AutoresetMode.from_proto(opening.autoreset_mode) if opening.autoreset_mode else None
+        backend.begin_session(mode, as_vector=opening.as_vector)
         response.open.SetInParent()
     elif call.HasField("close"):
-        _close(served)
+        _close(backend)
         response.close.SetInParent()
     else:
-        return served.answer(request, outbox)
+        return backend.answer(request, outbox)
     return write_answer(response, outbox)
 
 
-def _close(served: LocalBackend) -> None:
+def _close(backend: LocalBackend) -> None:
     try:
-        served.close()
+        backend.close()
     except BaseException as error:
         raise env_raised("the environment's close()", error) from error
 

@@ -18,7 +18,7 @@ from rlmesh.server.envs.process.supervisor import Supervisor
 # What is kept of what a worker writes to stderr, in bytes, and told of it when it dies, in lines.
 _KEPT = 8192
 _STDERR = 2
-_TOLD_LINES = 20
+_SHOWN_LINES = 20
 # How long a worker may take to die that was killed, and to exit by itself.
 _DYING_SECONDS = 5.0
 
@@ -28,7 +28,7 @@ class WorkerProcess:
 
     Args:
         supervisor: Where it is started and watched.
-        order: What it is to make, pickled.
+        spec: What it is to make, pickled.
 
     Attributes:
         pid: Its process id.
@@ -42,7 +42,7 @@ class WorkerProcess:
         OSError: If no process can be started.
     """
 
-    def __init__(self, supervisor: Supervisor, order: bytes) -> None:
+    def __init__(self, supervisor: Supervisor, spec: bytes) -> None:
         self.dead: bool = False
         self.last_stack: str | None = None
         self._supervisor = supervisor
@@ -51,29 +51,29 @@ class WorkerProcess:
         self._why_killed: str | None = None
         self._answer: tuple[ControlMessage, bytes] | None = None
         self._answered = threading.Event()
-        self._asking = threading.Lock()
-        self._question = 0
-        self._told: tuple[int, bytes] = (0, b"")
-        self._told_something = threading.Event()
+        self._status_lock = threading.Lock()
+        self._last_request = 0
+        self._status: tuple[int, bytes] = (0, b"")
+        self._status_arrived = threading.Event()
         self._incoming = ControlChannel()
         self._last_words = bytearray()
         self.calls: socket.socket
-        self.calls, theirs = socket.socketpair()
-        self._control, their_notes = socket.socketpair()
+        self.calls, their_calls = socket.socketpair()
+        self._control, their_control = socket.socketpair()
         try:
-            with theirs, their_notes:
-                supervisor.do(lambda: self._start(theirs, their_notes))
+            with their_calls, their_control:
+                supervisor.do(lambda: self._start(their_calls, their_control))
         except BaseException:
             self.calls.close()
             self._control.close()
             raise
         with contextlib.suppress(OSError):  # it has died at once
-            self._control.sendall(write_message(ControlMessage.ORDER, order))
+            self._control.sendall(write_message(ControlMessage.SPEC, spec))
 
-    def _start(self, calls: socket.socket, notes: socket.socket) -> None:
+    def _start(self, calls: socket.socket, control: socket.socket) -> None:
         self._stack_dump = make_stack_dump()
         try:
-            self._process = launch(calls.fileno(), notes.fileno(), self._stack_dump)
+            self._process = launch(calls.fileno(), control.fileno(), self._stack_dump)
         finally:
             # Where this side needs it, it opens the worker's.
             if self._stack_dump >= 0:
@@ -111,17 +111,17 @@ class WorkerProcess:
         One whose environment keeps the interpreter to itself cannot answer. It is not waited for
         again before it has.
         """
-        with self._asking:
-            if self.dead or self._question != self._told[0]:
+        with self._status_lock:
+            if self.dead or self._last_request != self._status[0]:
                 return None
-            self._question += 1
-            self._told_something.clear()
-            question = write_message(ControlMessage.ASK, self._question.to_bytes(8))
+            self._last_request += 1
+            self._status_arrived.clear()
+            request = write_message(ControlMessage.STATUS_REQUEST, self._last_request.to_bytes(8))
             with contextlib.suppress(OSError):  # it has died
-                self._control.send(question, socket.MSG_DONTWAIT)
-            self._told_something.wait(timeout)
-            number, content = self._told
-            return content if number == self._question else None
+                self._control.send(request, socket.MSG_DONTWAIT)
+            self._status_arrived.wait(timeout)
+            number, content = self._status
+            return content if number == self._last_request else None
 
     def abandon(self, why: str) -> None:
         """Kills it in the middle of a call, and remembers where that was; see `kill`."""
@@ -171,7 +171,7 @@ class WorkerProcess:
         lines = bytes(self._last_words).decode(errors="backslashreplace").splitlines()
         # What Python adds to a fatal error tells of every process the same.
         lines = [line for line in lines if not line.startswith("Extension modules: ")]
-        words = "\n".join(lines[-_TOLD_LINES:]).strip()
+        words = "\n".join(lines[-_SHOWN_LINES:]).strip()
         return f"{text}. The last that it wrote to stderr:\n{words}" if words else text
 
     def _hear_stderr(self) -> None:
@@ -198,12 +198,12 @@ class WorkerProcess:
             if self.lifeline is None:
                 self._bury()
             return
-        for note, content in self._incoming.feed(piece):
-            if note is ControlMessage.TOLD:
-                self._told = int.from_bytes(content[:8]), content[8:]
-                self._told_something.set()
+        for kind, content in self._incoming.feed(piece):
+            if kind is ControlMessage.STATUS:
+                self._status = int.from_bytes(content[:8]), content[8:]
+                self._status_arrived.set()
             else:
-                self._answer = note, content
+                self._answer = kind, content
                 self._answered.set()
 
     def _bury(self) -> None:
@@ -228,7 +228,7 @@ class WorkerProcess:
         self._control.close()
         self._died.set()
         self._answered.set()
-        self._told_something.set()
+        self._status_arrived.set()
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

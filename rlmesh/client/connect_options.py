@@ -1,0 +1,135 @@
+"""How a client connects: what its constructor takes, checked once and passed on whole."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from rlmesh.client.expected_contract import check_expected, read_expected
+from rlmesh.client.transport_selection import wanted_transport
+from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, WrongEndpointKindError
+from rlmesh.seconds import check_seconds
+from rlmesh.security import Credentials, credentials_from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectOptions:
+    """How a client connects, whatever its endpoint.
+
+    Attributes:
+        vector: Whether the endpoint must be a vector environment. None: it may be either, and a
+            single environment is driven as the only sub-environment of a vector environment.
+        connect_timeout: Seconds until the endpoint must have answered. A server that is not up yet
+            is tried again until then. None: no limit.
+        request_timeout: Seconds until a call must have been answered. None: no limit.
+        busy_timeout: Seconds to wait for a session where all are taken. None: no limit.
+        transport: The transport to use if it is available, `shm`, `direct` or `grpc`. None: the
+            fastest that is available.
+        copy: Whether observations are copied, so that the caller may keep them.
+        credentials: The token and the TLS files.
+        expected: The contract that the endpoint's must be compatible with. None: any.
+        reconnect: Whether the client resumes its session when the connection has broken, and opens
+            another one with a reset where the session is over.
+        autoreset: When the sub-environments of a vector environment reset themselves. None: the
+            environment's own mode.
+    """
+
+    vector: bool | None
+    connect_timeout: float | None
+    request_timeout: float | None
+    busy_timeout: float | None
+    transport: str | None
+    copy: bool
+    credentials: Credentials
+    expected: EnvContract | None
+    reconnect: bool
+    autoreset: AutoresetMode | None
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        vector: bool | None,
+        connect_timeout_seconds: object,
+        request_timeout_seconds: object,
+        busy_timeout_seconds: object,
+        transport: str | None,
+        copy: bool,
+        token: object,
+        tls: object,
+        insecure: bool,
+        expect: object,
+        expected_contract: EnvContract | None,
+        reconnect: object,
+        autoreset: object = None,
+    ) -> ConnectOptions:
+        """Checks what a user gives to the constructor of a client.
+
+        Args:
+            vector: As the attribute.
+            connect_timeout_seconds: As the public clients document it; so are all that follow.
+            request_timeout_seconds: Likewise.
+            busy_timeout_seconds: Likewise.
+            transport: Likewise.
+            copy: Likewise.
+            token: Likewise.
+            tls: Likewise.
+            insecure: Likewise.
+            expect: Likewise.
+            expected_contract: What the client's class expects where `expect` is None.
+            reconnect: Likewise.
+            autoreset: Likewise.
+
+        Raises:
+            ArgumentTypeError: If a value has the wrong type.
+            InvalidArgumentError: If a value is out of its range, or a file holds no contract.
+            InvalidCredentialsError: If the token cannot be one.
+        """
+        if not isinstance(reconnect, bool):
+            raise ArgumentTypeError(
+                f"reconnect must be True or False, got {type(reconnect).__name__} {reconnect!r:.80}"
+            )
+        return cls(
+            vector=vector,
+            connect_timeout=check_seconds("connect_timeout_seconds", connect_timeout_seconds),
+            request_timeout=check_seconds("request_timeout_seconds", request_timeout_seconds),
+            busy_timeout=check_seconds("busy_timeout_seconds", busy_timeout_seconds),
+            transport=wanted_transport(transport),
+            copy=copy,
+            credentials=credentials_from(token, tls, os.environ, insecure=insecure),
+            expected=read_expected(expect, expected_contract),
+            reconnect=reconnect,
+            autoreset=_read_autoreset(autoreset),
+        )
+
+    def check(self, contract: EnvContract, address: str) -> None:
+        """Refuses an endpoint that this client is not for.
+
+        Raises:
+            WrongEndpointKindError: If it is a vector environment and must not be one, or the other
+                way round.
+            ContractMismatchError: If its contract breaks the expected one.
+        """
+        if self.vector is False and contract.vector:
+            raise WrongEndpointKindError(
+                f"{contract.id} is a vector environment with {contract.num_envs} sub-environments; "
+                f"connect with rlmesh.RemoteVectorEnv"
+            )
+        if self.vector and not contract.vector:
+            raise WrongEndpointKindError(
+                f"{contract.id} is a single environment; connect with rlmesh.RemoteEnv"
+            )
+        check_expected(self.expected, address, contract)
+
+
+def _read_autoreset(autoreset: object) -> AutoresetMode | None:
+    if autoreset is None:
+        return None
+    mode = autoreset_mode_from(autoreset)
+    if mode is None:
+        raise InvalidArgumentError(
+            f"autoreset must be one of {', '.join(AutoresetMode)}, or None for the environment's "
+            f"own mode, got {autoreset!r}"
+        )
+    return mode

@@ -1,0 +1,20 @@
+"""How a server's environments are served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlmesh.codec.checks.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvOptions:
+    """How each environment of a server is served; a worker process receives it pickled.
+
+    Attributes:
+        policy: What to do about values outside of their bounds.
+        exposed: The names of the attributes that a client may read, set or call.
+    """
+
+    policy: Policy
+    exposed: frozenset[str] = frozenset()

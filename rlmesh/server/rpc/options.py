@@ -1,0 +1,28 @@
+"""Where a server answers, and which clients it lets in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rlmesh.address import Address, TcpAddress
+from rlmesh.security import Token
+from rlmesh.transports.tls import ServerIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOptions:
+    """Where a server answers, and which clients it lets in.
+
+    Attributes:
+        address: Where the gRPC server binds.
+        transports: The names of the transports that clients may use.
+        direct: Where the transport `direct` listens; None: nowhere.
+        token: What clients must show; None: nothing.
+        identity: The server's certificates; None: nothing is encrypted.
+    """
+
+    address: Address
+    transports: frozenset[str]
+    direct: TcpAddress | None = None
+    token: Token | None = field(default=None, repr=False)
+    identity: ServerIdentity | None = field(default=None, repr=False)

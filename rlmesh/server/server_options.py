@@ -1,0 +1,100 @@
+"""The arguments of an `EnvServer`, checked once and then passed on whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlmesh.address import Address, TcpAddress, address_from
+from rlmesh.codec.checks.conformance import policy_from
+from rlmesh.errors import ArgumentTypeError, InvalidAddressError
+from rlmesh.security import ServerTLS, token_from
+from rlmesh.server.envs.attributes import check_exposed
+from rlmesh.server.envs.options import EnvOptions
+from rlmesh.server.options import ServeOptions
+from rlmesh.server.rpc.listeners import check_transports
+from rlmesh.server.rpc.options import EndpointOptions
+from rlmesh.transports.tls import ServerIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """What an `EnvServer` is given besides its environment.
+
+    Attributes:
+        endpoint: Where clients connect, and which clients are let in.
+        envs: How each environment is served.
+        serving: When calls, sessions and the server end.
+        sessions: How many clients there can be at once; None: one.
+        isolation: `process` for environments in worker processes; None: in this process.
+    """
+
+    endpoint: EndpointOptions
+    envs: EnvOptions
+    serving: ServeOptions = field(default_factory=ServeOptions)
+    sessions: int | None = None
+    isolation: str | None = None
+
+
+def read_options(
+    *,
+    address: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    path: str | os.PathLike[str] | None = None,
+    options: ServeOptions | None = None,
+    validation: str | None = None,
+    expose: Collection[str] = (),
+    token: str | None = None,
+    tls: ServerTLS | None = None,
+    insecure: bool = False,
+    transports: Collection[str] | None = None,
+    direct: str | int | None = None,
+    sessions: int | None = None,
+    isolation: str | None = None,
+) -> ServerOptions:
+    """Checks the arguments of an `EnvServer`, which documents each; raises what it raises."""
+    if options is not None and not isinstance(options, ServeOptions):
+        raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
+    policy = policy_from(validation, os.environ)
+    bind_address = address_from(address, host=host, port=port, path=path)
+    names = check_transports(transports, direct)
+    direct_address = None if direct is None else _direct_address(direct)
+    if not (tls is None or isinstance(tls, ServerTLS)):
+        raise ArgumentTypeError(f"tls must be a rlmesh.ServerTLS or None, got {type(tls).__name__}")
+    secret = token_from(token, os.environ)
+    if secret is None and tls is None and not insecure:
+        _refuse_open_endpoint(bind_address, direct_address)
+    return ServerOptions(
+        endpoint=EndpointOptions(
+            address=bind_address,
+            direct=direct_address,
+            transports=names,
+            token=secret,
+            identity=None if tls is None else ServerIdentity(tls),
+        ),
+        envs=EnvOptions(policy=policy, exposed=check_exposed(expose)),
+        serving=options or ServeOptions(),
+        sessions=sessions,
+        isolation=isolation,
+    )
+
+
+def _refuse_open_endpoint(*addresses: Address | None) -> None:
+    for address in addresses:
+        if not (address is None or address.is_loopback):
+            raise InvalidAddressError(
+                f"{address} is reachable from other machines, and everybody who reaches it may "
+                f"drive the environment; pass token= to let in only clients that show it, and "
+                f"tls=rlmesh.ServerTLS(...) to encrypt, or serve on 127.0.0.1 or a Unix socket, or "
+                f"pass insecure=True if everybody on that network is trusted"
+            )
+
+
+def _direct_address(direct: Any) -> TcpAddress:
+    address = address_from(str(direct) if isinstance(direct, int) else direct)
+    if not isinstance(address, TcpAddress):
+        raise InvalidAddressError(f"direct must be a TCP address, got {address}")
+    return address

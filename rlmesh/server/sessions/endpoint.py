@@ -1,0 +1,254 @@
+"""What the sessions ask of a kind of endpoint: slots, each with a thread and a backend.
+
+The sessions know no environment. `rlmesh.server.envs` implements these protocols.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from rlmesh.server.sessions.requests import Request
+from rlmesh.transports.pipe import Outbox
+from rlmesh_api.v1 import session_pb2
+
+
+class ThreadStoppedError(Exception):
+    """A slot's thread takes no more calls."""
+
+
+class Call(Protocol):
+    """A call that a slot's thread executes.
+
+    Attributes:
+        name: `reset`, `step`, `render`, an attribute's name, or `close`.
+        sequence: Its number in the session; 0 for a call of the server itself.
+        since: When it began, on the monotonic clock, in seconds.
+    """
+
+    name: str
+    sequence: int
+    since: float
+
+    def execute(self) -> None:
+        """Does the work, and keeps what goes wrong for the caller that waits."""
+        ...
+
+    def finish(self, seconds: float) -> None:
+        """Gives the result to the caller that waits; the work has taken `seconds`."""
+        ...
+
+    def give_up(self, failure: session_pb2.Failure) -> bool:
+        """Answers with a failure while the work goes on; False if it was answered before."""
+        ...
+
+
+class PendingCall(Call, Protocol):
+    """A call that another thread has handed in.
+
+    Attributes:
+        seconds: How long the work has taken, once it is done.
+    """
+
+    seconds: float
+
+    def wait(self) -> Any:
+        """Waits for the work; returns or raises what it returned or raised."""
+        ...
+
+
+class Source(Protocol):
+    """Where calls come from beside those that are handed in. Only the slot's thread receives.
+
+    Attributes:
+        over: Whether no more calls come.
+    """
+
+    over: bool
+
+    def receive(self) -> Call | None:
+        """The next call; None if the source is over, or `ring` was called."""
+        ...
+
+    def ring(self) -> None:
+        """Ends a `receive` that waits, because the thread has something else to do. Any thread."""
+        ...
+
+    def release(self) -> None:
+        """Ends the source; it receives no more calls."""
+        ...
+
+
+class SlotThread(Protocol):
+    """The one thread that executes the calls of a slot.
+
+    Attributes:
+        last_used: When the last call ended, on the monotonic clock, in seconds.
+    """
+
+    last_used: float
+
+    @property
+    def running(self) -> Call | None:
+        """The call in progress, if there is one. Any thread may ask."""
+        ...
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on this thread."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether the thread runs calls."""
+        ...
+
+    def call(self, work: Any, *, name: str, sequence: int = 0) -> Any:
+        """Has `work()` executed; returns or raises what it returns or raises.
+
+        Raises:
+            ThreadStoppedError: If the thread takes no more calls.
+            CallFailedError: If the call was given up.
+        """
+        ...
+
+    def post(self, work: Any, *, name: str, sequence: int = 0) -> PendingCall:
+        """Has `work()` executed, and does not wait.
+
+        Raises:
+            ThreadStoppedError: If the thread takes no more calls.
+        """
+        ...
+
+    def attach(self, source: Source) -> None:
+        """Takes calls from a source as well, in the place of the one before.
+
+        Raises:
+            ThreadStoppedError: If the thread takes no more calls.
+        """
+        ...
+
+
+class Timing(Protocol):
+    """What the calls of one kind have cost; only the slot's thread writes it.
+
+    Attributes:
+        count: How many calls were executed.
+        server: Seconds on the server, from a request's arrival to its answer's leaving.
+    """
+
+    count: int
+    server: float
+
+
+class Timings(Protocol):
+    """What the calls of a session have cost, by their kind."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls were executed. Any thread may ask."""
+        ...
+
+    def of(self, kind: str) -> Timing:
+        """The timing of a kind of call, a field of `SessionRequest`."""
+        ...
+
+
+class HotCall(Protocol):
+    """The call whose bytes are laid out by hand: `step`."""
+
+    def __call__(self, sequence: int, action: bytes, outbox: Outbox, /) -> tuple[int, int]:
+        """Executes the call and writes the answer; returns where the answer begins and ends."""
+        ...
+
+
+class SessionBackend(Protocol):
+    """What answers a session's calls, on the slot's thread.
+
+    Attributes:
+        step: The hot call; another one in each session.
+        timings: What this session's calls have cost.
+    """
+
+    step: HotCall
+
+    @property
+    def timings(self) -> Timings:
+        """What this session's calls have cost."""
+        ...
+
+    def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
+        """Executes any call but `close`, and writes the answer; returns where it begins and ends.
+
+        Raises:
+            CallFailedError: If the call fails.
+        """
+        ...
+
+    def deviations(self) -> dict[str, int]:
+        """How many values were out of their bounds in this session, by kind. Any thread may ask."""
+        ...
+
+
+class Slot(Protocol):
+    """One place for a session: a thread, and what answers calls there."""
+
+    @property
+    def thread(self) -> SlotThread:
+        """The thread."""
+        ...
+
+    @property
+    def backend(self) -> SessionBackend:
+        """What answers calls. Only the slot's thread may ask before it is made."""
+        ...
+
+    @property
+    def made(self) -> SessionBackend | None:
+        """What answers calls; None until it is made. Any thread may ask."""
+        ...
+
+    def enter(self, call: session_pb2.OpenCall) -> None:
+        """Prepares for a session, on the slot's thread.
+
+        Raises:
+            CallFailedError: If it cannot be prepared as the client asks.
+        """
+        ...
+
+    def stack(self) -> str:
+        """Where the call in progress is, the innermost frame last; empty between calls."""
+        ...
+
+    def abandon(self, reason: str, *, starting: bool = True) -> bool:
+        """Ends the call in progress by force; False if there is no way to. Any thread may."""
+        ...
+
+
+class Provider(Protocol):
+    """Where sessions get a slot.
+
+    Attributes:
+        capacity: How many sessions there can be at once.
+    """
+
+    capacity: int
+
+    def check(self, call: session_pb2.OpenCall) -> None:
+        """Refuses what no slot can do for a client.
+
+        Raises:
+            CallFailedError: If the client asks for something that is unknown.
+        """
+        ...
+
+    def take(self) -> Any:
+        """A slot for a session. Its backend may not have been made yet."""
+        ...
+
+    def give_back(self, slot: Any) -> None:
+        """Takes a slot back after a session, on the slot's thread."""
+        ...
+
+    def all(self) -> list[Any]:
+        """Every slot. Any thread may ask."""
+        ...
