@@ -14,13 +14,10 @@ from codegen.formatting import format_python
 from codegen.metadata import Metadata, load_metadata
 from codegen.model import Schema
 from codegen.protoc import run_protoc
+from codegen.render.api_pages import reference_path, render_api_page, render_reference_page
 from codegen.render.contract import render_contract
 from codegen.render.json_schema import SCHEMA_FILE, render_json_schema
-from codegen.render.metadata_pages import (
-    render_api_page,
-    render_conformance_page,
-    render_spaces_page,
-)
+from codegen.render.metadata_pages import render_conformance_page, render_spaces_page
 from codegen.render.schema_pages import (
     render_contract_page,
     render_errors_page,
@@ -119,7 +116,11 @@ def _pages(schema: Schema, metadata: Metadata) -> Tree:
         raise SourceError([f"the errors page needs the enum {_ERROR_CODES} and {_ERRORS_MODULE}"])
     contract = read_contract(schema)
     labels = space_labels(contract, metadata.spaces)
-    return {
+    references = {
+        f"docs/{reference_path(module.name)}": render_reference_page(module, exports[module.name])
+        for module in metadata.modules
+    }
+    return references | {
         "docs/api.md": render_api_page(metadata.modules, exports, metadata.commands),
         "docs/contract.md": render_contract_page(contract, labels),
         "docs/errors.md": render_errors_page(schema.enums[_ERROR_CODES], exports[_ERRORS_MODULE]),

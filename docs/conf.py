@@ -7,18 +7,51 @@ stand.
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
+from pathlib import Path
+
+# Where the extensions of this site stand.
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "RLMesh"
 author = "The RLMesh authors"
 copyright = author
 release = metadata.version("rlmesh")
 
-extensions = ["myst_parser", "sphinx_copybutton"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "stability_badges",
+]
 root_doc = "docs/index"
 include_patterns = ["docs/**", "generated/docs/**", "CHANGELOG.md", "CONTRIBUTING.md"]
 exclude_patterns = [".*", "site", "tests"]
 nitpicky = True
+# Text between backquotes in a docstring is code, and a link where it names something public.
+default_role = "py:obj"
+nitpick_ignore_regex = [
+    ("py:obj", ".*"),
+    # Other packages have their own pages; the build asks no network.
+    ("py:.*", r"(collections|gymnasium|np|npt|numpy|os|types|typing)\..*"),
+    # The parameters of generic classes, and what is behind a public name.
+    ("py:class", r"(rlmesh\.client\.env\.)?(ActType|ObsType)"),
+    ("py:class", r"rlmesh_api\..*"),
+]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {"npt.DTypeLike": "numpy.typing.DTypeLike"}
+# rlmesh.torch is documented where torch is not installed too.
+autodoc_mock_imports = ["torch"]
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_admonition_for_examples = False
+# One parameter a line, where a signature is longer than this.
+python_maximum_signature_line_length = 80
 
 # `page.md#a-heading` is checked down to this level.
 myst_heading_anchors = 4

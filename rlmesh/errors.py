@@ -108,6 +108,9 @@ class WrongEndpointKindError(RlmeshError, TypeError):
 class ContractMismatchError(RlmeshError, ValueError):
     """An endpoint whose contract breaks what was written or trained for the expected one.
 
+    Args:
+        message: What happened, and what to do next.
+
     Attributes:
         differences: In what they differ, as `rlmesh.compare_contracts` tells it.
     """
@@ -128,6 +131,9 @@ class InvalidActionError(NonconformingValueError):
 class InvalidObservationError(NonconformingValueError):
     """What the environment returned is not what its contract says.
 
+    Args:
+        message: What happened, and what to do next.
+
     Attributes:
         remote_traceback: Where the serving process noticed it, as text.
     """
@@ -139,6 +145,9 @@ class InvalidObservationError(NonconformingValueError):
 
 class RemoteEnvError(RlmeshError, RuntimeError):
     """The environment raised an exception; the session lives on and a reset starts again.
+
+    Args:
+        message: What happened, and what to do next.
 
     Attributes:
         exception_type: The name of the exception's type, with its module unless it is built in.
@@ -180,6 +189,9 @@ class EndpointUnreachableError(EndpointError):
 
 class EndpointBusyError(EndpointError):
     """Every place is taken; the message says by whom, and since when.
+
+    Args:
+        message: What happened, and what to do next.
 
     Attributes:
         capacity: How many sessions the server has at once; 0 where it does not tell.

@@ -73,9 +73,9 @@ def _union(item: ContractClass) -> str:
     arms = [
         line
         for kind, name, comment in item.arms
-        for line in prose.wrapped(f"`{kind}` (`{name}`): {comment}", " " * 12, " " * 16)
+        for line in prose.wrapped(f"- `{kind}` (`{name}`): {comment}", " " * 12)
     ]
-    sections = ["    Attributes:", "        kind: Which one it is:", *arms]
+    sections = ["    Attributes:", "        kind: Which one it is:", "", *arms]
     return "\n".join(
         [
             f"class {item.name}(Union[{wire}]):",

@@ -1,12 +1,12 @@
-"""Renders the pages that come from the metadata: spaces, conformance and exports."""
+"""Renders the pages of spaces and of conformance, which come from the metadata."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from codegen.metadata import CommandRow, ExportRow, FindingRow, ModuleRow, PolicyRow
+from codegen.metadata import FindingRow, PolicyRow
 from codegen.render import markdown as md
-from codegen.runtime._stability import Export, SpaceSupport, Stability
+from codegen.runtime._stability import SpaceSupport
 
 _SOURCE = "api_metadata.json"
 
@@ -27,7 +27,7 @@ def render_spaces_page(spaces: Sequence[SpaceSupport]) -> str:
         _SOURCE,
         "Which of Gymnasium's spaces RLMesh carries. A space that is converted to RLMesh and back "
         "equals the original; what cannot be kept is refused.",
-        md.table(["Gymnasium space", "RLMesh space", "Stability", "ControlChannel"], rows),
+        md.table(["Gymnasium space", "RLMesh space", "Stability", "Notes"], rows),
         md.labels(row.stability for row in spaces),
     )
 
@@ -49,48 +49,3 @@ def render_conformance_page(policies: Sequence[PolicyRow], findings: Sequence[Fi
             [[md.code(row.word), md.cell(row.meaning)] for row in policies],
         ),
     )
-
-
-def render_api_page(
-    modules: Sequence[ModuleRow],
-    exports: Mapping[str, Sequence[Export]],
-    commands: Sequence[CommandRow] = (),
-) -> str:
-    """Every public module with its exports, and the commands."""
-    rows = [[md.code(row.name), md.badge(row.stability), md.cell(row.summary)] for row in commands]
-    told = ["## Commands", md.table(["Command", "Stability", "Summary"], rows)] if rows else []
-    return md.page(
-        "Modules and exports",
-        _SOURCE,
-        "What may be imported. A name that is not listed here is internal.",
-        md.labels(row.stability for module in modules for row in exports[module.name]),
-        *(render_module(module, exports[module.name]) for module in modules),
-        *told,
-    )
-
-
-def render_module(module: ModuleRow, exports: Sequence[Export]) -> str:
-    """The section of one module."""
-    rows = [
-        [
-            md.code(shown.name),
-            shown.kind,
-            md.badge(shown.stability),
-            _summary(row, shown),
-        ]
-        for row, shown in zip(module.exports, exports, strict=True)
-    ]
-    return "\n\n".join(
-        [
-            f"## `{module.name}`",
-            f"{md.badge(module.stability)} {md.escaped(module.summary)}",
-            md.table(["Name", "Kind", "Stability", "Summary"], rows),
-        ]
-    )
-
-
-def _summary(row: ExportRow, shown: Export) -> str:
-    same = "" if row.alias_of is None else f" The same as `{row.alias_of}`."
-    members = ", ".join(md.code(member) for member in row.experimental)
-    less = f" {Stability.EXPERIMENTAL}: {members}." if members else ""
-    return md.cell(shown.summary) + same + less

@@ -65,6 +65,9 @@ class Record(Generic[M]):
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Make the object that `to_dict` wrote.
 
+        Args:
+            data: What `to_dict` returned, or the same read from JSON.
+
         Raises:
             ValueError: A key is unknown or missing, or a value is not what its place expects.
         """
@@ -83,6 +86,9 @@ class Record(Generic[M]):
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Make the object that `to_json` wrote.
+
+        Args:
+            text: The JSON text; bytes are UTF-8.
 
         Raises:
             ValueError: It is no JSON, a key is unknown, missing or there twice, or a value is not
@@ -118,6 +124,9 @@ class Record(Generic[M]):
     @classmethod
     def from_proto(cls, message: M) -> Self:
         """Make the object that a message describes.
+
+        Args:
+            message: The message; it is only read.
 
         Raises:
             ValueError: The message lacks something, or holds what this version does not know.

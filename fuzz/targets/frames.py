@@ -11,7 +11,8 @@ from collections.abc import Generator, Iterable
 from random import Random
 
 from fuzz.target import Feed, Target, expect
-from rlmesh.transports.pipe import MAX_BYTES, RESERVED, BadFrameError, Pipe, WakeReason
+from rlmesh.limits import MAX_MESSAGE_BYTES
+from rlmesh.transports.pipe import RESERVED, BadFrameError, Pipe, WakeReason
 from rlmesh.transports.shm.doorbell import LINE
 from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
 from rlmesh.transports.shm.segment import create_segment, map_segment
@@ -26,8 +27,8 @@ _NUMBERS = (
     100,
     1 << 12,
     (1 << 20) + (1 << 12),
-    1 << 30,
-    (1 << 30) + 1,
+    MAX_MESSAGE_BYTES,
+    MAX_MESSAGE_BYTES + 1,
     2**64 - 1,
 )
 
@@ -121,7 +122,7 @@ def _segments(count: int, kind: int, size: int) -> Generator[list[int]]:
                 made.append(os.memfd_create("fuzz", os.MFD_CLOEXEC))
             else:
                 wanted = size if kind % 4 == 0 else size // 2
-                made.append(create_segment(min(wanted, MAX_BYTES)))
+                made.append(create_segment(min(wanted, MAX_MESSAGE_BYTES)))
         yield made
     finally:
         for descriptor in made:
@@ -199,7 +200,7 @@ def _messages(stream: bytes) -> tuple[list[bytes], bool]:
     found: list[bytes] = []
     while len(stream) >= _LENGTH.size:
         (length,) = _LENGTH.unpack_from(stream)
-        if length > MAX_BYTES:
+        if length > MAX_MESSAGE_BYTES:
             return found, True
         if len(stream) < _LENGTH.size + length:
             break
@@ -226,7 +227,7 @@ def _seeds_direct() -> Iterable[bytes]:
     for head in range(4):
         frames = [_LENGTH.pack(len(text)) + text for text in (b"", b"a", b"some text" * 20)]
         yield bytes([head]) + b"".join(frames)
-        yield bytes([head]) + frames[1] + _LENGTH.pack(1 << 30) + b"half"
+        yield bytes([head]) + frames[1] + _LENGTH.pack(MAX_MESSAGE_BYTES) + b"half"
 
 
 def _mutate_direct(data: bytes, random: Random) -> bytes | None:

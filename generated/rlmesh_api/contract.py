@@ -110,14 +110,15 @@ class Space(Union[space_pb2.Space]):
 
     Attributes:
         kind: Which one it is:
-            `box` (`BoxSpace`): An array of bounded or unbounded numbers.
-            `discrete` (`DiscreteSpace`): One integer from a range.
-            `multi_binary` (`MultiBinarySpace`): An array of zeros and ones.
-            `multi_discrete` (`MultiDiscreteSpace`): An array of integers, each from a range of its
-                own.
-            `text` (`TextSpace`): A text of bounded length.
-            `tuple` (`TupleSpace`): Spaces side by side, by position.
-            `dict` (`DictSpace`): Spaces side by side, by name.
+
+            - `box` (`BoxSpace`): An array of bounded or unbounded numbers.
+            - `discrete` (`DiscreteSpace`): One integer from a range.
+            - `multi_binary` (`MultiBinarySpace`): An array of zeros and ones.
+            - `multi_discrete` (`MultiDiscreteSpace`): An array of integers, each from a range of
+              its own.
+            - `text` (`TextSpace`): A text of bounded length.
+            - `tuple` (`TupleSpace`): Spaces side by side, by position.
+            - `dict` (`DictSpace`): Spaces side by side, by name.
     """
 
     __slots__ = ()

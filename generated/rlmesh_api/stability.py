@@ -400,13 +400,13 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="RemoteEnv",
                 kind="class",
                 stability=Stability.STABLE,
-                summary="Drives a served environment; its values are NumPy's.",
+                summary="Drives a served environment as a `gymnasium.Env`.",
             ),
             Export(
                 name="RemoteVectorEnv",
                 kind="class",
                 stability=Stability.STABLE,
-                summary="Drives a served vector environment; its values are NumPy's.",
+                summary="Drives a served vector environment as a `gymnasium.vector.VectorEnv`.",
             ),
         ),
         "rlmesh.torch": (

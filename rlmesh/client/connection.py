@@ -11,9 +11,10 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from rlmesh.client.channel import ChannelFactory
+from rlmesh.client.expected_contract import read_response
 from rlmesh.client.status import EndpointStatus
 from rlmesh.client.transport_selection import enter
-from rlmesh.contract import EnvContract, received_contract
+from rlmesh.contract import EnvContract
 from rlmesh.errors import CallTimeoutError, EndpointError, EndpointUnreachableError, ProtocolError
 from rlmesh.transports.failures import error_from_failure, error_from_rpc
 from rlmesh.transports.grpc.transport import GrpcTransport
@@ -68,13 +69,7 @@ class Connection:
                     f"and is that its address?"
                 ) from error
             raise failure from error
-        try:
-            return received_contract(response.contract)
-        except ValueError as error:
-            raise ProtocolError(
-                f"the contract of {self._address} cannot be read: {error}. The server is "
-                f"RLMesh {response.server.version}; upgrade the older of the two"
-            ) from error
+        return read_response(response, self._address)
 
     def status(self) -> EndpointStatus | None:
         """What the server is doing; None where it does not tell at once."""

@@ -74,7 +74,10 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the endpoint is not what is expected.
+        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
+            names no file with a contract.
         ProtocolError: If what answers does not speak RLMesh.
+        ArgumentTypeError: If an argument has the wrong type.
     """
 
     expected_contract: ClassVar[EnvContract | None] = None
@@ -126,7 +129,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     @property
     def transport(self) -> str:
-        """The transport in use: `shm` between processes of one machine and user, else another."""
+        """The transport in use, `shm`, `direct` or `grpc`."""
         return self._env_client.transport
 
     def reset(
@@ -148,7 +151,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
         """
         returned = self._env_client.reset(seed, options)
         if seed is not None:
@@ -172,7 +177,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
             StateError: If a call was given up before, and no reset came since.
         """
         return self._env_client.step(action)
@@ -219,12 +226,21 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             RemoteEnvError: If the environment raised, or has no `render`.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
         """
         return self._env_client.render()
 
     def has_wrapper_attr(self, name: str) -> bool:
-        """Whether this client has the attribute, or the server exposes one of that name."""
+        """Whether this client has the attribute, or the server exposes one of that name.
+
+        Args:
+            name: The attribute's name.
+
+        Raises:
+            RemoteEnvError: If the environment raised something else than an `AttributeError`.
+        """
         try:
             self.get_wrapper_attr(name)
         except AttributeError:
@@ -233,6 +249,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     def get_wrapper_attr(self, name: str) -> Any:
         """The attribute of this client, or else of the environment, if the server exposes it.
+
+        Args:
+            name: The attribute's name.
 
         Returns:
             The attribute; what cannot travel is its text. A method of the environment is a function
@@ -267,6 +286,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         Raises:
             ArgumentTypeError: If the value cannot travel.
             InvalidArgumentError: If the server does not expose the name and `force` is true.
+            RemoteEnvError: If the environment raised.
         """
         if hasattr(self, name):
             setattr(self, name, value)

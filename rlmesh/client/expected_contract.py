@@ -1,13 +1,22 @@
-"""The contract that a client expects of its endpoint."""
+"""The contract of an endpoint: read from its answer, and compared with what a client expects."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-from rlmesh.contract import EnvContract, compare_contracts, load_contract
-from rlmesh.errors import ArgumentTypeError, ContractMismatchError
+from rlmesh.contract import (
+    ContractDifference,
+    EnvContract,
+    compare_contracts,
+    load_contract,
+    received_contract,
+)
+from rlmesh.errors import ArgumentTypeError, ContractMismatchError, ProtocolError
+from rlmesh_api.v1 import env_service_pb2
 
+# How many differences an error lists.
 _SHOWN = 3
 
 
@@ -41,14 +50,64 @@ def check_expected(expected: EnvContract | None, address: str, contract: EnvCont
         ContractMismatchError: If it does.
     """
     differences = () if expected is None else compare_contracts(expected, contract)
-    breaking = [difference for difference in differences if difference.breaking]
-    if not breaking:
-        return
-    more = f" and {len(breaking) - _SHOWN} more" if len(breaking) > _SHOWN else ""
-    raise ContractMismatchError(
-        f"{contract.id} at {address} is not what is expected: "
-        f"{'; '.join(map(str, breaking[:_SHOWN]))}{more}. Serve what is expected, or adapt to what "
-        f"is served; `rlmesh contract diff` tells all differences",
+    breaking = tuple(difference for difference in differences if difference.breaking)
+    if breaking:
+        raise _mismatch(
+            contract,
+            address,
+            "what is expected",
+            breaking,
+            "Serve what is expected, or adapt to what is served; `rlmesh contract diff` lists all "
+            "differences",
+            differences,
+        )
+
+
+def check_unchanged(before: EnvContract, address: str, contract: EnvContract) -> None:
+    """Checks that an endpoint's contract is still the one that its client was made for.
+
+    Raises:
+        ContractMismatchError: If anything in it differs.
+    """
+    if contract != before:
+        differences = compare_contracts(before, contract)
+        raise _mismatch(
+            contract,
+            address,
+            "what this client was connected to",
+            differences,
+            "Make a new client",
+            differences,
+        )
+
+
+def read_response(response: env_service_pb2.GetContractResponse, address: str) -> EnvContract:
+    """The contract in a server's answer.
+
+    Raises:
+        ProtocolError: If no environment can have it, or a later version of RLMesh has written it.
+    """
+    try:
+        return received_contract(response.contract)
+    except ValueError as error:
+        raise ProtocolError(
+            f"the contract of {address} cannot be read: {error}. The server is RLMesh "
+            f"{response.server.version}; upgrade the older of the two"
+        ) from error
+
+
+def _mismatch(
+    contract: EnvContract,
+    address: str,
+    wanted: str,
+    shown: Sequence[ContractDifference],
+    remedy: str,
+    differences: tuple[ContractDifference, ...],
+) -> ContractMismatchError:
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    text = "; ".join(map(str, shown[:_SHOWN])) or "their fields differ"
+    return ContractMismatchError(
+        f"{contract.id} at {address} is not {wanted}: {text}{more}. {remedy}",
         differences=differences,
     )
 

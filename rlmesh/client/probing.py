@@ -13,11 +13,11 @@ from grpc_health.v1 import health, health_pb2
 
 from rlmesh.address import Address
 from rlmesh.client.channel import ChannelFactory, dialable
+from rlmesh.client.expected_contract import read_response
 from rlmesh.client.status import EndpointStatus
-from rlmesh.contract import EnvContract, received_contract
+from rlmesh.contract import EnvContract
 from rlmesh.errors import (
     EndpointUnreachableError,
-    ProtocolError,
     RlmeshError,
     StateError,
 )
@@ -188,13 +188,7 @@ def fetch_contract(
         lambda stub: stub.GetContract,
         env_service_pb2.GetContractRequest(),
     )
-    try:
-        return received_contract(response.contract), response.server
-    except ValueError as error:
-        raise ProtocolError(
-            f"the contract of {parsed} cannot be read: {error}. The server is RLMesh "
-            f"{response.server.version}; upgrade the older of the two"
-        ) from error
+    return read_response(response, str(parsed)), response.server
 
 
 def fetch_status(

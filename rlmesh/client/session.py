@@ -13,14 +13,14 @@ from rlmesh.client.channel import ChannelFactory
 from rlmesh.client.connect_diagnosis import is_deserted
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.connection import Connection
+from rlmesh.client.expected_contract import check_unchanged
 from rlmesh.client.status import explain
 from rlmesh.codec.step.result import StepResultCodec, compile_step_result
 from rlmesh.codec.step.wire import PREFIX
-from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
+from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
     CallTimeoutError,
     ConnectionLostError,
-    ContractMismatchError,
     EndpointDrainingError,
     EndpointUnreachableError,
     ProtocolError,
@@ -128,13 +128,7 @@ class Session:
             self._unlink(link)
         link = self._linked()
         contract = link.contract(timeout)
-        differences = compare_contracts(self.contract, contract)
-        if contract != self.contract:
-            raise ContractMismatchError(
-                f"{contract.id} at {self.address} is not what this client was connected to: "
-                f"{'; '.join(map(str, differences)) or 'its facts differ'}. Make a new client",
-                differences=differences,
-            )
+        check_unchanged(self.contract, self.address, contract)
         return self._open(link, deadline)
 
     def resume(self, seconds: float) -> Transport:

@@ -85,13 +85,15 @@ class RemoteVectorEnv(
         EndpointBusyError: If every place is taken by other clients, and stays so.
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
-        InvalidArgumentError: If `autoreset` is no mode, or one that cannot be had here; if the
-            environments of several addresses differ in their spaces or modes.
+        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
+            names no file with a contract; if `autoreset` is no mode, or one that cannot be had
+            here; if the environments of several addresses differ in their spaces or modes.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
         ProtocolError: If what answers does not speak RLMesh.
+        ArgumentTypeError: If an argument has the wrong type.
     """
 
     expected_contract: ClassVar[EnvContract | None] = None
@@ -167,7 +169,7 @@ class RemoteVectorEnv(
 
     @property
     def transport(self) -> str:
-        """The transport in use: `shm` between processes of one machine and user, else another."""
+        """The transport in use, `shm`, `direct` or `grpc`."""
         return self._env_client.transport
 
     def reset(
@@ -196,7 +198,9 @@ class RemoteVectorEnv(
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
         """
         returned = self._env_client.reset(seed, options)
         if options is not None:
@@ -231,7 +235,9 @@ class RemoteVectorEnv(
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
             StateError: If a call was given up before, and no reset came since.
         """
         return self._env_client.step(actions)
@@ -279,7 +285,9 @@ class RemoteVectorEnv(
             RemoteEnvError: If the environment raised, or has no `render`.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the episode is gone; a reset starts anew.
+            SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointDrainingError: If the server is shutting down.
+            ProtocolError: If the server sent what it should not.
         """
         return self._env_client.render()
 
@@ -306,10 +314,14 @@ class RemoteVectorEnv(
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """Reads an attribute of every sub-environment, if the server exposes it.
 
+        Args:
+            name: The attribute's name.
+
         Returns:
             The attribute of each sub-environment. What cannot travel is its text.
 
         Raises:
+            ArgumentTypeError: If the name is no text.
             InvalidArgumentError: If the server does not expose the name, or the environment has no
                 `get_attr`.
             RemoteEnvError: If a sub-environment has no such attribute.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from rlmesh.codec.slab.leaves import arrange
+from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.spaces.batching import is_batched
 from rlmesh_api.contract import EnvContract, Space
 from rlmesh_api.v1 import contract_pb2
 
 __all__ = ["received_contract", "why_too_large"]
 
-_MOST_BYTES = 1 << 30  # of a message, in every sub-environment
 _NUMBERS = 10  # a reward and two flags
 
 
@@ -38,10 +38,11 @@ def why_too_large(contract: EnvContract) -> str | None:
     for name in ("observation_space", "action_space"):
         leaves = arrange(getattr(contract, name), num_envs)
         size = (leaves[-1].end if leaves else 0) + _NUMBERS * contract.num_envs
-        if size > _MOST_BYTES:
+        if size > MAX_MESSAGE_BYTES:
             return (
-                f"$.{name}: expected a space whose values have at most {_MOST_BYTES} bytes, which "
-                f"a message holds, got {size}; serve smaller values, or fewer sub-environments"
+                f"$.{name}: expected a space whose values have at most {MAX_MESSAGE_BYTES} "
+                f"bytes, which a message holds, got {size}; serve smaller values, or fewer "
+                f"sub-environments"
             )
     return None
 

@@ -62,14 +62,18 @@ class EnvServer:
             Default: nowhere. It is encrypted where `tls` is given.
         sessions: How many clients there can be at once, each with an environment of its own, which
             `env`, a callable, makes when the session begins. Default: one.
+        isolation: `process` runs each environment in its own worker process, so that one that
+            crashes or hangs does not end the server; `env` must be a callable then. Default: in
+            this process.
 
     Raises:
         InvalidEnvError: If `env` has not the shape of an environment.
         UnsupportedSpaceError: If one of its spaces cannot be carried.
         InvalidAddressError: If the address is none, or cannot be bound on this machine.
         AddressInUseError: If somebody else serves there.
-        InvalidArgumentError: If `validation` is an unknown word, `transports` holds one, or there
-            are no `sessions`.
+        InvalidArgumentError: If `validation` or `isolation` is an unknown word, `transports` holds
+            one, or there are no `sessions`.
+        ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
 
@@ -138,12 +142,12 @@ class EnvServer:
 
     @property
     def address(self) -> str:
-        """Where clients connect: resolved, and final from construction on."""
+        """The address that clients connect to, resolved. It is final from construction on."""
         return str(self._rpc_server.address)
 
     @property
     def direct_address(self) -> str | None:
-        """Where the transport `direct` is to be had, resolved; None: nowhere."""
+        """The resolved address of the transport `direct`, or None where it is not offered."""
         return None if self._listeners.direct is None else str(self._listeners.direct)
 
     @property

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 
+from rlmesh.contract import ContractDifference
 from rlmesh_api.v1 import session_pb2
 
 # What an exception may say, in characters. A simulator that puts its state into its message must
@@ -34,6 +36,15 @@ def failed(
             message=_sendable(message, MESSAGE_LIMIT),
             traceback="" if cause is None else _describe(cause)[2],
         )
+    )
+
+
+def another_contract(differences: Sequence[ContractDifference]) -> str:
+    """What is wrong with a factory whose environments have different contracts."""
+    return (
+        f"the factory made an environment with another contract than this endpoint's, which its "
+        f"clients rely on: {'; '.join(map(str, differences))}. Have it make the same environment "
+        f"every time"
     )
 
 

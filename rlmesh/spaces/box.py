@@ -89,7 +89,17 @@ class Box(BoxSpace):
         bounded_below: npt.NDArray[np.bool_],
         bounded_above: npt.NDArray[np.bool_],
     ) -> Box:
-        """The box with these bounds and flags, all of one shape, the bounds of one dtype."""
+        """The box with these bounds and flags, all of one shape, the bounds of one dtype.
+
+        Args:
+            low: The lower bounds; their shape and dtype are the box's.
+            high: The upper bounds.
+            bounded_below: Whether each element is bounded below, a bool array.
+            bounded_above: Whether each element is bounded above, a bool array.
+
+        Raises:
+            InvalidArgumentError: If a bound is NaN, or a lower bound is above its upper one.
+        """
         box = object.__new__(cls)
         BoxSpace.__init__(
             box,

@@ -28,8 +28,12 @@ __all__ = ["to_gymnasium_space"]
 def to_gymnasium_space(space: Space) -> gymnasium.Space[Any]:
     """The Gymnasium space that holds, samples and derives exactly as an RLMesh space says.
 
+    Args:
+        space: A space of `rlmesh.spaces`.
+
     Raises:
         UnsupportedSpaceError: If it is no RLMesh space.
+        InvalidArgumentError: If its bounds are not as many as its elements.
     """
     from gymnasium import spaces  # RLMesh's own spaces do without Gymnasium
 

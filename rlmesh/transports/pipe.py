@@ -10,9 +10,6 @@ from rlmesh.codec.slab.protocols import Readable, Writable
 RESERVED = 24
 """The bytes at the beginning of a pipe's rooms that are its own."""
 
-MAX_BYTES = 1 << 30
-"""The longest message that is received."""
-
 Received: TypeAlias = tuple[Readable, int, int]
 """A message: where it stands, where it begins there and ends. It stands there until the pipe is
 used again; the array of NumPy behind a memoryview is the receiver's to keep."""

@@ -71,7 +71,7 @@ def test_an_endpoint_that_breaks_what_is_expected_is_refused_with_the_difference
     assert str(caught.value) == (
         f"CartPole-v1 at {address} is not what is expected: $.action_space: values was 0 to 2, is "
         "0 to 1; $.render_mode: render_mode was ansi, is None. Serve what is expected, or adapt to "
-        "what is served; `rlmesh contract diff` tells all differences"
+        "what is served; `rlmesh contract diff` lists all differences"
     )
     assert caught.value.differences == rlmesh.compare_contracts(WIDER, CARTPOLE)
     assert not all(difference.breaking for difference in caught.value.differences)

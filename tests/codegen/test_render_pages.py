@@ -14,11 +14,8 @@ from codegen.model import (
     Service,
 )
 from codegen.render import markdown as md
-from codegen.render.metadata_pages import (
-    render_conformance_page,
-    render_module,
-    render_spaces_page,
-)
+from codegen.render.api_pages import render_module, render_reference_page
+from codegen.render.metadata_pages import render_conformance_page, render_spaces_page
 from codegen.render.schema_pages import (
     render_class,
     render_enum,
@@ -69,8 +66,30 @@ def test_an_alias_tells_what_it_stands_for() -> None:
     )
     shown = Export(name="E", kind="exception", stability=Stability.STABLE, summary="Bad.")
     text = render_module(module, [shown])
-    assert text.startswith(f"## `rlmesh`\n\n{STABLE} All.\n\n")
+    assert text.startswith(
+        f"## `rlmesh`\n\n{STABLE} All. [Signatures of `rlmesh`](api/rlmesh.md).\n\n"
+    )
     assert f"| `E` | exception | {STABLE} | Bad. The same as `rlmesh.errors.E`. |" in text
+
+
+def test_a_reference_page_has_a_directive_for_each_export_that_is_no_alias() -> None:
+    module = ModuleRow(
+        name="rlmesh",
+        stability=Stability.STABLE,
+        summary="All.",
+        exports=(
+            ExportRow(name="C", kind="class", stability=Stability.STABLE, summary="Good."),
+            ExportRow(name="E", alias_of="rlmesh.errors.E"),
+        ),
+    )
+    shown = [
+        Export(name="C", kind="class", stability=Stability.STABLE, summary="Good."),
+        Export(name="E", kind="exception", stability=Stability.STABLE, summary="Bad."),
+    ]
+    page = render_reference_page(module, shown)
+    assert ".. autoclass:: rlmesh.C\n   :members:\n" in page
+    assert ":py:exc:`rlmesh.errors.E`" in page
+    assert "autoexception" not in page
 
 
 def test_a_contract_field_leads_to_its_type() -> None:

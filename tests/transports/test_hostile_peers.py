@@ -18,6 +18,7 @@ import rlmesh
 from rlmesh.codec.step.result import compile_step_result
 from rlmesh.codec.step.wire import PREFIX, STEP, write_action, write_sequence
 from rlmesh.errors import EndpointBusyError, EndpointError, ProtocolError
+from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.transports.grpc import transport as grpc_transport
 from rlmesh.transports.pipe import RESERVED, Pipe
 from rlmesh.transports.shm.doorbell import LINE
@@ -179,7 +180,7 @@ def test_a_frame_that_cannot_be_ends_its_session_and_not_the_server(
 RUDE: dict[str, tuple[str, Deed]] = {
     "scribbles": ("shm", scribble),
     "sends half a frame": ("direct", raw(struct.pack("<Q", 100) + b"half")),
-    "announces much": ("direct", raw(struct.pack("<Q", 1 << 30) + b"half")),
+    "announces much": ("direct", raw(struct.pack("<Q", MAX_MESSAGE_BYTES) + b"half")),
     "resets the connection": ("direct", reset_connection),
     "does not wait for answers": (
         "direct",

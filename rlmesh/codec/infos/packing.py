@@ -25,6 +25,7 @@ from rlmesh.codec.infos.msgpack_writer import written
 from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.plain import plain
 from rlmesh.codec.infos.unpacking import PackingError, unpack, unpack_info
+from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.spaces.paths import ROOT
 
 __all__ = [
@@ -40,8 +41,8 @@ __all__ = [
 ]
 
 _INFO_LIMITS: Final = PackingLimits()
-# Frames may fill a message.
-_VALUE_LIMITS: Final = PackingLimits(max_bytes=2**30 - 2**20)
+# Rendered frames may fill a message, but for what stands around them.
+_VALUE_LIMITS: Final = PackingLimits(max_bytes=MAX_MESSAGE_BYTES - 2**20)
 # A mapping that is no dict may have no end.
 _MOST_KEYS_OF_A_MAPPING: Final = 2**20
 

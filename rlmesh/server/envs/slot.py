@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from rlmesh.contract import ContractDifference, EnvContract, compare_contracts
+from rlmesh.contract import EnvContract, compare_contracts
 from rlmesh.errors import InvalidEnvError
 from rlmesh.server.envs.autoreset import requested_mode
 from rlmesh.server.envs.backend import Backend
 from rlmesh.server.envs.thread import EnvThread
-from rlmesh.server.failures import CallFailedError, env_raised
+from rlmesh.server.failures import CallFailedError, another_contract, env_raised
 from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
@@ -103,13 +103,5 @@ class EnvSlot:
                 made.close()
             except Exception:  # noqa: BLE001 - why it is refused matters more
                 _log.exception("an environment with another contract could not be closed")
-            raise _another(found)
+            raise InvalidEnvError(another_contract(found))
         return made
-
-
-def _another(found: tuple[ContractDifference, ...]) -> InvalidEnvError:
-    return InvalidEnvError(
-        f"the factory made an environment with another contract than this endpoint's, which its "
-        f"clients rely on: {'; '.join(map(str, found))}. Have it make the same environment every "
-        f"time"
-    )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rlmesh.address import Address
-
-# Larger than any sane frame, smaller than what would take a machine down.
-MAX_MESSAGE_BYTES = 1 << 30
+from rlmesh.limits import MAX_MESSAGE_BYTES
 
 # How long a connection is quiet before a side asks whether the other is still there, and how long
 # that may take. Long enough to cost nothing, short enough to notice a network that swallows all.

@@ -11,7 +11,8 @@ import struct
 from dataclasses import dataclass
 
 from rlmesh.codec.slab.protocols import Writable
-from rlmesh.transports.pipe import MAX_BYTES, POSTED, RESERVED, BadFrameError, Received, WakeReason
+from rlmesh.limits import MAX_MESSAGE_BYTES
+from rlmesh.transports.pipe import POSTED, RESERVED, BadFrameError, Received, WakeReason
 from rlmesh.transports.shm.doorbell import LINE, Doorbell
 from rlmesh.transports.shm.segment import BadSegmentError, create_segment, map_segment
 
@@ -112,7 +113,7 @@ class ShmPipe:
             return last
         # Twice as much as was asked for last, for a message that grows from step to step; never
         # more than the other side takes, unless the message needs it.
-        size = max(nbytes, min(2 * len(last), MAX_BYTES) if keep else 0)
+        size = max(nbytes, min(2 * len(last), MAX_MESSAGE_BYTES) if keep else 0)
         descriptor = create_segment(size)
         try:
             view = map_segment(descriptor, size)
@@ -219,8 +220,8 @@ class ShmPipe:
             self._elsewhere = None
 
     def _fetch_elsewhere(self, size: int) -> mmap.mmap:
-        if size > MAX_BYTES:
-            raise BadFrameError(f"a message of {size} bytes; the limit is {MAX_BYTES}")
+        if size > MAX_MESSAGE_BYTES:
+            raise BadFrameError(f"a message of {size} bytes; the limit is {MAX_MESSAGE_BYTES}")
         descriptor = self._doorbell.take_descriptor()
         if descriptor is None:
             raise BadFrameError("a message elsewhere, and no segment with it")

@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from rlmesh.codec.slab.protocols import Writable
-from rlmesh.transports.pipe import MAX_BYTES, RESERVED, BadFrameError, Received, WakeReason
+from rlmesh.limits import MAX_MESSAGE_BYTES
+from rlmesh.transports.pipe import RESERVED, BadFrameError, Received, WakeReason
 from rlmesh.transports.scratch import Scratch
 from rlmesh.transports.spin_policy import LOOKS_AROUND, OFFERS, SpinPolicy
 from rlmesh.transports.tcp.tls_socket import TlsPoller, TlsSocket
@@ -193,8 +194,8 @@ class TcpPipe:
         if arrived < _LENGTH.size:
             return 0
         (length,) = _LENGTH.unpack_from(view)
-        if length > MAX_BYTES:
-            raise BadFrameError(f"a message of {length} bytes; the limit is {MAX_BYTES}")
+        if length > MAX_MESSAGE_BYTES:
+            raise BadFrameError(f"a message of {length} bytes; the limit is {MAX_MESSAGE_BYTES}")
         end: int = _LENGTH.size + length
         if arrived >= end:
             return end

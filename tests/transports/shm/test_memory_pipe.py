@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlmesh.transports.pipe import MAX_BYTES, RESERVED, BadFrameError, WakeReason
+from rlmesh.limits import MAX_MESSAGE_BYTES
+from rlmesh.transports.pipe import RESERVED, BadFrameError, WakeReason
 from rlmesh.transports.shm import pipe as memory_pipe
 from rlmesh.transports.shm.doorbell import LINE
 from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
@@ -104,8 +105,8 @@ def test_places_that_cannot_be_are_a_bad_frame(
         (no_memory, 1 << 20),
         (pipe, 1 << 20),
         (lambda: create_segment(1 << 20), (1 << 20) + 1),
-        (lambda: create_segment(1 << 20), MAX_BYTES),
-        (lambda: create_segment(1 << 20), MAX_BYTES + 1),
+        (lambda: create_segment(1 << 20), MAX_MESSAGE_BYTES),
+        (lambda: create_segment(1 << 20), MAX_MESSAGE_BYTES + 1),
         (lambda: create_segment(1 << 20), 2**64 - 1),
     ],
     ids=["unsealed", "a file", "a pipe", "too small", "far too small", "too large", "endless"],
@@ -180,7 +181,7 @@ def test_a_message_of_half_of_the_limit_may_grow(
 ) -> None:
     # A room that doubles must not become one that the other side refuses.
     limit = 3 * AREA
-    monkeypatch.setattr(memory_pipe, "MAX_BYTES", limit)
+    monkeypatch.setattr(memory_pipe, "MAX_MESSAGE_BYTES", limit)
     pipe = ends.client
     room = pipe.reserve(2 * AREA)
     room[RESERVED : RESERVED + 4] = b"text"
@@ -266,7 +267,7 @@ def test_a_message_that_comes_with_the_end_is_received_first(ends: Ends[ShmPipe]
 def test_a_segment_larger_than_the_limit_is_a_bad_frame(
     ends: Ends[ShmPipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_pipe, "MAX_BYTES", 1 << 19)
+    monkeypatch.setattr(memory_pipe, "MAX_MESSAGE_BYTES", 1 << 19)
     give(ends.client, create_segment(1 << 20))
     post_header(ends.client, RESERVED, RESERVED + 1, 1 << 20)
     with pytest.raises(BadFrameError, match="the limit is"):

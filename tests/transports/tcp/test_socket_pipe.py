@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlmesh.transports.pipe import MAX_BYTES, BadFrameError, WakeReason
+from rlmesh.limits import MAX_MESSAGE_BYTES
+from rlmesh.transports.pipe import BadFrameError, WakeReason
 from rlmesh.transports.tcp import pipe as socket_pipe
 from rlmesh.transports.tcp.pipe import TcpPipe
 from support.pipes import SOON, message, soon, tcp_pair
@@ -118,7 +119,7 @@ def test_frames_may_come_in_any_pieces(texts: list[bytes], sizes: list[int]) -> 
         assert got == texts
 
 
-@pytest.mark.parametrize("length", [MAX_BYTES + 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("length", [MAX_MESSAGE_BYTES + 1, 2**63, 2**64 - 1])
 def test_a_length_over_the_limit_is_a_bad_frame_every_time(
     talk: tuple[TcpPipe, socket.socket], length: int
 ) -> None:
@@ -134,7 +135,7 @@ def test_what_is_merely_announced_takes_no_memory(talk: tuple[TcpPipe, socket.so
     before = resident()
     for nbytes in (1000, 99_000):
         sending = threading.Thread(
-            target=sock.sendall, args=(struct.pack("<Q", MAX_BYTES) + bytes(nbytes),)
+            target=sock.sendall, args=(struct.pack("<Q", MAX_MESSAGE_BYTES) + bytes(nbytes),)
         )
         sending.start()
         while sum(pipe._inbound[2]) < nbytes:
@@ -246,7 +247,7 @@ def test_bytes_that_trickle_in_without_end_do_not_hold_up_a_deadline(
     talk: tuple[TcpPipe, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipe, sock = talk
-    sock.sendall(struct.pack("<Q", MAX_BYTES))
+    sock.sendall(struct.pack("<Q", MAX_MESSAGE_BYTES))
 
     looks, own = itertools.count(), pipe._poll
 

@@ -12,7 +12,7 @@ from rlmesh.server.envs.backend import Step
 from rlmesh.server.envs.process.handshake import await_env
 from rlmesh.server.envs.process.worker_process import WorkerProcess
 from rlmesh.server.envs.timings import Timings
-from rlmesh.server.failures import CallFailedError, failed
+from rlmesh.server.failures import CallFailedError, another_contract, failed
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
 from rlmesh.transports.shm.pipe import SegmentLayout
@@ -225,9 +225,7 @@ class ProcessBackend:
             self._discard()
             other = failed(
                 session_pb2.ERROR_CODE_ENVIRONMENT,
-                f"the factory made an environment with another contract than this endpoint's, "
-                f"which its clients rely on: {'; '.join(map(str, found))}. Have it make the same "
-                f"environment every time",
+                another_contract(found),
             )
             self._lost = other.failure
             raise other

@@ -1,0 +1,7 @@
+"""Limits that both sides of a connection keep."""
+
+from __future__ import annotations
+
+# Larger than any sensible observation, smaller than what would exhaust a machine.
+MAX_MESSAGE_BYTES = 1 << 30
+"""The bytes of the largest message on every transport."""
