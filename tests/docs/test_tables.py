@@ -229,6 +229,18 @@ HELD_BY: dict[str, list[str]] = {
         "server/sessions/test_state_machine.py::test_an_event_moves_a_session_as_the_table_says",
         "server/sessions/test_state_machine.py::test_the_architecture_page_has_this_table",
     ],
+    "docs/implementing.md / From an address to a channel: Address": [
+        "docs/test_implementing.py::test_an_address_is_a_target",
+    ],
+    "docs/implementing.md / After a failure: Code of the failure": [
+        "docs/test_implementing.py::test_after_these_failures_the_stream_is_open",
+        "docs/test_implementing.py::test_after_a_protocol_error_the_stream_ends",
+        "docs/test_implementing.py::test_generation_0_is_refused_and_the_stream_ends",
+        "docs/test_implementing.py::test_a_busy_server_answers_open_and_ends_the_stream",
+        "docs/test_implementing.py::test_a_session_that_is_unknown_is_gone_and_the_stream_ends",
+        "server/test_status.py::test_a_call_that_takes_too_long_is_answered_and_the_next_reset_waits",
+        "server/envs/test_isolation.py::test_a_death_is_told_and_its_server_and_neighbours_live_on",
+    ],
     "docs/readiness.md / Wait for an address: Exit code": [
         "cli/test_asking.py::test_wait_returns_when_the_server_serves",
         "cli/test_asking.py::test_wait_gives_up_in_time_where_nobody_is",
