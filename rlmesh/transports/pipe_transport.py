@@ -89,5 +89,5 @@ class PipeTransport:
             self._pipe.release()
 
     def leave_to_parent(self) -> None:
-        """Gives back what a forked process holds of its parent's transport, which goes on."""
+        """Closes what a forked process has inherited of the transport; the parent's goes on."""
         self._pipe.leave_to_parent()

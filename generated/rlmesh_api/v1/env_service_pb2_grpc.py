@@ -63,7 +63,7 @@ class EnvServiceServicer(object):
     """
 
     def GetContract(self, request, context):
-        """Tells what the environment is. Any number of readers may ask, at any time; it never calls the
+        """Returns what the environment is. Any number of readers may ask, at any time; it never calls the
         environment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -71,7 +71,7 @@ class EnvServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """Tells what the server is doing. It answers even while the environment is stuck.
+        """Returns what the server is doing. It answers even while the environment is stuck.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,11 +18,11 @@ class EnvServiceStub:
 
     def __init__(self, channel: _grpc.Channel) -> None: ...
     GetContract: _grpc.UnaryUnaryMultiCallable[_env_service_pb2.GetContractRequest, _env_service_pb2.GetContractResponse]
-    """Tells what the environment is. Any number of readers may ask, at any time; it never calls the
+    """Returns what the environment is. Any number of readers may ask, at any time; it never calls the
     environment.
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_env_service_pb2.GetStatusRequest, _env_service_pb2.GetStatusResponse]
-    """Tells what the server is doing. It answers even while the environment is stuck."""
+    """Returns what the server is doing. It answers even while the environment is stuck."""
     Session: _grpc.StreamStreamMultiCallable[_session_pb2.SessionRequest, _session_pb2.SessionResponse]
     """One client's hold on the environment, from `open` to `close` or to the end of the stream."""
     Shutdown: _grpc.UnaryUnaryMultiCallable[_env_service_pb2.ShutdownRequest, _env_service_pb2.ShutdownResponse]
@@ -37,7 +37,7 @@ class EnvServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _env_service_pb2.GetContractRequest,
         context: _grpc.ServicerContext,
     ) -> _env_service_pb2.GetContractResponse:
-        """Tells what the environment is. Any number of readers may ask, at any time; it never calls the
+        """Returns what the environment is. Any number of readers may ask, at any time; it never calls the
         environment.
         """
 
@@ -47,7 +47,7 @@ class EnvServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _env_service_pb2.GetStatusRequest,
         context: _grpc.ServicerContext,
     ) -> _env_service_pb2.GetStatusResponse:
-        """Tells what the server is doing. It answers even while the environment is stuck."""
+        """Returns what the server is doing. It answers even while the environment is stuck."""
 
     @_abc_1.abstractmethod
     def Session(

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19rlmesh_api/v1/value.proto\x12\rrlmesh_api.v1\"\x83\x02\n\x05Value\x12\x11\n\x07\x62oolean\x18\x01 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x02 \x01(\x12H\x00\x12\x15\n\x0b\x62ig_integer\x18\x03 \x01(\tH\x00\x12\x0e\n\x04real\x18\x04 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x06 \x01(\x0cH\x00\x12,\n\x04list\x18\x07 \x01(\x0b\x32\x1c.rlmesh_api.v1.ValueSequenceH\x00\x12-\n\x05tuple\x18\x08 \x01(\x0b\x32\x1c.rlmesh_api.v1.ValueSequenceH\x00\x12(\n\x04\x64ict\x18\t \x01(\x0b\x32\x18.rlmesh_api.v1.ValueDictH\x00\x42\x06\n\x04kind\"5\n\rValueSequence\x12$\n\x06values\x18\x01 \x03(\x0b\x32\x14.rlmesh_api.v1.Value\"B\n\x0eValueDictEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.rlmesh_api.v1.Value\";\n\tValueDict\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.rlmesh_api.v1.ValueDictEntry*\xe8\x01\n\x0fPackedExtension\x12 \n\x1cPACKED_EXTENSION_UNSPECIFIED\x10\x00\x12\x1a\n\x16PACKED_EXTENSION_TUPLE\x10\x01\x12 \n\x1cPACKED_EXTENSION_BIG_INTEGER\x10\x02\x12\x1a\n\x16PACKED_EXTENSION_ARRAY\x10\x03\x12\x1b\n\x17PACKED_EXTENSION_SCALAR\x10\x04\x12!\n\x1dPACKED_EXTENSION_OBJECT_ARRAY\x10\x05\x12\x19\n\x15PACKED_EXTENSION_DICT\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19rlmesh_api/v1/value.proto\x12\rrlmesh_api.v1\"\x83\x02\n\x05Value\x12\x11\n\x07\x62oolean\x18\x01 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x02 \x01(\x12H\x00\x12\x15\n\x0b\x62ig_integer\x18\x03 \x01(\tH\x00\x12\x0e\n\x04real\x18\x04 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x06 \x01(\x0cH\x00\x12,\n\x04list\x18\x07 \x01(\x0b\x32\x1c.rlmesh_api.v1.ValueSequenceH\x00\x12-\n\x05tuple\x18\x08 \x01(\x0b\x32\x1c.rlmesh_api.v1.ValueSequenceH\x00\x12(\n\x04\x64ict\x18\t \x01(\x0b\x32\x18.rlmesh_api.v1.ValueDictH\x00\x42\x06\n\x04kind\"5\n\rValueSequence\x12$\n\x06values\x18\x01 \x03(\x0b\x32\x14.rlmesh_api.v1.Value\"B\n\x0eValueDictEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.rlmesh_api.v1.Value\";\n\tValueDict\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.rlmesh_api.v1.ValueDictEntry*\xe8\x01\n\x0fPackedExtension\x12 \n\x1cPACKED_EXTENSION_UNSPECIFIED\x10\x00\x12\x1a\n\x16PACKED_EXTENSION_TUPLE\x10\x01\x12 \n\x1cPACKED_EXTENSION_BIG_INTEGER\x10\x02\x12\x1a\n\x16PACKED_EXTENSION_ARRAY\x10\x03\x12\x1b\n\x17PACKED_EXTENSION_SCALAR\x10\x04\x12!\n\x1dPACKED_EXTENSION_OBJECT_ARRAY\x10\x05\x12\x19\n\x15PACKED_EXTENSION_DICT\x10\x06\x42P\n\x11\x63om.rlmesh.api.v1P\x01Z9github.com/rlmesh/rlmesh/gen/go/rlmesh_api/v1;rlmeshapiv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rlmesh_api.v1.value_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\021com.rlmesh.api.v1P\001Z9github.com/rlmesh/rlmesh/gen/go/rlmesh_api/v1;rlmeshapiv1'
   _globals['_PACKEDEXTENSION']._serialized_start=491
   _globals['_PACKEDEXTENSION']._serialized_end=723
   _globals['_VALUE']._serialized_start=45

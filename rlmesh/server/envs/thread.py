@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rlmesh.server.envs.forks import EndsInChild
 from rlmesh.server.failures import CallFailedError, stack_text
 from rlmesh.server.sessions.endpoint import Call, Source, ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
@@ -45,7 +46,8 @@ class PostedCall:
     def execute(self) -> None:
         """Does the work; whatever it raises is for whoever waits."""
         try:
-            self._result = self._work()
+            with EndsInChild():
+                self._result = self._work()
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
             self._error = error
 
