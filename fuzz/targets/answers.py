@@ -113,7 +113,9 @@ def _feeder(env_clients: list[EnvClient]) -> Feed:
         _put(env_client, transport)
         with contextlib.suppress(RlmeshError):
             calls[data[0] // len(env_clients) % len(calls)](env_client)
-        expect(env_client._connection._free == [True], "nobody calls, and the connection is held")
+        expect(
+            env_client._connection._free == [True], "no call is running, and the connection is held"
+        )
 
     return feed
 
