@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import grpc
 from google.protobuf.message import DecodeError
 
+from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.server.failures import CallFailedError, draining, failed
 from rlmesh.server.rpc.open_stream import OpenStream
 from rlmesh.server.rpc.stream_pipe import StreamCallReceiver, StreamPipe
@@ -18,6 +19,7 @@ from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.sessions.requests import Answered, Request, damaged, failed_so, read_request
 from rlmesh.server.sessions.session import Session
 from rlmesh.transports.grpc.outbox import StreamOutbox
+from rlmesh.transports.grpc.pieces import whole_messages
 from rlmesh.transports.peer import PROTOCOL_GENERATION
 from rlmesh_api.v1 import session_pb2
 
@@ -57,6 +59,7 @@ class Stream:
                 knows `experimental_non_blocking`, as its own health service uses it. Any other
                 iterates over what this returns.
         """
+        requests = whole_messages(requests, lambda: _too_long(context))
         if send is not None:
             self._serve(requests, OpenStream(context, send))
             return None
@@ -173,6 +176,11 @@ class Stream:
 
 # See `serve`; grpc looks for it there.
 Stream.serve.experimental_non_blocking = True  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess] # as said
+
+
+def _too_long(context: grpc.ServicerContext) -> None:
+    context.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
+    context.set_details(f"a request has more than {MAX_MESSAGE_BYTES} bytes")
 
 
 def _failed(request: Request, error: Exception) -> bytes:

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from rlmesh.codec.step.wire import sequence_of
 from rlmesh.errors import ConnectionLostError, EndpointDrainingError, EndpointError
 from rlmesh.transports.failures import error_from_failure, error_from_rpc, status_of
+from rlmesh.transports.grpc.pieces import PIECE_BYTES, pieces
 from rlmesh.transports.grpc.stream_io import Ended, Inbox, StreamIO, open_stream
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.transport import Wait, closed_meanwhile, late
@@ -66,7 +67,9 @@ class GrpcTransport:
             raise closed_meanwhile(wait, self._address)
         if self._broken is not None:
             raise type(self._broken)(str(self._broken))
-        if not exchanger.send(message, wait.deadline):
+        if len(message) >= PIECE_BYTES:
+            self._post_pieces(exchanger, message, wait)
+        elif not exchanger.send(message, wait.deadline):
             raise late(wait, self._address)
 
     def take(self, sequence: int, wait: Wait) -> Received:
@@ -125,6 +128,25 @@ class GrpcTransport:
         """
         if self._stream is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._stream))
+
+    def _post_pieces(self, stream_io: StreamIO, message: bytes, wait: Wait) -> None:
+        """Sends a large request, whole or not at all: one that is cut short ends the stream."""
+        begun = whole = False
+        try:
+            for piece in pieces(message):
+                last = len(piece) < PIECE_BYTES
+                send = stream_io.send if last else stream_io.send_piece
+                if not send(piece, wait.deadline):
+                    raise late(wait, self._address)
+                begun, whole = True, last
+        finally:
+            stream = self._stream
+            if begun and not whole and stream is not None:
+                stream.cancel()
+                self._broken = ConnectionLostError(
+                    f"session: a call was given up while its request was on its way to "
+                    f"{self._address}"
+                )
 
     def _receive(self, wait: Wait) -> bytes:
         while True:
