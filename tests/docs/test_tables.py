@@ -19,6 +19,8 @@ from rlmesh import errors
 from rlmesh._cli.main import main
 from rlmesh.codec.infos.degradation import PackingLimits
 from rlmesh.server.rpc.health import MAX_ANSWERS, MAX_WATCHES
+from rlmesh.transports.grpc.options import MAX_STREAMS
+from rlmesh.transports.grpc.pieces import PIECE_BYTES
 from support.pages import code, tables
 from support.repository import ROOT
 
@@ -286,6 +288,9 @@ HELD_BY: dict[str, list[str]] = {
         "security/test_health.py::test_watches_beyond_the_limit_are_refused_and_checks_are_answered",
         "security/test_health.py::test_calls_without_a_message_end_for_newer_ones",
         "security/test_health.py::test_checks_that_nobody_reads_end_for_newer_ones",
+        "security/test_health.py::test_a_connection_has_a_limit_of_calls",
+        "security/test_health.py::test_a_strangers_messages_take_little_memory",
+        "transports/grpc/test_pieces.py::test_a_request_of_any_size_arrives_whole",
     ],
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",
@@ -477,7 +482,12 @@ def test_the_default_of_an_option_is_told(name: str, option: str, default: str) 
 
 
 def test_what_a_stranger_may_cost_is_listed() -> None:
-    assert [limit for _, limit, _ in ROWS[STRANGERS]] == [str(MAX_WATCHES), str(MAX_ANSWERS)]
+    assert [limit for _, limit, _ in ROWS[STRANGERS]] == [
+        str(MAX_WATCHES),
+        str(MAX_ANSWERS),
+        str(MAX_STREAMS),
+        f"{PIECE_BYTES >> 20} MiB, packed and unpacked",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES)

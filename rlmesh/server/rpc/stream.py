@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import grpc
 from google.protobuf.message import DecodeError
 
+from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.server.failures import CallFailedError, draining, failed
 from rlmesh.server.rpc.open_stream import OpenStream
 from rlmesh.server.rpc.stream_pipe import StreamCallReceiver, StreamPipe
@@ -18,6 +19,7 @@ from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.sessions.requests import Answered, Request, damaged, failed_so, read_request
 from rlmesh.server.sessions.session import Session
 from rlmesh.transports.grpc.outbox import StreamOutbox
+from rlmesh.transports.grpc.pieces import whole_messages
 from rlmesh.transports.peer import PROTOCOL_GENERATION
 from rlmesh_api.v1 import session_pb2
 
@@ -59,6 +61,7 @@ class StreamHandler:
         Returns:
             The answers, for a grpc that does not pass `send`.
         """
+        requests = whole_messages(requests, lambda: _too_long(context))
         if send is not None:
             self._serve(requests, OpenStream(context, send))
             return None
@@ -175,6 +178,11 @@ class StreamHandler:
 
 # See `serve`; grpc looks for it there.
 StreamHandler.serve.experimental_non_blocking = True  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess] # as said
+
+
+def _too_long(context: grpc.ServicerContext) -> None:
+    context.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
+    context.set_details(f"a request has more than {MAX_MESSAGE_BYTES} bytes")
 
 
 def _failed(request: Request, error: Exception) -> bytes:
