@@ -221,3 +221,108 @@ def test_importing_rlmesh_leaves_the_variables_of_the_environment_as_they_were()
 print(sorted(os.environ.keys() & {"GRPC_ENABLE_FORK_SUPPORT", "GRPC_VERBOSITY"}))
 """
     assert run(program) == (0, "[]\n", "")
+
+
+# What the child of an environment does after the fork, and how its process ends by that: the code,
+# and a sign on standard error.
+CHILDREN = {
+    "returns": ("return None", 0, ""),
+    "raises": ("raise ValueError('only here')", 1, "ValueError: only here"),
+    "exits": ("sys.exit(7)", 7, ""),
+    "exits with a text": ("sys.exit('so be it')", 1, "so be it"),
+    "fails to run a program": ("os.execvp('/no/such/program', ['it'])", 1, "FileNotFoundError"),
+}
+FORKING = """
+import numpy as np
+
+def fork_in(call):
+    def act():
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            print(f"child of {{call}}")
+            {child}
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        print(call, code, flush=True)
+    return act
+
+class Forking(ScriptedEnv):
+    def look(self):
+        return self._perform("look", "seen")
+
+env = Forking()
+env.script = {{call: fork_in(call) for call in ("reset", "step", "look", "render", "close")}}
+server = rlmesh.EnvServer({env}, expose=("look",), direct="tcp://127.0.0.1:0", {settings})
+
+def drive():
+    try:
+        use(rlmesh.RemoteEnv(server.address, transport={transport!r}))
+    finally:
+        server.shutdown()
+
+def use(client):
+    for _ in range(2):
+        assert client.reset(seed=0)[0].tolist() == [0, 0]
+    for number in range(1, 4):
+        assert client.step(np.ones(2, np.float32))[0].tolist() == [number, number]
+    assert client.get_wrapper_attr("look")() == "seen"
+    assert client.render() == "a picture"
+    assert client.step(np.ones(2, np.float32))[0].tolist() == [4, 4]
+    client.close()
+
+driver = threading.Thread(target=drive)
+driver.start()
+server.{begin}()
+server.wait()
+driver.join()
+print("end", flush=True)
+"""
+CALLS = ["reset"] * 2 + ["step"] * 3 + ["look", "render", "step", "close"]
+
+
+@pytest.mark.parametrize("child", CHILDREN)
+@pytest.mark.parametrize(
+    ("transport", "begin", "isolation"),
+    [
+        ("grpc", "serve", None),
+        ("shm", "start", None),
+        ("direct", "serve", None),
+        ("shm", "start", "process"),
+    ],
+)
+def test_a_process_that_a_call_forks_ends_with_the_call_and_answers_nobody(
+    transport: str, begin: str, isolation: str | None, child: str
+) -> None:
+    code, expected_code, sign = CHILDREN[child]
+    program = FORKING.format(
+        child=code,
+        transport=transport,
+        begin=begin,
+        env="env" if isolation is None else "lambda: env",
+        settings="" if isolation is None else f"isolation={isolation!r}",
+    )
+    returncode, out, complaints = run(program)
+    lines = [line for call in CALLS for line in (f"child of {call}", f"{call} {expected_code}")]
+    assert (returncode, out.splitlines()) == (0, [*lines, "end"]), complaints
+    if sign:
+        assert complaints.count(sign) == len(CALLS), complaints
+    else:
+        assert complaints == ""
+
+
+def test_a_callable_that_forks_while_it_makes_an_environment_makes_it_once() -> None:
+    program = """
+def make():
+    sys.stdout.flush()
+    if (pid := os.fork()) == 0:
+        return ScriptedEnv()
+    print("made", os.waitpid(pid, 0)[1], flush=True)
+    return ScriptedEnv()
+
+with rlmesh.EnvServer(make, sessions=1) as server:
+    client = rlmesh.RemoteEnv(server.address)
+    client.reset()
+    client.close()
+print("end")
+"""
+    assert run(program) == (0, "made 0\nend\n", "")

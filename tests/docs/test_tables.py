@@ -18,6 +18,9 @@ import rlmesh
 from rlmesh import errors
 from rlmesh._cli.main import main
 from rlmesh.codec.infos.degradation import PackingLimits
+from rlmesh.server.rpc.health import MAX_ANSWERS, MAX_WATCHES
+from rlmesh.transports.grpc.options import MAX_STREAMS
+from rlmesh.transports.grpc.pieces import PIECE_BYTES
 from support.pages import code, tables
 from support.repository import ROOT
 
@@ -31,6 +34,7 @@ SERVER_ARGUMENTS = "docs/serving.md / What else the constructor takes: Argument"
 CLIENT_ARGUMENTS = "docs/driving.md / Driving an environment: Argument"
 SERVER_TLS = "docs/security.md / Settings: Of `ServerTLS`"
 CLIENT_TLS = "docs/security.md / Settings: Of `ClientTLS`"
+STRANGERS = "docs/security.md / What a stranger may cost: What"
 SAFETY = "docs/security.md / Settings: Argument"
 INFO_LIMITS = "docs/conformance.md / Infos and options: Limit of an info"
 COMMANDS = "docs/command-line.md / Command line: Command"
@@ -214,9 +218,30 @@ HELD_BY: dict[str, list[str]] = {
         "transports/test_transports_page.py::test_a_server_that_is_killed_in_a_call_is_told",
         "server/sessions/test_session.py::test_a_client_whose_process_is_killed_frees_the_endpoint",
     ],
+    "docs/architecture.md / The parts: Folder": [
+        "docs/test_architecture.py::test_every_folder_of_the_page_exists",
+    ],
+    "docs/architecture.md / Which thread runs what: Thread": [
+        "docs/test_architecture.py::test_every_thread_of_the_package_is_listed",
+    ],
+    "docs/architecture.md / Which lock guards what: Lock": [
+        "docs/test_architecture.py::test_every_lock_of_the_package_is_listed",
+    ],
     "docs/architecture.md / The states of a session: Event": [
         "server/sessions/test_state_machine.py::test_an_event_moves_a_session_as_the_table_says",
         "server/sessions/test_state_machine.py::test_the_architecture_page_has_this_table",
+    ],
+    "docs/implementing.md / From an address to a channel: Address": [
+        "docs/test_implementing.py::test_an_address_is_a_target",
+    ],
+    "docs/implementing.md / After a failure: Code of the failure": [
+        "docs/test_implementing.py::test_after_these_failures_the_stream_is_open",
+        "docs/test_implementing.py::test_after_a_protocol_error_the_stream_ends",
+        "docs/test_implementing.py::test_generation_0_is_refused_and_the_stream_ends",
+        "docs/test_implementing.py::test_a_busy_server_answers_open_and_ends_the_stream",
+        "docs/test_implementing.py::test_a_session_that_is_unknown_is_gone_and_the_stream_ends",
+        "server/test_status.py::test_a_call_that_takes_too_long_is_answered_and_the_next_reset_waits",
+        "server/envs/test_isolation.py::test_a_death_is_told_and_its_server_and_neighbours_live_on",
     ],
     "docs/readiness.md / Wait for an address: Exit code": [
         "cli/test_asking.py::test_wait_returns_when_the_server_serves",
@@ -258,6 +283,14 @@ HELD_BY: dict[str, list[str]] = {
         "transports/test_transports_page.py::test_another_user_shares_no_memory",
         "docs/test_claims.py::test_a_client_does_not_end_a_server_that_does_not_allow_it",
         "vectors/test_attributes.py::test_nothing_is_exposed_by_itself",
+    ],
+    STRANGERS: [
+        "security/test_health.py::test_watches_beyond_the_limit_are_refused_and_checks_are_answered",
+        "security/test_health.py::test_calls_without_a_message_end_for_newer_ones",
+        "security/test_health.py::test_checks_that_nobody_reads_end_for_newer_ones",
+        "security/test_health.py::test_a_connection_has_a_limit_of_calls",
+        "security/test_health.py::test_a_strangers_messages_take_little_memory",
+        "transports/grpc/test_pieces.py::test_a_request_of_any_size_arrives_whole",
     ],
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",
@@ -446,6 +479,15 @@ def test_the_default_of_an_option_is_told(name: str, option: str, default: str) 
     [found] = [p.default for p in main.commands[name].params if option in p.opts]
     assert f"{default}` by default" in says or f"{default} by default" in says
     assert str(found) in (default, f"{default}.0")
+
+
+def test_what_a_stranger_may_cost_is_listed() -> None:
+    assert [limit for _, limit, _ in ROWS[STRANGERS]] == [
+        str(MAX_WATCHES),
+        str(MAX_ANSWERS),
+        str(MAX_STREAMS),
+        f"{PIECE_BYTES >> 20} MiB, packed and unpacked",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -12,6 +12,7 @@ from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.envs.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.envs.backend import Step
 from rlmesh.server.envs.codecs import Codecs
+from rlmesh.server.envs.forks import EndsInChild
 from rlmesh.server.envs.gym_compat import UnsupportedArgumentError, compile_reset
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
@@ -158,7 +159,8 @@ class LocalBackend:
     def close(self) -> None:
         """Closes the environment; what its `close` raises passes through."""
         self._closed = True
-        self._own_env.close()
+        with EndsInChild():
+            self._own_env.close()
 
     def holds(self, env: object) -> bool:
         """Whether this is its environment, and not closed. Any thread may ask."""
@@ -167,7 +169,7 @@ class LocalBackend:
     def _guard(self, kind: str, name: str, call: Callable[[], Any]) -> Any:
         """Calls the environment; whatever it raises becomes a failure with its traceback."""
         try:
-            with self.timings.of(kind):
+            with self.timings.of(kind), EndsInChild():
                 return call()
         except (UnsupportedArgumentError, HiddenAttributeError) as error:
             raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error

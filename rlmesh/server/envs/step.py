@@ -18,6 +18,7 @@ from rlmesh.codec.step.wire import (
     write_sequence,
 )
 from rlmesh.contract import AutoresetMode
+from rlmesh.server.envs import forks
 from rlmesh.server.envs.codecs import Codecs, Noticed
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.results import (
@@ -64,6 +65,7 @@ class StepExecutor:
         self._env = env
         self._codecs = codecs
         self._num_envs = codecs.num_envs
+        self._process = forks.generation
         self._write = codecs.form.write
         self._pack = infos.pack
         self.timing: CallTiming = timings.of("step")
@@ -148,19 +150,26 @@ class StepExecutor:
         Returns:
             The buffer, where the result ends, and whether an episode is over that goes no further.
         """
+        # Station 7 of a step (docs/architecture.md): the action is decoded and checked.
         action, deviations = self._codecs.decode_action(slab, noticed)
         began = perf_counter()
         try:
+            # Station 8 of a step: the environment steps.
             returned = self._env.step(action)
         except BadResultError as error:
             # Sub-environments of a list, and sub-environments whose autoreset mode is converted,
             # are read in the call.
             raise unreadable("step", error) from error
         except BaseException as error:
+            if forks.generation != self._process:
+                forks.end_process(error)
             raise env_raised("the environment's step()", error) from error
         finally:
             timing.environment += perf_counter() - began
+        if forks.generation != self._process:
+            forks.end_process(None)
         try:
+            # Station 9 of a step: the result is checked, and encoded where the answer is sent from.
             observation, reward, terminated, truncated, info = split_step(returned, self._num_envs)
             buffer, end, more = self._codecs.encode_into(observation, outbox, start)
             if (

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health
 
 from rlmesh.security import AUTHORIZATION, Token
+from rlmesh.server.rpc.health import SERVICE_NAME as HEALTH
 
 # Supervisors ask without a token; the answer tells whether the server serves, and no more.
-_OPEN = frozenset(f"/{health.SERVICE_NAME}/{method}" for method in ("Check", "Watch"))
+_OPEN = frozenset(f"/{HEALTH}/{method}" for method in ("Check", "Watch"))
 _REFUSAL = "this server answers those who show its token"
 
 

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message_factory import GetMessageClass
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from rlmesh.address import Address
 from rlmesh.server.rpc.auth import TokenInterceptor
 from rlmesh.server.rpc.binding import bind, unlink_socket
+from rlmesh.server.rpc.health import SERVICE_NAME as HEALTH
+from rlmesh.server.rpc.health import Health
 from rlmesh.server.rpc.listeners import Listeners
 from rlmesh.server.rpc.options import EndpointOptions
 from rlmesh.server.rpc.service import EnvService
@@ -92,7 +93,7 @@ class Methods(grpc.GenericRpcHandler):
 
 _SERVICES = (
     *(service.full_name for service in env_service_pb2.DESCRIPTOR.services_by_name.values()),
-    health.SERVICE_NAME,
+    HEALTH,
     reflection.SERVICE_NAME,
 )
 # Every call is a thread, also one that waits for a place. More at once, beside those of the
@@ -129,16 +130,14 @@ class RpcServer:
     ) -> None:
         self._service = service
         self._listeners = listeners
-        self._health = health.HealthServicer()
-        self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health = Health(("", *_SERVICES))
         self._server = grpc.server(
             ThreadPerCall(),
             interceptors=[TokenInterceptor(options.token)],
             options=server_options(),
             maximum_concurrent_rpcs=_MAX_CALLS + sessions,
         )
-        self._server.add_generic_rpc_handlers((Methods(service),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers((Methods(service), self._health))
         reflection.enable_server_reflection(_SERVICES, self._server)
         self._lock = threading.Lock()
         self._started = self._stopped = False
@@ -157,18 +156,19 @@ class RpcServer:
             self._started = True
             self._service.begin(self._listeners.open())
             self._server.start()
-        self._tell(health_pb2.HealthCheckResponse.SERVING)
+        self._health.set(serving=True)
         self.serving.set()
 
     def drain(self) -> None:
         """Has health say NOT_SERVING from now on."""
-        self._health.enter_graceful_shutdown()
+        self._health.set(serving=False)
 
     def stop(self) -> None:
         """Ends every call, after a moment for answers under way, and frees the address."""
         with self._lock:
             self._stopped = True
             self._listeners.close()
+            self._health.end()
             if not self._started:
                 # grpc frees the port of a server that it started, and of no other.
                 self._server.start()
@@ -182,7 +182,3 @@ class RpcServer:
         # no message. The port is free and every stream ended by then.
         stopped.wait(2 * _FLUSH_SECONDS)
         unlink_socket(self.address)
-
-    def _tell(self, status: int) -> None:
-        for name in (health.OVERALL_HEALTH, *_SERVICES):
-            self._health.set(name, status)

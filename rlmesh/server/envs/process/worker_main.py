@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
 from rlmesh.errors import RlmeshError
+from rlmesh.server.envs.forks import EndsInChild
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.process.control import (
@@ -89,7 +90,8 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
     except BaseException as error:
         raise env_raised("reading the callable that makes the environment", error) from error
     try:
-        env: Any = factory()
+        with EndsInChild():
+            env: Any = factory()
         if is_row(env):
             env = vector_of(env)
         contract = read_contract(env)
