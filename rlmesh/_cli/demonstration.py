@@ -19,7 +19,7 @@ from rlmesh._cli.console import is_live, make_console, plain
 from rlmesh._cli.contract_table import contract_view
 from rlmesh._cli.episodes import Tally, drive
 from rlmesh._cli.server_process import ServerProcess
-from rlmesh._cli.signals import CommandSignals, EndedBySignal
+from rlmesh._cli.signals import CommandSignals, EndedBySignal, wait_for_children
 from rlmesh.client.env import RemoteEnv
 from rlmesh.security import TOKEN_VARIABLE, ClientTLS, ServerTLS
 
@@ -69,6 +69,7 @@ def demonstrate(request: DemoRequest) -> None:
         RlmeshError: If the server does not start, the environment fails, or the server does not
             end cleanly.
     """
+    wait_for_children()
     console = make_console()
     tally = Tally()
     signals = CommandSignals(patient=True)

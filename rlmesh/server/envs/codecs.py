@@ -10,7 +10,6 @@ from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, Readable, Writ
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh.codec.step.result import StepResultCodec, compile_step_result
 from rlmesh.contract import EnvContract
-from rlmesh.server.envs.results import BadResultError
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh.transports.pipe import Outbox
 from rlmesh_api.v1 import session_pb2
@@ -84,8 +83,8 @@ class Codecs:
         """An observation's slab, and where it deviates from its space.
 
         Raises:
-            Violation: If the observation space does not hold it.
-            BadResultError: If a deviation is an error by the policy.
+            Violation: If the observation space does not hold it, or the policy rejects a
+                deviation.
         """
         found: list[Deviation] = []
         slab = bytes(self.observation.encode(observation, found))
@@ -105,8 +104,8 @@ class Codecs:
             The buffer, where the slab ends in it, and the deviations.
 
         Raises:
-            Violation: If the observation space does not hold it.
-            BadResultError: If a deviation is an error by the policy.
+            Violation: If the observation space does not hold it, or the policy rejects a
+                deviation.
         """
         layout, base = self.observation, start + self.form.head
         found: list[Deviation] = []
@@ -125,7 +124,8 @@ class Codecs:
 
     def _checked(self, buffer: Readable, base: int, found: list[Deviation]) -> list[Deviation]:
         if found and self._policy is Policy.STRICT:
-            raise BadResultError(f"{found[0].path}: {found[0].detail}")
+            first = found[0]
+            raise Violation(first.kind, first.path, first.env_index, first.detail)
         return [*found, *self._check_observation(buffer, base, self._policy)]
 
     def _noticed(self, noticed: Noticed) -> list[Deviation]:

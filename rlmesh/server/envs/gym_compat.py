@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from rlmesh.contract.reading import legacy_render_mode
+
 
 class UnsupportedArgumentError(Exception):
     """The environment cannot be given this argument."""
@@ -39,6 +41,15 @@ def compile_reset(env: Any) -> Callable[[Any, Any], Any]:
         return env.reset(**arguments)
 
     return reset
+
+
+def compile_render(env: Any) -> Callable[[], Any]:
+    """A function that renders the environment; one of Gym before 0.26 is given the mode."""
+    mode = legacy_render_mode(env)
+    if mode is not None:
+        return lambda: env.render(mode=mode)
+    # Looked up at each call: an environment without `render` is an error of that call.
+    return lambda: env.render()  # noqa: PLW0108 - as said
 
 
 def takes_options(env: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -49,6 +50,7 @@ class StepExecutor:
         infos: Packs its infos.
         timings: Takes how long it was called.
         mode: The autoreset mode of a vector environment in this session.
+        env_raised: Makes the failure that an exception of the environment is.
 
     Attributes:
         timing: What the steps have timing.
@@ -61,11 +63,14 @@ class StepExecutor:
         infos: InfoPacker,
         timings: Timings,
         mode: AutoresetMode | None,
+        *,
+        env_raised: Callable[[str, BaseException], CallFailedError] = env_raised,
     ) -> None:
         self._env = env
         self._codecs = codecs
         self._num_envs = codecs.num_envs
         self._process = forks.generation
+        self._env_raised = env_raised
         self._write = codecs.form.write
         self._pack = infos.pack
         self.timing: CallTiming = timings.of("step")
@@ -156,7 +161,7 @@ class StepExecutor:
         except BaseException as error:
             if forks.generation != self._process:
                 forks.end_process(error)
-            raise env_raised("the environment's step()", error) from error
+            raise self._env_raised("the environment's step()", error) from error
         finally:
             timing.environment += perf_counter() - began
         if forks.generation != self._process:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import fcntl
+import logging
 import os
 import signal
 import sys
 import time
+
+_log = logging.getLogger("rlmesh.server")
 
 _SUPPORTED = sys.platform == "linux"
 # How long the handler may take, and how long it is given once it has begun to write.
@@ -25,7 +28,11 @@ def make_stack_dump() -> int:
     """A descriptor for the worker to write to; -1 where there is none."""
     if not _SUPPORTED:
         return -1
-    descriptor = os.memfd_create("rlmesh-stack", os.MFD_CLOEXEC)
+    try:
+        descriptor = os.memfd_create("rlmesh-stack", os.MFD_CLOEXEC)
+    except OSError as error:
+        _log.warning("a worker that hangs in native code cannot write its stack: %s", error)
+        return -1
     fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
     return descriptor
 

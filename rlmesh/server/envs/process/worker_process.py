@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import threading
 from typing import IO, cast
 
@@ -49,6 +50,7 @@ class WorkerProcess:
         self._lock = threading.Lock()
         self._died = threading.Event()
         self._why_killed: str | None = None
+        self._exit_code: int | None = None
         self._answer: tuple[ControlMessage, bytes] | None = None
         self._answered = threading.Event()
         self._status_lock = threading.Lock()
@@ -156,11 +158,16 @@ class WorkerProcess:
 
     def account(self) -> str:
         """How it died, for a message."""
-        code = self._process.returncode
+        code = self._exit_code
         if self._why_killed is not None:
             how = f"was ended, as {self._why_killed}"
-        elif code is None:
+        elif not self.dead:
             how = "has gone"
+        elif code is None:
+            how = (
+                "died, and the system does not report how, because the server's process ignores "
+                "SIGCHLD (signal.signal(signal.SIGCHLD, signal.SIG_DFL) changes that)"
+            )
         elif code >= 0:
             how = f"exited with code {code}"
         else:
@@ -213,7 +220,7 @@ class WorkerProcess:
         with self._lock:
             # Not before it is dead, nor after its number may be another's.
             self._kill_group()
-            self._process.wait()
+            self._exit_code = _exit_code(self._process)
             self.dead = True
         for descriptor, hear in (
             (self._stderr.fileno(), self._hear_stderr),
@@ -233,6 +240,22 @@ class WorkerProcess:
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
+    """Waits for the end of a process; None where the system does not keep its exit code.
+
+    `Popen.wait` gives 0 there, as if the process had succeeded.
+    """
+    try:
+        _, status = os.waitpid(process.pid, 0)
+    except ChildProcessError:
+        code = None
+    else:
+        code = os.waitstatus_to_exitcode(status)
+    # So that `Popen` does not wait for the process itself.
+    process.returncode = 0 if code is None else code
+    return code
 
 
 def _lifeline(pid: int) -> int | None:
