@@ -7,7 +7,7 @@ Linux, for the processor time and the memory of the processes are read from /pro
     workloads, environments   what is stepped
     contenders/               the ways to have it stepped, each with its other process
     driver, peer, turns       the two processes of a contender, and one turn of it
-    processes, measuring, crowd   who starts them and lets them take turns
+    processes, measuring, crowd   starts them and lets them take turns
     results, bars             what came out, and whether it is enough
-    report, plot, publishing  how it is told
+    report, plot, publishing  tables, plot, and where they go
 """

@@ -43,7 +43,7 @@ _CROWD = "crowd"
     "contenders",
     multiple=True,
     type=click.Choice(list(CONTENDERS)),
-    help="Who steps; may be given repeatedly. Default: everybody.",
+    help="A contender; may be given repeatedly. Default: all.",
 )
 @click.option(
     "--output",
@@ -55,7 +55,7 @@ _CROWD = "crowd"
     "--from",
     "source",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Measure nothing; tell what stands in the raw results of a run.",
+    help="Measure nothing; report the raw results of a run.",
 )
 def main(
     rounds: int,
@@ -68,7 +68,7 @@ def main(
 ) -> None:
     """Measures a remote step beside a local one, and beside what it is compared with.
 
-    The exit code is 1 if a contender failed; one that is not installed is only told.
+    The exit code is 1 if a contender failed; one that is not installed is only reported.
     """
     # The end by SIGTERM is that by Ctrl-C: every context is left, so that every process ends.
     signal.signal(signal.SIGTERM, _leave)

@@ -25,7 +25,7 @@ class Bar:
         text: What is compared with what.
         limit: Where the bar is.
         at_most: Whether the ratio has to stay below it; else it has to be above.
-        find: The ratios that count, each with where it was found; the worst is told.
+        find: The ratios that count, each with where it was found; the worst is reported.
     """
 
     text: str

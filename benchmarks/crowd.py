@@ -1,4 +1,4 @@
-"""Eight servers and eight clients on two cores: does waiting in a loop take from who could work?"""
+"""Eight servers and eight clients on two cores: do waiting loops take time from work?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAIRS, CORES = 8, 2
 LONGER = 6
 # And as the system may give nearly all to a single pair for a whole turn, many turns count as one.
 TURNS = 5
-# How long before a turn all are told of it: who began late would step while others have ended.
+# How long before a turn all are announced it: one that begins late would step after the others.
 _NOTICE_SECONDS = 0.3
 _SPINNING = {"on": {"RLMESH_SPIN": "1"}, "off": {"RLMESH_SPIN": "0"}}
 
@@ -68,7 +68,7 @@ def _together(processes: DriverProcesses, seconds: float) -> Shares:
     for driver in processes.drivers:
         driver.begin(seconds, start)
     turns = [driver.finish(seconds + _NOTICE_SECONDS) for driver in processes.drivers]
-    # Resets count here: whoever spins takes from them as well.
+    # Resets count here: a waiting loop takes time from them too.
     steps = [turn.steps / seconds for turn in turns]
     return Shares(sum(steps), min(steps))
 

@@ -1,4 +1,4 @@
-"""Tells what a value is, in words that both type checkers follow.
+"""What a value is, as guards that mypy and pyright both narrow by.
 
 RLMesh has the like, but a contender is to import nothing of RLMesh.
 """

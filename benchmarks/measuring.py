@@ -34,7 +34,7 @@ def measure(
 
     Args:
         workload: What is stepped.
-        contenders: Who steps it.
+        contenders: Those that step it.
         rounds: How many turns each has, after one to warm up.
         seconds: How long a turn is.
     """

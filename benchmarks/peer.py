@@ -1,6 +1,6 @@
 """The other process of a contender: `python -m benchmarks.peer MODULE:FUNCTION ARGUMENT...`.
 
-It ends when its standard input does, thus with whoever started it, however that one ends.
+It ends when its standard input does, thus with the process that started it, however that ends.
 """
 
 from __future__ import annotations

@@ -21,13 +21,13 @@ _START_SECONDS, _TURN_SECONDS, _END_SECONDS = 120.0, 60.0, 15.0
 
 
 class DriverError(Exception):
-    """A driver that did not do what it was told; the message says what came instead."""
+    """A driver that did not do what it was asked; the message says what came instead."""
 
 
 class Driver:
     """One driver's process.
 
-    It has a session of its own, so that Ctrl-C reaches the benchmark alone, which then ends it.
+    It runs in a new session of the system: Ctrl-C reaches the benchmark alone, which then ends it.
 
     Args:
         contender: What it drives.
@@ -77,13 +77,13 @@ class Driver:
         """Waits for the end of that turn.
 
         Raises:
-            DriverError: If it fails meanwhile, or takes a minute longer than it was told.
+            DriverError: If it fails meanwhile, or takes a minute longer than it was asked.
         """
         return Turn(**self._read(seconds + _TURN_SECONDS))
 
     def leave(self) -> None:
         """Has it end, without waiting."""
-        # A driver that has ended already has nobody to read what was not sent.
+        # A driver that has ended already no longer reads.
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
 

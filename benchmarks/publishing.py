@@ -22,7 +22,7 @@ _BLOCK = re.compile(f"{re.escape(_BEGIN)}\n.*?{re.escape(_END)}", re.DOTALL)
 def publish(run: Run) -> None:
     """Writes the run's numbers into the page, the README, the plot and the raw results."""
     results = run.to_json()
-    # As a reader of the raw results finds it, who has fewer digits.
+    # With the digits that the raw results have.
     run = Run.from_json(results)
     _draw(run, PLOT)
     RESULTS.write_text(results)

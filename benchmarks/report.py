@@ -35,7 +35,7 @@ def pages_block(run: Run) -> str:
 
 
 def readme_block(run: Run) -> str:
-    """The median of a step, for those who only pass by."""
+    """The median of a step, for the README."""
     columns = {key: title for key, title in _SHORT_WORKLOADS.items() if key in run.turns}
     rows = [
         [CONTENDERS[key].title]
@@ -102,7 +102,7 @@ def _contenders() -> str:
 
 
 def _absences(run: Run) -> str:
-    """Who is missing where, and why; one line for each reason."""
+    """Which contenders are missing where, and why; one line for each reason."""
     places: dict[tuple[str, str], list[str]] = {}
     for workload, absent in run.absent.items():
         for key, reason in absent.items():

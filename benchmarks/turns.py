@@ -58,7 +58,7 @@ def take_turn(
     begin = time.perf_counter()
     if start is not None:
         time.sleep(max(0.0, start - begin))
-        # One who comes late does not stay longer.
+        # One that begins late does not end later.
         begin = start
     taken = _steps(driven, begin + seconds, policy_seconds)
     wall = time.perf_counter() - begin

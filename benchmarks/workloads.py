@@ -18,7 +18,7 @@ Local = Env | gym.vector.VectorEnv[Any, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is stepped, and by whom.
+    """What is stepped, and by which contenders.
 
     Attributes:
         key: Its name on the command line.
@@ -26,7 +26,7 @@ class Workload:
         make_one: Makes one environment; all of them take Discrete(2) actions.
         num_envs: How many of them one step steps; 0: one environment that is no vector.
         policy_seconds: How long the policy sleeps between two steps.
-        bare: Whether a floor without an environment tells anything.
+        bare: Whether a floor without an environment says anything.
     """
 
     key: str

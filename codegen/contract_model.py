@@ -18,7 +18,7 @@ ROOT = "EnvContract"
 """The message that all contract classes are reachable from."""
 
 UNION_ONEOF = "kind"
-"""What the oneof of a union is called, and the attribute that tells its arms apart."""
+"""What the oneof of a union is called, and the attribute by which its arms differ."""
 
 RESERVED = frozenset(
     {

@@ -76,7 +76,7 @@ def _file(file: pb.FileDescriptorProto) -> File:
 def _message(
     message: pb.DescriptorProto, path: _Path, file: str, comments: dict[_Path, str]
 ) -> Message:
-    # `optional` is a oneof of its own in a descriptor; those come after all others.
+    # `optional` is a separate oneof in a descriptor; those come after all others.
     synthetic = {field.oneof_index for field in message.field if field.proto3_optional}
     oneofs = {
         index: Oneof(name=oneof.name, comment=comments.get((*path, _MESSAGE_ONEOF, index), ""))

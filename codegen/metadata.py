@@ -21,7 +21,7 @@ _LONGEST_MESSAGE = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRow:
-    """One export as it is written, an alias with neither kind, label nor summary of its own."""
+    """One export as it is written, an alias without kind, label and summary."""
 
     name: str
     kind: str = ""

@@ -80,9 +80,9 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"""', '\\"""')
 
 
-def _summary_first(comment: str, room: int) -> str:
-    """The comment, its first sentence a paragraph of its own unless the comment fits on a line."""
+def _summary_first(comment: str, width: int) -> str:
+    """The comment, its first sentence a separate paragraph unless the comment fits on a line."""
     first, *others = blocks(comment)
-    if others or len(first) <= room or not (end := re.search(r"\.\s", first)):
+    if others or len(first) <= width or not (end := re.search(r"\.\s", first)):
         return comment
     return f"{first[: end.start() + 1]}\n\n{first[end.end() :]}"

@@ -22,7 +22,7 @@ def run_protoc(schema_root: Path, out: Path) -> descriptor_pb2.FileDescriptorSet
 
     Args:
         schema_root: The folder that import paths start from.
-        out: The absolute path of the folder that the stubs are written to, in folders of their own.
+        out: The absolute path of the folder that the stubs are written to, in subfolders.
 
     Returns:
         The descriptors, with comments.

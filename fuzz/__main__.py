@@ -19,10 +19,10 @@ from fuzz.corpus import CORPUS, ROOT
 from fuzz.target import Target
 from fuzz.targets.catalogue import TARGETS
 
-# What the fuzzer finds from one run to the next; nobody's but this machine's.
+# What the fuzzer finds from one run to the next; of this machine only.
 _WORK = ROOT / ".fuzz"
 _SEED = 1
-# Of all wall time that there is: what takes processor time, the guard tells.
+# Of all wall time that there is: the guard measures processor time.
 _HANG_SECONDS = 120
 _MOST_MEGABYTES = 1024
 _NO_ATHERIS = (
@@ -86,8 +86,8 @@ def _fuzz(target: Target, seconds: int, *, short: bool, keep: bool) -> bool:
     amount.append(f"-artifact_prefix={_WORK}/{target.name}-")
     with TemporaryDirectory(dir=_WORK) as name:
         # The fuzzer writes into the first. A short run keeps nothing: the next one is the same.
-        good, told = _loop(target, amount, [Path(name) if short else found, kept, seeds])
-    print(f"{target.name}: {_summary(told) if good else told}", flush=True)
+        good, output = _loop(target, amount, [Path(name) if short else found, kept, seeds])
+    print(f"{target.name}: {_summary(output) if good else output}", flush=True)
     if keep and good:
         _keep(target, kept, seeds, found)
     return good
@@ -100,16 +100,16 @@ def _keep(target: Target, kept: Path, seeds: Path, found: Path) -> None:
         for folder in (seeds, kept):
             shutil.copytree(folder, known, dirs_exist_ok=True)
         before = set(os.listdir(known))
-        # How often code is reached tells too little to keep a file for it.
-        good, told = _loop(target, ["-merge=1", "-use_counters=0"], [known, found])
+        # How often code is reached is no reason to keep a file.
+        good, output = _loop(target, ["-merge=1", "-use_counters=0"], [known, found])
         if not good:
-            raise click.ClickException(told)
+            raise click.ClickException(output)
         for new in set(os.listdir(known)) - before:
             shutil.copy(known / new, kept / new[:16])
 
 
 def _loop(target: Target, arguments: Sequence[str], folders: Sequence[Path]) -> tuple[bool, str]:
-    """Runs the fuzzer in a process of its own; whether all was well, and what it said."""
+    """Runs the fuzzer in a separate process; whether all was well, and what it said."""
     limits = [f"-timeout={_HANG_SECONDS}", f"-rss_limit_mb={_MOST_MEGABYTES}"]
     done = subprocess.run(
         [sys.executable, "-m", "fuzz.loop", target.name, *limits, *arguments, *map(str, folders)],
@@ -125,9 +125,9 @@ def _loop(target: Target, arguments: Sequence[str], folders: Sequence[Path]) -> 
     return done.returncode == 0, done.stdout
 
 
-def _summary(told: str) -> str:
-    lines = [line for line in told.splitlines() if line.startswith(("Done", "#"))]
-    return " ".join(lines[-1].split()) if lines else "nothing to tell"
+def _summary(output: str) -> str:
+    lines = [line for line in output.splitlines() if line.startswith(("Done", "#"))]
+    return " ".join(lines[-1].split()) if lines else "no output"
 
 
 if __name__ == "__main__":

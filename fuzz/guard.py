@@ -41,9 +41,9 @@ def guarded(feed: Feed) -> Generator[Feed]:
 
 @contextlib.contextmanager
 def _peak() -> Generator[Callable[[bool], int]]:
-    """What gives the most memory that the process has had since it was last told to forget it.
+    """What gives the most memory that the process has had since the last reset of that number.
 
-    Only Linux tells of a peak that is over, and lets it be reset.
+    Only Linux keeps a peak that is over, and allows a reset.
     """
     if sys.platform != "linux":
         yield lambda _: 0
@@ -54,8 +54,8 @@ def _peak() -> Generator[Callable[[bool], int]]:
     def peak(forget: bool) -> int:
         if forget:
             os.pwrite(reset, _CLEAR_PEAK, 0)
-        told = os.pread(status, 1 << 13, 0)
-        return int(told.partition(b"VmHWM:")[2].split(maxsplit=1)[0]) << 10
+        text = os.pread(status, 1 << 13, 0)
+        return int(text.partition(b"VmHWM:")[2].split(maxsplit=1)[0]) << 10
 
     try:
         yield peak

@@ -97,7 +97,7 @@ def _nest(items: Any, random: Random) -> None:
 
 
 def _put_inside(outer: Message, inner: Message) -> bool:
-    """Puts a message into one of its own type, by the first way there is."""
+    """Puts a message into another of the same type, by the first way there is."""
     for field in outer.DESCRIPTOR.fields:
         if field.message_type is None:
             continue

@@ -25,7 +25,7 @@ class Target:
 
     Attributes:
         name: Its name, that of its folder in the corpus.
-        says: What is decoded, and as whom.
+        says: What is decoded, and on which side.
         opened: Sets up what is fed; ends with the block.
         seeds: Real inputs, with which mutations begin.
         mutate: Mutates an input in its form.
@@ -44,11 +44,11 @@ class Target:
     linux: bool = False
 
 
-def expect(condition: bool, told: str) -> None:
+def expect(condition: bool, problem: str) -> None:
     """Fails unless something is as it must be.
 
     Raises:
         FindingError: If it is not.
     """
     if not condition:
-        raise FindingError(told)
+        raise FindingError(problem)

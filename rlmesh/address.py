@@ -1,4 +1,4 @@
-"""The grammar of addresses: parse, print, and tell gRPC.
+"""The grammar of addresses: parse, print, and as targets of gRPC.
 
     tcp://HOST:PORT   HOST:PORT   PORT   tcp://[IPV6]:PORT   [IPV6]:PORT   unix:///ABSOLUTE/PATH
 

@@ -3,11 +3,11 @@
     RlmeshError
     ├── InvalidAddressError       ValueError        an address, host, port or path
     ├── InvalidArgumentError      ValueError        a seed, an option, a timeout, a setting
-    ├── InvalidCredentialsError   ValueError        a token, a certificate or a key of one's own
+    ├── InvalidCredentialsError   ValueError        a token, certificate or key that is given
     ├── ArgumentTypeError         TypeError         an argument of another type than allowed
     ├── InvalidEnvError           TypeError         an object that is no environment
     ├── UnsupportedSpaceError     TypeError         a space that RLMesh does not carry
-    ├── WrongEndpointKindError    TypeError         a single client on a vector endpoint, or back
+    ├── WrongEndpointKindError    TypeError         a client of another kind than the endpoint
     ├── ContractMismatchError     ValueError        an endpoint that is not what was expected
     ├── NonconformingValueError   ValueError        a value that its space does not hold
     │   ├── InvalidActionError                      ... an action
@@ -16,14 +16,14 @@
     ├── RemoteEnvError            RuntimeError      an exception of the environment
     │   └── EnvCrashedError                              ... its process has died
     ├── EndpointError             ConnectionError   the endpoint, not the environment
-    │   ├── EndpointUnreachableError                nobody answers at the address
+    │   ├── EndpointUnreachableError                no server answers at the address
     │   ├── EndpointBusyError                       another client holds the environment
     │   ├── EndpointDrainingError                   the server is shutting down
     │   ├── ConnectionLostError                     the connection broke in the middle
     │   │   └── SessionLostError                    ... and the episode is gone
-    │   ├── AddressInUseError                       somebody else serves at that address
-    │   ├── AccessDeniedError     PermissionError   the server does not let this client do that
-    │   ├── AuthenticationError   PermissionError   the server does not know who this client is
+    │   ├── AddressInUseError                       another program serves at that address
+    │   ├── AccessDeniedError     PermissionError   the server does not allow this client that
+    │   ├── AuthenticationError   PermissionError   the token or certificate is not accepted
     │   ├── TlsError                                no trusted connection can be made
     │   └── ProtocolError                           the peer does not speak as it should
     ├── CallTimeoutError          TimeoutError      a deadline passed without an answer
@@ -88,7 +88,7 @@ class InvalidArgumentError(RlmeshError, ValueError):
 
 
 class InvalidCredentialsError(RlmeshError, ValueError):
-    """A token, certificate or key that cannot be used, or not safely. Messages tell no secret."""
+    """A token, certificate or key that cannot be used, or not safely. Messages show no secret."""
 
 
 class ArgumentTypeError(RlmeshError, TypeError):
@@ -96,7 +96,7 @@ class ArgumentTypeError(RlmeshError, TypeError):
 
 
 class InvalidEnvError(RlmeshError, TypeError):
-    """An object that has not the shape of an environment."""
+    """An object that does not have the shape of an environment."""
 
 
 class UnsupportedSpaceError(RlmeshError, TypeError):
@@ -114,7 +114,7 @@ class ContractMismatchError(RlmeshError, ValueError):
         message: What happened, and what to do next.
 
     Attributes:
-        differences: In what they differ, as `rlmesh.compare_contracts` tells it.
+        differences: What differs, as `rlmesh.compare_contracts` returns it.
     """
 
     def __init__(self, message: str, *, differences: tuple[Any, ...] = ()) -> None:
@@ -192,24 +192,24 @@ class EndpointError(RlmeshError, ConnectionError):
 
 
 class EndpointUnreachableError(EndpointError):
-    """Nobody answers at the address, or nobody opens a session there.
+    """Nothing answers at the address, or no session opens there.
 
     Attributes:
-        status: What the server was doing, as `CallTimeoutError` has it; None where it did not tell.
+        status: What the server was doing, as in `CallTimeoutError`; None where it did not answer.
     """
 
     status: Any = None
 
 
 class EndpointBusyError(EndpointError):
-    """Every place is taken; the message says by whom, and since when.
+    """Every place is taken; the message names the clients that hold them, and since when.
 
     Args:
         message: What happened, and what to do next.
 
     Attributes:
-        capacity: How many sessions the server has at once; 0 where it does not tell.
-        holders: Who has them, those first who have had them longest; not more than 16.
+        capacity: How many sessions the server has at once; 0 where it does not say.
+        holders: The clients that have them, the longest first; at most 16.
     """
 
     def __init__(self, message: str, *, capacity: int = 0, holders: tuple[Any, ...] = ()) -> None:
@@ -227,19 +227,19 @@ class ConnectionLostError(EndpointError):
 
 
 class SessionLostError(ConnectionLostError):
-    """The episode is gone: the server is another one, or did not keep it. A reset starts anew."""
+    """The episode is gone: the server is another one or did not keep it. A reset starts another."""
 
 
 class AddressInUseError(EndpointError):
-    """Somebody else serves at the address."""
+    """Another program serves at the address."""
 
 
 class AccessDeniedError(EndpointError, PermissionError):
-    """The server does not let this client do that."""
+    """The server does not allow this client that call."""
 
 
 class AuthenticationError(EndpointError, PermissionError):
-    """The server does not know who this client is: its token or its certificate says too little."""
+    """The server does not accept the client's token or certificate."""
 
 
 class TlsError(EndpointError):
@@ -247,15 +247,15 @@ class TlsError(EndpointError):
 
 
 class ProtocolError(EndpointError):
-    """The peer does not speak as RLMesh does, or a version of it that this one cannot."""
+    """The peer breaks the protocol, or speaks a version of it that this one does not."""
 
 
 class CallTimeoutError(RlmeshError, TimeoutError):
     """A deadline passed without an answer; the next call must be a reset.
 
     Attributes:
-        status: What the server said a moment later that the session's environment was doing; None
-            where it did not tell.
+        status: What the environment of the session was doing, as the server said a moment later;
+            None where it did not answer.
     """
 
     status: Any = None

@@ -1,4 +1,4 @@
-"""Who may come in, and how what crosses is protected: tokens, and where certificates are.
+"""Authentication and encryption: tokens, and where certificates are.
 
 Nothing here reads a file or knows the network; `rlmesh.transports.tls` does.
 """
@@ -53,7 +53,7 @@ class Token:
         return self._header
 
     def is_shown_by(self, header: bytes) -> bool:
-        """Whether a client shows this token. How long it takes tells no more than its length."""
+        """Whether a client shows this token. The time it takes reveals only its length."""
         return hmac.compare_digest(self._header.encode(), header)
 
     def __repr__(self) -> str:
@@ -96,8 +96,8 @@ class ServerTLS:
     Attributes:
         certificate: The server's certificate, and those between it and its authority.
         key: Its private key, without a passphrase.
-        client_ca: The authorities whose clients may come in; nobody else may then. None: a client
-            needs no certificate.
+        client_ca: The authorities whose clients may connect; no other client may then. None: a
+            client needs no certificate.
 
     Raises:
         ArgumentTypeError: If one of them is no path.
@@ -166,7 +166,7 @@ def _check_paths(tls: ServerTLS | ClientTLS, *, required: tuple[str, ...]) -> No
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a client has to come in with.
+    """What a client connects with.
 
     Attributes:
         token: What it shows; None: nothing.
@@ -180,13 +180,13 @@ class Credentials:
 
 
 ANYBODY = Credentials()
-"""What somebody has who has nothing."""
+"""No token, no TLS."""
 
 
 def credentials_from(
     token: object, tls: object, environ: Mapping[str, str], *, insecure: bool = False
 ) -> Credentials:
-    """What a client has to come in with, as a user gives it.
+    """What a client connects with, as the user gives it.
 
     Raises:
         ArgumentTypeError: If something has the wrong type.
@@ -205,13 +205,13 @@ def check_confidential(credentials: Credentials, address: Address) -> None:
 
     Raises:
         InvalidCredentialsError: If what crosses to the address is not encrypted and leaves this
-            machine, and nobody said that this is as it should be.
+            machine, and the user did not allow that.
     """
     token = credentials.token
     if token is None or credentials.tls or credentials.insecure or address.is_loopback:
         return
     raise InvalidCredentialsError(
-        f"{token.source} would cross the network to {address} in plaintext, for everybody on the "
-        f"way to read and use; encrypt with tls=rlmesh.ClientTLS(...), forward a port of the "
-        f"loopback through SSH, or pass insecure=True if everybody on that network is trusted"
+        f"{token.source} would cross the network to {address} in plaintext, where others on the "
+        f"way can read and use it; encrypt with tls=rlmesh.ClientTLS(...), forward a port of the "
+        f"loopback through SSH, or pass insecure=True if all of that network is trusted"
     )

@@ -5,10 +5,10 @@ read from /proc. Every round opens a session on each transport, for a single env
 vector of them, steps it beside a local twin, cuts its connection on the way and closes it. Then it
 notes the memory, the threads and the descriptors of both processes.
 
-    legs         what a round does on one sub-environment
+    legs         what a round does on one transport
     serving      the other process
     proxy        what cuts connections
     sampling     what a process holds
     results      what came out, and whether it is flat
-    report, plot, publishing   how it is told
+    report, plot, publishing   a run in words, as a plot, and in the documentation
 """

@@ -44,15 +44,15 @@ def main(steps: int, cuts: int, seed: int | None, publish: bool) -> None:
         publishing.publish(done)
     grown = [growth for growth in done.growths() if not growth.flat]
     if grown:
-        told = "; ".join(f"{growth.process}: {growth.what}" for growth in grown)
-        raise click.ClickException(f"it grows: {told}")
+        line = "; ".join(f"{growth.process}: {growth.what}" for growth in grown)
+        raise click.ClickException(f"it grows: {line}")
 
 
 def _soak(rounds: int, cuts: int, random: Random) -> Run:
     result = Run(Machine.here())
     began = time.monotonic()
-    with peer(serving.serve) as told:
-        pid, single, vector = told.split()
+    with peer(serving.serve) as line:
+        pid, single, vector = line.split()
         for _ in range(rounds):
             for leg in LEGS:
                 run(leg, vector if leg.vector else single, random, cuts, result.counts)

@@ -1,4 +1,4 @@
-"""What a round does on one sub-environment."""
+"""What a round does on one transport."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ STEPS = sum(leg.steps for leg in LEGS)
 
 
 def run(leg: Leg, address: str, random: Random, cuts: int, counts: Counts) -> None:
-    """Steps an environment and its twin, with a session of its own.
+    """Steps an environment and its twin, in a new session.
 
     Args:
         leg: The leg.
@@ -115,7 +115,7 @@ def _compare(here: tuple[Any, ...], there: tuple[Any, ...]) -> None:
 
 
 def _cut(transport: object, proxy: Proxy) -> None:
-    """Cuts what a client calls by, as a broken network does: nobody is told."""
+    """Cuts what a client calls by, as a broken network does: neither side is informed."""
     if isinstance(transport, PipeTransport):
         # Past the proxy, which the session's stream alone goes through.
         transport._pipe.close()

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections: what it is told to, at once and without a word."""
+"""A TCP proxy that cuts connections: those that it is asked to, at once and without a word."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = 10.0
 
 
 class Proxy:
-    """Passes on what crosses between clients and a server, until it is told to cut it.
+    """Passes on what crosses between clients and a server, until it is asked to cut it.
 
     Args:
         address: The server's address, `tcp://HOST:PORT`.

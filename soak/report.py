@@ -8,14 +8,14 @@ from soak.results import LIMITS, MEMORY, Growth, Run
 def page_block(run: Run) -> str:
     """What the page says of a run, as Markdown."""
     machine, counts = run.machine, run.counts
-    told = (
+    summary = (
         f"{counts.steps:,} steps, {counts.resets:,} resets, {counts.sessions:,} sessions and "
         f"{counts.cuts:,} cut connections in {run.seconds / 60:.0f} minutes, on {machine.cores} "
         f"cores of {machine.cpu}, {machine.system}, {machine.python}. Every observation, reward "
         f"and flag was that of the local twin."
     )
     lines = [
-        told,
+        summary,
         "",
         "| Over the second half | In the middle | At the end | Fitted rise | Limit | Flat |",
         "|----------------------|--------------:|-----------:|------------:|------:|------|",

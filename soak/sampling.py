@@ -1,4 +1,4 @@
-"""What a process holds, as Linux tells it."""
+"""What a process holds, as Linux reports it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def vector() -> SyncVectorEnv[object, object]:
 
 
 def serve(announce: Announce) -> None:
-    """Serves both until the process is ended; tells its id and the two addresses."""
+    """Serves both until the process is ended; prints its id and the two addresses."""
     direct = "tcp://127.0.0.1:0"
     # So long may a session keep the next one waiting whose client left just after a cut.
     options = rlmesh.ServeOptions(resume_timeout_seconds=1.0)

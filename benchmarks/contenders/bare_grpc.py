@@ -1,6 +1,6 @@
 """Plain grpcio between two processes: the environment is stepped, and the same bytes move.
 
-The observation's bytes are put into the message, as by anybody who sends them; as many as the rest
+The observation's bytes are put into the message, as a plain program would; as many as the rest
 takes follow. Nothing is checked or decoded: what RLMesh's gRPC transport costs beside this is its
 own.
 """
@@ -99,7 +99,7 @@ def _answering(workload: Workload) -> Call:
     rest = b"x" * max(0, workload.answer_bytes() - 1 - observed)
 
     def answer(request: bytes) -> bytes:
-        # The first byte tells the end of an episode; a vector's are no matter of the caller.
+        # The first byte says whether an episode ended; of a vector, the caller does not need it.
         if request == _RESET:
             observation, flag = env.reset()[0], _GOES_ON
         else:

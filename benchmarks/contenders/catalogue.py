@@ -1,6 +1,6 @@
 """Every contender by name, with the group that it belongs to and how it is set up.
 
-A contender's code is imported in its own driver only, so that nobody pays for another's libraries.
+A contender's code is imported in its own driver only, so that none pays for another's libraries.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ CONTENDERS = {
             "pyzmq and msgpack, TCP",
             "other",
             "zeromq:tcp",
-            "REQ/REP; arrays from 16 KiB are frames of their own, sent and received without a "
+            "REQ/REP; arrays from 16 KiB are separate frames, sent and received without a "
             "copy, smaller ones stand in the msgpack message",
         ),
         Contender(

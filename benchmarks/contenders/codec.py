@@ -1,4 +1,4 @@
-"""MessagePack with NumPy arrays, for those who bring no encoding of their own.
+"""MessagePack with NumPy arrays, for contenders that bring no encoding.
 
 An array is a map of dtype, shape and bytes, so that its bytes are copied once on either side. A
 transport that moves frames takes large arrays beside the message, which then says where:
@@ -18,7 +18,7 @@ from benchmarks.guards import is_array, is_scalar
 
 # The keys of an array's map; no environment's map has the first.
 _DTYPE, _SHAPE, _BYTES, _PLACE = "\0dtype", "s", "b", "p"
-# From here on a frame of its own costs less than a copy.
+# From here on a separate frame costs less than a copy.
 _LARGE = 16 * 1024
 
 Frame = bytes | memoryview

@@ -27,7 +27,7 @@ class _Actor:
 
 @contextlib.contextmanager
 def open_it(workload: Workload) -> Generator[Driven]:
-    """A Ray of its own on this machine, which asks and tells nobody else."""
+    """A private Ray on this machine, which connects to no other."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True) as folder:
         ray.init(

@@ -14,7 +14,7 @@ from benchmarks.contenders.sizes import REQUEST_BYTES
 from benchmarks.peer import Announce, peer
 from benchmarks.workloads import WORKLOADS, Workload
 
-# Words of 8 bytes, each on a cache line of its own; then the bytes that move.
+# Words of 8 bytes, each on a separate cache line; then the bytes that move.
 _ASKED, _ANSWERED = 0, 8
 _REQUEST, _ANSWER = 128, 4096
 # In place of a number: the peer is to sleep until the socket wakes it.

@@ -12,7 +12,7 @@ from benchmarks.contenders.driven import Driven, UnavailableError, driven_env
 from benchmarks.peer import Announce, peer
 from benchmarks.workloads import WORKLOADS, Workload
 
-# What a server needs to be told for a transport that it does not offer by itself.
+# What a server is asked for to have a transport that it does not offer by itself.
 _SERVER_OPTIONS: dict[str, dict[str, Any]] = {"direct": {"direct": "tcp://127.0.0.1:0"}}
 
 

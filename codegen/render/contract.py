@@ -12,7 +12,7 @@ _HEADER = '''\
 
 `from_proto`, `from_dict` and `from_json` make objects of them from a message, from JSON data and
 from JSON text, `to_proto`, `to_dict` and `to_json` give these back without loss. An object equals
-another of its class with equal fields; `fingerprint` tells whether it does without having both.
+another of its class with equal fields; `fingerprint` shows whether it does without the other.
 """
 
 from __future__ import annotations

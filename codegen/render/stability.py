@@ -1,4 +1,4 @@
-"""Renders `stability.py`: the tables that tell how stable spaces and exports are."""
+"""Renders `stability.py`: the tables of how stable spaces and exports are."""
 
 from __future__ import annotations
 

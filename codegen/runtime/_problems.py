@@ -123,7 +123,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def describe(value: object) -> str:
-    """A short text on one line that tells what a value is; it never calls foreign code."""
+    """A short text on one line that says what a value is; it never calls foreign code."""
     if type(value) is int and value.bit_length() > _WIDEST_INT:
         return f"an integer of {value.bit_length()} bits"
     if value is None or type(value) in (bool, int, float):

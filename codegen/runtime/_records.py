@@ -49,7 +49,7 @@ class Record(Generic[M]):
     _codecs: ClassVar[Mapping[str, Codec]]
 
     def __post_init__(self) -> None:
-        """Check the fields, whoever made the object: a hand-written subclass has its rules here."""
+        """Check the fields of every new object; a hand-written subclass adds its rules here."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return strict JSON data from which `from_dict` makes an equal object.
@@ -99,7 +99,7 @@ class Record(Generic[M]):
 
     @property
     def fingerprint(self) -> str:
-        """Tells objects apart: 64 hexadecimal digits, which equal objects have in common.
+        """An identity: 64 hexadecimal digits, which equal objects have in common.
 
         It is the SHA-256 of the object's JSON text without fields at their defaults, the keys of
         every object sorted. So it is the same in every process, with every version of Python and,
@@ -158,7 +158,7 @@ class Record(Generic[M]):
     def _bare(value: Any, codec: Codec) -> Any:
         """The JSON data of a field's value, without the defaults of what stands in it."""
         if isinstance(value, Record):
-            return value._without_defaults()  # noqa: SLF001 - a class of its own family
+            return value._without_defaults()  # noqa: SLF001 - a class of the same family
         items: Any = value
         if isinstance(value, tuple) and any(isinstance(item, Record) for item in items):
             return [Record._bare(item, codec) for item in items]
@@ -227,7 +227,7 @@ class Record(Generic[M]):
 
     @classmethod
     def _build(cls, values: Mapping[str, Any]) -> Self:
-        """Make an object through the generated constructor, whatever the class has of its own."""
+        """Make an object through the generated constructor, even where the class has another."""
         built = object.__new__(cls)
         try:
             cls._owner().__init__(built, **values)
@@ -242,7 +242,7 @@ class Record(Generic[M]):
 
 
 class Union(Record[M]):
-    """A contract class that is one of several, told apart by `kind`.
+    """A contract class that is one of several, which differ in `kind`.
 
     The direct subclass stands for the union, its subclasses for the arms. A subclass of an arm
     takes the arm's place: reading makes objects of it from then on.
@@ -276,7 +276,7 @@ class Union(Record[M]):
         except Problem as problem:
             raise problem.inside(".kind") from None
         fields = {key: keys[key] for key in keys if key != "kind"}
-        return arm._from_keys(fields)  # noqa: SLF001 - a class of its own family
+        return arm._from_keys(fields)  # noqa: SLF001 - a class of the same family
 
     def _to_wire(self) -> Any:
         return self._union(**{self.kind: super()._to_wire()})
@@ -286,7 +286,7 @@ class Union(Record[M]):
         kind: str | None = message.WhichOneof("kind")
         arm = cls._arm(kind, "none that this version knows" if kind is None else kind)
         fields = getattr(message, arm.kind)
-        return arm._from_fields(fields)  # noqa: SLF001 - a class of its own family
+        return arm._from_fields(fields)  # noqa: SLF001 - a class of the same family
 
     @classmethod
     def _arm(cls, kind: str | None, got: str) -> type[Self]:

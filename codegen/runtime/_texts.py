@@ -23,7 +23,7 @@ def from_text(text: str | bytes) -> Any:
     """The JSON data of a text.
 
     `NaN`, `Infinity` and numbers that no float holds, which are no JSON, are read as floats that
-    are not finite; whoever takes the data refuses them where they stand.
+    are not finite; what takes the data refuses them.
 
     Raises:
         Problem: The text is no JSON, or an object has a key twice.

@@ -1,4 +1,4 @@
-"""What a break is, and how several that one change makes are told once."""
+"""What a break is, and how several that one change makes are reported once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from codegen.runtime._stability import Stability
 
 MOVED = "moved"
-"""What happened to each of the parameters that changed places; told once for all of them."""
+"""What happened to each of the parameters that changed places; reported once for all of them."""
 
 
 @dataclass(frozen=True, slots=True)

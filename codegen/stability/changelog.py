@@ -1,4 +1,4 @@
-"""What users are told of a break: a line of the changelog, and how to go on."""
+"""What users read of a break: a line of the changelog, with the migration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def how_to_record(name: str, label: Stability) -> str:
 
 
 def untold(root: Path, breaks: Iterable[Break]) -> list[str]:
-    """One line for each break that the changelog does not tell of, as it must.
+    """One line for each break that the changelog must mention and does not.
 
     Raises:
         SourceError: The changelog cannot be read.

@@ -296,7 +296,7 @@ def _renamed_to(old: object, new: object, name: str) -> str | None:
 
 
 def _is_new_name(old: object, new: object, name: str) -> bool:
-    """Whether a parameter is an old one with another name, which is told already."""
+    """Whether a parameter is an old one with another name, which is reported already."""
     before, after = _names(old), _names(new)
     gone = before[after.index(name)] if len(before) == len(after) else None
     return gone is not None and gone not in after

@@ -106,7 +106,7 @@ def _unbound(
 
 
 def exposure_problems(surface: Surface, metadata: Metadata) -> Iterator[str]:
-    """Where something shows what is less stable, or what nobody can name."""
+    """Where something shows what is less stable, or what has no public name."""
     exports = metadata.exports()
     shows = {(shown.by, surface.name_of(shown.cls)): shown for shown in surface.shown}
     for (by, name), shown in shows.items():
@@ -115,7 +115,7 @@ def exposure_problems(surface: Surface, metadata: Metadata) -> Iterator[str]:
             other.startswith(f"{owner}.") and other != by and shown_name == name
             for other, shown_name in shows
         ):
-            # A field and its parameter are told once.
+            # A field and its parameter are reported once.
             continue
         row = exports.get(name)
         if row is not None and row.stability is not None:

@@ -80,7 +80,7 @@ def _freeze(root: Path) -> list[str]:
     meant: list[Break] = []
     if (root / record.RECORD).exists():
         frozen = record.read_frozen(root)
-        # What was told with a release is not told again.
+        # What one release has announced is not announced again.
         meant = list(frozen.breaks) if frozen.version == now.version else []
         found = (*now.breaks(frozen), *_of_commands(now.metadata, commands, frozen))
         meant += [each for each in (*found, *wire_breaks(root)) if each not in meant]
@@ -105,7 +105,7 @@ class _Now:
         ]
 
     def breaks(self, frozen: record.Frozen) -> list[Break]:
-        """What breaks what was frozen, without what is told as another problem already."""
+        """What breaks what was frozen, without what another problem already reports."""
         stubs = {name: read_stub(name, text, name) for name, text in self.surface.modules.items()}
         labels = {
             name: row.stability
@@ -136,8 +136,8 @@ def _package(root: Path) -> list[str]:
     now = _Now(root)
     try:
         frozen = record.read_frozen(root)
-        told = frozen.breaks if frozen.version == now.version else ()
-        return [*now.problems, *_lines(now.breaks(frozen)), *untold(root, told)]
+        announced = frozen.breaks if frozen.version == now.version else ()
+        return [*now.problems, *_lines(now.breaks(frozen)), *untold(root, announced)]
     except SourceError as error:
         return [*now.problems, *error.problems]
 

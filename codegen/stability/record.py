@@ -92,7 +92,7 @@ def read_frozen(root: Path) -> Frozen:
 def write_frozen(
     root: Path, version: str, modules: Mapping[str, str], breaks: Iterable[Break]
 ) -> None:
-    """Write the record anew."""
+    """Write the record again."""
     schema = {
         f"{FOLDER}/{path.relative_to(root).as_posix()}": path.read_bytes()
         for path in sorted((root / _SCHEMA).rglob("*.proto"))

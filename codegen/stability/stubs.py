@@ -82,7 +82,7 @@ def _marked(annotation: str) -> Stability | None:
 
 
 def label_of(item: griffe.Object) -> Stability | None:
-    """The label that an item has of its own; None where it has that of what it stands in."""
+    """The label that an item declares; None where it takes that of what contains it."""
     if isinstance(item, griffe.Attribute) and item.annotation is not None:
         found = _marked(str(item.annotation))
         if found is not None:

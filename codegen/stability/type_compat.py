@@ -1,4 +1,4 @@
-"""Whether all values of one type are values of another, as far as the texts of the two tell."""
+"""Whether all values of one type are values of another, as far as their texts say."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ANY = frozenset({"Any", "object"})
 _PROMOTED = {("int", "float"), ("int", "complex"), ("float", "complex")}
 # What options of commands take, `IntRange[x >= 1, x < 9]`.
 _RANGES = {"IntRange": "int", "FloatRange": "float"}
-# What nobody can write into: a container of less is a container of more.
+# Read-only containers: one of a narrower type is one of a wider type.
 _INVARIANT = frozenset({"list", "dict", "set", "bytearray", "MutableMapping", "MutableSequence"})
 
 
@@ -64,7 +64,7 @@ def _bare(node: ast.expr) -> ast.expr:
 
 
 def _options(node: ast.expr) -> list[ast.expr]:
-    """The members of a union, each literal a member of its own."""
+    """The members of a union, each literal a separate member."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return [*_options(_bare(node.left)), *_options(_bare(node.right))]
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":

@@ -1,4 +1,4 @@
-"""What of the schema breaks whoever speaks the wire: buf's findings, one for each thing."""
+"""What breaks programs on the wire when the schema changes: buf's findings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NAMES = (
 def wire_breaks(root: Path) -> list[Break]:
     """What the schema of a repository breaks of the one that was frozen.
 
-    A schema that cannot be read breaks nothing here; generating tells of it.
+    A schema that cannot be read breaks nothing here; generation reports it.
 
     Raises:
         SourceError: The frozen schema, or buf's configuration, is damaged.

@@ -117,7 +117,7 @@ class Writer:
             if not isinstance(target, griffe.Class) or target.path in self._public:
                 found.setdefault(self.annotations.text(base))
                 continue
-            # Nobody can name that class; but its bases may be ones that users know.
+            # That class has no public name, but its bases may have one.
             for text in self._bases(target):
                 if not text.startswith(("Generic[", "Protocol")):
                     found.setdefault(text)

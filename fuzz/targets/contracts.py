@@ -31,7 +31,7 @@ def _opened() -> Generator[Feed]:
             message = contract_pb2.EnvContract.FromString(data)
         except DecodeError:
             return
-        # Whoever compares takes every contract, a client only one that an environment can have.
+        # A comparison takes every contract, a client only one that an environment can have.
         try:
             contract = EnvContract.from_proto(message)
         except ValueError:
@@ -63,7 +63,7 @@ def _check(contract: EnvContract) -> None:
     text = contract.to_json()
     again = EnvContract.from_json(text)
     expect(again.to_json() == text, "a contract is another one in print")
-    expect(again.fingerprint == contract.fingerprint, "a fingerprint tells equal ones apart")
+    expect(again.fingerprint == contract.fingerprint, "equal contracts have different fingerprints")
     expect(not compare_contracts(contract, again), "a contract differs from itself")
     with contextlib.suppress(ValueError):  # nested too deeply to be sent
         sent = contract.to_proto().SerializeToString()

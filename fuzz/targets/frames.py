@@ -180,7 +180,9 @@ def _check_stream(pipe: Pipe, other: socket.socket, pieces: list[bytes]) -> None
             _take(pipe, found, time.monotonic())
         other.shutdown(socket.SHUT_WR)
         # For what is on its way; it ends with the connection.
-        expect(_take(pipe, found, time.monotonic() + 10) is WakeReason.GONE, "the end was not told")
+        expect(
+            _take(pipe, found, time.monotonic() + 10) is WakeReason.GONE, "the end was not reported"
+        )
         expect(not bad, "a frame without end was received")
     except BadFrameError:
         expect(bad, "a frame was refused that can be")

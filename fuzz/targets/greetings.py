@@ -1,4 +1,4 @@
-"""The greetings at listeners: what a client is told, and what a server is shown."""
+"""The greetings at listeners: what a client receives, and what a server is shown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MEMORY, _DIRECT, _SERVER = range(3)
 
 @contextlib.contextmanager
 def _opened() -> Generator[Feed]:
-    with _told_by_memory() as memory, _told_by_direct() as direct, _shown() as shown:
+    with _order_by_memory() as memory, _order_by_direct() as direct, _shown() as shown:
         feeds = (memory, direct, shown)
 
         def feed(data: bytes) -> None:
@@ -48,15 +48,15 @@ def _opened() -> Generator[Feed]:
 def _listener(
     listener: socket.socket, greet: Callable[[socket.socket, bytes], None]
 ) -> Generator[queue.SimpleQueue[bytes | None]]:
-    """A listener of nobody's make: it does with every guest what it is told next."""
+    """A listener without rules: it does with every guest what comes next in the queue."""
     said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def stand() -> None:
-        while (told := said.get()) is not None:
+        while (order := said.get()) is not None:
             guest = listener.accept()[0]
             with guest, contextlib.suppress(OSError):
                 guest.recv(SECRET_BYTES, socket.MSG_WAITALL)
-                greet(guest, told)
+                greet(guest, order)
 
     thread = threading.Thread(target=stand, daemon=True)
     with listener:
@@ -70,19 +70,19 @@ def _listener(
 
 
 @contextlib.contextmanager
-def _told_by_memory() -> Generator[Feed]:
+def _order_by_memory() -> Generator[Feed]:
     name = f"rlmesh-fuzz-{secrets.token_hex(8)}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(f"\0{name}")
 
-    def greet(guest: socket.socket, told: bytes) -> None:
-        size = (1 << 12) * int.from_bytes(told[1:3], "little") + 1
-        made = [create_segment(size) for _ in range(told[0] % 3)]
+    def greet(guest: socket.socket, order: bytes) -> None:
+        size = (1 << 12) * int.from_bytes(order[1:3], "little") + 1
+        made = [create_segment(size) for _ in range(order[0] % 3)]
         try:
             for descriptor in made:
                 # An answer stands there before it is asked for.
                 os.pwrite(descriptor, b"\1", LINE)
-            socket.send_fds(guest, [told[3:] or b"\0"], made)
+            socket.send_fds(guest, [order[3:] or b"\0"], made)
         finally:
             for descriptor in made:
                 os.close(descriptor)
@@ -108,10 +108,10 @@ def _told_by_memory() -> Generator[Feed]:
 
 
 @contextlib.contextmanager
-def _told_by_direct() -> Generator[Feed]:
+def _order_by_direct() -> Generator[Feed]:
     listener = socket.create_server(("127.0.0.1", 0))
     port_number = listener.getsockname()[1]
-    with _listener(listener, lambda guest, told: guest.sendall(told)) as said:
+    with _listener(listener, lambda guest, order: guest.sendall(order)) as said:
 
         def feed(data: bytes) -> None:
             said.put(data)
@@ -137,6 +137,7 @@ def _authenticate(secret: bytes) -> _Session | None:
 def _shown() -> Generator[Feed]:
     bound = socket.create_server(("127.0.0.1", 0))
     address = bound.getsockname()
+    # A guest that is let in says so.
     listener = open_direct_listener(bound, _authenticate)
 
     def feed(data: bytes) -> None:

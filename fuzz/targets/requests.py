@@ -23,7 +23,7 @@ from rlmesh.server.sessions.requests import Request, read_request
 from rlmesh.transports.grpc.outbox import StreamOutbox
 from rlmesh_api.v1 import session_pb2
 
-_CLIENTS_FAULT = (
+_CLIENTS_MISTAKE = (
     session_pb2.ERROR_CODE_PROTOCOL,
     session_pb2.ERROR_CODE_INVALID_ARGUMENT,
     session_pb2.ERROR_CODE_INVALID_ACTION,
@@ -70,8 +70,8 @@ def _opened() -> Generator[Feed]:
 
 def _check_failure(request: Request, failure: session_pb2.Failure) -> None:
     foreign = failure.code == session_pb2.ERROR_CODE_ENVIRONMENT and request.kind in _FOREIGN
-    told = f"{session_pb2.ErrorCode.Name(failure.code)}: {failure.message}\n{failure.traceback}"
-    expect(foreign or failure.code in _CLIENTS_FAULT, told)
+    text = f"{session_pb2.ErrorCode.Name(failure.code)}: {failure.message}\n{failure.traceback}"
+    expect(foreign or failure.code in _CLIENTS_MISTAKE, text)
 
 
 def _seeds() -> Iterable[bytes]:

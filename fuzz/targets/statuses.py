@@ -20,10 +20,10 @@ from rlmesh_api.v1 import env_service_pb2, session_pb2
 def _opened() -> Generator[Feed]:
     def feed(data: bytes) -> None:
         try:
-            told = env_service_pb2.GetStatusResponse.FromString(data)
+            response = env_service_pb2.GetStatusResponse.FromString(data)
         except DecodeError:
             return
-        status = EndpointStatus.from_proto(told)
+        status = EndpointStatus.from_proto(response)
         Console(file=io.StringIO(), width=100).print(status_view(status, "tcp://127.0.0.1:1"))
 
     yield feed

@@ -1,4 +1,4 @@
-"""Steps in the fixed form: whoever reads them without protobuf reads what protobuf would."""
+"""Steps in the fixed form: reading them without protobuf gives what protobuf gives."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def _check_steps(message: bytes, found: list[Stepped], num_envs: int | None) -> 
     results = [answer.step] if one else list(answer.step_many.steps)
     expect(len(results) == len(found), f"{len(found)} steps were read of {len(results)}")
     for result, step in zip(results, found, strict=True):
-        told = stepped(result, num_envs)
-        if told is None:
+        by_protobuf = stepped(result, num_envs)
+        if by_protobuf is None:
             expect(any(np.any(flag) for flag in flags), "sub-environments are missing")
             continue
-        for here, there in zip(_plain(step), _plain(told), strict=True):
+        for here, there in zip(_plain(step), _plain(by_protobuf), strict=True):
             expect(here == there, f"{here!r} was read of {there!r}")
 
 

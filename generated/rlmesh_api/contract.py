@@ -3,7 +3,7 @@
 
 `from_proto`, `from_dict` and `from_json` make objects of them from a message, from JSON data and
 from JSON text, `to_proto`, `to_dict` and `to_json` give these back without loss. An object equals
-another of its class with equal fields; `fingerprint` tells whether it does without having both.
+another of its class with equal fields; `fingerprint` shows whether it does without the other.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ class Space(Union[space_pb2.Space]):
             - `box` (`BoxSpace`): An array of bounded or unbounded numbers.
             - `discrete` (`DiscreteSpace`): One integer from a range.
             - `multi_binary` (`MultiBinarySpace`): An array of zeros and ones.
-            - `multi_discrete` (`MultiDiscreteSpace`): An array of integers, each from a range of
-              its own.
+            - `multi_discrete` (`MultiDiscreteSpace`): An array of integers, each with its own
+              range.
             - `text` (`TextSpace`): A text of bounded length.
             - `tuple` (`TupleSpace`): Spaces side by side, by position.
             - `dict` (`DictSpace`): Spaces side by side, by name.
@@ -191,8 +191,7 @@ class MultiBinarySpace(Space):
 
     Attributes:
         shape: The array's shape; every axis has length 1 or more.
-        flat: Whether Gymnasium's `n` was a plain integer, which it tells apart from a shape of one
-            axis.
+        flat: Whether Gymnasium's `n` was a plain integer, which differs from a shape of one axis.
     """
 
     kind: ClassVar[str] = "multi_binary"
@@ -373,7 +372,7 @@ class EnvContract(Record[contract_pb2.EnvContract]):
         spec: The environment's registration. Absent where it has none.
         batched_observation_space: The space of all sub-environments' observations, where it is not
             simply `num_envs` times `observation_space`: the sub-environments have the same
-            structure, shapes and dtypes, other bounds.
+            structure, shapes and dtypes, but other bounds.
         batched_action_space: The space of all sub-environments' actions, where it is not simply
             `num_envs` times `action_space`.
     """

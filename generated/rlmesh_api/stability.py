@@ -174,7 +174,7 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="Space",
                 kind="class",
                 stability=Stability.STABLE,
-                summary="Any of the spaces, told apart by `kind`.",
+                summary="Any of the spaces; `kind` says which.",
             ),
             Export(
                 name="Box",
@@ -198,7 +198,7 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="MultiDiscrete",
                 kind="class",
                 stability=Stability.EXPERIMENTAL,
-                summary="An array of integers, each from a range of its own.",
+                summary="An array of integers, each with its own range.",
             ),
             Export(
                 name="Text",
@@ -254,7 +254,7 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="InvalidCredentialsError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="A token, certificate or key that cannot be used, or not safely. Messages tell no secret.",
+                summary="A token, certificate or key that cannot be used, or not safely. Messages show no secret.",
             ),
             Export(
                 name="ArgumentTypeError",
@@ -266,7 +266,7 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="InvalidEnvError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="An object that has not the shape of an environment.",
+                summary="An object that does not have the shape of an environment.",
             ),
             Export(
                 name="UnsupportedSpaceError",
@@ -332,13 +332,13 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="EndpointUnreachableError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="Nobody answers at the address, or nobody opens a session there.",
+                summary="Nothing answers at the address, or no session opens there.",
             ),
             Export(
                 name="EndpointBusyError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="Every place is taken; the message says by whom, and since when.",
+                summary="Every place is taken; the message names the clients that hold them, and since when.",
             ),
             Export(
                 name="EndpointDrainingError",
@@ -356,25 +356,25 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="SessionLostError",
                 kind="exception",
                 stability=Stability.EXPERIMENTAL,
-                summary="The episode is gone: the server is another one, or did not keep it. A reset starts anew.",
+                summary="The episode is gone: the server is another one or did not keep it. A reset starts another.",
             ),
             Export(
                 name="AddressInUseError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="Somebody else serves at the address.",
+                summary="Another program serves at the address.",
             ),
             Export(
                 name="AccessDeniedError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="The server does not let this client do that.",
+                summary="The server does not allow this client that call.",
             ),
             Export(
                 name="AuthenticationError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="The server does not know who this client is: its token or its certificate says too little.",
+                summary="The server does not accept the client's token or certificate.",
             ),
             Export(
                 name="TlsError",
@@ -386,7 +386,7 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="ProtocolError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="The peer does not speak as RLMesh does, or a version of it that this one cannot.",
+                summary="The peer breaks the protocol, or speaks a version of it that this one does not.",
             ),
             Export(
                 name="CallTimeoutError",

@@ -1,4 +1,12 @@
-"""Contracts: read from an environment, kept in files, and compared with each other."""
+"""Contracts: read from an environment, kept in files, and compared with each other.
+
+reading            reads an environment and writes its contract
+carrying           refuses a contract whose values no message can hold
+files              reads contracts from files
+comparison         in what a contract differs from an older one
+space_comparison   in what two spaces differ, and whether that breaks a client
+differences        one such difference
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _NUMBERS = 10  # a reward and two flags
 
 
 def received_contract(message: contract_pb2.EnvContract) -> EnvContract:
-    """The contract that a server tells.
+    """The contract that a server sends.
 
     Raises:
         ValueError: If the message is none, or if no environment can have it. What a client makes of

@@ -47,7 +47,7 @@ def _differences(old: EnvContract, new: EnvContract) -> Iterator[ContractDiffere
     yield from _field("num_envs", old.num_envs, new.num_envs, breaking=True)
     modes = (contract.autoreset_mode and contract.autoreset_mode.value for contract in (old, new))
     yield from _field("autoreset_mode", *modes, breaking=True)
-    # Nobody relies on the frames of an environment that made none.
+    # An environment without frames had no user of them.
     rendered = old.render_mode is not None
     yield from _field("render_mode", old.render_mode, new.render_mode, breaking=rendered)
     yield from _mapping("metadata", old.metadata, new.metadata)
@@ -64,8 +64,8 @@ def _id(place: str, old: str, new: str) -> Iterator[ContractDifference]:
 
 def _spec(old: EnvSpec | None, new: EnvSpec | None) -> Iterator[ContractDifference]:
     if old is None or new is None:
-        told = (spec and spec.id for spec in (old, new))
-        yield from _field("spec", *told, breaking=old is not None)
+        ids = (spec and spec.id for spec in (old, new))
+        yield from _field("spec", *ids, breaking=old is not None)
         return
     yield from _id(_place("spec.id"), old.id, new.id)
     for name in ("reward_threshold", "max_episode_steps", "disable_env_checker"):
@@ -81,12 +81,12 @@ def _batched(
 ) -> Iterator[ContractDifference]:
     before, after = getattr(old, name), getattr(new, name)
     num_envs = [(contract.vector, contract.num_envs) for contract in (old, new)]
-    # Where the sub-environments are others, that has been told.
+    # Where the sub-environments are others, that has been reported.
     if (before is None and after is None) or num_envs[0] != num_envs[1]:
         return
     found = compare_spaces(_place(name), _all_sub_envs(old, name), _all_sub_envs(new, name), role)
-    told = ("absent" if space is None else "declared" for space in (before, after))
-    yield from found or _field(name, *told, breaking=False)
+    states = ("absent" if space is None else "declared" for space in (before, after))
+    yield from found or _field(name, *states, breaking=False)
 
 
 def _all_sub_envs(contract: EnvContract, name: str) -> Space:

@@ -100,7 +100,7 @@ def _dict(place: str, old: DictSpace, new: DictSpace) -> Iterator[tuple[str, _Ch
     if before.keys() != after.keys():
         yield place, _Change("keys", keys)
     elif keys[0] != keys[1]:
-        # Whoever flattens or stacks the values in their order takes one for the other.
+        # Code that flattens or stacks the values in their order mistakes one for the other.
         yield place, _Change("order of keys", keys)
     if old.keep_order != new.keep_order:
         yield place, _Change("keep_order", (old.keep_order, new.keep_order), _Values.SAME)

@@ -1,6 +1,16 @@
-"""The seven spaces that RLMesh carries, and the way from Gymnasium's spaces and back.
+"""The seven spaces that RLMesh carries, and the conversions from and to Gymnasium's.
 
-They need no Gymnasium; only the two conversions import it.
+They need no Gymnasium; only the conversions import it.
+
+    box, discrete, text   the spaces that hold no others
+    containers            `Tuple` and `Dict`
+    arrays                what these classes share: dtypes, shapes, numbers in C order
+    from_gymnasium        Gymnasium's spaces as RLMesh's; what cannot be kept is refused
+    to_gymnasium          RLMesh's spaces as Gymnasium's
+    any_text              the Gymnasium space of a text that may hold any character
+    batching              the batched spaces of vector environments
+    summary               a space in a few words: for tables, differences and docstrings
+    paths                 places in a tree of spaces: `$.arm[1]`
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class Box(BoxSpace):
             )
         below = _canonical_flags("Box bounded_below", self.bounded_below, low != -np.inf, size)
         above = _canonical_flags("Box bounded_above", self.bounded_above, high != np.inf, size)
-        # One form for all that mean the same, so that equal boxes are equal, whoever wrote them.
+        # One form for all that mean the same, so that equal boxes compare equal.
         object.__setattr__(self, "low", _values(low))
         object.__setattr__(self, "high", _values(high))
         object.__setattr__(self, "bounded_below", below)

@@ -12,7 +12,7 @@ from rlmesh_api.contract import DictEntry, DictSpace, Space, TupleSpace
 __all__ = ["DEEPEST", "Dict", "Tuple"]
 
 DEEPEST = 32
-"""How many containers may stand in each other: what a reader of protobuf takes, who refuses more
+"""How many containers may stand in each other: what readers of protobuf take; they refuse more
 than 100 nested messages."""
 
 

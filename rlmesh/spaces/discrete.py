@@ -101,7 +101,7 @@ class MultiDiscrete(MultiDiscreteSpace):
         check_count("MultiDiscrete nvec", len(self.nvec), size)
         check_count("MultiDiscrete start", len(self.start), size)
         _check_ranges("MultiDiscrete", self.nvec, self.start, size, self.dtype)
-        # One form for all that mean the same, so that equal spaces are equal, whoever wrote them.
+        # One form for all that mean the same, so that equal spaces compare equal.
         object.__setattr__(self, "nvec", _one_if_uniform(self.nvec))
         object.__setattr__(self, "start", _one_if_uniform(self.start))
 

@@ -17,7 +17,7 @@ from rlmesh_api.contract import Space
 
 __all__ = ["from_gymnasium_space"]
 
-# Besides public names, what a subclass may not have of its own without holding something else.
+# Besides public names, what a subclass may not override without holding something else.
 _MEANINGS = frozenset({"__contains__", "__eq__", "__getitem__", "__iter__", "__len__"})
 
 

@@ -67,20 +67,20 @@ def quoted(text: str) -> str:
 
 def docstring(indent: str, *paragraphs: str) -> str:
     """A docstring with its quotes; lists stand with a line for each item."""
-    room = WIDTH - len(indent)
+    width = WIDTH - len(indent)
     lines: list[str] = []
     for paragraph in paragraphs:
         lines += [""] * bool(lines)
         for item in paragraph.splitlines():
             lines += textwrap.wrap(
                 _escaped(item),
-                room - 3 * (not lines),
+                width - 3 * (not lines),
                 subsequent_indent="    " * (paragraph != item),
                 break_long_words=False,
                 break_on_hyphens=False,
             )
     first, *rest = lines
-    if not rest and len(first) + 6 <= room:
+    if not rest and len(first) + 6 <= width:
         return f'{indent}"""{first}"""'
     body = [f"{indent}{line}".rstrip() for line in rest]
     return "\n".join([f'{indent}"""{first}', *body, f'{indent}"""'])

@@ -11,7 +11,7 @@ from rlmesh.typegen.names import WIDTH, Names, docstring, is_attribute, quoted
 from rlmesh_api.contract import DictSpace, Space, TupleSpace
 from rlmesh_api.stability import SPACES
 
-# An annotation that is longer gets a name, so that whoever reads it need not.
+# A longer annotation gets a name.
 _LONGEST_ANNOTATION = 32
 _STABILITY = {row.kind: row.stability.value for row in SPACES.values() if row.kind is not None}
 
@@ -81,8 +81,8 @@ class TypeWriter:
         """The annotation of a part, which has a name where it is no short one."""
         if not isinstance(space, DictSpace | TupleSpace):
             annotation = leaf_type(space, self._role, self._num_envs)
-            room = WIDTH - len(f"        {quoted(key)}: ," if isinstance(key, str) else "")
-            if len(annotation) <= min(_LONGEST_ANNOTATION, room):
+            width = WIDTH - len(f"        {quoted(key)}: ," if isinstance(key, str) else "")
+            if len(annotation) <= min(_LONGEST_ANNOTATION, width):
                 self.annotations.append(annotation)
                 return annotation
         name = self._names.child(parent, key)
@@ -91,13 +91,13 @@ class TypeWriter:
 
     def _says(self, space: Space, place: str | None = None) -> str:
         """What a space is, in one sentence."""
-        told = summarize(space)
-        shape = _with_sub_envs(told.shape, self._num_envs) if told.shape else ""
+        summary = summarize(space)
+        shape = _with_sub_envs(summary.shape, self._num_envs) if summary.shape else ""
         parts = [
-            told.name if place in (None, ROOT) else f"`{place}`: {told.name}",
+            summary.name if place in (None, ROOT) else f"`{place}`: {summary.name}",
             *([f"shape {shape}"] if shape else []),
-            *([told.dtype] if told.dtype else []),
-            told.values,
+            *([summary.dtype] if summary.dtype else []),
+            summary.values,
         ]
         return f"{', '.join(parts)} ({_STABILITY[space.kind]})."
 

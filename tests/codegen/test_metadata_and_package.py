@@ -10,7 +10,7 @@ import pytest
 
 from codegen.metadata import Metadata, ModuleRow, load_metadata
 from rlmesh.codec.checks.policy import Policy
-from rlmesh.codec.slab.violations import DeviationKind, MisfitKind
+from rlmesh.codec.slab.violations import DeviationKind, ViolationKind
 from support.repository import ROOT
 
 METADATA: Metadata = load_metadata(
@@ -46,7 +46,9 @@ def test_every_error_is_listed_as_one() -> None:
 def test_the_findings_are_those_that_the_checks_tell() -> None:
     decided = {row.kind: row.decided_by for row in METADATA.findings}
     assert {kind for kind, by in decided.items() if by == "policy"} == set(get_args(DeviationKind))
-    by_violation = {kind for part in get_args(MisfitKind) for kind in (get_args(part) or (part,))}
+    by_violation = {
+        kind for part in get_args(ViolationKind) for kind in (get_args(part) or (part,))
+    }
     assert decided.keys() == by_violation
 
 

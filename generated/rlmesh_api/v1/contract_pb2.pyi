@@ -134,8 +134,8 @@ class EnvContract(_message.Message):
     num_envs: _builtins.int
     """How many sub-environments there are; 1 for a single environment."""
     autoreset_mode: Global___AutoresetMode.ValueType
-    """When sub-environments reset themselves. Absent for a single environment, which never does, and for a
-    vector environment that does not say.
+    """When sub-environments reset themselves. Absent for a single environment, which never does, and
+    for a vector environment that does not say.
     """
     render_mode: _builtins.str
     """The render mode that the environment was made with. Absent where it has none."""
@@ -158,12 +158,15 @@ class EnvContract(_message.Message):
     @_builtins.property
     def batched_observation_space(self) -> _space_pb2.Space:
         """The space of all sub-environments' observations, where it is not simply `num_envs` times
-        `observation_space`: the sub-environments have the same structure, shapes and dtypes, other bounds.
+        `observation_space`: the sub-environments have the same structure, shapes and dtypes, but other
+        bounds.
         """
 
     @_builtins.property
     def batched_action_space(self) -> _space_pb2.Space:
-        """The space of all sub-environments' actions, where it is not simply `num_envs` times `action_space`."""
+        """The space of all sub-environments' actions, where it is not simply `num_envs` times
+        `action_space`.
+        """
 
     def __init__(
         self,

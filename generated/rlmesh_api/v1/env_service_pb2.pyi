@@ -72,7 +72,7 @@ Global___GetContractRequest: _TypeAlias = GetContractRequest  # noqa: Y015
 
 @_typing.final
 class GetContractResponse(_message.Message):
-    """The contract and who offers it."""
+    """The contract and the server that offers it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -145,7 +145,7 @@ class GetStatusResponse(_message.Message):
     attribute. Empty between calls; a server that drains may be in one.
     """
     sequence: _builtins.int
-    """That call's number in its session; 0 between calls, and for a call of the server's own."""
+    """That call's number in its session; 0 between calls, and for a call that the server makes itself."""
     busy_seconds: _builtins.float
     """For how many seconds the environment has been in it; 0 between calls."""
     stack: _builtins.str
@@ -158,12 +158,12 @@ class GetStatusResponse(_message.Message):
     """For how many seconds the server has answered."""
     @_builtins.property
     def holder(self) -> _session_pb2.Holder:
-        """Who holds the environment. Absent where nobody does."""
+        """The client that holds the environment. Absent where none does."""
 
     @_builtins.property
     def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionStatus]:
-        """The sessions, those first that have lasted longest. The fields above tell of the session that
-        has been in a call for longest, or else of the first one.
+        """The sessions, the oldest first. The fields above describe the session that has been in a call
+        for longest, or else the first one.
         """
 
     @_builtins.property
@@ -230,7 +230,7 @@ class SessionStatus(_message.Message):
     """How many of them failed."""
     @_builtins.property
     def holder(self) -> _session_pb2.Holder:
-        """Who holds it, and since when."""
+        """The client that holds it, and since when."""
 
     @_builtins.property
     def deviations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConformanceCount]:

@@ -12,7 +12,7 @@ hold no other space, in declared order, depth first. An array begins at the firs
 the slab's beginning that is a multiple of 8 and not below the end of the array before it; a
 reader ignores the bytes between. Its elements are little-endian and in C order. Its shape is
 the leaf's shape at the endpoint of a single environment; at that of a vector environment the
-sub-environments come first: `(num_envs, *shape)`. A sub-environment is a place in that first axis.
+sub-environments come first: `(num_envs, *shape)`, the one of index i at place i of that axis.
 
 - `box` and `multi_discrete`: the shape and the dtype of the space.
 - `multi_binary`: the shape of the space, int8.
@@ -20,9 +20,9 @@ sub-environments come first: `(num_envs, *shape)`. A sub-environment is a place 
 - `text`: the shape `()`, uint32: how many bytes the text has in the tail.
 
 The tail begins right after the last array, without padding. It holds the texts as UTF-8, leaf
-after leaf and, within a leaf, sub-environment after sub-environment; a lone surrogate is encoded like any other code
-point (Python's "surrogatepass"). The slab ends with the tail. The slab of a space without
-leaves is empty.
+after leaf and, within a leaf, sub-environment after sub-environment; a lone surrogate is encoded
+like any other code point (Python's "surrogatepass"). The slab ends with the tail. The slab of a
+space without leaves is empty.
 """
 
 from collections import abc as _abc
@@ -143,8 +143,8 @@ class _AttributeVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attribu
     ATTRIBUTE_VERB_UNSPECIFIED: _AttributeVerb.ValueType  # 0
     """Never sent."""
     ATTRIBUTE_VERB_GET: _AttributeVerb.ValueType  # 1
-    """Reads the attribute. Of a vector environment: of each sub-environment, as `get_attr` does, which calls
-    what can be called.
+    """Reads the attribute. Of a vector environment: of each sub-environment, as `get_attr` does,
+    which calls what can be called.
     """
     ATTRIBUTE_VERB_SET: _AttributeVerb.ValueType  # 2
     """Sets the attribute. Of a vector environment: of each sub-environment, as `set_attr` does."""
@@ -157,8 +157,8 @@ class AttributeVerb(_AttributeVerb, metaclass=_AttributeVerbEnumTypeWrapper):
 ATTRIBUTE_VERB_UNSPECIFIED: AttributeVerb.ValueType  # 0
 """Never sent."""
 ATTRIBUTE_VERB_GET: AttributeVerb.ValueType  # 1
-"""Reads the attribute. Of a vector environment: of each sub-environment, as `get_attr` does, which calls
-what can be called.
+"""Reads the attribute. Of a vector environment: of each sub-environment, as `get_attr` does,
+which calls what can be called.
 """
 ATTRIBUTE_VERB_SET: AttributeVerb.ValueType  # 2
 """Sets the attribute. Of a vector environment: of each sub-environment, as `set_attr` does."""
@@ -168,7 +168,7 @@ Global___AttributeVerb: _TypeAlias = AttributeVerb  # noqa: Y015
 
 @_typing.final
 class Peer(_message.Message):
-    """Who a client says it is, for messages and status pages. Nothing is decided by it."""
+    """What a client calls itself, for messages and status pages. Nothing is decided by it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -179,11 +179,11 @@ class Peer(_message.Message):
     name: _builtins.str
     """The program's name. Empty where it has none."""
     pid: _builtins.int
-    """The process id on its host; 0 where it is not told."""
+    """The process id on its host; 0 where the client does not say."""
     host: _builtins.str
-    """The host's name. Empty where it is not told."""
+    """The host's name. Empty where the client does not say."""
     version: _builtins.str
-    """The version of the RLMesh library, or of what stands in for it."""
+    """The version of the RLMesh library, or of the implementation in its place."""
     def __init__(
         self,
         *,
@@ -202,7 +202,7 @@ Global___Peer: _TypeAlias = Peer  # noqa: Y015
 
 @_typing.final
 class Holder(_message.Message):
-    """Who holds an environment, and since when."""
+    """A client that holds an environment, and since when."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -252,8 +252,8 @@ class OpenCall(_message.Message):
     protocol_generation: _builtins.int
     """The highest protocol generation that the client speaks."""
     autoreset_mode: _contract_pb2.AutoresetMode.ValueType
-    """When sub-environments shall reset themselves in this session. Absent: as the contract says. A mode that
-    the server cannot give is refused.
+    """When sub-environments reset themselves in this session. Absent: as the contract says. A mode
+    that the server does not have is refused.
     """
     as_vector: _builtins.bool
     """Whether the environment of a single endpoint is driven as the only sub-environment of a vector
@@ -267,8 +267,8 @@ class OpenCall(_message.Message):
     its place back when its stream ends.
     """
     request_timeout_seconds: _builtins.float
-    """For how many seconds the client waits for the answer to a call; 0: for ever. An environment in a
-    process of its own that takes longer is ended then, since nobody waits for it any more.
+    """For how many seconds the client waits for the answer to a call; 0: for ever. An environment in
+    a separate process that takes longer is ended then, as no answer is awaited any more.
     """
     @_builtins.property
     def peer(self) -> Global___Peer:
@@ -300,12 +300,12 @@ class ResumeCall(_message.Message):
     """Goes on with a session whose connection has broken: the first call of a stream, in place of
     `open`. Its sequence is 0, and it does not count among the calls of the session.
 
-    The client then repeats the one call that it has no answer to, if there is one, on any transport and
-    with the sequence that it had. The server answers it from what it has kept if it has executed it,
-    and executes it if it has not: each call is executed once. A call whose sequence is lower than
-    that of the last one is answered with a failure, and the session ends. So is a step that is the
-    first call after `resume` and has left out a number. Elsewhere numbers may be left out: a call
-    that a deadline or Ctrl-C ended before it left has had one.
+    The client then repeats the one call that it has no answer to, if there is one, on any transport
+    and with the sequence that it had. If the server has executed that call, it sends the answer that
+    it kept; if not, it executes the call now: each call is executed once. A call whose sequence is
+    lower than that of the last one is answered with a failure, and the session ends. So is a step
+    that is the first call after `resume` and has left out a number. Elsewhere numbers may be left
+    out: a call that a deadline or Ctrl-C ended before it was sent had a number too.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -319,7 +319,7 @@ class ResumeCall(_message.Message):
     """The highest protocol generation that the client speaks."""
     leaves: _builtins.bool
     """Whether the client leaves instead, in the middle of a call or after a break: the session ends
-    once it is in no call, without being kept. This is answered at once, and the stream ends.
+    as soon as no call runs, and is not kept. This is answered at once, and the stream ends.
     """
     def __init__(
         self,
@@ -340,7 +340,7 @@ Global___ResumeCall: _TypeAlias = ResumeCall  # noqa: Y015
 class TransportOffer(_message.Message):
     """Another way for a session's calls to cross than the stream that opened it.
 
-    Who takes one connects to its address and shows the session's secret, 32 bytes. From then on
+    A client that takes one connects to its address and sends the session's secret, 32 bytes. Then
     every call and every answer crosses there, as a serialized `SessionRequest` or `SessionResponse`
     of 2^30 bytes at most, and the stream stays open without them. Where the greeting below does not
     come, the stream goes on carrying them. Numbers are unsigned, little-endian and of 8 bytes.
@@ -350,19 +350,19 @@ class TransportOffer(_message.Message):
 
     `shm` is a Unix stream socket that only processes of the same user may use. The server's greeting
     is two numbers, the sizes of the request area and of the answer area, and with them
-    (`SCM_RIGHTS`) the descriptor of a memfd, which nobody can shrink. In it stand a page of control
+    (`SCM_RIGHTS`) the descriptor of a memfd, sealed against shrinking. In it stand a page of control
     lines, as large as the system's pages, the request area, in which the client writes, and the
     answer area, in which the server writes.
 
     The client's control line begins at byte 0, the server's at byte 64. A line's first byte is the
     number of messages that its side has posted, modulo 256; its second byte is 1 while its side
     sleeps, or is about to. An area begins with three numbers: where the message begins in it, 24 or
-    more, where it ends, and 0. In place of the 0 may stand the size of a memfd of its own, in which
+    more, where it ends, and 0. In place of the 0 may stand the size of another memfd, in which
     the message stands instead: its descriptor has come over the socket before, with a byte.
 
-    Whoever posts a message writes it, then the three numbers, then its count; if the other side's
+    A side that posts a message writes it, then the three numbers, then its count; if the other side's
     second byte is 1, and always on a processor that orders memory less strictly than x86, it sends a
-    byte over the socket. Whoever waits looks at the other side's count until it is one more. Before
+    byte over the socket. A side that waits looks at the other side's count until it is one more. Before
     it sleeps until the socket can be read it sets its second byte and looks once more, and the first
     such sleep lasts a millisecond at most. It takes the bytes that come, which mean nothing. The end
     of the socket is the end of the other side.
@@ -375,7 +375,7 @@ class TransportOffer(_message.Message):
     transport: _builtins.str
     """The transport: `shm` or `direct`. A client passes over a transport that it does not know."""
     address: _builtins.str
-    """Where it is to be had. `shm`: the name of a Unix socket in Linux's abstract namespace.
+    """Where it is. `shm`: the name of a Unix socket in Linux's abstract namespace.
     `direct`: `HOST:PORT`; without the host where it is the one that the client has reached the
     endpoint at.
     """
@@ -409,7 +409,7 @@ class OpenResult(_message.Message):
     protocol_generation: _builtins.int
     """The protocol generation that this session uses."""
     secret: _builtins.bytes
-    """32 random bytes: what this session's client shows on another transport, and to resume the session."""
+    """32 random bytes: the client shows them on another transport, and to resume the session."""
     resume_seconds: _builtins.float
     """For how many seconds the session is kept once its connection has broken. 0: it is not."""
     @_builtins.property
@@ -470,8 +470,8 @@ class ResetCall(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     seed: _builtins.bytes
-    """A packed value: an int for the environment, or a list with one int or None for each sub-environment of a
-    vector environment. Empty means None.
+    """A packed value: an int for the environment, or a list with one int or None for each
+    sub-environment of a vector environment. Empty means None.
     """
     options: _builtins.bytes
     """A packed value: the options. Empty means None."""
@@ -530,8 +530,8 @@ class Deviation(_message.Message):
     path: _builtins.str
     """The part's place in the space, `$.arm[1]`."""
     env_index: _builtins.int
-    """Which sub-environment of a vector environment. Absent for a single environment, and where the sub-environment
-    cannot be told.
+    """Which sub-environment of a vector environment. Absent for a single environment, and where the
+    sub-environment is not known.
     """
     detail: _builtins.str
     """The value and what it violates, for a person to read."""
@@ -630,8 +630,8 @@ Global___StepResult: _TypeAlias = StepResult  # noqa: Y015
 @_typing.final
 class StepManyCall(_message.Message):
     """Calls the environment's `step` once for each of several actions, and stops early after a failure
-    or at the end of an episode. The episode of a vector environment ends when one of its sub-environments does
-    that does not reset itself.
+    or at the end of an episode. The episode of a vector environment ends when that of one of its
+    sub-environments ends that does not reset itself.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -768,7 +768,7 @@ class AttributeResult(_message.Message):
     travel is its text.
     """
     callable: _builtins.bool
-    """Whether the attribute that was read is a method, to be called with a call of its own; `value`
+    """Whether the attribute that was read is a method, to be called with another call; `value`
     is None then. Never set for a vector environment.
     """
     def __init__(
@@ -919,21 +919,19 @@ class Failure(_message.Message):
     exception_message: _builtins.str
     """The exception's own message. Empty unless the code is `ENVIRONMENT`."""
     traceback: _builtins.str
-    """The traceback as text: of the environment's exception, or of where the server noticed what is
-    wrong. Empty unless the code is `ENVIRONMENT`, `INVALID_OBSERVATION`,
-    `INVALID_RESULT` or `INTERNAL`.
+    """The traceback as text: of the environment's exception, or of the server where it found the
+    mistake. Empty unless the code is `ENVIRONMENT`, `INVALID_OBSERVATION`, `INVALID_RESULT` or
+    `INTERNAL`.
     """
     capacity: _builtins.int
     """How many sessions the server has at once. 0 unless the code is `BUSY`."""
     @_builtins.property
     def holder(self) -> Global___Holder:
-        """Who holds the environment. Absent unless the code is `BUSY`."""
+        """The client that holds the environment. Absent unless the code is `BUSY`."""
 
     @_builtins.property
     def holders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Holder]:
-        """Who holds places, those first who have had them longest, 16 at most. Empty unless the code is
-        `BUSY`.
-        """
+        """The clients that hold places, the longest first, 16 at most. Empty unless the code is `BUSY`."""
 
     def __init__(
         self,
@@ -1009,7 +1007,7 @@ class SessionRequest(_message.Message):
 
     @_builtins.property
     def stats(self) -> Global___StatsCall:
-        """Tell what the calls have cost."""
+        """Report what the calls have cost."""
 
     @_builtins.property
     def resume(self) -> Global___ResumeCall:

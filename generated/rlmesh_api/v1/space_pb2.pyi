@@ -144,7 +144,7 @@ class Space(_message.Message):
 
     @_builtins.property
     def multi_discrete(self) -> Global___MultiDiscreteSpace:
-        """An array of integers, each from a range of its own."""
+        """An array of integers, each with its own range."""
 
     @_builtins.property
     def text(self) -> Global___TextSpace:
@@ -277,7 +277,7 @@ class MultiBinarySpace(_message.Message):
     SHAPE_FIELD_NUMBER: _builtins.int
     FLAT_FIELD_NUMBER: _builtins.int
     flat: _builtins.bool
-    """Whether Gymnasium's `n` was a plain integer, which it tells apart from a shape of one axis."""
+    """Whether Gymnasium's `n` was a plain integer, which differs from a shape of one axis."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The array's shape; every axis has length 1 or more."""

@@ -1,9 +1,9 @@
 """Checks a slab against its space, on the serving side, for observations and actions alike.
 
 Always rejected are NaN, and an element of a Discrete, MultiDiscrete or MultiBinary outside of its
-domain; structure, shape and exactness were the encoder's to reject. Out of a Box's bounds, or out
-of a Text's charset or length, is a deviation, which a policy decides about. A slab with nothing to
-say about it costs the call of a compiled fast_check.
+domain; the encoder has rejected a wrong structure or shape and inexact values before. A value out
+of a Box's bounds, or out of a Text's charset or length, is a deviation, which a policy decides
+about. A slab without either costs the call of one compiled fast check.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from rlmesh.codec.checks.domains import NumericDomain, TextDomain, find_domains
 from rlmesh.codec.checks.explain import compile_inspect
-from rlmesh.codec.checks.fast_checks import Predicate, compile_fast_check, compile_fast_text_check
+from rlmesh.codec.checks.fast_checks import FastCheck, compile_fast_check, compile_fast_text_check
 from rlmesh.codec.checks.policy import POLICY_VARIABLE, Policy, policy_from
 from rlmesh.codec.slab.layout import Layout
-from rlmesh.codec.slab.protocols import ControlChannel, Readable
+from rlmesh.codec.slab.protocols import Notes, Readable
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh_api.contract import Space
 
@@ -28,7 +28,7 @@ __all__ = [
     "Policy",
     "Reporter",
     "compile_check",
-    "compile_holds",
+    "compile_fast_check_of",
     "policy_from",
 ]
 
@@ -41,7 +41,7 @@ class Check(Protocol):
         slab: Readable,
         offset: int = 0,
         policy: Policy = Policy.WARN,
-        notes: ControlChannel = None,
+        notes: Notes = None,
         /,
     ) -> list[Deviation]:
         """The deviations of the value, of every leaf and sub-environment, in declared order.
@@ -50,10 +50,10 @@ class Check(Protocol):
             slab: Where the slab stands.
             offset: Where in it the slab begins.
             policy: What to do about deviations.
-            notes: What the encoder noted of the same value; goes first.
+            notes: What the encoder noted of the same value; comes first in the result.
 
         Returns:
-            Nothing but under policy `warn`.
+            Always an empty list under another policy than `warn`.
 
         Raises:
             Violation: If an element is NaN or outside of its domain; under policy `strict` for the
@@ -62,14 +62,14 @@ class Check(Protocol):
         ...
 
 
-def compile_holds(
+def compile_fast_check_of(
     space: Space,
     num_envs: int | None,
     layout: Layout,
     batched: Space | None = None,
     policy: Policy = Policy.WARN,
-) -> Predicate:
-    """Compiles whether there is nothing to say about a slab: what a `Check` asks first.
+) -> FastCheck:
+    """Compiles the fast check that a `Check` asks first: whether a slab needs a closer look.
 
     Args:
         space: The space of one sub-environment.
@@ -81,7 +81,7 @@ def compile_holds(
     domains = find_domains(layout.leaves, space, batched)
     numeric = [domain for domain in domains if isinstance(domain, NumericDomain)]
     if policy is Policy.OFF:
-        return compile_fast_check([_demand(domain) for domain in numeric])
+        return compile_fast_check([_required(domain) for domain in numeric])
     texts = [domain for domain in domains if isinstance(domain, TextDomain)]
     return compile_fast_check(numeric, compile_fast_text_check(texts, layout.size))
 
@@ -97,22 +97,22 @@ def compile_check(
         layout: The layout that was compiled from them.
         batched: The space of all sub-environments, where they differ in their bounds.
     """
-    holds = compile_holds(space, num_envs, layout, batched)
-    holds_at_least = compile_holds(space, num_envs, layout, batched, Policy.OFF)
+    is_fine = compile_fast_check_of(space, num_envs, layout, batched)
+    is_fine_at_least = compile_fast_check_of(space, num_envs, layout, batched, Policy.OFF)
     inspect = compile_inspect(find_domains(layout.leaves, space, batched), layout.size)
 
     def check(
         slab: Readable,
         offset: int = 0,
         policy: Policy = Policy.WARN,
-        notes: ControlChannel = None,
+        notes: Notes = None,
         /,
     ) -> list[Deviation]:
         if policy is Policy.OFF:
-            if not holds_at_least(slab, offset):
+            if not is_fine_at_least(slab, offset):
                 inspect(slab, offset)
             return []
-        if not notes and holds(slab, offset):
+        if not notes and is_fine(slab, offset):
             return []
         found = [*(notes or ()), *inspect(slab, offset)]
         if policy is Policy.STRICT:
@@ -124,13 +124,13 @@ def compile_check(
 
 
 class Reporter:
-    """Remembers in a session which deviations were told, so that each is told once."""
+    """Remembers which deviations a session has reported, so that each is reported once."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     def filter(self, deviations: Sequence[Deviation]) -> list[dict[str, Any]]:
-        """What an info is to tell: of each kind and path the first time, for all sub-environments.
+        """What an info reports: each kind and path the first time, for all sub-environments.
 
         Args:
             deviations: The deviations of one reset or step.
@@ -138,11 +138,11 @@ class Reporter:
         Returns:
             Dicts with the keys `kind`, `path`, `env_index` and `detail`.
         """
-        news = [item for item in deviations if (item.kind, item.path) not in self._told]
-        self._told.update((item.kind, item.path) for item in news)
+        news = [item for item in deviations if (item.kind, item.path) not in self._reported]
+        self._reported.update((item.kind, item.path) for item in news)
         return [asdict(item) for item in news]
 
 
-def _demand(domain: NumericDomain) -> NumericDomain:
-    """What is left to demand where no policy asks for bounds."""
+def _required(domain: NumericDomain) -> NumericDomain:
+    """What is still required where the policy does not check bounds."""
     return domain if domain.required else replace(domain, low=None, high=None)

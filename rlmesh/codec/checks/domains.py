@@ -90,10 +90,10 @@ def find_domains(leaves: Sequence[Leaf], space: Space, batched: Space | None) ->
     """
     if batched is None:
         return [_domain(leaf, leaf.space, of_sub_env=True) for leaf in leaves]
-    num_envs = _batched_leaves(space, batched)
+    counterparts = _batched_leaves(space, batched)
     return [
         _domain(leaf, of_all, of_sub_env=False)
-        for leaf, of_all in zip(leaves, num_envs, strict=True)
+        for leaf, of_all in zip(leaves, counterparts, strict=True)
     ]
 
 
@@ -118,7 +118,7 @@ def _domain(leaf: Leaf, space: Space, *, of_sub_env: bool) -> Domain:
     if isinstance(space, TextSpace):
         return TextDomain(leaf, (_rule(space),) * (leaf.num_envs or 1))
     if isinstance(space, TupleSpace):
-        return TextDomain(leaf, tuple([_rule(env_index) for env_index in space.spaces]))
+        return TextDomain(leaf, tuple([_rule(child) for child in space.spaces]))
     low, high = _limits(space)
     dtype = np.dtype(np.uint8) if leaf.dtype.kind == "b" else leaf.dtype
     least, most = _extremes(leaf.dtype)

@@ -1,4 +1,4 @@
-"""Says what is wrong with a slab: the slow way, for a slab that a fast check has refused."""
+"""Says what is wrong with a slab, element by element, after a fast check has refused it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rlmesh.codec.slab.violations import Deviation, Violation, shown
 __all__ = ["Inspect", "compile_inspect"]
 
 Inspect: TypeAlias = Callable[[Readable, int], list[Deviation]]
-"""Takes a buffer and where the slab begins in it; gives all deviations, and raises `Violation`."""
+"""Takes a buffer and where the slab begins in it; returns all deviations, or raises `Violation`."""
 
 _Look: TypeAlias = Callable[[Readable, int, list[int]], Iterator[Deviation]]
 
 
 def compile_inspect(domains: Sequence[Domain], size: int) -> Inspect:
-    """Compiles what says what is wrong.
+    """Compiles the slow check of a slab.
 
     Args:
         domains: All leaves of a slab, in declared order.
@@ -78,8 +78,8 @@ def _look_at_texts(domain: TextDomain) -> _Look:
 
     def look(buffer: Readable, offset: int, tail: list[int]) -> Iterator[Deviation]:
         texts = read(buffer, offset, tail)
-        num_envs: Any = [(None, texts)] if leaf.num_envs is None else enumerate(texts)
-        for (env_index, text), rule in zip(num_envs, domain.rules, strict=True):
+        indexed: Any = [(None, texts)] if leaf.num_envs is None else enumerate(texts)
+        for (env_index, text), rule in zip(indexed, domain.rules, strict=True):
             count, least, most = len(text), rule.min_length, rule.max_length
             if not least <= count <= most:
                 detail = f"a text of {count} characters, where {least} to {most} are allowed"

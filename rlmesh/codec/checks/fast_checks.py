@@ -1,7 +1,7 @@
-"""Compiles the question that every step asks: is there anything to say about this slab at all?
+"""Compiles the check that runs at every step: whether a slab needs a closer look at all.
 
 The elements of small leaves are unpacked by `struct` and compared in one Python expression, which
-takes a fraction of what a single call of NumPy costs. Larger leaves are asked in whole-array
+takes a fraction of what a single call of NumPy costs. Larger leaves are checked in whole-array
 operations. A comparison with NaN is false, so that a bound on either side finds NaN too.
 """
 
@@ -21,10 +21,10 @@ from rlmesh.codec.checks.domains import NumericDomain, TextDomain
 from rlmesh.codec.slab.protocols import Readable
 from rlmesh.codec.slab.texts import compile_text_read
 
-__all__ = ["Predicate", "compile_fast_check", "compile_fast_text_check"]
+__all__ = ["FastCheck", "compile_fast_check", "compile_fast_text_check"]
 
-Predicate: TypeAlias = Callable[[Readable, int], bool]
-"""Takes a buffer and where the slab begins in it; whether all is well there."""
+FastCheck: TypeAlias = Callable[[Readable, int], bool]
+"""Takes a buffer and where the slab begins in it; returns whether every element is allowed."""
 
 # More elements are compared faster by NumPy.
 _FEW = 24
@@ -34,8 +34,8 @@ _MANY = 8192
 
 
 def compile_fast_check(
-    domains: Sequence[NumericDomain], others: Predicate | None = None
-) -> Predicate:
+    domains: Sequence[NumericDomain], others: FastCheck | None = None
+) -> FastCheck:
     """Compiles whether all numeric leaves hold what they may.
 
     Args:
@@ -43,7 +43,7 @@ def compile_fast_check(
         others: What else must hold.
     """
     small: list[NumericDomain] = []
-    fast_checks: list[Predicate] = []
+    checks: list[FastCheck] = []
     unpacked = 0
     for domain in domains:
         if domain.low is None and domain.high is None and not _may_be_nan(domain):
@@ -53,15 +53,15 @@ def compile_fast_check(
             small.append(domain)
             unpacked += count
         else:
-            fast_checks.append(_compile_probe(domain))
+            checks.append(_compile_probe(domain))
     if unpacked:
-        fast_checks.insert(0, _compile_comparison(small))
+        checks.insert(0, _compile_comparison(small))
     if others is not None:
-        fast_checks.append(others)
-    return functools.reduce(_both, fast_checks) if fast_checks else _holds_anyway
+        checks.append(others)
+    return functools.reduce(_both, checks) if checks else _holds_anyway
 
 
-def _both(first: Predicate, second: Predicate) -> Predicate:
+def _both(first: FastCheck, second: FastCheck) -> FastCheck:
     return lambda buffer, offset: first(buffer, offset) and second(buffer, offset)
 
 
@@ -69,7 +69,7 @@ def _holds_anyway(_buffer: Readable, _offset: int) -> bool:
     return True
 
 
-def compile_fast_text_check(domains: Sequence[TextDomain], size: int) -> Predicate | None:
+def compile_fast_text_check(domains: Sequence[TextDomain], size: int) -> FastCheck | None:
     """Compiles whether all text leaves hold what they may; None where there are none.
 
     Args:
@@ -94,7 +94,7 @@ def compile_fast_text_check(domains: Sequence[TextDomain], size: int) -> Predica
     return holds
 
 
-def _compile_comparison(domains: Sequence[NumericDomain]) -> Predicate:
+def _compile_comparison(domains: Sequence[NumericDomain]) -> FastCheck:
     """Compiles the comparison of every element of small leaves that may be wrong."""
     layout = "<"
     names: list[str] = []
@@ -121,7 +121,7 @@ def _compile_comparison(domains: Sequence[NumericDomain]) -> Predicate:
     )
     namespace: dict[str, Any] = {"unpack_from": struct.Struct(layout).unpack_from, "inf": math.inf}
     exec(source, namespace)  # noqa: S102 - it is made of numbers and of the names above
-    return cast("Predicate", namespace["holds"])
+    return cast("FastCheck", namespace["holds"])
 
 
 def _each(bound: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> list[Any]:
@@ -140,8 +140,8 @@ def _term(name: str, low: Any, high: Any, *, may_be_nan: bool) -> str:
     return f"{name} == {name}" if may_be_nan else ""
 
 
-def _compile_probe(domain: NumericDomain) -> Predicate:
-    """Compiles what asks one leaf in whole-array operations."""
+def _compile_probe(domain: NumericDomain) -> FastCheck:
+    """Compiles the check of one leaf in whole-array operations."""
     if domain.leaf.count <= _MANY:
         return _compile_medium_probe(domain)
     bounds = [bound for bound in (domain.low, domain.high) if bound is not None]
@@ -158,7 +158,7 @@ def _compile_probe(domain: NumericDomain) -> Predicate:
     return holds
 
 
-def _compile_uniform_probe(domain: NumericDomain) -> Predicate:
+def _compile_uniform_probe(domain: NumericDomain) -> FastCheck:
     dtype, offset, shape = domain.dtype, domain.leaf.offset, (domain.leaf.count,)
     minimum, maximum = np.minimum.reduce, np.maximum.reduce
     ask_low = domain.low is not None or domain.high is None
@@ -175,7 +175,7 @@ def _compile_uniform_probe(domain: NumericDomain) -> Predicate:
     return holds
 
 
-def _compile_medium_probe(domain: NumericDomain) -> Predicate:
+def _compile_medium_probe(domain: NumericDomain) -> FastCheck:
     dtype, offset, shape = domain.dtype, domain.leaf.offset, (domain.leaf.count,)
     low, high = _flat(domain.low), _flat(domain.high)
 

@@ -20,7 +20,7 @@ class Policy(enum.StrEnum):
     STRICT = "strict"
     """Reject it."""
     OFF = "off"
-    """Do not look."""
+    """Do not check."""
 
     @classmethod
     def parse(cls, word: object, source: str = "validation") -> Policy:

@@ -1,4 +1,4 @@
-"""Calls into objects that may do anything: their texts, bounded, and never an exception."""
+"""Texts of any objects, of bounded length. Methods of these objects may raise anything."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def guarded(call: Callable[[], _T], otherwise: _T) -> _T:
-    """What a call into foreign code gives, or something else when it raises anything."""
+    """The result of a call into foreign code, or `otherwise` when the call raises anything."""
     try:
         return call()
     except KeyboardInterrupt:

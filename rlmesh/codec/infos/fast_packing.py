@@ -1,7 +1,7 @@
 """Packs what needs no tree: values of plain types, which MessagePack's own packer goes through.
 
 Nearly every info is one. A look at each container finds what needs `Degrader`: other types and
-keys, large arrays, depth, and more elements than a cycle or a graph that unrolls can be told from.
+keys, large arrays, depth, and so many elements that it may be a cycle or a graph that unrolls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SCALAR: Final = int(value_pb2.PACKED_EXTENSION_SCALAR)
 _TUPLE: Final = extension(value_pb2.PACKED_EXTENSION_TUPLE, b"")
 # A cycle, or a graph that unrolls into a tree without end, has more.
 _MOST_ELEMENTS: Final = 2**16
-# More items are looked at faster in one go, which tells nothing but that all are plain.
+# More items are looked at faster in one go, which finds only whether all are plain.
 _FEW: Final = 16
 
 

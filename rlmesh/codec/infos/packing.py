@@ -11,14 +11,8 @@ from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from rlmesh.codec.infos.bounded_text import guarded, text_of
-from rlmesh.codec.infos.degradation import (
-    Degradation,
-    Degraded,
-    Degrader,
-    PackingLimits,
-    Reason,
-    TooLargeError,
-)
+from rlmesh.codec.infos.degradation import Degradation, Degraded, PackingLimits, Reason
+from rlmesh.codec.infos.degrader import Degrader, TooLargeError
 from rlmesh.codec.infos.fast_packing import packed_quickly
 from rlmesh.codec.infos.info_keys import INFO_DEGRADED
 from rlmesh.codec.infos.msgpack_writer import written
@@ -43,7 +37,7 @@ __all__ = [
 _INFO_LIMITS: Final = PackingLimits()
 # Rendered frames may fill a message, but for what stands around them.
 _VALUE_LIMITS: Final = PackingLimits(max_bytes=MAX_MESSAGE_BYTES - 2**20)
-# A mapping that is no dict may have no end.
+# A mapping that is not a dict may be endless.
 _MOST_KEYS_OF_A_MAPPING: Final = 2**20
 
 
@@ -86,7 +80,7 @@ def pack_info(
         return b"", []
     contents: Any = info if issubclass(kind, dict) else _contents(info)
     if contents is None:
-        return _lost_whole(info, "unsupported type", limits, _with_listing)
+        return _degraded_whole(info, "unsupported type", limits, _with_listing)
     return _packed(contents, limits, _with_listing)
 
 
@@ -110,11 +104,11 @@ def _packed(value: object, limits: PackingLimits, finish: _Finish) -> tuple[byte
             if fitting or len(data) <= limits.max_bytes:
                 return data, degrader.degradation.listed
     except Exception:  # noqa: BLE001 - an info never fails a step; what happened is in the list
-        return _lost_whole(value, "failed", limits, finish)
+        return _degraded_whole(value, "failed", limits, finish)
     raise AssertionError("what was made to fit is never too large")
 
 
-def _lost_whole(
+def _degraded_whole(
     value: object, reason: Reason, limits: PackingLimits, finish: _Finish
 ) -> tuple[bytes, list[Degraded]]:
     degradation = Degradation()
@@ -127,11 +121,11 @@ def _as_it_is(tree: object, degradation: Degradation) -> object:
 
 
 def _with_listing(tree: Any, degradation: Degradation) -> object:
-    """An info with a list of its degradation. Those that an environment behind it listed stay."""
+    """An info with the list of what became a text, after what a server behind this one listed."""
     if not degradation.listed:
         return tree
     listing: list[object] = [
-        {"path": lost.path, "type": lost.type, "reason": lost.reason} for lost in degradation.listed
+        {"path": item.path, "type": item.type, "reason": item.reason} for item in degradation.listed
     ]
     if degradation.unlisted:
         listing.append({"path": ROOT, "type": "", "reason": f"{degradation.unlisted} more"})

@@ -16,7 +16,7 @@ __all__ = ["plain"]
 
 _DEEPEST: Final = 64
 _LONGEST_TEXT: Final = 1000
-# Python writes 4300 decimal digits, and no more unless it is told to.
+# Python writes integers of up to 4300 decimal digits by default.
 _MOST_BITS: Final = 14_000
 _FAILED: Final = object()
 

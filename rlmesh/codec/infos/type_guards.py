@@ -1,4 +1,4 @@
-"""Tells what a value is, in words that both type checkers follow."""
+"""What a value is, as guards that mypy and pyright both narrow by."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from numpy import empty, ndarray
 
 from rlmesh.codec.slab.coercion import Coercion
 from rlmesh.codec.slab.leaves import Leaf
-from rlmesh.codec.slab.protocols import ControlChannel, Part, Put, Read, Readable, Writable
+from rlmesh.codec.slab.protocols import Notes, Part, Put, Read, Readable, Writable
 from rlmesh.codec.slab.violations import CorruptSlabError
 from rlmesh_api.contract import DiscreteSpace
 
@@ -55,7 +55,7 @@ class Pack(Protocol):
     """Gives a leaf's bytes; a `Part`, and the whole `Encode` of a space that is a single leaf."""
 
     def __call__(
-        self, value: Any, notes: ControlChannel = None, tail: list[bytes] | None = None, /
+        self, value: Any, notes: Notes = None, tail: list[bytes] | None = None, /
     ) -> bytes:
         """The bytes of a value; nothing goes to the tail. Raises `Violation`."""
         ...
@@ -72,7 +72,7 @@ def compile_pack(leaf: Leaf) -> Pack:
         return _compile_pack_scalar(leaf)
     dtype, shape, coerce = leaf.dtype, leaf.shape, Coercion(leaf)
 
-    def pack(value: Any, notes: ControlChannel = None, _tail: object = None, /) -> bytes:
+    def pack(value: Any, notes: Notes = None, _tail: object = None, /) -> bytes:
         if type(value) is ndarray and value.dtype is dtype and value.shape == shape:
             return value.tobytes()
         return coerce(value, notes).tobytes()
@@ -81,7 +81,7 @@ def compile_pack(leaf: Leaf) -> Pack:
         return pack
     narrow = struct.Struct(f"<{leaf.count}{leaf.code}").pack
 
-    def pack_narrow(value: Any, notes: ControlChannel = None, _tail: object = None, /) -> bytes:
+    def pack_narrow(value: Any, notes: Notes = None, _tail: object = None, /) -> bytes:
         if type(value) is ndarray and value.shape == shape:
             if value.dtype is dtype:
                 return value.tobytes()
@@ -102,7 +102,7 @@ def compile_part(leaf: Leaf) -> Part:
         return compile_pack(leaf)
     dtype, shape, coerce = leaf.dtype, leaf.shape, Coercion(leaf)
 
-    def part(value: Any, notes: ControlChannel, _tail: object, /) -> npt.NDArray[Any]:
+    def part(value: Any, notes: Notes, _tail: object, /) -> npt.NDArray[Any]:
         if not (type(value) is ndarray and value.dtype is dtype and value.shape == shape):
             value = coerce(value, notes)
         array: npt.NDArray[Any] = value
@@ -119,16 +119,14 @@ def compile_put(leaf: Leaf) -> Put:
         pack = compile_pack(leaf)
 
         def put_small(
-            value: Any, buffer: Writable, base: int, notes: ControlChannel, _tail: object, /
+            value: Any, buffer: Writable, base: int, notes: Notes, _tail: object, /
         ) -> None:
             start = base + offset
             buffer[start : start + nbytes] = pack(value, notes)
 
         return put_small
 
-    def put_large(
-        value: Any, buffer: Writable, base: int, notes: ControlChannel, _tail: object, /
-    ) -> None:
+    def put_large(value: Any, buffer: Writable, base: int, notes: Notes, _tail: object, /) -> None:
         if not (type(value) is ndarray and value.dtype is dtype and value.shape == shape):
             value = coerce(value, notes)
         ndarray(shape, dtype, buffer, base + offset)[...] = value
@@ -137,7 +135,7 @@ def compile_put(leaf: Leaf) -> Put:
 
 
 def compile_read(leaf: Leaf) -> Read:
-    """Compiles what reads a leaf's value: an array of its own, or the scalar of a Discrete."""
+    """Compiles what reads a leaf's value: a new array, or the scalar of a Discrete."""
     if is_scalar(leaf):
         return _compile_read_scalar(leaf)
     if leaf.dtype.kind == "b":
@@ -206,9 +204,9 @@ def compile_kept(leaf: Leaf) -> Read:
 
 
 def is_left(buffer: Readable, nbytes: int) -> bool:
-    """Whether a buffer is left to its reader, and worth to be kept for so many bytes of it.
+    """Whether a buffer is left to its reader, and worth keeping for so many bytes of it.
 
-    Whoever keeps an array that stands there keeps the whole; see `Readable`.
+    An array that stands in it keeps the whole buffer alive; see `Readable`.
     """
     return (
         isinstance(buffer, memoryview)
@@ -230,7 +228,7 @@ def _compile_pack_scalar(leaf: Leaf) -> Pack:
     # Types of which `pack` takes every value that is in its range.
     integers = frozenset({int, bool, np.int64, np.int32})
 
-    def pack_scalar(value: Any, notes: ControlChannel = None, _tail: object = None, /) -> bytes:
+    def pack_scalar(value: Any, notes: Notes = None, _tail: object = None, /) -> bytes:
         if type(value) in integers:
             try:
                 return pack(value)
@@ -269,7 +267,7 @@ def _compile_read_bools(leaf: Leaf, *, copy: bool) -> Read:
     def read_bools(buffer: Readable, base: int, _tail: object, /) -> npt.NDArray[np.bool_]:
         array = ndarray(shape, np.uint8, buffer, base + offset)
         if copy:
-            # First, so that nobody changes it after the look at it.
+            # Copied before the check: the other process may change a shared buffer after it.
             array = array.copy()
         # NumPy's loops cannot handle a bool that is neither 0 nor 1.
         if array.size and array.max() > 1:

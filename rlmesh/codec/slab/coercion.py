@@ -1,4 +1,4 @@
-"""Makes of whatever a user gives for a numeric leaf an array of its dtype, if that is exact.
+"""Converts what a user gives for a numeric leaf to an array of its dtype, if that is exact.
 
 A float may round to a narrower float as NumPy rounds it, and one that overflows is noted as a
 deviation. An integer dtype takes only what it can hold exactly, a bool dtype only 0 and 1. A shape
@@ -17,8 +17,8 @@ import numpy.typing as npt
 from rlmesh.codec.infos.type_guards import is_array, is_row
 from rlmesh.codec.slab.leaves import Leaf
 from rlmesh.codec.slab.locate import bad_elements, element
-from rlmesh.codec.slab.protocols import ControlChannel
-from rlmesh.codec.slab.violations import Deviation, MisfitKind, Violation, typename
+from rlmesh.codec.slab.protocols import Notes
+from rlmesh.codec.slab.violations import Deviation, Violation, ViolationKind, typename
 
 __all__ = ["Coercion"]
 
@@ -31,18 +31,18 @@ class Coercion:
 
     Args:
         leaf: The leaf.
-        env_index: The sub-environment that every value is of, where it is that of a single one of
-            many.
+        env_index: The sub-environment of every value, where each value is that of one
+            sub-environment of several; None where a value is that of all.
     """
 
     def __init__(self, leaf: Leaf, env_index: int | None = None) -> None:
         self._leaf = leaf
-        self._sub_env = env_index
+        self._env_index = env_index
         self._vector = leaf.num_envs is not None and env_index is None
         self._dtype = leaf.dtype
         self._shape = leaf.shape if env_index is None else leaf.shape[1:]
 
-    def __call__(self, value: Any, notes: ControlChannel) -> _Array:
+    def __call__(self, value: Any, notes: Notes) -> _Array:
         """The array: of the leaf's dtype and shape, of any strides.
 
         Args:
@@ -72,19 +72,19 @@ class Coercion:
                 # NumPy reads ints on both sides of 2**63 as float64, which loses their digits.
                 array = np.array(value, dtype=object)
         except Exception as error:
-            self._blame_sub_env(value)
+            self._blame_env_index(value)
             got = f"{typename(value)} that NumPy cannot read as an array: {_said(error)}"
             raise self._violation("type", got) from error
         strange = array.dtype.kind not in "biufcO"
         if strange or (array.shape == () and _number(array[()]) is None):
-            self._blame_sub_env(value)
+            self._blame_env_index(value)
             raise self._violation("type", _outline(value, array))
         if array.shape != self._shape:
-            self._blame_sub_env(value)
+            self._blame_env_index(value)
             raise self._violation("shape", f"shape {array.shape}")
         return array
 
-    def _from_objects(self, array: _Array, notes: ControlChannel) -> _Array:
+    def _from_objects(self, array: _Array, notes: Notes) -> _Array:
         """Numbers of any type, one by one: of the leaf's dtype, or float64 for a float leaf."""
         to_real = self._dtype.kind == "f"
         items: list[int | float] = []
@@ -100,7 +100,7 @@ class Coercion:
         dtype = np.dtype(np.float64) if to_real else self._dtype
         return np.array(items, dtype=dtype).reshape(array.shape)
 
-    def _real(self, number: Any, index: _Index, notes: ControlChannel) -> float:
+    def _real(self, number: Any, index: _Index, notes: Notes) -> float:
         try:
             return float(number)
         except OverflowError:
@@ -125,7 +125,7 @@ class Coercion:
         self._refuse_any(np.imag(array) != 0, "type", array, "which is no real number")
         return np.real(array)
 
-    def _to_float(self, array: _Array, notes: ControlChannel) -> _Array:
+    def _to_float(self, array: _Array, notes: Notes) -> _Array:
         rounded = array.astype(self._dtype)
         if notes is not None:
             infinite = np.isinf(rounded)
@@ -156,37 +156,39 @@ class Coercion:
         return array.astype(np.bool_)
 
     def _refuse_any(
-        self, mask: npt.NDArray[np.bool_], kind: MisfitKind, array: _Array, rule: str
+        self, mask: npt.NDArray[np.bool_], kind: ViolationKind, array: _Array, rule: str
     ) -> None:
         for bad_element in bad_elements(mask, vector=self._vector):
             raise self._violation_at(kind, array[bad_element.index], bad_element.index, rule)
 
-    def _blame_sub_env(self, value: Any) -> None:
-        """Refuses the value for the sub-environment to blame, where it is a list of values."""
+    def _blame_env_index(self, value: Any) -> None:
+        """Raises for the first sub-environment to blame, where the value is a list."""
         if self._vector and is_row(value):
             if len(value) != self._shape[0]:
                 raise self._violation("shape", f"{len(value)} sub-environments")
             for env_index, item in enumerate(value):
                 Coercion(self._leaf, env_index)(item, None)
 
-    def _note(self, number: Any, index: _Index, notes: ControlChannel, more: str = "") -> None:
+    def _note(self, number: Any, index: _Index, notes: Notes, more: str = "") -> None:
         if notes is not None:
             env_index, within = self._place(index)
             detail = f"{element(number, within)} is beyond {self._dtype.name}: it became infinite"
             notes.append(Deviation("overflow", self._leaf.path, env_index, detail + more))
 
-    def _violation_at(self, kind: MisfitKind, number: Any, index: _Index, rule: str) -> Violation:
+    def _violation_at(
+        self, kind: ViolationKind, number: Any, index: _Index, rule: str
+    ) -> Violation:
         env_index, within = self._place(index)
         return self._violation(kind, f"{element(number, within)}, {rule}", env_index)
 
-    def _violation(self, kind: MisfitKind, got: str, env_index: int | None = None) -> Violation:
-        env_index = self._sub_env if env_index is None else env_index
+    def _violation(self, kind: ViolationKind, got: str, env_index: int | None = None) -> Violation:
+        env_index = self._env_index if env_index is None else env_index
         expected = f"expected {self._dtype.name} of shape {self._shape}"
         return Violation(kind, self._leaf.path, env_index, f"{expected}, got {got}")
 
     def _place(self, index: _Index) -> tuple[int | None, _Index]:
         """The sub-environment of an element, and where it stands in it."""
-        return (index[0], index[1:]) if self._vector else (self._sub_env, index)
+        return (index[0], index[1:]) if self._vector else (self._env_index, index)
 
 
 def _outline(value: Any, array: _Array) -> str:
@@ -197,13 +199,13 @@ def _outline(value: Any, array: _Array) -> str:
 
 
 def _said(error: Exception) -> str:
-    """What an exception says, without asking it: it may be of foreign code."""
+    """The message of an exception, without calling its methods: they may be foreign."""
     first = error.args[0] if error.args else None
     return first[:200] if type(first) is str else typename(error)
 
 
 def _number(item: Any) -> Any:
-    """What of an object is a real number, None if it is none."""
+    """The real number that an object is, None if it is none."""
     number: Any = item[()] if is_array(item) and item.shape == () else item
     kind = cast("type[object]", type(number))
     if not issubclass(kind, numbers.Number | np.bool_):

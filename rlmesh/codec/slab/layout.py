@@ -25,10 +25,10 @@ from rlmesh.codec.slab.arrays import (
 )
 from rlmesh.codec.slab.leaves import Leaf, arrange
 from rlmesh.codec.slab.protocols import (
-    ControlChannel,
     Decode,
     Encode,
     EncodeInto,
+    Notes,
     Part,
     Put,
     Read,
@@ -74,7 +74,7 @@ class Layout:
         size: The bytes of the fixed part; of the slab where there is no text.
         has_text: Whether a tail follows.
         leaves: The leaves in declared order.
-        encode: Writes a value into a slab of its own.
+        encode: Writes a value into a new slab.
         encode_into: Writes a value into a given buffer.
         decode: Reads a value from a slab.
     """
@@ -121,7 +121,7 @@ def _compile_encode(leaves: tuple[Leaf, ...], flatten: Flatten) -> Encode:
         template.append(b"")
         end = leaf.end
 
-    def encode(value: Any, notes: ControlChannel = None, /) -> bytes:
+    def encode(value: Any, notes: Notes = None, /) -> bytes:
         chunks = template.copy()
         tail: list[bytes] = []
         items = flatten(value)
@@ -136,12 +136,10 @@ def _compile_encode(leaves: tuple[Leaf, ...], flatten: Flatten) -> Encode:
 def _compile_encode_into(leaves: tuple[Leaf, ...], size: int, flatten: Flatten) -> EncodeInto:
     puts = list(enumerate([_put(leaf) for leaf in leaves]))
 
-    def encode_into(
-        value: Any, buffer: Writable, offset: int = 0, notes: ControlChannel = None, /
-    ) -> int:
-        room = len(buffer) - offset
-        if room < size:
-            raise BufferTooSmallError(size, room)
+    def encode_into(value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /) -> int:
+        available = len(buffer) - offset
+        if available < size:
+            raise BufferTooSmallError(size, available)
         tail: list[bytes] = []
         items = flatten(value)
         for index, put in puts:
@@ -150,8 +148,8 @@ def _compile_encode_into(leaves: tuple[Leaf, ...], size: int, flatten: Flatten) 
             return size
         texts = b"".join(tail)
         needed = size + len(texts)
-        if room < needed:
-            raise BufferTooSmallError(needed, room)
+        if available < needed:
+            raise BufferTooSmallError(needed, available)
         buffer[offset + size : offset + needed] = texts
         return needed
 
@@ -170,10 +168,10 @@ def _compile_decode(leaves: tuple[Leaf, ...], size: int, assemble: Assemble) -> 
     def decode(
         buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
     ) -> Any:
-        room = len(buffer) - offset
-        length = room if nbytes is None else nbytes
-        if not size <= length <= room:
-            raise wrong_length(size, min(length, room))
+        available = len(buffer) - offset
+        length = available if nbytes is None else nbytes
+        if not size <= length <= available:
+            raise wrong_length(size, min(length, available))
         tail = [offset + size, offset + length]
         owned = keeps if length > SMALL and is_left(buffer, length) else reads
         value = assemble([read(buffer, offset, tail) for read in (owned if copy else views)])

@@ -1,4 +1,4 @@
-"""Names the elements of an array that a rule does not hold for."""
+"""Names the elements of an array that break a rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["BadElement", "bad_elements", "element"]
 
 @dataclass(frozen=True, slots=True)
 class BadElement:
-    """The elements of one sub-environment that a rule does not hold for.
+    """The elements of one sub-environment that break a rule.
 
     Attributes:
         env_index: The sub-environment, None where there is no sub-environment axis.
@@ -32,15 +32,15 @@ class BadElement:
 
     @property
     def more(self) -> str:
-        """What a message says of the others."""
+        """How a message ends when there are others."""
         return f" (and {self.others} more)" if self.others else ""
 
 
 def bad_elements(mask: npt.NDArray[np.bool_], *, vector: bool) -> Iterator[BadElement]:
-    """The bad_elements of an array, sub-environment by sub-environment.
+    """The bad elements of an array, sub-environment by sub-environment.
 
     Args:
-        mask: Where a rule does not hold.
+        mask: Where the rule is broken.
         vector: Whether the first axis is that of the sub-environments.
     """
     if not mask.any():

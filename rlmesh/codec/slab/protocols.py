@@ -13,10 +13,10 @@ import numpy.typing as npt
 from rlmesh.codec.slab.violations import Deviation
 
 __all__ = [
-    "ControlChannel",
     "Decode",
     "Encode",
     "EncodeInto",
+    "Notes",
     "Part",
     "Put",
     "Read",
@@ -25,22 +25,20 @@ __all__ = [
 ]
 
 Readable: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
-"""What a slab is read from; a memoryview is one of bytes. One of an array of NumPy is the reader's
-to keep."""
+"""What a slab is read from; a memoryview is one of bytes. The reader
+may keep the memory of one that shows a NumPy array."""
 
 Writable: TypeAlias = bytearray | memoryview | mmap.mmap
 """What a slab is written into; a memoryview is one of bytes."""
 
-ControlChannel: TypeAlias = list[Deviation] | None
-"""Takes the deviations that only the coercion can see; None where nobody asks for them."""
+Notes: TypeAlias = list[Deviation] | None
+"""Takes the deviations that only the coercion can see; None where they are not wanted."""
 
 
 class Part(Protocol):
     """Gives a leaf's bytes, or a contiguous array of them."""
 
-    def __call__(
-        self, value: Any, notes: ControlChannel, tail: list[bytes], /
-    ) -> bytes | npt.NDArray[Any]:
+    def __call__(self, value: Any, notes: Notes, tail: list[bytes], /) -> bytes | npt.NDArray[Any]:
         """The bytes of a value.
 
         Args:
@@ -58,7 +56,7 @@ class Put(Protocol):
     """Writes a leaf into the fixed part of a slab."""
 
     def __call__(
-        self, value: Any, buffer: Writable, base: int, notes: ControlChannel, tail: list[bytes], /
+        self, value: Any, buffer: Writable, base: int, notes: Notes, tail: list[bytes], /
     ) -> None:
         """Writes a value.
 
@@ -93,9 +91,9 @@ class Read(Protocol):
 
 
 class Encode(Protocol):
-    """Writes a value into a slab of its own."""
+    """Writes a value into a new slab."""
 
-    def __call__(self, value: Any, notes: ControlChannel = None, /) -> bytes:
+    def __call__(self, value: Any, notes: Notes = None, /) -> bytes:
         """The slab.
 
         Args:
@@ -112,7 +110,7 @@ class EncodeInto(Protocol):
     """Writes a value into a buffer."""
 
     def __call__(
-        self, value: Any, buffer: Writable, offset: int = 0, notes: ControlChannel = None, /
+        self, value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /
     ) -> int:
         """The number of bytes of the slab.
 

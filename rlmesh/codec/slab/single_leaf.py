@@ -24,10 +24,10 @@ from rlmesh.codec.slab.arrays import (
 )
 from rlmesh.codec.slab.leaves import Leaf
 from rlmesh.codec.slab.protocols import (
-    ControlChannel,
     Decode,
     Encode,
     EncodeInto,
+    Notes,
     Readable,
     Writable,
 )
@@ -36,12 +36,12 @@ from rlmesh.codec.slab.violations import BufferTooSmallError, wrong_length
 __all__ = ["compile_single_decode", "compile_single_encode", "compile_single_encode_into"]
 
 
-# A numeric leaf leaves the tail alone.
+# A numeric leaf has nothing in the tail.
 _NO_TAIL: Any = ()
 
 
 def compile_single_encode(leaf: Leaf) -> Encode:
-    """Compiles what writes a value into a slab of its own."""
+    """Compiles what writes a value into a new slab."""
     return compile_pack(leaf)
 
 
@@ -53,7 +53,7 @@ def compile_single_encode_into(leaf: Leaf) -> EncodeInto:
         fill, _ = compile_copy(size)
 
         def encode_small_into(
-            value: Any, buffer: Writable, offset: int = 0, notes: ControlChannel = None, /
+            value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /
         ) -> int:
             if len(buffer) - offset < size:
                 raise BufferTooSmallError(size, len(buffer) - offset)
@@ -68,9 +68,7 @@ def compile_single_encode_into(leaf: Leaf) -> EncodeInto:
 
     put = compile_put(leaf)
 
-    def encode_into(
-        value: Any, buffer: Writable, offset: int = 0, notes: ControlChannel = None, /
-    ) -> int:
+    def encode_into(value: Any, buffer: Writable, offset: int = 0, notes: Notes = None, /) -> int:
         if len(buffer) - offset < size:
             raise BufferTooSmallError(size, len(buffer) - offset)
         put(value, buffer, offset, notes, _NO_TAIL)
@@ -100,9 +98,9 @@ def _compile_decode(leaf: Leaf) -> Decode:
     def decode(
         buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
     ) -> Any:
-        room = len(buffer) - offset
-        if not (room if nbytes is None else nbytes) == size <= room:
-            raise wrong_length(size, room if nbytes is None else min(nbytes, room))
+        available = len(buffer) - offset
+        if not (available if nbytes is None else nbytes) == size <= available:
+            raise wrong_length(size, available if nbytes is None else min(nbytes, available))
         if not copy:
             return view(buffer, offset, _NO_TAIL)
         # Little else stands in a buffer that is left to its reader: it is worth no copy.
@@ -118,8 +116,8 @@ def _compile_decode_scalar(leaf: Leaf, otherwise: Decode) -> Decode:
     def decode_scalar(
         buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
     ) -> Any:
-        room = len(buffer) - offset
-        if (room if nbytes is None else nbytes) == size <= room:
+        available = len(buffer) - offset
+        if (available if nbytes is None else nbytes) == size <= available:
             found = known.get(unpack_from(buffer, offset))
             if found is not None:
                 return found
@@ -135,8 +133,8 @@ def _compile_decode_small(leaf: Leaf, otherwise: Decode) -> Decode:
     def decode_small(
         buffer: Readable, offset: int = 0, nbytes: int | None = None, copy: bool = True
     ) -> Any:
-        room = len(buffer) - offset
-        if copy and (room if nbytes is None else nbytes) == size <= room:
+        available = len(buffer) - offset
+        if copy and (available if nbytes is None else nbytes) == size <= available:
             array = empty(shape, dtype)
             fill(array, 0, take(buffer, offset)[0])
             return array

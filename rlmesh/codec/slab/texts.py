@@ -11,7 +11,7 @@ from typing import Any
 
 from rlmesh.codec.infos.type_guards import is_array, is_row
 from rlmesh.codec.slab.leaves import Leaf
-from rlmesh.codec.slab.protocols import ControlChannel, Put, Read, Readable, Writable
+from rlmesh.codec.slab.protocols import Notes, Put, Read, Readable, Writable
 from rlmesh.codec.slab.violations import CorruptSlabError, Violation, typename
 
 __all__ = ["compile_text_part", "compile_text_put", "compile_text_read"]
@@ -19,16 +19,16 @@ __all__ = ["compile_text_part", "compile_text_put", "compile_text_read"]
 _LONGEST = 2**32 - 1
 
 
-def compile_text_part(leaf: Leaf) -> Callable[[Any, ControlChannel, list[bytes]], bytes]:
+def compile_text_part(leaf: Leaf) -> Callable[[Any, Notes, list[bytes]], bytes]:
     """Compiles what gives the lengths of a leaf's texts, and adds the texts to the tail."""
     pack = struct.Struct(f"<{leaf.count}I").pack
 
-    def part(value: Any, _notes: ControlChannel, tail: list[bytes], /) -> bytes:
+    def part(value: Any, _notes: Notes, tail: list[bytes], /) -> bytes:
         data = _encode(value, leaf, None)
         tail.append(data)
         return pack(len(data))
 
-    def part_of_sub_envs(value: Any, _notes: ControlChannel, tail: list[bytes], /) -> bytes:
+    def part_of_sub_envs(value: Any, _notes: Notes, tail: list[bytes], /) -> bytes:
         data = [
             _encode(text, leaf, env_index)
             for env_index, text in enumerate(_sub_envs_of(value, leaf))
@@ -43,9 +43,7 @@ def compile_text_put(leaf: Leaf) -> Put:
     """Compiles what writes the lengths of a leaf's texts, and adds the texts to the tail."""
     part, offset, end = compile_text_part(leaf), leaf.offset, leaf.end
 
-    def put(
-        value: Any, buffer: Writable, base: int, notes: ControlChannel, tail: list[bytes], /
-    ) -> None:
+    def put(value: Any, buffer: Writable, base: int, notes: Notes, tail: list[bytes], /) -> None:
         buffer[base + offset : base + end] = part(value, notes, tail)
 
     return put

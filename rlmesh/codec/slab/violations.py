@@ -12,17 +12,17 @@ __all__ = [
     "CorruptSlabError",
     "Deviation",
     "DeviationKind",
-    "MisfitKind",
     "Violation",
+    "ViolationKind",
     "shown",
     "typename",
     "wrong_length",
 ]
 
 DeviationKind: TypeAlias = Literal["bounds", "charset", "length", "overflow"]
-"""What a value may do that a policy decides about."""
+"""How a value may deviate; a policy decides what happens then."""
 
-MisfitKind: TypeAlias = Literal[
+ViolationKind: TypeAlias = Literal[
     "structure", "shape", "type", "inexact", "range", "domain", "nan", DeviationKind
 ]
 """Why a value is refused; the kinds of a deviation stand here for policy `strict`."""
@@ -57,9 +57,9 @@ class Violation(Exception):  # noqa: N818 - a finding; its callers turn it into 
         detail: What came, and what was expected.
     """
 
-    def __init__(self, kind: MisfitKind, path: str, env_index: int | None, detail: str) -> None:
+    def __init__(self, kind: ViolationKind, path: str, env_index: int | None, detail: str) -> None:
         super().__init__(kind, path, env_index, detail)
-        self.kind: MisfitKind = kind
+        self.kind: ViolationKind = kind
         self.path = path
         self.env_index = env_index
         self.detail = detail
@@ -85,7 +85,7 @@ class BufferTooSmallError(ValueError):
     """
 
     def __init__(self, needed: int, available: int) -> None:
-        super().__init__(f"the slab has {needed} bytes, the buffer has room for {available}")
+        super().__init__(f"the slab has {needed} bytes, the buffer has {available} left")
         self.needed = needed
 
 

@@ -1,1 +1,6 @@
-"""codec/step."""
+"""The messages of a step as bytes, laid out by hand; protobuf reads and writes the same bytes.
+
+wire        the parts of a message, and the message that asks for a step
+result      the result of a step, around the slab of its observation
+protocols   the signatures of the compiled functions
+"""

@@ -46,7 +46,7 @@ def mark_sub_env(infos: dict[str, Any], key: str, env_index: int, num_envs: int)
 
 
 def unmasked(infos: Mapping[str, Any]) -> dict[str, Any]:
-    """What is not told sub-environment by sub-environment."""
+    """The entries without a mask: those that belong to no single sub-environment."""
     masked = [key for key in infos if _mask_of(infos, key) is not None]
     of_sub_envs = {*masked, *(f"_{key}" for key in masked)}
     return {key: value for key, value in infos.items() if key not in of_sub_envs}
@@ -61,14 +61,14 @@ def _put(
     source_index: int,
 ) -> None:
     if key not in target:
-        # Objects that are no arrays stand by themselves, among Nones.
+        # An array of objects has None where a sub-environment has no value.
         alone = values.dtype == object and values.ndim == 1
         shape = (num_envs, *values.shape[1:])
         target[key] = np.full(num_envs, None) if alone else np.zeros(shape, values.dtype)
     try:
         target[key][env_index] = values[source_index]
     except (TypeError, ValueError):
-        # Sub-environments that differ in what they tell: each value stands by itself.
+        # The sub-environments have values of different kinds: an array of objects holds each.
         objects = np.full(num_envs, None)
         for place, value in enumerate(target[key]):
             objects[place] = value

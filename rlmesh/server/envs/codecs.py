@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-from rlmesh.codec.checks.conformance import Policy, compile_check, compile_holds
+from rlmesh.codec.checks.conformance import Policy, compile_check, compile_fast_check_of
 from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, Readable, Writable, compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh.codec.step.result import StepResultCodec, compile_step_result
@@ -55,8 +55,8 @@ class Codecs:
             compile_check(*observed),
             compile_check(*acted),
         )
-        self._observation_holds = compile_holds(*observed, policy)
-        self._action_holds = compile_holds(*acted, policy)
+        self._observation_holds = compile_fast_check_of(*observed, policy)
+        self._action_holds = compile_fast_check_of(*acted, policy)
         self._decode_action = self.action.decode
 
     def decode_action(self, slab: bytes, noticed: Noticed) -> tuple[Any, Sequence[Deviation]]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from rlmesh.codec.infos.degradation import Degrader
+from rlmesh.codec.infos.degrader import Degrader
 from rlmesh.codec.infos.fast_packing import packed_quickly
 from rlmesh.codec.infos.msgpack_writer import written
 from rlmesh.codec.infos.packing import (
