@@ -129,7 +129,7 @@ UNSWITCHABLE: dict[str, tuple[Callable[[], Any], str, str]] = {
         "disabled",
         "'next_step'",
     ),
-    "an environment that tells no mode": (PlainVector, "same_step", "does not tell"),
+    "an environment that tells no mode": (PlainVector, "same_step", "declares no mode"),
     "sub-environments that cannot be reset one by one": (WithoutOptions, "same_step", "'disabled'"),
 }
 
@@ -141,7 +141,7 @@ def test_a_mode_that_cannot_be_had_is_refused_when_connecting(case: str) -> None
         with pytest.raises(rlmesh.errors.InvalidArgumentError) as caught:
             rlmesh.RemoteVectorEnv(server.address, autoreset=asked)
         message = str(caught.value)
-        assert f"autoreset='{asked}' cannot be had" in message
+        assert f"autoreset='{asked}' is not available" in message
         assert own in message
         assert "connect without autoreset=" in message
         # The refused client holds nothing.

@@ -61,7 +61,7 @@ def _parameters(reset: Callable[..., Any]) -> tuple[bool, bool]:
     try:
         parameters = inspect.signature(reset).parameters
     except (TypeError, ValueError):
-        # A callable that does not tell its signature, of a compiled module: Gymnasium's it is.
+        # A callable of a compiled module may have no signature: Gymnasium's is assumed.
         return True, True
     anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     return anything or "seed" in parameters, anything or "options" in parameters

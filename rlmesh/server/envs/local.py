@@ -1,4 +1,4 @@
-"""One environment behind its contract, in this process: the usual backend."""
+"""The backend of an environment in this process: the usual one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LocalBackend:
     Attributes:
         contract: As given.
         step: Steps it in this session.
-        timings: What this session's calls have cost.
+        timings: How long this session's calls took.
     """
 
     def __init__(self, env: Any, contract: EnvContract, options: EnvOptions) -> None:
@@ -89,7 +89,7 @@ class LocalBackend:
 
     @property
     def plan(self) -> SegmentLayout:
-        """How much slot calls take in shared memory."""
+        """How much shared memory calls take."""
         return SegmentLayout.for_slabs(
             self._own_codecs.action.size, self._own_codecs.observation.size
         )
@@ -126,10 +126,10 @@ class LocalBackend:
         return dict(self._infos.deviations)
 
     def stack(self) -> None:
-        """Where the call in progress is: where the slot's thread is."""
+        """Returns None: the call in progress is where the slot's thread is."""
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
-        """Nobody can end a call of this process by force."""
+        """Returns False: a call in this process cannot be ended by force."""
         return False
 
     def _reset_so(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:

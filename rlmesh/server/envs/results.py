@@ -23,12 +23,12 @@ _no_info: Mapping[str, Any] = MappingProxyType({})
 
 _RESET = "reset() must return (observation, info)"
 _STEP = "step() must return (observation, reward, terminated, truncated, info)"
-# What Gym's time limit said before `truncated` had a place of its own.
+# Gym's time limit set this key before `truncated` was a result.
 _LEGACY_TRUNCATED = "TimeLimit.truncated"
 
 
 class BadResultError(Exception):
-    """What an environment returned has not the shape that Gymnasium asks for."""
+    """The environment returned something that Gymnasium does not allow."""
 
 
 def split_reset(returned: Any, *, tuple_space: bool) -> tuple[Any, Mapping[str, Any]]:
@@ -176,9 +176,9 @@ def _show(value: Any) -> str:
 
 
 def unreadable(name: str, error: BaseException) -> CallFailedError:
-    """What went wrong while that was read which the environment returned.
+    """The failure of reading what the environment returned.
 
-    Reading may run code of the environment's own, `__array__` or `__float__`, hence raise anything.
+    Reading may run the environment's code, `__array__` or `__float__`, and so raise anything.
     """
     if isinstance(error, Violation):
         return failed(
