@@ -151,6 +151,25 @@ def packed(value: Any) -> str:
     return f"{type(value).__name__} {value!r}"
 
 
+NO_SEEDS: list[Any] = [-1, 1.5, "x", True, [1], (1,), {}, np.int64(1), b"1"]
+SEEDS_FOR_TWO: list[Any] = [None, 3, [1, 2], [None, 2**40]]
+NO_SEEDS_FOR_TWO: list[Any] = [-1, True, [], [1], [1, 2, 3], [1, -1], [1, True], [1, "x"], (1, 2)]
+NO_OPTIONS: list[Any] = [[], [("a", 1)], "x", 3, True, (), np.zeros(2)]
+NO_ARGUMENTS: list[Any] = [
+    None,
+    [],
+    [1],
+    [[1]],
+    [[1], {}, 2],
+    [{}, []],
+    [(1,), {}],
+    ([1], {}),
+    [[1], {2: 3}],
+    [[1], None],
+    {"extra": 1},
+]
+
+
 TABLE: dict[str, list[Try]] = {
     "SessionRequest.sequence": [
         Try("the first", opening()),
@@ -245,19 +264,16 @@ TABLE: dict[str, list[Try]] = {
     "ResetCall.seed": [
         Try("absent", reset()),
         *(Try(packed(seed), reset(seed=pack(seed))) for seed in (None, 0, 2**40, 2**70)),
-        *(
-            Try(packed(seed), reset(seed=pack(seed)), ARGUMENT)
-            for seed in (-1, 1.5, "x", True, [1], (1,), {}, np.int64(1), b"1")
-        ),
+        *(Try(packed(seed), reset(seed=pack(seed)), ARGUMENT) for seed in NO_SEEDS),
         Try("damaged", reset(seed=DAMAGED), SENSELESS),
         Try("a date", reset(seed=DATE), SENSELESS),
         *(
             Try(f"{packed(seed)} for two", reset(seed=pack(seed)), vector=True)
-            for seed in (None, 3, [1, 2], [None, 2**40])
+            for seed in SEEDS_FOR_TWO
         ),
         *(
             Try(f"{packed(seed)} for two", reset(seed=pack(seed)), ARGUMENT, vector=True)
-            for seed in (-1, True, [], [1], [1, 2, 3], [1, -1], [1, True], [1, "x"], (1, 2))
+            for seed in NO_SEEDS_FOR_TWO
         ),
     ],
     "ResetCall.options": [
@@ -266,10 +282,7 @@ TABLE: dict[str, list[Try]] = {
             Try(packed(options), reset(options=pack(options)))
             for options in (None, {}, {"a": 1}, {1: 2})
         ),
-        *(
-            Try(packed(options), reset(options=pack(options)), ARGUMENT)
-            for options in ([], [("a", 1)], "x", 3, True, (), np.zeros(2))
-        ),
+        *(Try(packed(options), reset(options=pack(options)), ARGUMENT) for options in NO_OPTIONS),
         Try("bytes like a date", reset(options=NO_DATE)),
         Try("damaged", reset(options=DAMAGED), SENSELESS),
         Try("a date", reset(options=DATE), SENSELESS),
@@ -352,19 +365,7 @@ TABLE: dict[str, list[Try]] = {
         Try("arguments", attribute(CALL, "add", pack([[1], {"extra": 2}]))),
         *(
             Try(f"{packed(argument)} to call", attribute(CALL, "add", pack(argument)), SENSELESS)
-            for argument in (
-                None,
-                [],
-                [1],
-                [[1]],
-                [[1], {}, 2],
-                [{}, []],
-                [(1,), {}],
-                ([1], {}),
-                [[1], {2: 3}],
-                [[1], None],
-                {"extra": 1},
-            )
+            for argument in NO_ARGUMENTS
         ),
     ],
 }
