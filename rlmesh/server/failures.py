@@ -116,6 +116,13 @@ def failure_of(error: Exception) -> session_pb2.Failure:
     """The failure that an exception is which ended a call."""
     if isinstance(error, CallFailedError):
         return error.failure
+    if isinstance(error, MemoryError):
+        return failed(
+            session_pb2.ERROR_CODE_INTERNAL,
+            "the server has no memory left for this call; send less at once, or give the server's "
+            "process more memory",
+            error,
+        ).failure
     return failed(
         session_pb2.ERROR_CODE_INTERNAL,
         f"{type(error).__name__} in RLMesh itself: {error}; please report it",

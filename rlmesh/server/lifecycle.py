@@ -19,7 +19,7 @@ from rlmesh.server.failures import given_up
 from rlmesh.server.latch import Latch
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.rpc.server import RpcServer
-from rlmesh.server.sessions.endpoint import Call, ThreadStoppedError
+from rlmesh.server.sessions.endpoint import Call, Slot, ThreadStoppedError
 from rlmesh.server.sessions.manager import SessionManager
 
 _log = logging.getLogger("rlmesh.server")
@@ -30,7 +30,7 @@ _LEAVING_SECONDS = 2.0
 _INTERRUPTIONS = 5
 _UNWINDING_SECONDS = 0.2
 # How often a shutdown whose time is over looks whether there is a call in flight at all.
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS, _LONGEST_LOOK = 0.02, 0.5
 
 
 class State(enum.Enum):
@@ -90,7 +90,8 @@ class Lifecycle:
 
         Raises:
             StateError: If it has begun or ended before.
-            RuntimeError: If there can be no further thread. The server has ended then.
+            OSError: If the system has no descriptor left. The server has ended then.
+            RuntimeError: If the system allows no further thread. The server has ended then.
         """
         if not self._unbegun.acquire(blocking=False):
             raise StateError(
@@ -101,6 +102,7 @@ class Lifecycle:
         self.state = State.SERVING
         self._begun_at = time.monotonic()
         try:
+            self._manager.start()
             # A daemon, so that a program that forgot to shut down can end; atexit does it then.
             threading.Thread(target=self._run, name="rlmesh-lifecycle", daemon=True).start()
         except BaseException:
@@ -193,7 +195,7 @@ class Lifecycle:
                 closings.append(_Closing(slot))
         limit = self._options.drain_timeout_seconds
         for closing, deadline in [(each, _deadline(limit)) for each in closings]:
-            late = closing.late(deadline)
+            late = closing.late(deadline, self._manager.cut)
             if late is not None:
                 self._give_up(closing, late, limit, closing.begun)
         limit = self._options.close_timeout_seconds
@@ -247,15 +249,27 @@ class _Closing:
         self.done = threading.Event()
         self.call: Call = slot.thread.post(self._close, name="close")
 
-    def late(self, deadline: float | None) -> Call | None:
-        """Waits for the thread to come to the closing; the call that has kept it for too long."""
+    def late(self, deadline: float | None, cut: Callable[[Slot], None]) -> Call | None:
+        """Waits for the thread to come to the closing; the call that has kept it for too long.
+
+        Args:
+            deadline: Until when a call may go on, on the monotonic clock; None: for ever.
+            cut: Breaks the connections of the slot's session. A thread that is in no call sends an
+                answer, and a client that does not read would keep it there for ever.
+        """
         thread = self.slot.thread
-        while not self.begun.wait(_remaining(deadline)):
+        in_no_call_since: float | None = None
+        while not self.begun.wait(_until(deadline)):
             running = thread.running
             if running is not None and running is not self.call:
-                return running
-            # Nothing is in flight: the thread is on its way.
-            deadline = _deadline(_LOOK_SECONDS)
+                in_no_call_since = None
+                if deadline is not None and time.monotonic() >= deadline:
+                    return running
+                continue
+            now = time.monotonic()
+            in_no_call_since = in_no_call_since or now
+            if now - in_no_call_since >= _LEAVING_SECONDS:
+                cut(self.slot)
         return None
 
     def _close(self) -> None:
@@ -272,3 +286,9 @@ def _deadline(seconds: float | None) -> float | None:
 
 def _remaining(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _until(deadline: float | None) -> float:
+    """How long to wait before the next look, in seconds."""
+    remaining = _remaining(deadline)
+    return _LONGEST_LOOK if remaining is None else max(_LOOK_SECONDS, min(_LONGEST_LOOK, remaining))

@@ -1,7 +1,7 @@
-"""A transport between a process and a worker that it has started, over a socket that has no name.
+"""A transport between a process and a worker that it has started, over a pair of sockets.
 
-Both hold an end of a pair of sockets from the worker's birth, so that nobody else can come in. The
-worker gives the segment, as only it knows the environment's slabs.
+Each holds one end from the worker's start, so that no other process can connect. The worker makes
+the segment, as only it knows the sizes of the environment's slabs.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def take_pipe(sock: socket.socket) -> tuple[Pipe, SegmentLayout]:
 
     Raises:
         OSError: If the worker has gone.
-        BadSegmentError: If what it gave is no segment.
+        BadSegmentError: If what it sent is no segment.
     """
     words, descriptors, _, _ = socket.recv_fds(sock, _PLAN.size, 1)
     if len(words) != _PLAN.size:
-        raise ConnectionResetError("the other side has gone")
+        raise ConnectionResetError("the worker has gone")
     plan = SegmentLayout(*_PLAN.unpack(words))
     if not descriptors:
         return TcpPipe(sock), plan

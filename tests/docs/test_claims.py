@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import StickyAction
 
 import rlmesh
 from rlmesh import errors
@@ -134,6 +136,47 @@ def test_the_generator_of_a_client_is_its_own() -> None:
         state = env.unwrapped.np_random.bit_generator.state
         client.np_random.random(100)
         assert env.unwrapped.np_random.bit_generator.state == state
+
+
+class IgnoringSeeds(gymnasium.Env[Any, Any]):
+    """Never looks at the seed of a reset."""
+
+    observation_space = action_space = spaces.Discrete(2)
+    render_mode = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        return 0, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        return 0, 0.0, False, False, {}
+
+
+def test_check_env_sees_an_ignored_seed_only_where_the_environment_is() -> None:
+    with pytest.raises(AssertionError, match="random number generator"):
+        check_env(IgnoringSeeds(), skip_render_check=True)
+    with remote(IgnoringSeeds()) as client:
+        check_env(client, skip_render_check=True)
+
+
+def sticky_steps(client: gymnasium.Env[Any, Any], seed: int) -> list[float]:
+    env = StickyAction(client, 0.5)
+    env.reset(seed=seed)
+    return [float(env.step(number % 2)[0][1]) for number in range(9)]
+
+
+def test_a_wrapper_that_draws_from_the_clients_generator_is_repeatable() -> None:
+    with remote(make("CartPole-v1")) as client:
+        first, other, again = (sticky_steps(client, seed) for seed in (3, 4, 3))
+    assert first == again
+    assert first != other
+
+
+def test_a_wrapper_cannot_reach_the_emulator_behind_a_client() -> None:
+    with remote(make("CartPole-v1")) as client:
+        with pytest.raises(AttributeError):
+            _ = client.unwrapped.ale  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] # the point
 
 
 # Vector environments.

@@ -19,6 +19,8 @@ from rlmesh import errors
 from rlmesh._cli.main import main
 from rlmesh.codec.infos.degradation import PackingLimits
 from rlmesh.server.rpc.health import MAX_ANSWERS, MAX_WATCHES
+from rlmesh.transports.grpc.options import MAX_STREAMS
+from rlmesh.transports.grpc.pieces import PIECE_BYTES
 from support.pages import code, tables
 from support.repository import ROOT
 
@@ -229,6 +231,18 @@ HELD_BY: dict[str, list[str]] = {
         "server/sessions/test_state_machine.py::test_an_event_moves_a_session_as_the_table_says",
         "server/sessions/test_state_machine.py::test_the_architecture_page_has_this_table",
     ],
+    "docs/implementing.md / From an address to a channel: Address": [
+        "docs/test_implementing.py::test_an_address_is_a_target",
+    ],
+    "docs/implementing.md / After a failure: Code of the failure": [
+        "docs/test_implementing.py::test_after_these_failures_the_stream_is_open",
+        "docs/test_implementing.py::test_after_a_protocol_error_the_stream_ends",
+        "docs/test_implementing.py::test_generation_0_is_refused_and_the_stream_ends",
+        "docs/test_implementing.py::test_a_busy_server_answers_open_and_ends_the_stream",
+        "docs/test_implementing.py::test_a_session_that_is_unknown_is_gone_and_the_stream_ends",
+        "server/test_status.py::test_a_call_that_takes_too_long_is_answered_and_the_next_reset_waits",
+        "server/envs/test_isolation.py::test_a_death_is_told_and_its_server_and_neighbours_live_on",
+    ],
     "docs/readiness.md / Wait for an address: Exit code": [
         "cli/test_asking.py::test_wait_returns_when_the_server_serves",
         "cli/test_asking.py::test_wait_gives_up_in_time_where_nobody_is",
@@ -274,6 +288,9 @@ HELD_BY: dict[str, list[str]] = {
         "security/test_health.py::test_watches_beyond_the_limit_are_refused_and_checks_are_answered",
         "security/test_health.py::test_calls_without_a_message_end_for_newer_ones",
         "security/test_health.py::test_checks_that_nobody_reads_end_for_newer_ones",
+        "security/test_health.py::test_a_connection_has_a_limit_of_calls",
+        "security/test_health.py::test_a_strangers_messages_take_little_memory",
+        "transports/grpc/test_pieces.py::test_a_request_of_any_size_arrives_whole",
     ],
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",
@@ -465,7 +482,12 @@ def test_the_default_of_an_option_is_told(name: str, option: str, default: str) 
 
 
 def test_what_a_stranger_may_cost_is_listed() -> None:
-    assert [limit for _, limit, _ in ROWS[STRANGERS]] == [str(MAX_WATCHES), str(MAX_ANSWERS)]
+    assert [limit for _, limit, _ in ROWS[STRANGERS]] == [
+        str(MAX_WATCHES),
+        str(MAX_ANSWERS),
+        str(MAX_STREAMS),
+        f"{PIECE_BYTES >> 20} MiB, packed and unpacked",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,15 +1,18 @@
-"""A client that is written from the protocol's page alone drives environments.
+"""Clients that are written from the protocol's page alone drive environments.
 
-`client.py` beside this shares no code with RLMesh: it compiles the protos itself, and reads and
-writes values with `struct`.
+They share no code with RLMesh. `client.py` beside this compiles the protos itself, and reads and
+writes values with `struct`; `node/client.cjs` is for Node. `make check` installs what the latter
+needs.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,15 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.vector import SyncVectorEnv
 
+from support.node_packages import MISSING, node, node_environment
 from support.repository import ROOT
 from support.serving import serving
 
 CLIENT = Path(__file__).with_name("client.py")
+NODE_CLIENT = Path(__file__).with_name("node") / "client.cjs"
+needs_node = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
 class Walker(gymnasium.Env[Any, Any]):
@@ -92,12 +99,22 @@ def locally(env: Any, actions: list[Any]) -> dict[str, Any]:
         seen["steps"].append(
             {
                 "observation": plain(observation),
-                "reward": [reward],
-                "terminated": [terminated],
-                "truncated": [truncated],
+                "reward": np.ravel(reward).tolist(),
+                "terminated": np.ravel(terminated).tolist(),
+                "truncated": np.ravel(truncated).tolist(),
                 "info": plain(info),
             }
         )
+    return seen
+
+
+def told(command: list[str], variables: dict[str, str] | None = None) -> dict[str, Any]:
+    """What a client prints."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=100, check=False, env=variables
+    )
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
     return seen
 
 
@@ -105,16 +122,17 @@ def remotely(env: Any, actions: list[Any], transport: str = "grpc") -> dict[str,
     with serving(env, direct="tcp://127.0.0.1:0") as server:
         address = server.address.removeprefix("tcp://")
         command = [sys.executable, "-P", CLIENT, ROOT / "schema", address, transport]
-        told = subprocess.run(
-            [*map(str, command), json.dumps(actions)],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-    assert told.returncode == 0, told.stderr
-    seen: dict[str, Any] = json.loads(told.stdout)
-    return seen
+        return told([*map(str, command), json.dumps(actions)])
+
+
+def from_node(env: Any, actions: list[Any], **settings: Any) -> dict[str, Any]:
+    variables = node_environment()
+    if "token" in settings:
+        variables["RLMESH_TOKEN"] = settings["token"]
+    with serving(env, **settings) as server:
+        address = server.address.removeprefix("tcp://")
+        command = [node(), NODE_CLIENT, ROOT / "schema", address, json.dumps(actions)]
+        return told([*map(str, command)], variables)
 
 
 @pytest.mark.parametrize("transport", ["grpc", "direct", "shm"])
@@ -125,16 +143,54 @@ def test_it_drives_cartpole(transport: str) -> None:
     assert seen == locally(gymnasium.make("CartPole-v1"), actions)
 
 
-def test_it_drives_an_environment_of_dicts() -> None:
-    actions: list[Any] = [
-        {"gear": 1, "push": [0.5, -0.25], "say": ""},
-        {"gear": 0, "push": [-1.0, 1.0], "say": "äß漢"},
-        {"gear": 2, "push": [0.0, 0.1], "say": "cut"},
-    ]
-    arrays = [{**action, "push": np.array(action["push"])} for action in actions]
-    seen = remotely(Walker(), actions)
+ACTIONS: list[Any] = [
+    {"gear": 1, "push": [0.5, -0.25], "say": ""},
+    {"gear": 0, "push": [-1.0, 1.0], "say": "äß漢"},
+    {"gear": 2, "push": [0.0, 0.1], "say": "cut"},
+]
+
+
+@pytest.mark.parametrize("drive", [remotely, pytest.param(from_node, marks=needs_node)])
+def test_it_drives_an_environment_of_dicts(drive: Callable[..., dict[str, Any]]) -> None:
+    arrays = [{**action, "push": np.array(action["push"])} for action in ACTIONS]
+    seen = drive(Walker(), ACTIONS)
     assert seen.pop("id") == "UnknownEnv-v1"
     assert seen == locally(Walker(), arrays)
+
+
+@needs_node
+def test_node_drives_cartpole_with_a_token() -> None:
+    actions = [1, 0, 0, 1, 1, 0] * 4
+    seen = from_node(gymnasium.make("CartPole-v1"), actions, token="s3cret")
+    assert seen.pop("id") == "CartPole-v1"
+    assert seen == locally(gymnasium.make("CartPole-v1"), actions)
+
+
+@needs_node
+def test_node_drives_a_vector_environment_of_dicts() -> None:
+    actions = [
+        {
+            "gear": [action["gear"], 1],
+            "push": [action["push"], [0.25, 0.5]],
+            "say": [action["say"], "second"],
+        }
+        for action in ACTIONS
+    ]
+    arrays = [
+        {
+            "gear": np.array(action["gear"], np.uint8),
+            "push": np.array(action["push"]),
+            "say": tuple(action["say"]),
+        }
+        for action in actions
+    ]
+    seen = from_node(SyncVectorEnv([Walker, Walker]), actions)
+    expected = locally(SyncVectorEnv([Walker, Walker]), arrays)
+    # A vector environment's infos are arrays, which are an extension to this client.
+    for each in (seen, *seen["steps"], expected, *expected["steps"]):
+        each.pop("info")
+    seen.pop("id")
+    assert seen == expected
 
 
 def test_it_imports_nothing_of_rlmesh() -> None:
@@ -150,3 +206,13 @@ def test_it_imports_nothing_of_rlmesh() -> None:
         )
     }
     assert imported - set(sys.stdlib_module_names) == {"grpc"}
+
+
+def test_the_node_client_requires_nothing_of_rlmesh() -> None:
+    required = set(re.findall(r'require\("(.*?)"\)', NODE_CLIENT.read_text()))
+    assert required == {
+        "node:path",
+        "@grpc/grpc-js",
+        "@grpc/proto-loader",
+        "@msgpack/msgpack",
+    }

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import logging
+import struct
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,9 +17,10 @@ from grpc_health.v1 import health_pb2
 
 import rlmesh
 from rlmesh.server.rpc.health import MAX_ANSWERS, MAX_WATCHES
+from rlmesh.transports.grpc.options import MAX_STREAMS
 from support.raw_http2 import raw_http2
 from support.sample_envs import ScriptedEnv
-from support.serving import serving
+from support.serving import served_process, serving
 from support.watching import (
     SERVING,
     channel_to,
@@ -25,6 +30,7 @@ from support.watching import (
 
 SOON = 30.0
 SECRET = "correct-horse-battery-staple"
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 
 
@@ -34,6 +40,14 @@ def ends(server: rlmesh.EnvServer) -> bool:
     ending.start()
     ending.join(SOON)
     return not ending.is_alive()
+
+
+def peak_mebibytes(pid: int) -> int:
+    """The most memory that a process has had at once."""
+    [line] = [
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in line
+    ]
+    return int(line.split()[1]) >> 10
 
 
 def test_watches_that_strangers_open_and_cancel_stop_nothing() -> None:
@@ -115,3 +129,27 @@ def test_what_is_no_message_is_refused_without_a_word_in_the_log(
         code = stranger.headers(stranger.call(method, b"\xff\xff"))["grpc-status"]
         assert int(code) == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert caplog.messages == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("method", [CHECK, WATCH])
+def test_a_strangers_messages_take_little_memory(method: str) -> None:
+    with served_process("scripted") as server, raw_http2(server.address) as stranger:
+        assert check_health(server.address) == SERVING
+        before = peak_mebibytes(server.pid)
+        large = stranger.begin(method)
+        assert stranger.pour(large, claimed=1 << 30, most=64 << 20) < 16 << 20
+        assert stranger.headers(large)["grpc-status"] == str(EXHAUSTED)
+        # 300 MiB of the same byte.
+        packed = gzip.compress(bytes(300 << 20), 1)
+        bomb = stranger.begin(method, [("grpc-encoding", "gzip")])
+        stranger.send(bomb, struct.pack(">BI", 1, len(packed)) + packed)
+        assert stranger.headers(bomb)["grpc-status"] == str(EXHAUSTED)
+        assert check_health(server.address) == SERVING
+        assert peak_mebibytes(server.pid) - before < 64
+
+
+def test_a_connection_has_a_limit_of_calls() -> None:
+    with serving(ScriptedEnv()) as server, raw_http2(server.address) as stranger:
+        stranger.headers(stranger.call(CHECK))
+        assert stranger.calls_at_once == MAX_STREAMS

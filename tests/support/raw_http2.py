@@ -81,6 +81,23 @@ class RawHttp2:
             self._flush()
         return stream
 
+    @property
+    def calls_at_once(self) -> int:
+        """How many calls the server takes at once, as it says; it has answered one before."""
+        with self._news:
+            return self._h2.remote_settings.max_concurrent_streams
+
+    def send(self, stream: int, data: bytes) -> None:
+        """Sends bytes on a stream, whatever they are, for as long as the server takes them."""
+        with self._news:
+            while data and not self._ended(stream):
+                self._wait(lambda: self._ended(stream) or self._room(stream) > 0)
+                if not self._ended(stream):
+                    room = self._room(stream)
+                    self._h2.send_data(stream, data[:room])
+                    self._flush()
+                    data = data[room:]
+
     def pour(self, stream: int, claimed: int, most: int) -> int:
         """Sends a message of `claimed` bytes for as long as the server takes it.
 

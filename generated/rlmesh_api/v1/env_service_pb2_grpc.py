@@ -79,6 +79,10 @@ class EnvServiceServicer(object):
 
     def Session(self, request_iterator, context):
         """One client's hold on the environment, from `open` to `close` or to the end of the stream.
+
+        A server receives messages of 1 MiB at most. A request of 1048576 bytes or more is sent in
+        pieces, each a message: all but the last have exactly 1048576 bytes of the request, and the
+        last has fewer, or none. Answers are sent whole.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -24,7 +24,12 @@ class EnvServiceStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_env_service_pb2.GetStatusRequest, _env_service_pb2.GetStatusResponse]
     """Returns what the server is doing. It answers even while the environment is stuck."""
     Session: _grpc.StreamStreamMultiCallable[_session_pb2.SessionRequest, _session_pb2.SessionResponse]
-    """One client's hold on the environment, from `open` to `close` or to the end of the stream."""
+    """One client's hold on the environment, from `open` to `close` or to the end of the stream.
+
+    A server receives messages of 1 MiB at most. A request of 1048576 bytes or more is sent in
+    pieces, each a message: all but the last have exactly 1048576 bytes of the request, and the
+    last has fewer, or none. Answers are sent whole.
+    """
     Shutdown: _grpc.UnaryUnaryMultiCallable[_env_service_pb2.ShutdownRequest, _env_service_pb2.ShutdownResponse]
     """Ends the server as SIGTERM does. A server that does not allow it answers PERMISSION_DENIED."""
 
@@ -55,7 +60,12 @@ class EnvServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.Iterator[_session_pb2.SessionRequest],
         context: _grpc.ServicerContext,
     ) -> _abc.Iterator[_session_pb2.SessionResponse]:
-        """One client's hold on the environment, from `open` to `close` or to the end of the stream."""
+        """One client's hold on the environment, from `open` to `close` or to the end of the stream.
+
+        A server receives messages of 1 MiB at most. A request of 1048576 bytes or more is sent in
+        pieces, each a message: all but the last have exactly 1048576 bytes of the request, and the
+        last has fewer, or none. Answers are sent whole.
+        """
 
     @_abc_1.abstractmethod
     def Shutdown(

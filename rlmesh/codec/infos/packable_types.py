@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["BASES", "HASHABLE_BASES", "LEAVES", "SCALARS", "TEXTS", "foreign_array", "kind_of"]
 
@@ -51,7 +52,7 @@ def foreign_array(value: Any) -> Any:
     if not hasattr(kind_of(value), "__array__"):
         return None
     try:
-        array = np.asarray(value)
+        array: npt.NDArray[Any] = np.asarray(value)
     except Exception:  # noqa: BLE001 - foreign code; a tensor on a graphics card, for one, refuses
         return None
     # Of objects NumPy makes an array of anything, so that says nothing.

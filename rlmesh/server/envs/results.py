@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from rlmesh.codec.infos.packable_types import foreign_array
+from rlmesh.codec.infos.packable_types import foreign_array, kind_of
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.server.failures import CallFailedError, env_raised, failed
@@ -102,7 +102,7 @@ def reward_of(value: Any) -> float:
         if not isinstance(value, (str, bytes)) and np.ndim(value) == 0:
             return float(value)
     # A tensor on a graphics card is no array of NumPy, and knows its number.
-    if hasattr(type(value), "__array__") and not isinstance(value, np.ndarray):
+    if hasattr(kind_of(value), "__array__") and not isinstance(value, np.ndarray):
         with contextlib.suppress(Exception):
             return float(value)
     raise BadResultError(f"the reward must be a real number, got {_show(value)}")
@@ -123,7 +123,7 @@ def flag_of(value: Any, name: str) -> bool:
     if array is not None:
         if np.ndim(array) == 0 and array in (0, 1):
             return bool(array)
-    elif value is not None and hasattr(type(value), "__bool__"):
+    elif value is not None and hasattr(kind_of(value), "__bool__"):
         # A tensor on a graphics card is no array of NumPy, and knows whether it is true.
         with contextlib.suppress(Exception):
             return bool(value)

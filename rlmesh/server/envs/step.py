@@ -145,9 +145,11 @@ class StepExecutor:
         Returns:
             The buffer, where the result ends, and whether an episode is over that goes no further.
         """
+        # Station 7 of a step (docs/architecture.md): the action is decoded and checked.
         action, deviations = self._codecs.decode_action(slab, noticed)
         began = perf_counter()
         try:
+            # Station 8 of a step: the environment steps.
             returned = self._env.step(action)
         except BadResultError as error:
             # Sub-environments of a list, and sub-environments whose autoreset mode is converted,
@@ -162,6 +164,7 @@ class StepExecutor:
         if forks.generation != self._process:
             forks.end_process(None)
         try:
+            # Station 9 of a step: the result is checked, and encoded where the answer is sent from.
             observation, reward, terminated, truncated, info = split_step(returned, self._num_envs)
             buffer, end, more = self._codecs.encode_into(observation, outbox, start)
             if (

@@ -7,6 +7,7 @@ runs `EnvThread.run` is that thread; everybody else hands it calls and waits for
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import sys
 import threading
@@ -18,6 +19,8 @@ from rlmesh.server.envs.forks import EndsInChild
 from rlmesh.server.failures import CallFailedError, stack_text
 from rlmesh.server.sessions.endpoint import Call, Source, ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
+
+_log = logging.getLogger("rlmesh.server")
 
 _LONGEST_WAIT = 0.5
 
@@ -116,12 +119,27 @@ class EnvThread:
 
     def start(self) -> None:
         """Runs calls on a thread of its own, which does not keep the program from ending."""
-        threading.Thread(target=self.run, name="rlmesh-env", daemon=True).start()
         self._has_own_thread = True
+        try:
+            threading.Thread(target=self.run, name="rlmesh-env", daemon=True).start()
+        except RuntimeError:
+            self._has_own_thread = False
+            raise
 
     def run(self) -> None:
         """Executes calls until `stop`; those that were handed in before it are still executed."""
         self._thread_id = threading.get_ident()
+        try:
+            while not self._run_calls():
+                pass
+        finally:
+            self._thread_id = None
+            if self._source is not None:
+                self._source.release()
+                self._source = None
+
+    def _run_calls(self) -> bool:
+        """Executes calls until `stop`; False if an error outside of a call ended a session."""
         monotonic = time.monotonic
         try:
             while (call := self._next()) is not None:
@@ -133,11 +151,18 @@ class EnvThread:
                 call.finish(now - call.since)
                 # The last call of a session must not keep its memory until the next one comes.
                 del call
-        finally:
-            self._thread_id = None
-            if self._source is not None:
-                self._source.release()
-                self._source = None
+        except Exception as error:
+            # For instance no memory for a message. On the caller's thread it may also be what a
+            # signal handler of the program has raised, which is the program's.
+            if not (self._has_own_thread or isinstance(error, (MemoryError, OSError))):
+                raise
+            self._running = None
+            _log.exception("an error outside of the environment's calls ends the session")
+            source, self._source = self._source, None
+            if source is not None:
+                source.fail(error)
+            return False
+        return True
 
     def call(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> Any:
         """Has the thread execute `work`, and gives what it returns or raises.

@@ -1,4 +1,4 @@
-"""An open stream: what ends a session's gRPC stream, from any thread."""
+"""An open stream: a session's gRPC stream, for those who send on it or end it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import grpc
 from rlmesh.server.sessions.requests import failed_so
 from rlmesh_api.v1 import session_pb2
 
-# How long what was sent may take to leave.
+# How long the last messages may take to leave, in seconds.
 _LEAVING_SECONDS = 0.5
 
 
 class OpenStream:
-    """A stream of gRPC.
+    """A stream of gRPC; see `rlmesh.server.sessions.connections.SessionStream`.
 
     Args:
-        context: What grpc knows of it.
-        send: Sends an answer; None ends the stream.
+        context: The stream, as grpc has it.
+        send: Sends an answer; None ends the stream after the answers before it.
 
     Attributes:
         send: Sends an answer.
@@ -29,6 +29,7 @@ class OpenStream:
         self.send: Callable[[bytes], None] = send
         self._end = send
         self._context = context
+        # Guards `_finished`.
         self._lock = threading.Lock()
         self._finished = False
 
@@ -41,43 +42,53 @@ class OpenStream:
         self._end(None)
 
     def cancel(self) -> None:
-        """Ends it at once; its client is told that the server shuts down. Any thread may."""
+        """Ends the stream at once, with the status CANCELLED. Any thread may."""
         self._context.cancel()
 
     def supersede(self) -> None:
-        """Ends it, as its client goes on by another stream. Any thread may."""
+        """Ends the stream because its client goes on by another one. Any thread may."""
         # Not as `cancel` does: the client may look here for why a new connection has broken again.
         self._context.set_code(grpc.StatusCode.UNAVAILABLE)
         self._context.set_details("the client goes on by another stream")
-        self.finish()
         self._cancel_later()
+        self.finish()
 
     def say_farewell(self, failure: session_pb2.Failure, then: Callable[[], None]) -> None:
-        """Tells the client why the session ends, and ends it. Any thread may, and does not wait.
+        """Sends the client why the session ends, and ends the stream. Any thread may. No wait.
 
         Args:
-            failure: Why.
-            then: What is to be done afterwards.
+            failure: The reason.
+            then: Called afterwards, on another thread, whether or not the client has read it.
         """
 
-        def tell() -> None:
-            over = threading.Event()
-            self._cancel_later()
-            self.send(failed_so(0, failure).SerializeToString())
-            self.finish()
-            self.on_end(over.set)
-            over.wait(_LEAVING_SECONDS)
+        def run() -> None:
+            try:
+                self._cancel_later()
+                self.send(failed_so(0, failure).SerializeToString())
+                self.finish()
+                over = threading.Event()
+                self.on_end(over.set)
+                over.wait(_LEAVING_SECONDS)
+            finally:
+                then()
+
+        try:
+            threading.Thread(target=run, name="rlmesh-farewell", daemon=True).start()
+        except RuntimeError:
+            # The system allows no further thread: the client sees the end, and not the reason.
+            self.cancel()
             then()
 
-        threading.Thread(target=tell, name="rlmesh-farewell", daemon=True).start()
-
     def _cancel_later(self) -> None:
-        # A connection that takes no bytes would keep whoever sends on it waiting.
+        # A client that does not read would keep the thread that sends to it waiting.
         timer = threading.Timer(_LEAVING_SECONDS, self._context.cancel)
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError:
+            self.cancel()
 
     def on_end(self, act: Callable[[], None]) -> None:
-        """Has something done once the stream has ended."""
+        """Has `act` called once the stream has ended, on a thread of grpc."""
         if not self._context.add_callback(act):
             act()

@@ -132,6 +132,11 @@ class SessionCalls:
         """Ends the session: its client cannot be understood, or has closed it."""
         self._session.end(by_stream=self._by_stream)
 
+    def fail(self, failure: session_pb2.Failure) -> None:
+        """Ends the session, and says why."""
+        self._session.failures += 1
+        self._session.end(failure)
+
     def over(self, receiver: CallReceiver) -> None:
         """A receiver of these calls is over."""
         self._session.receiver_over(receiver)
@@ -226,6 +231,7 @@ class CallReceiver:
         self._action: bytes | None = None
         self._request = Request("", 0)
         self._answer: Answered | None = None
+        self._error: Exception | None = None
         # Holds one element while a call has no answer. The thread that pops it answers: the slot's
         # thread when the call has returned, or the one that gives the call up. `pop` is atomic.
         self._unanswered: list[bool] = []
@@ -234,6 +240,7 @@ class CallReceiver:
         """The next call; None if the receiver is over, or `ring` was called."""
         try:
             received = self._receive()
+            # Station 5 of a step (docs/architecture.md): the environment thread is awake.
             if isinstance(received, tuple):
                 buffer, start, end = received
                 # A copy, which the other side cannot change during the checks.
@@ -270,12 +277,15 @@ class CallReceiver:
 
     def execute(self) -> None:
         """Executes the call and writes its answer."""
-        self._answer = None
+        self._answer = self._error = None
         try:
             if self._action is not None:
                 self._answer = self._calls.step(self.sequence, self._action, self._pipe)
             else:
                 self._answer = self._calls.answer(self._request, self._pipe)
+        except Exception as error:  # noqa: BLE001 - the client is answered, whatever goes wrong
+            _log.exception("call %d (%s) failed in RLMesh itself", self.sequence, self.name)
+            self._error = error
         except BaseException:  # noqa: BLE001 - interrupted by a shutdown, outside of the environment
             _log.debug("a call was given up")
 
@@ -287,7 +297,9 @@ class CallReceiver:
         except IndexError:
             claimed = False
         if claimed:
-            if self._answer is None:
+            if self._error is not None:
+                self._send_failure(failure_of(self._error), seconds)
+            elif self._answer is None:
                 self._send_failure(given_up(self.name), seconds)
             else:
                 start, end, over = self._answer
@@ -338,6 +350,12 @@ class CallReceiver:
         if first:
             self._calls.over(self)
         self._pipe.release()
+
+    def fail(self, error: Exception) -> None:
+        """Ends the session because of an error outside of a call's work; see `Source`."""
+        self.busy = False
+        self._calls.fail(failure_of(error))
+        self.release()
 
     def _claim(self) -> bool:
         """Whether this thread is the one that answers the call."""

@@ -77,6 +77,10 @@ class Source(Protocol):
         """Ends the source; it receives no more calls."""
         ...
 
+    def fail(self, error: Exception) -> None:
+        """Ends the source and its session, because of an error outside of the calls' work."""
+        ...
+
 
 class SlotThread(Protocol):
     """The one thread that executes the calls of a slot.

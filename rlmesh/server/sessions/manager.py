@@ -74,6 +74,15 @@ class SessionManager:
         """Every slot."""
         return self._provider.all()
 
+    def start(self) -> None:
+        """Starts the watchdog, before the first session.
+
+        Raises:
+            OSError: If there is no descriptor for it.
+            RuntimeError: If there is no thread for it.
+        """
+        self._watchdog.start()
+
     def open(self, call: session_pb2.OpenCall, stream: SessionStream) -> Session:
         """Gives a slot to a client, which may wait for one. On the stream's thread.
 
@@ -114,7 +123,8 @@ class SessionManager:
                 raise CallFailedError(draining()) from error
             raise
         _log.info("session %s of %s begins", session.id, describe(call.peer))
-        self._watchdog.begin()
+        if self._watchdog.watches_connected:
+            self._watchdog.look_again()
         return session
 
     def resume(self, call: session_pb2.ResumeCall, stream: SessionStream) -> Session:
@@ -192,6 +202,12 @@ class SessionManager:
         self._watchdog.close()
         for session in self.sessions():
             session.drain(draining())
+
+    def cut(self, slot: Slot) -> None:
+        """Breaks the connections of a slot's session, whose client does not read its answer."""
+        for session in self.sessions():
+            if session.slot is slot:
+                session.cut()
 
     def wait_until_quiet(self, seconds: float) -> None:
         """Waits until every stream has ended, so that the last answers have left."""

@@ -288,6 +288,15 @@ class Session:
         elif receiver is None:
             self.end()
 
+    def cut(self) -> None:
+        """Breaks the connections. On the lifecycle's thread, when an answer does not leave."""
+        with self._lock:
+            stream, receiver = self.stream, self.receiver
+        if receiver is not None:
+            receiver.close()
+        if stream is not None:
+            stream.cancel()
+
     def end(self, reason: session_pb2.Failure | None = None, *, by_stream: bool = False) -> None:
         """Ends the session; its slot is given back once it is in no call. Any thread may.
 

@@ -22,71 +22,92 @@ _LONGEST_WAIT = 3600.0
 # For so long may an environment go on with a call whose session is over, before it is ended by
 # force, if there is a way to.
 _UNWANTED_SECONDS = 5.0
+# How long the watchdog waits after an error, for instance for memory.
+_RETRY_SECONDS = 1.0
 
 
 class Watchdog:
-    """Looks after the sessions on a thread of its own, when something may be due.
+    """Looks after the sessions, on its own thread, when something may be due.
 
     A session that has lost its connection ends when its client does not come back in time, and at
-    once when the client's process is dead, where the system tells which that is. One that nothing
-    is asked of ends after a while. A call that takes too long is answered for the environment.
+    once when the client's process is dead, where the system tells which process that is. A session
+    without calls ends after a while. A call that takes too long is answered in the environment's
+    place.
+
+    The thread and its descriptor are made before the first session: when one is lost, the system
+    may have neither to give.
 
     Args:
         options: How long is too long.
-        sessions: Gives the sessions.
+        sessions: Returns the sessions.
+
+    Attributes:
+        watches_connected: Whether there is a limit for sessions that have a connection.
     """
 
     def __init__(self, options: ServeOptions, sessions: Callable[[], list[Session]]) -> None:
         self._grace: float = options.resume_timeout_seconds
         self._idle_limit = options.session_idle_timeout_seconds
         self._call_limit = options.call_timeout_seconds
+        self.watches_connected: bool = self._idle_limit is not None or self._call_limit is not None
         self._sessions = sessions
+        # Guards the two below; `_run` alone closes the doorbell.
         self._lock = threading.Lock()
         self._doorbell: int | None = None
         self._closed = False
 
-    def begin(self) -> None:
-        """Has it look at the sessions, if there is a limit for those that have a connection."""
-        if self._idle_limit is not None or self._call_limit is not None:
-            self.look_again()
+    def start(self) -> None:
+        """Begins to look after the sessions, once.
+
+        Raises:
+            OSError: If there is no descriptor.
+            RuntimeError: If there is no thread.
+        """
+        doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        thread = threading.Thread(
+            target=self._run, args=(doorbell,), name="rlmesh-watchdog", daemon=True
+        )
+        with self._lock:
+            self._doorbell = doorbell
+        try:
+            thread.start()
+        except BaseException:
+            self._discard(doorbell)
+            raise
 
     def look_again(self) -> None:
-        """Has it look at the sessions."""
+        """Has the thread look at the sessions. Any thread may."""
         with self._lock:
-            if self._closed:
-                return
             if self._doorbell is not None:
                 os.eventfd_write(self._doorbell, 1)
-                return
-            self._doorbell = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            threading.Thread(
-                target=self._run, args=(self._doorbell,), name="rlmesh-watchdog", daemon=True
-            ).start()
 
     def close(self) -> None:
-        """Stops it."""
-        with self._lock:
-            self._closed = True
-            if self._doorbell is not None:
-                os.eventfd_write(self._doorbell, 1)
+        """Stops the thread. May be called repeatedly."""
+        self._closed = True
+        self.look_again()
 
     def _run(self, doorbell: int) -> None:
         dead: set[int] = set()
         while not self._closed:
             try:
                 seconds, watched = self._look(dead)
-            except Exception:  # noqa: BLE001 - it looks after the others all the same
-                _log.exception("a defect of RLMesh in the keeping of sessions")
-                seconds, watched = _LONGEST_WAIT, set[int]()
-            dead = _wait(doorbell, seconds, watched)
+                dead = _wait(doorbell, seconds, watched)
+            except Exception:  # noqa: BLE001 - the other sessions need it
+                # It looks after the other sessions all the same, and after this one again soon.
+                _log.exception("the watchdog of the sessions failed, and goes on")
+                dead = set()
+                threading.Event().wait(_RETRY_SECONDS)
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(doorbell)
+        self._discard(doorbell)
+
+    def _discard(self, doorbell: int) -> None:
         with self._lock:
-            os.close(doorbell)
             self._doorbell = None
+            os.close(doorbell)
 
     def _look(self, dead: set[int]) -> tuple[float, set[int]]:
-        """Does what is due; for how many seconds nothing will be, and whose death to notice."""
+        """Does what is due; returns the seconds until the next, and what to watch."""
         soonest, watched = _LONGEST_WAIT, set[int]()
         grace = self._grace
         for session in self._sessions():
@@ -96,8 +117,8 @@ class Watchdog:
                 if rest > 0:
                     soonest = min(soonest, rest)
                 elif call is not None and call.sequence != 0:
-                    # Its closing may take longer.
-                    session.slot.abandon("nobody waits for its call any more")
+                    # A call without a number is the server's own, as `close`: it may take longer.
+                    session.slot.abandon("no client waits for its call any more")
                 continue
             lost_since = session.lost_since
             if lost_since is not None:
@@ -119,9 +140,9 @@ class Watchdog:
         return max(0.0, soonest), watched
 
     def _look_at_call(self, session: Session, limit: float) -> float:
-        """Answers a call that is overdue; in how many seconds the next may be."""
+        """Answers a call that is overdue; returns in how many seconds the next one may be."""
         call = session.slot.thread.running
-        # Those without a number are the server's own, as the making of an environment.
+        # Calls without a number are the server's own, as the making of an environment.
         if call is None or call.sequence == 0:
             return limit
         rest = limit - (time.monotonic() - call.since)
@@ -149,7 +170,7 @@ def _expire(session: Session, lost_since: float | None, why: session_pb2.Failure
 
 
 def _wait(doorbell: int, seconds: float, processes: Iterable[int]) -> set[int]:
-    """Waits until the doorbell is rung, the time is over or a process has died; those that have."""
+    """Waits for the doorbell, the end of the time or a process's death; returns the dead ones."""
     dead: set[int] = set()
     with contextlib.ExitStack() as stack:
         poll = select.poll()

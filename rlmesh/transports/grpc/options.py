@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from rlmesh.address import Address
 from rlmesh.limits import MAX_MESSAGE_BYTES
+from rlmesh.transports.grpc.pieces import PIECE_BYTES
+
+# The calls of one connection at once. A client has one connection of its own, and a further call
+# waits in it.
+MAX_STREAMS = 100
 
 # How long a connection is quiet before a side asks whether the other is still there, and how long
 # that may take. Long enough to cost nothing, short enough to notice a network that swallows all.
 PING_SECONDS = 10.0
 PONG_SECONDS = 5.0
 
-_MESSAGE_SIZES: list[tuple[str, int]] = [
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-]
-
 
 def server_options() -> list[tuple[str, int]]:
     """Options of a server."""
     return [
-        *_MESSAGE_SIZES,
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        # A larger request comes in pieces. gRPC refuses a larger message before it has received it,
+        # and a compressed one before it is larger.
+        ("grpc.max_receive_message_length", PIECE_BYTES),
+        ("grpc.max_concurrent_streams", MAX_STREAMS),
         # Without this two servers may share one port, and each would get some of the clients.
         ("grpc.so_reuseport", 0),
         *_pings(),
@@ -31,7 +35,8 @@ def server_options() -> list[tuple[str, int]]:
 def channel_options(address: Address) -> list[tuple[str, int]]:
     """Options of a channel to an address."""
     return [
-        *_MESSAGE_SIZES,
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         *_pings(),
         # A server that is starting is tried again soon, not after gRPC's second.
         ("grpc.initial_reconnect_backoff_ms", 50),

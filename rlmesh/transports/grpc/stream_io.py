@@ -65,6 +65,10 @@ class StreamIO(Protocol):
         """
         ...
 
+    def send_piece(self, message: bytes, deadline: float | None) -> bool:
+        """Sends a piece of a request that is not the last one; otherwise as `send`."""
+        ...
+
     def ask(self) -> None:
         """Has one answer taken, unless one that was asked for is still to come."""
         ...
@@ -130,18 +134,23 @@ class SwiftStreamIO:
         """Sends a request; see `StreamIO`."""
         due, sending = self._due, self._sending
         with self._lock:
-            # The request of a call that was given up is due until its answer has come, and only
-            # then does the server turn to the next.
-            while sending in due and self._state.code is None:
-                if deadline is not None and time.monotonic() >= deadline:
-                    return False
-                self._condition.wait(_LONGEST_WAIT)
+            if sending in due and not self._may_send(deadline):
+                return False
             request = self._make_send(message, _NO_FLAGS)
             if self._receiving in due:
                 self._start((request,), (sending,))
             else:
                 receive = self._make_receive(_NO_FLAGS)
                 self._start((request, receive), (sending, self._receiving))
+        return True
+
+    def send_piece(self, message: bytes, deadline: float | None) -> bool:
+        """Sends a piece of a request; see `StreamIO`."""
+        with self._lock:
+            if not self._may_send(deadline):
+                return False
+            # Without an answer: the piece is due until it has left, and not until there is one.
+            self._start((self._make_send(message, _NO_FLAGS),), (self._sending,))
         return True
 
     def ask(self) -> None:
@@ -156,6 +165,18 @@ class SwiftStreamIO:
         self._ending = self._receiving in self._due
         if not self._ending:
             self._inbox.put(Ended())
+
+    def _may_send(self, deadline: float | None) -> bool:
+        """Waits until nothing is being sent; whether that was before the deadline.
+
+        The request of a call that was given up is due until its answer has come, and only then
+        does the server turn to the next. The stream's lock is held.
+        """
+        while self._sending in self._due and self._state.code is None:
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            self._condition.wait(_LONGEST_WAIT)
+        return True
 
     def _handle(self, event: Any) -> bool:
         """What grpc calls when operations have ended."""
@@ -223,6 +244,9 @@ class PlainStreamIO:
         """Sends a request; see `StreamIO`."""
         self._outbox.put(message)
         return True
+
+    # An answer is taken whenever it comes.
+    send_piece = send
 
     def ask(self) -> None:
         """Answers are taken as they come."""

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from rlmesh.codec.step.wire import sequence_of
 from rlmesh.errors import ConnectionLostError, EndpointDrainingError, EndpointError
 from rlmesh.transports.failures import error_from_failure, error_from_rpc, status_of
+from rlmesh.transports.grpc.pieces import PIECE_BYTES, pieces
 from rlmesh.transports.grpc.stream_io import Ended, Inbox, StreamIO, open_stream
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.transport import Wait, closed_meanwhile, late
@@ -25,7 +26,7 @@ SESSION_METHOD = f"/{env_service_pb2.DESCRIPTOR.services_by_name['EnvService'].f
 
 # How long the end of a stream may take to arrive here.
 _END_SECONDS = 1.0
-# From here on a copy costs more than what makes it unnecessary.
+# From this size on a copy costs more than avoiding it.
 _LARGE = 1 << 15
 # A signal that comes just before the wait begins does not end it, and Python runs the handler only
 # afterwards: so many seconds may Ctrl-C take at most.
@@ -36,7 +37,7 @@ class GrpcTransport:
     """One session stream; see `Transport`.
 
     An answer is handed over where grpc would deserialize it, on the thread on which it arrives:
-    whoever waits for it waits for nothing else, with a deadline or without.
+    the thread that waits for it needs no other wake-up, with a deadline or without.
 
     Args:
         channel: The channel to the endpoint.
@@ -66,14 +67,16 @@ class GrpcTransport:
             raise closed_meanwhile(wait, self._address)
         if self._broken is not None:
             raise type(self._broken)(str(self._broken))
-        if not exchanger.send(message, wait.deadline):
+        if len(message) >= PIECE_BYTES:
+            self._post_pieces(exchanger, message, wait)
+        elif not exchanger.send(message, wait.deadline):
             raise late(wait, self._address)
 
     def take(self, sequence: int, wait: Wait) -> Received:
         """Waits for the answer; see `Transport`."""
         while True:
             answer = self._receive(wait)
-            # Before it come the answers to calls that nobody waits for any more.
+            # Answers to calls that were given up come before it.
             if (sequence_of(answer) or sequence) >= sequence:
                 return answer if len(answer) < _LARGE else _left_to_reader(answer), 0, len(answer)
             if self._exchanger is not None:
@@ -83,7 +86,7 @@ class GrpcTransport:
         """Why the stream has ended; None if it has not within so many seconds."""
         deadline = time.monotonic() + seconds
         if seconds and self._broken is None and self._inbox.empty() and self._exchanger is not None:
-            # The end arrives behind what the server said last, which somebody has to ask for.
+            # The end arrives behind the server's last message, which must be requested.
             self._exchanger.ask()
         while self._broken is None:
             try:
@@ -98,12 +101,12 @@ class GrpcTransport:
 
     def call_at_end(self, callback: Callable[[], None]) -> None:
         """Has a function called when the stream has ended, mostly on a thread of grpc's."""
-        # It may have ended before it could be asked to tell.
+        # The stream may have ended already.
         if self._stream is None or not self._stream.add_callback(callback):
             callback()
 
     def expire(self) -> None:
-        """Ends the stream, for whoever waits has waited for too long. Any thread may."""
+        """Ends the stream at a deadline; the wait raises then. Any thread may call it."""
         stream = self._stream
         if stream is not None:
             self._expired = True
@@ -125,6 +128,25 @@ class GrpcTransport:
         """
         if self._stream is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._stream))
+
+    def _post_pieces(self, stream_io: StreamIO, message: bytes, wait: Wait) -> None:
+        """Sends a large request, whole or not at all: one that is cut short ends the stream."""
+        begun = whole = False
+        try:
+            for piece in pieces(message):
+                last = len(piece) < PIECE_BYTES
+                send = stream_io.send if last else stream_io.send_piece
+                if not send(piece, wait.deadline):
+                    raise late(wait, self._address)
+                begun, whole = True, last
+        finally:
+            stream = self._stream
+            if begun and not whole and stream is not None:
+                stream.cancel()
+                self._broken = ConnectionLostError(
+                    f"session: a call was given up while its request was on its way to "
+                    f"{self._address}"
+                )
 
     def _receive(self, wait: Wait) -> bytes:
         while True:
@@ -164,7 +186,7 @@ class GrpcTransport:
 
 
 def _left_to_reader(message: bytes) -> memoryview:
-    """A message that nobody else has, as memory that may be written on; see `Received`.
+    """A message that nothing else refers to, as memory that may be written on; see `Received`.
 
     NumPy reads a pickled array in this way, and leaves the bytes where they are.
     """
@@ -189,6 +211,6 @@ def _end_of_stream(error: grpc.RpcError, address: str) -> EndpointError:
 
 def _ended(address: str) -> EndpointDrainingError:
     return EndpointDrainingError(
-        f"the server at {address} ended the session: it is shutting down. Connect anew once it "
-        f"serves again"
+        f"the server at {address} ended the session: it is shutting down. Make a new client "
+        f"once it serves again"
     )

@@ -1,0 +1,44 @@
+"""Requests of a session that are larger than what a server receives in one message.
+
+A server of gRPC has one limit for the messages of all methods, and reads a message before it knows
+a caller. So that limit is small, and a client sends a large request in pieces. A piece of exactly
+`PIECE_BYTES` is followed by another one; a shorter piece, which may be empty, is the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rlmesh.limits import MAX_MESSAGE_BYTES
+
+PIECE_BYTES = 1 << 20
+"""The longest message that a server receives over gRPC."""
+
+
+def pieces(message: bytes) -> Iterator[bytes]:
+    """The pieces in which a request crosses."""
+    for start in range(0, len(message) + 1, PIECE_BYTES):
+        yield message[start : start + PIECE_BYTES]
+
+
+def whole_messages(received: Iterator[bytes], refuse: Callable[[], None]) -> Iterator[bytes]:
+    """The requests that arrive in pieces.
+
+    Args:
+        received: The pieces.
+        refuse: Called for a request beyond `MAX_MESSAGE_BYTES`, after which nothing more comes.
+    """
+    for piece in received:
+        if len(piece) < PIECE_BYTES:
+            yield piece
+            continue
+        parts, size = [piece], PIECE_BYTES
+        for further in received:
+            parts.append(further)
+            size += len(further)
+            if size > MAX_MESSAGE_BYTES:
+                refuse()
+                return
+            if len(further) < PIECE_BYTES:
+                yield b"".join(parts)
+                break
