@@ -52,7 +52,8 @@ def foreign_array(value: Any) -> Any:
     if not hasattr(kind_of(value), "__array__"):
         return None
     try:
-        array: npt.NDArray[Any] = np.asarray(value)
+        foreign: Any = value  # what `hasattr` has narrowed says nothing to pyright
+        array: npt.NDArray[Any] = np.asarray(foreign)
     except Exception:  # noqa: BLE001 - foreign code; a tensor on a graphics card, for one, refuses
         return None
     # Of objects NumPy makes an array of anything, so that says nothing.

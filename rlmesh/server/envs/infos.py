@@ -1,4 +1,4 @@
-"""Packs the infos of a session, and says in them what RLMesh has to say."""
+"""Packs the infos of a session, with what RLMesh reports in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger("rlmesh.server")
 
 
 class InfoPacker:
-    """Packs infos; remembers what it has told in this session.
+    """Packs infos; reports each deviation and degradation once in a session.
 
     Args:
         policy: What to do about values outside of their bounds.
@@ -33,14 +33,14 @@ class InfoPacker:
         self._policy = policy
         self._num_envs = num_envs
         self._reporter = Reporter()
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     def pack(self, info: Mapping[str, Any], deviations: Sequence[Deviation]) -> bytes:
         """Packs an info; empty for an empty one.
 
         Args:
             info: What the environment gave.
-            deviations: What is to be told in it.
+            deviations: The deviations to report in it.
         """
         if deviations and self._policy is not Policy.OFF:
             self.deviations.update(item.kind for item in deviations)
@@ -49,7 +49,7 @@ class InfoPacker:
                 info = {**info, **self._warning(news)}
         packed, degraded = pack_info(info, num_envs=self._num_envs)
         if degraded:
-            self._tell(degraded)
+            self._report(degraded)
         return packed
 
     def _warning(self, news: list[dict[str, Any]]) -> dict[str, Any]:
@@ -65,12 +65,12 @@ class InfoPacker:
         mask = np.array([listing is not None for listing in lists])
         return {CONFORMANCE_WARNING: lists, f"_{CONFORMANCE_WARNING}": mask}
 
-    def _tell(self, degraded: list[Degraded]) -> None:
+    def _report(self, degraded: list[Degraded]) -> None:
         for part in degraded:
-            # Once for what it is, not for where: a place may be another one at every step.
+            # Once for each type and reason, not for each path: paths may change at every step.
             what = (part.type, part.reason)
-            if what not in self._told:
-                self._told.add(what)
+            if what not in self._reported:
+                self._reported.add(what)
                 _log.warning(
                     "the info's %s arrives as text, for a value of type %s cannot travel (%s); the "
                     "client's info lists it under %r",
