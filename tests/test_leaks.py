@@ -99,7 +99,7 @@ CYCLES = {
                 continue
             raise AssertionError
 """,
-    "clients that nobody answers": """
+    "clients that no server answers": """
     try:
         rlmesh.RemoteEnv("127.0.0.1:1", connect_timeout_seconds=0.01)
     except rlmesh.errors.EndpointUnreachableError:

@@ -88,7 +88,7 @@ def _opened() -> Generator[Feed]:
                 env_client = cast("EnvClient", remote._env_client)
                 _ACTIONS[env_client.contract.vector] = remote.action_space.sample()
                 env_clients.append(env_client)
-        own = [env_client._connection._transport for env_client in env_clients]
+        own = [env_client._call_client._transport for env_client in env_clients]
         yield _feeder(env_clients)
         for env_client, transport in zip(env_clients, own, strict=True):
             _put(env_client, transport)
@@ -96,7 +96,7 @@ def _opened() -> Generator[Feed]:
 
 def _put(env_client: EnvClient, transport: Transport | None) -> None:
     """Has a client call by a transport, as if none of its calls had failed."""
-    connection = env_client._connection
+    connection = env_client._call_client
     connection._transport, connection._behind = transport, False
     connection._reconnect.transport, connection._reconnect.lost = transport, None
 
@@ -114,7 +114,8 @@ def _feeder(env_clients: list[EnvClient]) -> Feed:
         with contextlib.suppress(RlmeshError):
             calls[data[0] // len(env_clients) % len(calls)](env_client)
         expect(
-            env_client._connection._free == [True], "no call is running, and the connection is held"
+            env_client._call_client._free == [True],
+            "no call is running, and the connection is held",
         )
 
     return feed

@@ -47,7 +47,7 @@ _tls_options = (
     click.option(
         "--tls-server-name",
         metavar="NAME",
-        help="Use TLS; the name that the server's certificate must bear. Default: the address's.",
+        help="Use TLS; the name that the server's certificate must have. Default: the address's.",
     ),
 )
 credential_options = (
@@ -68,7 +68,7 @@ def contract(*, address: str, as_json: bool, timeout: float, **given: Any) -> No
     """Show the contract of the environment that is served at ADDRESS: its spaces and its facts.
 
     ADDRESS may be left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0, 1 when
-    nobody answers, 2 for wrong usage.
+    no server answers, 2 for wrong usage.
     """
     with failures_on_one_line():
         found, server = fetch_contract(address, timeout, credentials_of(**given))
@@ -85,7 +85,7 @@ def status(*, address: str, as_json: bool, timeout: float, **given: Any) -> None
     """Show what the server at ADDRESS is doing, also while its environment is stuck in a call.
 
     ADDRESS may be left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0, 1 when
-    nobody answers, 2 for wrong usage.
+    no server answers, 2 for wrong usage.
     """
     with failures_on_one_line():
         found = fetch_status(address, timeout, credentials_of(**given))

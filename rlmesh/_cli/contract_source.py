@@ -33,7 +33,7 @@ def read_source(source: str | Path, timeout: float | None, **credentials: Any) -
 
     Raises:
         InvalidArgumentError: If the file cannot be read, or holds no contract.
-        EndpointUnreachableError: If nobody answers at the address in time.
+        EndpointUnreachableError: If no server answers at the address in time.
     """
     if isinstance(source, os.PathLike):
         return load_contract(source)

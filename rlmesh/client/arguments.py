@@ -1,4 +1,4 @@
-"""What a user gives to `reset`: checked here, packed for the wire."""
+"""The arguments of `reset`: checked, and packed for the wire."""
 
 from __future__ import annotations
 

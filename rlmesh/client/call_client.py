@@ -1,4 +1,4 @@
-"""The connection of a client: exchanges calls with the environment, one at a time."""
+"""Exchanges the calls of a client with its endpoint, one at a time."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class CallClient:
         address: The endpoint's address.
         contract: Its contract.
         num_envs: The number of sub-environments of a vector environment; None for a single one.
-        mode: When sub-environments reset themselves in this session; None where there are none, and
-            where nobody tells.
+        mode: When sub-environments reset themselves in this session; None for a single
+            environment, and where neither the contract nor the caller says.
 
     Raises:
-        InvalidAddressError: If the address is none that can be connected to.
-        EndpointUnreachableError: If nobody answers in time.
-        EndpointBusyError: If every place is taken by other clients, and stays so.
-        InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
+        InvalidAddressError: If a client cannot connect to such an address.
+        EndpointUnreachableError: If no server answers in time.
+        EndpointBusyError: If other clients hold every session, until the busy timeout.
+        InvalidCredentialsError: If a TLS file cannot be used, or the token would cross a network
             in plaintext.
         AuthenticationError: If the server does not know the client.
         TlsError: If no trusted connection can be made.
@@ -66,7 +66,8 @@ class CallClient:
         session = self._session = Session(parsed, options)
         self._reconnect = Reconnect(session, options.connect_timeout)
         self._request_timeout = options.request_timeout
-        # Whoever takes the only item has the connection: half as dear as a lock.
+        # The thread that pops the only item may call: half the cost of a lock. It guards all fields
+        # below but `_closed` and `_forked`, which `close` and a fork set.
         self._free = [True]
         self._behind = False
         self._closed = False
@@ -74,7 +75,7 @@ class CallClient:
         self._before = False
         self._wait = _STEP
         self._message = b""
-        # The tally of steps is at hand without looking for it.
+        # The tally of steps is an attribute, to save a lookup on the path of a step.
         self.step_tally: Tally = Tally()
         self._tallies = {"step": self.step_tally}
         self._sequence = 0
@@ -106,12 +107,14 @@ class CallClient:
             began: When its encoding began, on the clock of `time.perf_counter`.
 
         Returns:
-            What it gave; the observation's slab stands where it says until the next call.
+            The result; the observation's slab is valid until the next call.
 
         Raises:
             RlmeshError: As the tree in `rlmesh.errors` says.
         """
-        # `post_step`, `_begin` and `take` in one frame: here passes every step.
+        # Station 3 of a step (docs/architecture.md): the call gets the next number and is posted on
+        # the transport. The code of `post_step`, `_begin` and `take` stands here again, to save
+        # three frames on the path of a step.
         try:
             self._free.pop()
         except IndexError:
@@ -139,6 +142,7 @@ class CallClient:
             except CallTimeoutError as error:
                 self._session.explain(error)
                 raise
+            # Station 11 of a step: the client is awake; the sequence number is checked below.
             tally.came = tally.done = perf_counter()
             self._behind = False
         finally:
@@ -152,10 +156,10 @@ class CallClient:
         """Has the environment step several times.
 
         Returns:
-            What each step gave, and why the one after those failed, if one did.
+            The result of each step, and the failure of the step after those, if it failed.
 
         Raises:
-            RlmeshError: As the tree in `rlmesh.errors` says, if nothing is known of any step.
+            RlmeshError: As the tree in `rlmesh.errors` says, if there is no result of any step.
         """
         received = self.call(session_pb2.SessionRequest(step_many=call), known=True)
         buffer, start, end = received
@@ -171,10 +175,10 @@ class CallClient:
 
     def stats(self) -> dict[str, CallStats]:
         """What the calls of each kind have cost in this session."""
-        told = self.exchange(session_pb2.SessionRequest(stats=session_pb2.StatsCall())).stats
+        answer = self.exchange(session_pb2.SessionRequest(stats=session_pb2.StatsCall())).stats
         return {
             call.call: self._tallies.setdefault(call.call, Tally()).stats(call)
-            for call in told.calls
+            for call in answer.calls
             if call.count and call.call != "stats"
         }
 
@@ -183,7 +187,7 @@ class CallClient:
         return self.read_step(self.call(request, known=True))
 
     def read_step(self, received: Received) -> Stepped:
-        """What a step gave, of an answer that may have any form or say that the call failed."""
+        """Reads a step's answer in any form, or raises the failure that it reports."""
         return self._stepped(self.read(received, "step").step)
 
     def _stepped(self, result: session_pb2.StepResult) -> Stepped:
@@ -191,23 +195,24 @@ class CallClient:
         if found is None:
             raise ProtocolError(
                 f"the answer of {self.address} cannot be read: a step needs a reward and two flags "
-                f"for each sub-environment. Its server is another RLMesh than this one, or none"
+                f"for each sub-environment. Its server is another version of RLMesh, or no RLMesh "
+                f"server"
             )
         return found
 
     def exchange(self, request: session_pb2.SessionRequest) -> session_pb2.SessionResponse:
-        """Sends a request that goes without a known state, and gives its answer.
+        """Sends a request that needs no known state, and returns its answer.
 
         Args:
             request: The request, without its sequence.
 
         Raises:
-            RlmeshError: As the tree in `rlmesh.errors` says; also what the answer says that failed.
+            RlmeshError: As the tree in `rlmesh.errors` says; also the failure in the answer.
         """
         return self.read(self.call(request, known=False), _name(request))
 
     def call(self, request: session_pb2.SessionRequest, *, known: bool) -> Received:
-        """Sends a request, and gives its answer as it came.
+        """Sends a request, and returns its answer as bytes.
 
         Args:
             request: The request, without its sequence.
@@ -224,25 +229,25 @@ class CallClient:
             self.let_go()
 
     def hold(self) -> None:
-        """Keeps the connection to the calls of this thread, until `let_go`."""
+        """Reserves this client for the calls of this thread, until `let_go`."""
         try:
             self._free.pop()
         except IndexError:
             raise self._in_use() from None
 
     def let_go(self) -> None:
-        """Lets other threads call, too."""
+        """Lets other threads call again."""
         self._free.append(True)
 
     def post_step(self, action: bytes) -> None:
-        """Sends a step, of which `take` gives the answer; only while the connection is held."""
+        """Sends a step, whose answer `take` returns; only between `hold` and `let_go`."""
         timeout = self._request_timeout
         transport = self._begin("step", known=True)
         wait = _STEP if timeout is None else _wait("step", timeout)
         self._post(transport, write_action(self._sequence, action), wait)
 
     def post(self, request: session_pb2.SessionRequest, *, known: bool) -> None:
-        """Sends a request, of which `take` gives the answer; only while the connection is held."""
+        """Sends a request, whose answer `take` returns; only between `hold` and `let_go`."""
         name = _name(request)
         timeout = self._request_timeout
         transport = self._begin(name, known=known)
@@ -251,7 +256,7 @@ class CallClient:
         self._post(transport, request.SerializeToString(), wait)
 
     def take(self) -> Received:
-        """The answer to what was posted, as it came; only while the connection is held."""
+        """Awaits the answer to the posted call; only between `hold` and `let_go`."""
         try:
             received = self._posted_to.take(self._sequence, self._wait)
         except EndpointError as error:
@@ -266,13 +271,13 @@ class CallClient:
         return received
 
     def take_step(self) -> Stepped:
-        """As `take`, for a step: what it gave."""
+        """As `take`, for a step; returns its result."""
         received = self.take()
         found = self._read_step(*received, self._sequence)
         return self.read_step(received) if found is None else found
 
     def read(self, received: Received, call: str) -> session_pb2.SessionResponse:
-        """The message of an answer to that call, unless it says that the call failed."""
+        """Reads the answer to a call, or raises the failure that it reports."""
         try:
             return read_answer(received, call, self._sequence, self.address)
         except RlmeshError as error:
@@ -295,17 +300,17 @@ class CallClient:
         self._session.close()
 
     def close_at_exit(self) -> None:
-        """Closes, unless another thread is in a call, which would have to tell it to somebody."""
+        """Closes, unless another thread is in a call, where it would raise an error unheard."""
         if self._free:
             self.close()
 
     def leave_to_parent(self) -> None:
-        """Leaves the connection alone from now on: it is the parent's of this forked process."""
+        """Does not use the connection any more: it belongs to the parent of this forked process."""
         self._closed = self._forked = True
         self._session.leave_to_parent()
 
     def _begin(self, name: str, *, known: bool) -> Transport:
-        """Begins a call: gives it a number, if the state is known that it may need."""
+        """Begins a call: gives it a number, unless it needs a state that is unknown."""
         transport = self._transport
         if self._closed or transport is None:
             transport = self._transport_for(name, known=known)
@@ -315,7 +320,7 @@ class CallClient:
         return transport
 
     def _transport_for(self, name: str, *, known: bool) -> Transport:
-        """A transport for a call that finds none."""
+        """Connects again, for a call that finds no transport."""
         if self._closed:
             raise StateError(
                 f"the connection to {self.address} belongs to the process that made it, of which "
@@ -325,12 +330,12 @@ class CallClient:
             )
         if known and self._behind:
             raise self._unknown(name)
-        anew = self._reconnect.lost is not None
+        reopens = self._reconnect.lost is not None
         timeout = self._request_timeout
         transport = self._reconnect.transport_for(
             Wait(name) if timeout is None else _wait(name, timeout)
         )
-        if anew:
+        if reopens:
             self._sequence = 1
             for tally in self._tallies.values():
                 tally.clear()
@@ -338,10 +343,10 @@ class CallClient:
         return transport
 
     def _mend(self, error: EndpointError, message: bytes, wait: Wait) -> Received:
-        """The answer to a call over which the connection broke, if it can be had after all."""
+        """Reconnects after the connection broke in a call, and returns the call's answer."""
         reconnect = self._reconnect
         try:
-            # A client that is being closed by another thread gives its session back at first.
+            # Another thread is closing this client, and has ended the session.
             if self._closed:
                 raise closed_meanwhile(wait, self.address)
             return reconnect.exchange(error, message, self._sequence, wait)
@@ -355,11 +360,11 @@ class CallClient:
         finally:
             del error
             self._transport = reconnect.transport
-            # No reset mends what is over; the next call says so.
+            # A reset does not bring back a session that is over; the next call reports that.
             self._behind = self._behind and reconnect.lost is None
 
     def _note(self, error: RlmeshError) -> None:
-        """Notes what an error that the server told means for the calls to come."""
+        """Notes what a failure that the server reported means for later calls."""
         if isinstance(error, CallTimeoutError):
             self._behind = True
             self._session.explain(error)
@@ -375,7 +380,7 @@ class CallClient:
 
     def _post(self, transport: Transport, message: bytes, wait: Wait) -> None:
         self._before = self._behind
-        # Until the answer is here, the state is unknown: a deadline or Ctrl-C may end the wait.
+        # Until the answer has come, the state is unknown: a deadline or Ctrl-C may end the wait.
         self._behind = True
         self._posted_to, self._wait, self._message = transport, wait, message
         tally = self._tally = self._tallies.setdefault(wait.call, Tally())
@@ -414,7 +419,7 @@ def _at_exit() -> None:
 
 
 def _in_forked_process() -> None:
-    """A fork gets the objects and none of gRPC's threads: whatever it asked of them would hang."""
+    """A fork has the objects but none of gRPC's threads: a call on them would never return."""
     for connection in _connections:
         connection.leave_to_parent()
 

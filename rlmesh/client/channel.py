@@ -1,4 +1,4 @@
-"""How a client gets in at an address: its channel, its token, its TLS, and why it is kept out."""
+"""The gRPC channels of a client: token, TLS, and why a connection fails."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _log = logging.getLogger("rlmesh.security")
 RequestType = TypeVar("RequestType")
 ResponseType = TypeVar("ResponseType")
 
-# After how long without an answer it is looked for the reason, and for how long at a time.
-_PATIENCE_SECONDS = 0.25
+# After how long without an answer the client looks for the reason, and how long a look may take.
+_FIRST_LOOK_SECONDS = 0.25
 _LOOK_SECONDS = 0.5
-# However little time is left, it looks this long: for a server that answers at once.
+# A look takes at least this long, so that a server that answers at once is heard.
 _LEAST_SECONDS = 0.05
 _UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -38,8 +38,8 @@ def dialable(address: str) -> Address:
     """Reads an address that a client can connect to.
 
     Raises:
-        ArgumentTypeError: If it is no text.
-        InvalidAddressError: If it names no endpoint, or only a server could have it.
+        ArgumentTypeError: If it is no str.
+        InvalidAddressError: If it cannot be read, or has the port 0, which is for servers.
     """
     parsed = parse_address(address)
     if isinstance(parsed, TcpAddress) and parsed.port == 0:
@@ -48,11 +48,11 @@ def dialable(address: str) -> Address:
 
 
 class ChannelFactory:
-    """A client's way to one endpoint.
+    """Makes the channels of a client to one endpoint.
 
     Args:
         address: Where the endpoint is.
-        credentials: What the client has to come in with.
+        credentials: The token and the TLS files.
 
     Attributes:
         host: The endpoint's host, IPv6 without brackets.
@@ -71,10 +71,10 @@ class ChannelFactory:
         self._read()
 
     def channel(self) -> grpc.Channel:
-        """A new channel, with what the files of TLS hold now; every call shows the token.
+        """A new channel, with the current content of the TLS files; every call sends the token.
 
-        Where changed files cannot be used, because one of them is still to come for instance, it
-        has what they held before.
+        Where changed files cannot be used, as one of them may not be replaced yet, the channel uses
+        what they held before.
         """
         if self._dialed:
             try:
@@ -94,7 +94,7 @@ class ChannelFactory:
         token = self._credentials.token
         if token is None:
             return channel
-        return grpc.intercept_channel(channel, _Shower(token.header))
+        return grpc.intercept_channel(channel, _TokenInterceptor(token.header))
 
     @property
     def secure(self) -> Secure | None:
@@ -102,7 +102,7 @@ class ChannelFactory:
         identity = self._identity
         if identity is None:
             return None
-        # Wherever the server says that it is to be had, it has to be this one.
+        # Whatever address the server names for it, its certificate must be this server's.
         name = identity.server_name or self.host
         return lambda sock: secured(sock, identity.context, server_name=name)
 
@@ -114,22 +114,22 @@ class ChannelFactory:
         *,
         wait_for_ready: bool = False,
     ) -> ResponseType:
-        """Makes a call, and finds out why there is no answer.
+        """Makes a call, and finds the reason where no answer comes.
 
         Args:
-            method: What to call.
-            request: With what.
-            timeout: Seconds until it must have been answered; None: for ever.
+            method: The method.
+            request: Its argument.
+            timeout: Seconds until it must have been answered; None: no limit.
             wait_for_ready: Whether to wait for a server that is not up yet.
 
         Raises:
             grpc.RpcError: If the call fails.
-            TlsError: If there is no answer, as no trusted connection can be made.
-            AuthenticationError: If there is none, as the server refuses the client's certificate.
+            TlsError: If no answer comes, as TLS fails.
+            AuthenticationError: If no answer comes, as the server refuses the certificate.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         call: Any = method.future(request, timeout=timeout, wait_for_ready=wait_for_ready)
-        pause = _PATIENCE_SECONDS
+        pause = _FIRST_LOOK_SECONDS
         guessed = False
         try:
             while True:
@@ -139,7 +139,7 @@ class ChannelFactory:
                 found = self._look(deadline - time.monotonic())
                 if found is not None and (found.sure or guessed):
                     raise found.error
-                # A guess that holds for two looks is one no longer.
+                # A guess that two looks confirm is no guess any more.
                 guessed = found is not None
                 pause *= 2
         except grpc.RpcError as error:
@@ -149,7 +149,7 @@ class ChannelFactory:
                     raise found.error from error
             raise
         except grpc.FutureCancelledError:
-            # The same for a call that the server or `close` ended; it is the error as well.
+            # The server or `close` ended the call; the call is its own error.
             raise call from None
         finally:
             call.cancel()
@@ -164,7 +164,7 @@ class ChannelFactory:
 
 
 class _Details(NamedTuple):
-    """What `grpc.ClientCallDetails` has."""
+    """The fields of `grpc.ClientCallDetails`."""
 
     method: str
     timeout: float | None
@@ -174,8 +174,8 @@ class _Details(NamedTuple):
     compression: grpc.Compression | None
 
 
-class _Shower(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
-    """Shows the token with every call."""
+class _TokenInterceptor(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
+    """Sends the token with every call."""
 
     def __init__(self, header: str) -> None:
         self._header = header
@@ -183,13 +183,13 @@ class _Shower(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientIntercept
     def intercept_unary_unary(
         self, continuation: Any, client_call_details: Any, request: Any
     ) -> Any:
-        """Shows it."""
+        """Adds the token."""
         return continuation(self._with_token(client_call_details), request)
 
     def intercept_stream_stream(
         self, continuation: Any, client_call_details: Any, request_iterator: Any
     ) -> Any:
-        """Shows it."""
+        """Adds the token."""
         return continuation(self._with_token(client_call_details), request_iterator)
 
     def _with_token(self, details: Any) -> _Details:

@@ -1,4 +1,4 @@
-"""Why no connection can be made to a server that is there; gRPC says only that there is none."""
+"""Finds out why a connection to a server fails; gRPC reports only that it does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Diagnosis:
 
     Attributes:
         error: What to raise.
-        sure: Whether it was said, and is not only what a network might do that breaks.
+        sure: Whether the server said so; otherwise a broken network may look the same.
     """
 
     error: EndpointError
@@ -35,7 +35,7 @@ class Diagnosis:
 def why_refused(
     address: Address, identity: ClientIdentity | None, host: str, seconds: float
 ) -> Diagnosis | None:
-    """Connects once more, and looks where that fails.
+    """Connects once more, and reports where that fails.
 
     Args:
         address: Where the server is.
@@ -44,7 +44,7 @@ def why_refused(
         seconds: How long each of the steps may take.
 
     Returns:
-        What is wrong, or None where nobody is there, or nothing is found.
+        What is wrong; None where no server listens, or nothing is found.
     """
     try:
         if identity is None:
@@ -55,7 +55,7 @@ def why_refused(
 
 
 def is_deserted(address: Address, seconds: float) -> bool:
-    """Whether nobody listens at an address any more, as this machine itself knows.
+    """Whether no server listens at an address any more, as far as this machine knows.
 
     Args:
         address: Where the server was. One on another machine is never known to be deserted: it may
@@ -75,7 +75,7 @@ def is_deserted(address: Address, seconds: float) -> bool:
 
 def _why_not_plain(address: Address, seconds: float) -> Diagnosis:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # It is not talked to, only asked whether it knows TLS.
+    # This connection only finds out whether the server speaks TLS.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(_HTTP2)
@@ -94,7 +94,7 @@ def _why_not_secured(
 ) -> Diagnosis | None:
     try:
         for _ in range(2):
-            # Once may be a server that is just ending.
+            # One failure alone may come from a server that is just ending.
             if _is_welcome(_connected(address, seconds), identity, name):
                 return None
     except ssl.SSLCertVerificationError as error:
@@ -112,17 +112,17 @@ def _why_not_secured(
                 )
             )
         return None
-    # gRPC's servers do not say so.
+    # A gRPC server closes the connection without a reason.
     return Diagnosis(_unwelcome(address, identity), sure=False)
 
 
 def _is_welcome(sock: socket.socket, identity: ClientIdentity, name: str) -> bool:
     with (
-        secured(sock, identity.context, server_name=name) as conversation,
+        secured(sock, identity.context, server_name=name) as encrypted,
         contextlib.suppress(ConnectionError),
     ):
         # A server of gRPC speaks first, unless it ends the connection.
-        return bool(conversation.recv(1))
+        return bool(encrypted.recv(1))
     return False
 
 
@@ -130,13 +130,13 @@ def _distrust(error: ssl.SSLCertVerificationError, address: Address, name: str) 
     code = error.verify_code
     if code in (_WRONG_NAME, _WRONG_ADDRESS):
         return TlsError(
-            f"the certificate of the server at {address} is not made out to {name!r}; connect by "
-            f"the name that stands in it, or say that name with server_name= of rlmesh.ClientTLS"
+            f"the certificate of the server at {address} is not valid for {name!r}; connect by "
+            f"a name that it holds, or give that name with server_name= of rlmesh.ClientTLS"
         )
     if code == _EXPIRED:
         return TlsError(
             f"the certificate of the server at {address} has expired; renew it there, where the "
-            f"running server takes it up"
+            f"running server reads it again"
         )
     if code == _NOT_YET_VALID:
         return TlsError(

@@ -1,4 +1,4 @@
-"""One connection of a session: its first call crosses it, and its transport is found over it."""
+"""One connection of a session: its gRPC channel, its stream, and a transport beside that."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ from rlmesh.transports.pipe_transport import PipeTransport
 from rlmesh.transports.transport import Transport, Wait, exchange
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
-# How long a server has to tell what it is doing, when a call has failed already.
+# How long a server may take to report what it is doing, when a call has failed already.
 _STATUS_SECONDS = 0.5
 
 
 class Connection:
-    """One connection to an endpoint: a channel, a stream of a session, and the transport beside it.
+    """One connection to an endpoint.
+
+    The first call of a session (open or resume) crosses the stream. Then the client connects to one
+    of the listeners that the answer lists, and later calls cross that transport.
 
     Args:
-        channels: The way to the endpoint.
+        channels: Makes channels to the endpoint.
         address: Its address, for messages.
     """
 
@@ -42,16 +45,16 @@ class Connection:
         self._stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
         self._stream: GrpcTransport | None = None
         self._transport: Transport | None = None
-        # Tells a wait on another connection that the stream has ended: its peer is gone as well,
-        # though that connection may be silent for ever.
+        # Wakes a wait on the transport `direct` when the stream has ended: its peer is gone then,
+        # though the TCP connection may stay silent.
         self._ended, self._end = socket.socketpair()
         self._end.setblocking(False)
 
     def contract(self, timeout: float | None) -> EnvContract:
-        """The endpoint's contract; a server that is not up yet is tried again until then.
+        """The endpoint's contract. A server that is not up yet is tried again until the timeout.
 
         Raises:
-            EndpointUnreachableError: If nobody answers in time.
+            EndpointUnreachableError: If no server answers in time.
             RlmeshError: As `CallClient` says.
         """
         try:
@@ -65,14 +68,14 @@ class Connection:
             failure = error_from_rpc(error, self._address, doing="connecting", timeout=timeout)
             if isinstance(failure, CallTimeoutError):
                 raise EndpointUnreachableError(
-                    f"nobody answers at {self._address} within {timeout} s; is the server running, "
-                    f"and is that its address?"
+                    f"no server answers at {self._address} within {timeout} s; is the server "
+                    f"running, and is that its address?"
                 ) from error
             raise failure from error
         return read_response(response, self._address)
 
     def status(self) -> EndpointStatus | None:
-        """What the server is doing; None where it does not tell at once."""
+        """What the server is doing; None where it does not answer within half a second."""
         request = env_service_pb2.GetStatusRequest()
         # A channel that another thread has closed says so with a ValueError.
         with contextlib.suppress(grpc.RpcError, ValueError):
@@ -82,10 +85,10 @@ class Connection:
     def begin(
         self, request: session_pb2.SessionRequest, timeout: float | None
     ) -> session_pb2.SessionResponse:
-        """Begins a stream with its first call, and gives the answer.
+        """Opens the stream with its first call, and returns the answer.
 
         Raises:
-            CallTimeoutError: If there is none in time.
+            CallTimeoutError: If the answer does not come in time.
             RlmeshError: As `Transport.take` and `read_answer` say.
         """
         stream = self._transport = self._stream = GrpcTransport(self._channel, self._address)
@@ -93,7 +96,7 @@ class Connection:
         stream.call_at_end(lambda: _ring(end))
         call = request.WhichOneof("call") or "no call"
         with _expiring(stream, timeout):
-            # Without a deadline of its own, which would cost every later call a thread.
+            # The stream itself has no deadline, which would cost every later call a thread.
             received = exchange(
                 stream, request.SerializeToString(), request.sequence, Wait(call, timeout=timeout)
             )
@@ -106,20 +109,20 @@ class Connection:
         *,
         wanted: str | None,
         head: int,
-        patience: float,
+        report_seconds: float,
     ) -> Transport:
-        """The first transport on offer that can be had and may be used, else the stream itself.
+        """Takes the first transport on offer that is wanted and reachable, else the stream.
 
         Args:
             offers: The transports on offer, the best first.
             secret: The session's secret.
             wanted: The transport to use; None: any.
             head: How many bytes of most answers stand before their slab.
-            patience: For how many seconds the stream is asked why a transport has ended.
+            report_seconds: How long a transport that has ended waits for the stream to say why.
         """
         stream = self._stream
         if stream is None:
-            raise ValueError("a transport is found by a stream that has begun")
+            raise ValueError("a transport is chosen after the stream has begun")
         found = enter(offers, secret, wanted=wanted, channels=self._channels, head=head)
         if found is None:
             return stream
@@ -127,11 +130,11 @@ class Connection:
         if name == "direct":
             # A Unix socket ends with its peer; a TCP connection may stay silent for ever.
             pipe.watch(self._ended.fileno())
-        self._transport = PipeTransport(name, pipe, stream, self._address, patience)
+        self._transport = PipeTransport(name, pipe, stream, self._address, report_seconds)
         return self._transport
 
     def ask(self, message: bytes, sequence: int, wait: Wait) -> None:
-        """Makes a call by the stream, whatever the transport, and waits for its answer."""
+        """Makes a call on the stream, whatever the transport, and waits for its answer."""
         if self._stream is not None:
             exchange(self._stream, message, sequence, wait)
 
@@ -140,7 +143,7 @@ class Connection:
         return None if self._stream is None else self._stream.end(0.0)
 
     def close(self) -> None:
-        """Ends it; the server notices at once. Any thread may, repeatedly."""
+        """Ends the connection; the server notices at once. Any thread may call it, repeatedly."""
         for transport in (self._stream, self._transport):
             if transport is not None:
                 transport.close()
@@ -149,7 +152,7 @@ class Connection:
         self._ended.close()
 
     def leave_to_parent(self) -> None:
-        """Gives back what a forked process holds of its parent's link, which goes on."""
+        """Gives back what a forked process holds of its parent's connection, which goes on."""
         for transport in (self._transport, self._stream):
             if transport is not None:
                 transport.leave_to_parent()
@@ -158,7 +161,7 @@ class Connection:
 
 
 def _ring(end: socket.socket) -> None:
-    # Closed already, where the stream ends because the link does.
+    # It is closed already where the stream ends because `close` was called.
     with contextlib.suppress(OSError):
         end.send(b"\0")
 
@@ -166,11 +169,11 @@ def _ring(end: socket.socket) -> None:
 def read_answer(
     received: Received, call: str, sequence: int, address: str
 ) -> session_pb2.SessionResponse:
-    """The message of an answer to that call, unless it says that the call failed.
+    """Reads the answer to a call.
 
     Raises:
         ProtocolError: If it cannot be read, or is the answer to another call.
-        RlmeshError: What the answer says that failed.
+        RlmeshError: The failure that the answer reports.
     """
     buffer, start, end = received
     try:
@@ -178,7 +181,7 @@ def read_answer(
     except DecodeError as error:
         raise ProtocolError(f"{address} sent a damaged message: {error}") from error
     answer = response.WhichOneof("answer")
-    # A failure of no call is one of the session.
+    # A failure with the sequence 0 belongs to no call: the session has failed.
     if response.sequence != sequence and (response.sequence or answer != "failure"):
         raise ProtocolError(f"{address} answered call {response.sequence} to call {sequence}")
     if answer == "failure":

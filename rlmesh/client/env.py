@@ -42,32 +42,32 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     Args:
         address: The server's address, `tcp://HOST:PORT` or `unix:///PATH`.
-        connect_timeout_seconds: Until when the server must have answered; one that is not up yet is
-            tried again until then. None: for ever.
-        request_timeout_seconds: Until when each call must have been answered. None: for ever.
-        transport: The transport to use if it can be had, `shm`, `direct` or `grpc`. None: what the
-            environment variable `RLMESH_TRANSPORT` says, or else the fastest.
-        copy: Whether observations are the caller's own. False saves a copy: their arrays are
-            read-only views, and hold until the next call.
-        token: What to show to a server that asks for one. None: what the environment variable
-            `RLMESH_TOKEN` says, if it is set.
-        tls: The authorities to trust, and how to identify oneself, for a server that uses TLS.
-            None: what crosses is not encrypted.
+        connect_timeout_seconds: Seconds until the server must have answered. A server that is not
+            up yet is tried again until then. None: no limit.
+        request_timeout_seconds: Seconds until each call must have been answered. None: no limit.
+        transport: The transport to use if it is available, `shm`, `direct` or `grpc`. None: the
+            value of the environment variable `RLMESH_TRANSPORT`, or else the fastest available.
+        copy: Whether observations are copies that the caller may keep. False saves the copy: the
+            arrays are read-only views, which are valid until the next call.
+        token: The token that the server asks for. None: the value of the environment variable
+            `RLMESH_TOKEN`, if it is set.
+        tls: The authorities to trust, and the client's certificate, for a server that uses TLS.
+            None: the connection is not encrypted.
         insecure: Whether a token may cross a network that is not encrypted.
-        expect: What the endpoint must be: a contract, or the path of a file with one. Connecting
-            fails where the endpoint's own breaks what was written or trained for it. None: what
-            the class says in `expected_contract`.
-        busy_timeout_seconds: How long to wait for a place where every one is taken; 0: not at all,
-            None: for ever.
-        reconnect: Whether a connection that breaks is made anew, as long as the server keeps the
-            session: the episode goes on as if nothing had happened, and each call is executed once.
-            Where the session is gone, `reset` begins another. False: the call raises, and so does
-            every later one.
+        expect: The contract that the caller's code was written or trained for, or the path of a
+            file with it. Connecting fails where the endpoint's contract breaks it. None: the
+            `expected_contract` of the class.
+        busy_timeout_seconds: Seconds to wait for a session where other clients hold all. 0: do not
+            wait. None: no limit.
+        reconnect: Whether the client connects again when the connection breaks. While the server
+            keeps the session, the episode goes on, and each call is executed once. Where the
+            session is gone, `reset` opens another. False: the call raises, and so does every later
+            one.
 
     Raises:
-        InvalidAddressError: If the address is none that can be connected to.
-        EndpointUnreachableError: If nobody answers in time.
-        EndpointBusyError: If every place is taken by other clients, and stays so.
+        InvalidAddressError: If a client cannot connect to such an address.
+        EndpointUnreachableError: If no server answers in time.
+        EndpointBusyError: If other clients hold every session, until the busy timeout.
         WrongEndpointKindError: If the endpoint is a vector environment.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
@@ -81,7 +81,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
     """
 
     expected_contract: ClassVar[EnvContract | None] = None
-    """What is expected of every endpoint where `expect` says nothing; for subclasses."""
+    """The contract to expect where `expect` is None; for subclasses."""
 
     def __init__(
         self,
@@ -113,9 +113,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             reconnect=reconnect,
         )
         self._env_client = EnvClient(address, options)
-        # An environment that is dropped without close() must not hold its endpoint for ever.
+        # An environment that is dropped without close() must not hold its session for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
-        # At the end of the program the connection closes itself.
+        # At the end of the program the call client closes itself.
         self._finalizer.atexit = False
         contract = self._env_client.contract
         self.env_contract: EnvContract = contract
@@ -147,7 +147,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         Raises:
             ArgumentTypeError: If seed or options have the wrong type.
             InvalidArgumentError: If the seed is negative.
-            InvalidObservationError: If the environment returned what its space excludes.
+            InvalidObservationError: If the environment returned an observation that its space does
+                not hold.
+            InvalidResultError: If the environment returned a result of another form.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
@@ -173,7 +175,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         Raises:
             InvalidActionError: If the action space does not hold the action. The environment was
                 not called.
-            InvalidObservationError: If the environment returned what its space excludes.
+            InvalidObservationError: If the environment returned an observation that its space does
+                not hold.
+            InvalidResultError: If the environment returned a result of another form.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
@@ -182,30 +186,32 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             ProtocolError: If the server sent what it should not.
             StateError: If a call was given up before, and no reset came since.
         """
+        # Stations 1 and 12 of a step (docs/architecture.md): the action comes in, the five values
+        # go out.
         return self._env_client.step(action)
 
     def step_many(self, actions: Iterable[ActType]) -> Transitions:
         """Steps the environment for one action after the other, in one exchange.
 
         It is what a loop of `step` does that ends with the episode: every action, observation and
-        info is checked and told as there, and actions beyond the end are not used.
+        info is checked and reported as there, and actions beyond the end are not used.
         `request_timeout_seconds` holds for all of them together.
 
         Args:
             actions: Members of `action_space`, one or more.
 
         Returns:
-            What the steps gave, stacked; as many as were made.
+            What the steps gave, stacked; one for each step that was made.
 
         Raises:
-            RlmeshError: What `step` raises, for the first step that fails. Those before it were
-                made, and stand in the error's `transitions`.
+            RlmeshError: What `step` raises, for the first step that fails. The steps
+                before it were made; the error's `transitions` holds their results.
             InvalidArgumentError: If there is no action.
         """
         return self._env_client.step_many(actions)
 
     def stats(self) -> dict[str, CallStats]:
-        """What the calls have cost in this session so far, and where the time went.
+        """What the calls of this session have cost so far, and where the time went.
 
         Returns:
             For each kind of call, such as `step`, counts, bytes and sums of seconds.
@@ -254,8 +260,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             name: The attribute's name.
 
         Returns:
-            The attribute; what cannot travel is its text. A method of the environment is a function
-            that calls it there.
+            The attribute; a value that cannot travel arrives as its text. For a method of the
+            environment, a function that calls it there.
 
         Raises:
             AttributeError: If neither has it.
@@ -297,5 +303,5 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         return True
 
     def close(self) -> None:
-        """Gives the environment back to its server, which lives on. May be called repeatedly."""
+        """Gives the environment back to its server, which goes on. May be called repeatedly."""
         self._finalizer()

@@ -1,4 +1,4 @@
-"""The env_client: what single and vector clients have in common, values in and values out."""
+"""What single and vector clients have in common: actions in, observations and infos out."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from rlmesh.transports.pipe import Received
 from rlmesh_api.v1 import session_pb2
 
 Transition: TypeAlias = tuple[Any, Any, Any, Any, dict[str, Any]]
-"""Observation, reward, terminated, truncated and info of a step; of a vector environment with a
-place for each sub-environment."""
+"""Observation, reward, terminated, truncated and info of a step; for a vector environment with one
+entry for each sub-environment."""
 
 
 class EnvClient:
@@ -40,48 +40,48 @@ class EnvClient:
     """
 
     def __init__(self, address: str, options: ConnectOptions) -> None:
-        self._connection = CallClient(address, options)
-        contract: EnvContract = self._connection.contract
+        self._call_client = CallClient(address, options)
+        contract: EnvContract = self._call_client.contract
         self.contract: EnvContract = contract
         self._copy = options.copy
-        num_envs = self._num_envs = self._connection.num_envs
+        num_envs = self._num_envs = self._call_client.num_envs
         self._decode = compile_layout(contract.observation_space, num_envs).decode
         self._encode = compile_layout(contract.action_space, num_envs).encode
         self._stack = compile_stack(contract.observation_space)
-        self.mode: AutoresetMode | None = self._connection.mode
-        self._step = self._connection.step
-        self._tally = self._connection.step_tally
-        self.hold: Callable[[], None] = self._connection.hold
-        self.let_go: Callable[[], None] = self._connection.let_go
+        self.mode: AutoresetMode | None = self._call_client.mode
+        self._step = self._call_client.step
+        self._tally = self._call_client.step_tally
+        self.hold: Callable[[], None] = self._call_client.hold
+        self.let_go: Callable[[], None] = self._call_client.let_go
         self.num_envs: int = num_envs or 1
-        self.address: str = self._connection.address
+        self.address: str = self._call_client.address
         # Bound here, so that dropping a client needs no more than this one function.
-        self.close: Callable[[], None] = self._connection.close
+        self.close: Callable[[], None] = self._call_client.close
 
     @property
     def transport(self) -> str:
         """The name of the transport in use."""
-        return self._connection.transport
+        return self._call_client.transport
 
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
-        """Resets the environment; observation and info."""
+        """Resets the environment; returns observation and info."""
         request = self._reset_request(seed, options, 4)
-        return self._reset_result(self._connection.call(request, known=False))
+        return self._reset_result(self._call_client.call(request, known=False))
 
     def post_reset(self, seed: Any, options: Any) -> None:
-        """Asks for a reset, of which `take_reset` gives the result; only while held."""
-        self._connection.post(self._reset_request(seed, options, 5), known=False)
+        """Sends a reset, whose result `take_reset` returns; only between `hold` and `let_go`."""
+        self._call_client.post(self._reset_request(seed, options, 5), known=False)
 
     def take_reset(self) -> tuple[Any, dict[str, Any]]:
-        """What the reset gave; observation and info."""
-        return self._reset_result(self._connection.take())
+        """Awaits the reset; returns observation and info."""
+        return self._reset_result(self._call_client.take())
 
     def _reset_request(
         self, seed: Any, options: Any, stacklevel: int
     ) -> session_pb2.SessionRequest:
         call, degraded = reset_call(seed, options, self._num_envs)
         for part in degraded:
-            # Once for what it is: Python shows one warning of a text and place only once.
+            # Python shows the same warning from the same line only once.
             warnings.warn(
                 f"reset: a value of type {part.type} in the options cannot travel ({part.reason}) "
                 f"and reaches the environment as its text",
@@ -90,8 +90,8 @@ class EnvClient:
         return session_pb2.SessionRequest(reset=call)
 
     def _reset_result(self, received: Received) -> tuple[Any, dict[str, Any]]:
-        result = self._connection.read(received, "reset").reset
-        self._connection.forget()
+        result = self._call_client.read(received, "reset").reset
+        self._call_client.forget()
         slab = result.observation
         try:
             observation = self._decode(slab, 0, len(slab), self._copy)
@@ -100,7 +100,7 @@ class EnvClient:
             raise self._damaged(error) from error
 
     def encode(self, action: Any) -> tuple[bytes, list[Deviation]]:
-        """An action's slab, and what was noticed when it was encoded."""
+        """An action's slab, and the deviations from the action space that the policy allows."""
         noticed: list[Deviation] = []
         try:
             return self._encode(action, noticed), noticed
@@ -108,20 +108,21 @@ class EnvClient:
             raise _refused(error) from error
 
     def post_step(self, slab: bytes, noticed: list[Deviation]) -> None:
-        """Asks for a step, of which `take_step` gives the result; only while held."""
+        """Sends a step, whose result `take_step` returns; only between `hold` and `let_go`."""
         if noticed:
             call = session_pb2.SessionRequest(step=_step_call(slab, noticed))
-            self._connection.post(call, known=True)
+            self._call_client.post(call, known=True)
         else:
-            self._connection.post_step(slab)
+            self._call_client.post_step(slab)
 
     def take_step(self) -> Transition:
-        """What the step gave."""
-        return self._transition(self._connection.take_step())
+        """Awaits the step and returns its result."""
+        return self._transition(self._call_client.take_step())
 
     def step(self, action: Any) -> Transition:
         """Steps the environment."""
-        # `encode` and `_transition` in one frame: here passes every step.
+        # Station 2 of a step (docs/architecture.md): the action is encoded into a slab. The code of
+        # `encode` and `_transition` stands here again, to save two frames on the path of a step.
         began = perf_counter()
         noticed: list[Deviation] = []
         try:
@@ -131,10 +132,11 @@ class EnvClient:
         tally = self._tally
         if noticed:
             call = session_pb2.SessionRequest(step=_step_call(slab, noticed))
-            found = self._connection.exchange_step(call)
+            found = self._call_client.exchange_step(call)
             tally.encoding += tally.posted - began
         else:
             found = self._step(slab, began)
+        # Station 11 of a step, its end: the observation and the info are decoded.
         reward, terminated, truncated, buffer, start, nbytes, info = found
         try:
             observation = self._decode(buffer, start, nbytes, self._copy)
@@ -175,11 +177,8 @@ class EnvClient:
                 break
             call.steps.append(_step_call(slab, noticed))
         if not call.steps:
-            raise refused or InvalidArgumentError(
-                "step_many needs one action or more, got none; an environment is not stepped by "
-                "nothing"
-            )
-        found, failure = self._connection.step_many(call)
+            raise refused or InvalidArgumentError("step_many needs one action or more, got none")
+        found, failure = self._call_client.step_many(call)
         transitions = self._stacked(found) if found else None
         over = len(found) < len(call.steps) or bool(self._stays_over(found[-1]))
         stopped = failure or (None if over else refused)
@@ -187,17 +186,17 @@ class EnvClient:
             stopped.transitions = transitions
             raise stopped
         if transitions is None:
-            raise self._damaged("several steps were asked for, and it tells of none")
+            raise self._damaged("it holds no step, though several were requested")
         return transitions
 
     def stats(self) -> dict[str, CallStats]:
         """What the calls of each kind have cost in this session."""
-        return self._connection.stats()
+        return self._call_client.stats()
 
     def render(self) -> Any:
-        """Renders the environment; what it returned."""
+        """Renders the environment, and returns what it returned."""
         request = session_pb2.SessionRequest(render=session_pb2.RenderCall())
-        return self._unpacked(self._connection.exchange(request).render.frame)
+        return self._unpacked(self._call_client.exchange(request).render.frame)
 
     def _stacked(self, found: list[Stepped]) -> Transitions:
         try:
@@ -241,7 +240,7 @@ class EnvClient:
         self._attribute(session_pb2.ATTRIBUTE_VERB_SET, name, value)
 
     def call_method(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """Calls a method that the server exposes; what it returned."""
+        """Calls a method that the server exposes, and returns what it returned."""
         argument = [list(arguments), keywords]
         result = self._attribute(session_pb2.ATTRIBUTE_VERB_CALL, name, argument)
         return self._unpacked(result.value)
@@ -254,8 +253,8 @@ class EnvClient:
 
     def _damaged(self, reason: object) -> ProtocolError:
         return ProtocolError(
-            f"the answer of {self._connection.address} cannot be read: {reason}. Its server is "
-            f"another RLMesh than this one, or none"
+            f"the answer of {self._call_client.address} cannot be read: {reason}. Its server is "
+            f"another version of RLMesh, or no RLMesh server"
         )
 
     def _attribute(
@@ -267,14 +266,14 @@ class EnvClient:
             )
         packed, degraded = pack_listing(argument)
         if degraded:
-            # An info may become its text on its way; what an environment is to be set to may not.
+            # In an info such a value becomes its text. An attribute must arrive as it is.
             raise ArgumentTypeError(
                 f"{name}: a value of type {degraded[0].type} cannot travel ({degraded[0].reason}, "
                 f"at {degraded[0].path}); give numbers, texts, NumPy arrays, lists, tuples and "
                 f"dicts of them"
             )
         call = session_pb2.AttributeCall(verb=verb, name=name, argument=packed)
-        return self._connection.exchange(session_pb2.SessionRequest(attribute=call)).attribute
+        return self._call_client.exchange(session_pb2.SessionRequest(attribute=call)).attribute
 
 
 def _refused(error: Violation) -> InvalidActionError:

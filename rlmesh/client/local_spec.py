@@ -1,4 +1,4 @@
-"""What a client shows of its environment where Gymnasium's own code looks for it."""
+"""The `spec` and `metadata` of a client, which Gymnasium's own code reads."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def local_spec(contract: EnvContract) -> EnvSpec | None:
     there is no spec, as for every environment that is not registered; `env_contract.spec` tells
     what its registration says.
     """
-    told = contract.spec
+    served = contract.spec
     known = registry.get(contract.id)
-    if told is None or known is None:
+    if served is None or known is None:
         return None
     spec = copy.deepcopy(known)
-    spec.reward_threshold = told.reward_threshold
-    spec.nondeterministic = told.nondeterministic
-    spec.max_episode_steps = told.max_episode_steps
-    spec.order_enforce = told.order_enforce
-    spec.disable_env_checker = told.disable_env_checker
-    spec.kwargs = dict(told.kwargs)
+    spec.reward_threshold = served.reward_threshold
+    spec.nondeterministic = served.nondeterministic
+    spec.max_episode_steps = served.max_episode_steps
+    spec.order_enforce = served.order_enforce
+    spec.disable_env_checker = served.disable_env_checker
+    spec.kwargs = dict(served.kwargs)
     return spec
 
 

@@ -1,4 +1,4 @@
-"""A fleet: several endpoints that are driven as one vector environment."""
+"""Several endpoints that are driven as one vector environment."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _MASK = "reset_mask"
 
 
 class MultiEndpoint:
-    """Drives endpoints together: what is asked of one is asked of all before any answer is awaited.
+    """Drives several endpoints together: it sends every request before it awaits any answer.
 
-    A single environment is a sub-environment; the sub-environments of a vector environment stand
-    side by side. The methods are those of `EnvClient`.
+    A single environment is one sub-environment; those of a vector environment stay together. The
+    methods are those of `EnvClient`.
 
     Args:
         addresses: The endpoints' addresses, in the order of their sub-environments.
@@ -68,7 +68,7 @@ class MultiEndpoint:
         self._part = compile_part(contract.action_space, self.num_envs)
         self._join = compile_join(contract.observation_space)
         self._stack = compile_stack(contract.observation_space)
-        # Kept where a reset may leave sub-environments alone, whose observations it repeats.
+        # The last observations: a reset with a mask may leave out an endpoint, and repeats its.
         self._last: list[Any] = []
 
     @property
@@ -87,15 +87,15 @@ class MultiEndpoint:
         asked = self._options(options)
         with self._held():
             wanted = [
-                place for place, (_, skipped) in enumerate(asked) if not (skipped and self._last)
+                index for index, (_, skipped) in enumerate(asked) if not (skipped and self._last)
             ]
-            for place in wanted:
-                self._env_clients[place].post_reset(seeds[place], asked[place][0])
+            for index in wanted:
+                self._env_clients[index].post_reset(seeds[index], asked[index][0])
             answers = self._taken(wanted, EnvClient.take_reset)
         observations: list[Any] = list(self._last) or [None] * len(self._env_clients)
         infos: list[dict[str, Any]] = [{}] * len(self._env_clients)
-        for place, (observation, info) in zip(wanted, answers, strict=True):
-            observations[place], infos[place] = observation, info
+        for index, (observation, info) in zip(wanted, answers, strict=True):
+            observations[index], infos[index] = observation, info
         return self._together(observations), self._merged(infos)
 
     def step(self, actions: Any) -> Transition:
@@ -130,10 +130,7 @@ class MultiEndpoint:
             error.transitions = self._stacked(made) if made else None
             raise
         if not made:
-            raise InvalidArgumentError(
-                "step_many needs one action or more, got none; an environment is not stepped by "
-                "nothing"
-            )
+            raise InvalidArgumentError("step_many needs one action or more, got none")
         return self._stacked(made)
 
     def stats(self) -> dict[str, CallStats]:
@@ -156,8 +153,7 @@ class MultiEndpoint:
             if len(value) != self.num_envs:
                 raise InvalidArgumentError(
                     f"{name}: expected one value, or one for each of the {self.num_envs} "
-                    "sub-environments, "
-                    f"got {len(value)}"
+                    f"sub-environments, got {len(value)}"
                 )
             parts = [list(value[start:stop]) for start, stop in self._ranges]
         for env_client, part in zip(self._env_clients, parts, strict=True):
@@ -177,21 +173,19 @@ class MultiEndpoint:
     def _common_mode(self, addresses: Sequence[str]) -> AutoresetMode:
         modes = {env_client.mode for env_client in self._env_clients}
         if len(modes) > 1:
-            told = ", ".join(
-                f"{address}: {env_client.mode.value if env_client.mode else 'none told'}"
+            modes_shown = ", ".join(
+                f"{address}: {env_client.mode.value if env_client.mode else 'none'}"
                 for address, env_client in zip(addresses, self._env_clients, strict=True)
             )
             raise InvalidArgumentError(
-                f"the endpoints reset their sub-environments at different times ({told}); say "
-                "when with "
-                f"autoreset="
+                f"the endpoints reset their sub-environments at different times ({modes_shown}); "
+                f"choose one mode with autoreset="
             )
         mode = modes.pop()
         if mode is None:
             raise InvalidArgumentError(
-                "the endpoints do not tell when their sub-environments reset themselves; say it "
-                "with "
-                "autoreset="
+                "the endpoints do not say when their sub-environments reset themselves; choose a "
+                "mode with autoreset="
             )
         return mode
 
@@ -203,17 +197,17 @@ class MultiEndpoint:
                 stack.callback(env_client.let_go)
             yield
 
-    def _taken(self, places: Iterable[int], take: Callable[[EnvClient], Any]) -> list[Any]:
-        """The answers of all; only then is raised what the first of them failed with."""
+    def _taken(self, indices: Iterable[int], take: Callable[[EnvClient], Any]) -> list[Any]:
+        """Takes the answers of all, and only then raises the first failure among them."""
         answers: list[Any] = []
         failure: RlmeshError | None = None
-        for place in places:
+        for index in indices:
             try:
-                answers.append(take(self._env_clients[place]))
+                answers.append(take(self._env_clients[index]))
             except RlmeshError as error:
                 error.add_note(
-                    f"sub-environments from {self._ranges[place][0]} on, at "
-                    f"{self._env_clients[place].address}; "
+                    f"sub-environments from {self._ranges[index][0]} on, at "
+                    f"{self._env_clients[index].address}; "
                     f"the other endpoints have answered"
                 )
                 failure = failure or error
@@ -231,7 +225,7 @@ class MultiEndpoint:
 
     def _together(self, observations: list[Any]) -> Any:
         if self.mode is AutoresetMode.DISABLED:
-            # What the caller gets is his to write on.
+            # A copy, as the caller may write on what is returned.
             self._last = [self._join([observation]) for observation in observations]
         return self._join(observations)
 
@@ -264,8 +258,7 @@ class MultiEndpoint:
             if len(seeds) != self.num_envs:
                 raise InvalidArgumentError(
                     f"reset: seeds must be one for each of the {self.num_envs} sub-environments, "
-                    "got "
-                    f"{len(seeds)}"
+                    f"got {len(seeds)}"
                 )
         else:
             # As Gymnasium's vector environments count on from it.
@@ -305,8 +298,7 @@ def _check_alike(addresses: Sequence[str], contracts: Sequence[EnvContract]) -> 
         if contract.batched_observation_space or contract.batched_action_space:
             raise InvalidArgumentError(
                 f"the sub-environments of {address} differ in their bounds, so it cannot be one "
-                "of several "
-                f"endpoints; connect to it by itself"
+                f"of several endpoints; connect to it alone"
             )
 
 

@@ -44,7 +44,7 @@ _LEAST_SECONDS = 0.1
 
 
 class HealthProbe:
-    """Asks for the health of an endpoint, over a connection of its own.
+    """Asks for the health of an endpoint, over its own connection.
 
     Args:
         address: The endpoint's address.
@@ -72,7 +72,7 @@ class HealthProbe:
     def wait(self, timeout: float | None = None) -> None:
         """Returns as soon as the health service says SERVING.
 
-        A server that is not there yet, or goes away meanwhile, is waited for.
+        A server that is not up yet, or ends meanwhile, is waited for.
 
         Args:
             timeout: Seconds to wait; however few, it asks once. None: for ever.
@@ -87,7 +87,7 @@ class HealthProbe:
         """
         check_seconds("timeout", timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
-        heard = "nobody answers there; is the server running, and is that its address?"
+        heard = "no server answers there; is the server running, and is that its address?"
         while not self._closed.is_set():
             remaining = None if deadline is None else deadline - time.monotonic()
             answer = self._ask(remaining)
@@ -120,7 +120,7 @@ class HealthProbe:
         self.close()
 
     def _ask(self, remaining: float | None) -> str | None:
-        """None if it serves, else what it says instead; empty where nobody answers."""
+        """None if it serves, else what it says instead; empty where no server answers."""
         timeout = None if remaining is None else max(remaining, _LEAST_SECONDS)
         try:
             answer = self._channels.ask(
@@ -176,7 +176,7 @@ def fetch_contract(
         InvalidAddressError: If the address is none that can be connected to.
         InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
             in plaintext.
-        EndpointUnreachableError: If nobody answers in time.
+        EndpointUnreachableError: If no server answers in time.
         AuthenticationError: If the server does not know the client.
         TlsError: If no trusted connection can be made.
         ProtocolError: If what answers does not speak RLMesh.
@@ -254,12 +254,12 @@ def _unanswered(error: grpc.RpcError, address: Address, timeout: float | None) -
     code, details = status_of(error)
     if code is grpc.StatusCode.UNAVAILABLE:
         return EndpointUnreachableError(
-            f"nobody answers at {address} ({details}); is the server running, and is that its "
-            f"address?"
+            f"no server answers at {address} ({details}); is the server running, and is that "
+            f"its address?"
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return EndpointUnreachableError(
-            f"nobody answers at {address} within {timeout} s; is the server running, and is that "
-            f"its address?"
+            f"no server answers at {address} within {timeout} s; is the server running, and is "
+            f"that its address?"
         )
     return error_from_rpc(error, str(address), doing="asking", timeout=timeout)

@@ -1,4 +1,4 @@
-"""What a client does when its connection has broken: goes on, begins anew, or says why not."""
+"""What a client does when its connection has broken: resumes, opens another session, or raises."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from rlmesh.errors import (
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.transport import Transport, Wait, closed_meanwhile, exchange, late
 
-# How long one attempt to resume may take: where a network swallows all, there is another.
+# How long one attempt to resume may take; a network may swallow everything, so another follows.
 _ATTEMPT_SECONDS = 5.0
 # How long to pause between attempts: at first, and at most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-# For how long nobody must have listened on this machine until the server is taken for dead: what
-# stands before it, the end of a tunnel for instance, may be on its way back.
+# For how long no server may listen on this machine before it counts as dead: a proxy before it, as
+# the end of a tunnel, may come back.
 _DESERTED_SECONDS = 0.5
-# So many breaks over one call, each soon after the one before, are that call's own fault: something
-# on the way does not let it pass.
+# After so many breaks in one call, each soon after the one before, the call itself is the cause:
+# something on the way does not let it pass.
 _MOST_BREAKS = 100
 _SOON_SECONDS = 5.0
 
@@ -33,11 +33,12 @@ _SOON_SECONDS = 5.0
 class Reconnect:
     """Finds a transport for the calls of a session that has none.
 
-    Nothing of it is on the path of a call that succeeds.
+    A call that succeeds at once uses nothing of it. Only the thread of a call uses it.
 
     Args:
         session: The session.
-        connect_timeout: Seconds to look for an endpoint to begin anew at; None: for ever.
+        connect_timeout: Seconds until the endpoint must answer that opens another session; None:
+            no limit.
 
     Attributes:
         transport: The transport in use; None while there is none.
@@ -52,7 +53,7 @@ class Reconnect:
         self._broken_at: float | None = None
 
     def exchange(self, error: EndpointError, message: bytes, sequence: int, wait: Wait) -> Received:
-        """Makes a call again over which the connection broke; the answer.
+        """Repeats a call in which the connection broke, and returns its answer.
 
         Args:
             error: How it broke.
@@ -75,12 +76,12 @@ class Reconnect:
                     error = again
             raise self.lose(error)
         finally:
-            # Its traceback leads here, and to all that the transport holds: what is raised is a
-            # cycle.
+            # Its traceback refers to this frame, which would refer to it: a cycle that keeps alive
+            # all that the transport holds.
             del error
 
     def post(self, error: EndpointError, message: bytes, wait: Wait) -> Transport:
-        """As `exchange`, without waiting for the answer; the transport that it comes by."""
+        """As `exchange`, without awaiting the answer; returns the transport that it comes by."""
         for _ in range(_MOST_BREAKS):
             transport = self.resume(error, wait)
             try:
@@ -92,18 +93,18 @@ class Reconnect:
         raise self.lose(error)
 
     def resume(self, error: EndpointError, wait: Wait) -> Transport:
-        """Goes on with the session.
+        """Resumes the session, and returns its transport.
 
         Args:
-            error: Why it has no transport any more.
-            wait: The call that wants one.
+            error: Why the last transport ended.
+            wait: The call that needs one.
 
         Raises:
             CallTimeoutError: If the call's deadline passes; the session may still be resumed.
             SessionLostError: If the server does not know the session, or could not be reached for
                 as long as it keeps one.
-            EndpointError: If the server refuses to go on; and `error` itself, if the session does
-                not outlive it.
+            EndpointError: If the server refuses; and `error` itself, where the session ended with
+                it.
             StateError: If another thread closes the client meanwhile.
         """
         self.transport = None
@@ -123,11 +124,11 @@ class Reconnect:
             del error
 
     def transport_for(self, wait: Wait) -> Transport:
-        """A transport for a call that finds none, as an earlier one ended without.
+        """Finds a transport for a call, where an earlier call ended without one.
 
         Raises:
             StateError: If the session is over and the call is not a reset.
-            EndpointError: Why it is over, if the client does not connect anew.
+            EndpointError: Why it is over, if the client does not reconnect.
             RlmeshError: What `resume` and `Session.reopen` raise.
         """
         lost = self.lost
@@ -139,16 +140,16 @@ class Reconnect:
         if wait.call != "reset":
             raise StateError(
                 f"{wait.call}: the session with {self._session.address} is over ({lost}); call "
-                f"reset(), which begins another"
+                f"reset(), which opens another"
             )
         self.transport = self._session.reopen(self._connect_timeout)
         self.lost = self._broken_at = None
         return self.transport
 
     def lose(self, error: EndpointError) -> EndpointError:
-        """Notes that the session is over; why."""
+        """Notes that the session is over, and returns the reason."""
         self.transport = None
-        # Another one: this one's traceback leads to all that the session had.
+        # A copy: the traceback of this one refers to all that the session had.
         self.lost = type(error)(str(error))
         return error
 
@@ -167,9 +168,9 @@ class Reconnect:
                 broke = error
                 deserted_since = self._deserted_since(deserted_since)
             except CallTimeoutError:
-                pass  # nothing came: as good as no connection
+                pass  # no answer: as if there were no connection
             except ValueError:
-                # How grpc says that the channel was closed a moment ago.
+                # grpc raises this for a channel that was closed a moment ago.
                 if not session.closing.is_set():
                     raise
             if time.monotonic() >= deadline:
@@ -178,17 +179,17 @@ class Reconnect:
                 raise SessionLostError(
                     f"{wait.call}: {session.address} could not be reached again within "
                     f"{session.resume_seconds:g} s, for which it keeps a session: {broke}. The "
-                    f"episode is lost; reset() starts anew"
+                    f"episode is lost; reset() opens another session"
                 )
             if session.closing.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 - no secret
                 raise closed_meanwhile(wait, session.address)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _deserted_since(self, before: float | None) -> float | None:
-        """Since when nobody listens at the endpoint; None where that cannot be told.
+        """Since when no server listens at the endpoint; None where this machine cannot know.
 
         Raises:
-            SessionLostError: If that is so for too long.
+            SessionLostError: If none has listened for too long.
         """
         if not self._session.is_deserted():
             return None
@@ -196,7 +197,8 @@ class Reconnect:
         since = now if before is None else before
         if now - since >= _DESERTED_SECONDS:
             raise SessionLostError(
-                f"nobody listens at {self._session.address} any more: its server was killed or has "
-                f"crashed. The episode is lost; reset() starts anew once there is another server"
+                f"no server listens at {self._session.address} any more: its server was killed or "
+                f"has crashed. The episode is lost; reset() opens another session once a server "
+                f"runs there"
             )
         return since

@@ -1,4 +1,4 @@
-"""A client's session: opened at an endpoint, and resumed there when its connection has broken."""
+"""A client's session with an endpoint: opens it, and resumes it when the connection has broken."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from rlmesh_api.v1 import session_pb2
 
 # How long a client that leaves waits for the server to confirm it.
 _FAREWELL_SECONDS = 2.0
-# How long it is looked whether anybody listens.
+# How long a check whether a server listens may take.
 _LOOK_SECONDS = 0.5
-# For how many seconds the stream is asked why a transport has ended. Who resumes the session hears
-# from the server why not, and need not wait; anybody else learns it here or not at all.
-_LONG_PATIENCE, _SHORT_PATIENCE = 1.0, 0.1
+# How long a transport that has ended waits for the stream to report why. A client that resumes the
+# session learns it from the server's answer and need not wait; any other learns it here or never.
+_LONG_REPORT_SECONDS, _SHORT_REPORT_SECONDS = 1.0, 0.1
 
 
 class Session:
@@ -53,12 +53,12 @@ class Session:
         address: The endpoint's address.
         contract: The endpoint's contract.
         num_envs: The number of sub-environments of a vector environment; None for a single one.
-        mode: When sub-environments reset themselves; None where there are none, and where nobody
-            tells.
-        form: How the result of a step stands in a message.
-        transport: The name of the transport that its calls cross by.
-        reconnects: Whether it is resumed, and opened anew.
-        closing: Set once it is closed.
+        mode: When sub-environments reset themselves; None for a single environment, and where
+            neither the contract nor the caller says.
+        form: Reads and writes the result of a step.
+        transport: The name of the transport that carries its calls.
+        reconnects: Whether the client resumes it, and opens another in its place.
+        closing: Set once it is closed. `Reconnect` waits on it, on the thread of a call.
 
     Raises:
         InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
@@ -83,8 +83,9 @@ class Session:
         self.closing: threading.Event = threading.Event()
         self._channels = ChannelFactory(address, options.credentials)
         self._autoreset = options.autoreset
-        # All that have to be closed, or left to the parent of a fork; the current one is the first.
-        self._links: list[Connection] = []
+        # All that `close` must close; the first is the one in use. The thread of a call changes the
+        # list, and `close` copies it, on any thread.
+        self._connections: list[Connection] = []
         self._opened = session_pb2.OpenResult()
 
     @property
@@ -93,18 +94,18 @@ class Session:
         return self._opened.resume_seconds if self.reconnects else 0.0
 
     def open(self, timeout: float | None) -> Transport:
-        """Opens the session; the transport that its calls cross by.
+        """Opens the session, and returns the transport that carries its calls.
 
         Args:
-            timeout: Seconds until the endpoint must have answered; one that is not up yet is tried
-                again until then. None: for ever.
+            timeout: Seconds until the endpoint must have answered. A server that is not up yet is
+                tried again until then. None: no limit.
 
         Raises:
             RlmeshError: As `CallClient` says.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        link = self._linked()
-        contract = link.contract(timeout)
+        connection = self._connect()
+        contract = connection.contract(timeout)
         self._options.check(contract, self.address)
         self.contract = contract
         self.num_envs = None if self._options.vector is False else contract.num_envs
@@ -112,27 +113,27 @@ class Session:
         if self.num_envs and not contract.vector:
             self.mode = self._autoreset = self.mode or AutoresetMode.NEXT_STEP
         self.form = compile_step_result(self.num_envs)
-        return self._open(link, deadline)
+        return self._open(connection, deadline)
 
     def reopen(self, timeout: float | None) -> Transport:
         """Opens another session in place of one that is lost; arguments as for `open`.
 
         Raises:
-            ContractMismatchError: If the endpoint is not what it was.
+            ContractMismatchError: If the endpoint's contract has changed.
             RlmeshError: What `open` raises.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        # Where it is this client alone that took the session for lost, the place is freed.
+        # The server may still hold the session that this client took for lost.
         self.leave(0, politely=False)
-        for link in list(self._links):
-            self._unlink(link)
-        link = self._linked()
-        contract = link.contract(timeout)
+        for connection in list(self._connections):
+            self._drop(connection)
+        connection = self._connect()
+        contract = connection.contract(timeout)
         check_unchanged(self.contract, self.address, contract)
-        return self._open(link, deadline)
+        return self._open(connection, deadline)
 
     def resume(self, seconds: float) -> Transport:
-        """Goes on with the session on a new connection; the transport that its calls cross by then.
+        """Resumes the session on a new connection, and returns the transport of its calls.
 
         Args:
             seconds: How long the server may take to answer.
@@ -140,85 +141,86 @@ class Session:
         Raises:
             CallTimeoutError: If it does not answer in time.
             SessionLostError: If it does not know the session.
-            EndpointDrainingError: If it is shutting down, also if the old connection has told so.
+            EndpointDrainingError: If it is shutting down, also if only the old connection says so.
             ConnectionLostError: If it cannot be reached, or the connection breaks.
-            EndpointError: If it refuses to go on.
+            EndpointError: If it refuses.
         """
-        link = self._linked()
+        connection = self._connect()
         try:
-            transport = self._resume(link, seconds)
+            transport = self._resume(connection, seconds)
         except BaseException:
-            self._unlink(link)
+            self._drop(connection)
             self._check_draining()
             raise
-        for other in list(self._links):
-            if other is not link:
-                self._unlink(other)
+        for other in list(self._connections):
+            if other is not connection:
+                self._drop(other)
         return transport
 
     def leave(self, sequence: int, *, politely: bool) -> None:
-        """Tells the server that the client leaves, so that another may have the environment.
+        """Says to the server that the client leaves, so that another may use the environment.
 
         Args:
             sequence: The number of the call that says so.
-            politely: Whether the client is in no call; else the session ends after that call.
+            politely: Whether no call is in progress; else the session ends after that call.
         """
-        if not self._links:
+        if not self._connections:
             return
-        # A server that cannot be reached any more ends the session by itself, later.
+        # A server that cannot be reached ends the session by itself, later.
         with contextlib.suppress(RlmeshError):
             if politely and self._say_close(sequence):
                 return
             if self.resume_seconds:
                 call = self._resume_call()
                 call.leaves = True
-                self._linked().begin(session_pb2.SessionRequest(resume=call), _FAREWELL_SECONDS)
+                self._connect().begin(session_pb2.SessionRequest(resume=call), _FAREWELL_SECONDS)
 
     def _say_close(self, sequence: int) -> bool:
-        """Says so by the stream, whatever the transport; whether the connection has not broken."""
+        """Sends `close` on the stream, whatever the transport; returns whether it could."""
         close = session_pb2.SessionRequest(sequence=sequence, close=session_pb2.CloseCall())
         wait = Wait("close", time.monotonic() + _FAREWELL_SECONDS, _FAREWELL_SECONDS)
         try:
-            self._links[0].ask(close.SerializeToString(), sequence, wait)
+            self._connections[0].ask(close.SerializeToString(), sequence, wait)
         except ConnectionLostError:
             return False
         return True
 
     def explain(self, error: CallTimeoutError) -> None:
-        """Adds to an error what the session's environment is doing, if the server tells."""
-        if self._links:
-            explain(error, self._links[0].status(), self._opened.session_id)
+        """Adds to an error what the session's environment is doing, if the server answers."""
+        if self._connections:
+            explain(error, self._connections[0].status(), self._opened.session_id)
 
     def is_deserted(self) -> bool:
-        """Whether nobody listens at the endpoint any more, where this machine can tell."""
+        """Whether no server listens at the endpoint any more, as far as this machine knows."""
         return is_deserted(self._address, _LOOK_SECONDS)
 
     def close(self) -> None:
         """Ends it; the server notices at once. Any thread may, repeatedly."""
         self.closing.set()
-        for link in list(self._links):
-            link.close()
+        for connection in list(self._connections):
+            connection.close()
 
     def leave_to_parent(self) -> None:
         """Gives back what a forked process holds of its parent's session, which goes on."""
-        for link in self._links:
-            link.leave_to_parent()
+        for connection in self._connections:
+            connection.leave_to_parent()
 
-    def _linked(self) -> Connection:
-        """A new link, which `close` closes."""
-        link = Connection(self._channels, self.address)
-        self._links.append(link)
-        # Each side sets its own before it looks at the other's.
+    def _connect(self) -> Connection:
+        """A new connection, which `close` closes as well."""
+        connection = Connection(self._channels, self.address)
+        self._connections.append(connection)
+        # `close` sets `closing` before it copies the list, and this thread appends before it looks:
+        # at least one of the two closes the connection.
         if self.closing.is_set():
-            link.close()
-        return link
+            connection.close()
+        return connection
 
-    def _unlink(self, link: Connection) -> None:
-        link.close()
+    def _drop(self, connection: Connection) -> None:
+        connection.close()
         with contextlib.suppress(ValueError):
-            self._links.remove(link)
+            self._connections.remove(connection)
 
-    def _open(self, link: Connection, deadline: float) -> Transport:
+    def _open(self, connection: Connection, deadline: float) -> Transport:
         options = self._options
         busy = LONGEST_SECONDS if options.busy_timeout is None else options.busy_timeout
         remaining = max(0.001, deadline - time.monotonic()) + busy
@@ -234,28 +236,28 @@ class Session:
             call.autoreset_mode = self._autoreset.to_proto()
         request = session_pb2.SessionRequest(sequence=1, open=call)
         try:
-            answer = link.begin(request, None if remaining >= LONGEST_SECONDS else remaining)
+            answer = connection.begin(request, None if remaining >= LONGEST_SECONDS else remaining)
         except CallTimeoutError as error:
             unopened = EndpointUnreachableError(
-                f"{self.address} told its contract, but opened no session in time"
+                f"{self.address} sent its contract, but opened no session in time"
             )
-            explain(unopened, link.status(), "")
+            explain(unopened, connection.status(), "")
             raise unopened from error
         self._opened = answer.open
         self._check_generation(answer.open.protocol_generation)
-        return self._take_transport(link, answer.open.transports)
+        return self._take_transport(connection, answer.open.transports)
 
-    def _resume(self, link: Connection, seconds: float) -> Transport:
+    def _resume(self, connection: Connection, seconds: float) -> Transport:
         request = session_pb2.SessionRequest(resume=self._resume_call())
         try:
-            answer = link.begin(request, seconds)
+            answer = connection.begin(request, seconds)
         except ProtocolError as error:
-            # What answers is no server of this session: another one, or one that knows none.
+            # Another server answers there, or one that does not know the session.
             raise SessionLostError(
                 f"the session with {self.address} is gone: another server answers there now "
-                f"({error}). The episode is lost; reset() starts anew"
+                f"({error}). The episode is lost; reset() opens another session"
             ) from error
-        return self._take_transport(link, answer.resume.transports)
+        return self._take_transport(connection, answer.resume.transports)
 
     def _resume_call(self) -> session_pb2.ResumeCall:
         return session_pb2.ResumeCall(
@@ -263,14 +265,14 @@ class Session:
         )
 
     def _take_transport(
-        self, link: Connection, offers: Iterable[session_pb2.TransportOffer]
+        self, connection: Connection, offers: Iterable[session_pb2.TransportOffer]
     ) -> Transport:
-        transport = link.take_transport(
+        transport = connection.take_transport(
             offers,
             self._opened.secret,
             wanted=self._options.transport,
             head=PREFIX + self.form.head,
-            patience=_SHORT_PATIENCE if self.resume_seconds else _LONG_PATIENCE,
+            report_seconds=_SHORT_REPORT_SECONDS if self.resume_seconds else _LONG_REPORT_SECONDS,
         )
         self.transport = transport.name
         return transport
@@ -284,7 +286,7 @@ class Session:
 
     def _check_draining(self) -> None:
         """Raises if the connection broke because the server was shutting down."""
-        # The first is the one that broke. Another may be one of a thread that waits for its end.
-        ended = self._links[0].end() if self._links else None
+        # The first is the one that broke.
+        ended = self._connections[0].end() if self._connections else None
         if isinstance(ended, EndpointDrainingError):
             raise ended

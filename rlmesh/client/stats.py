@@ -105,16 +105,16 @@ class Tally:
             self.received += self.open
             self.open = 0
 
-    def stats(self, told: session_pb2.CallStats) -> CallStats:
-        """The whole, with what the server tells."""
+    def stats(self, served: session_pb2.CallStats) -> CallStats:
+        """The sums of both sides, with what the server has measured."""
         self.settle()
         return CallStats(
             count=self.count,
-            environment_seconds=told.environment_seconds,
-            serving_seconds=max(0.0, told.server_seconds - told.environment_seconds),
+            environment_seconds=served.environment_seconds,
+            serving_seconds=max(0.0, served.server_seconds - served.environment_seconds),
             encoding_seconds=self.encoding,
             decoding_seconds=self.decoding,
-            crossing_seconds=max(0.0, self.waiting - told.server_seconds),
+            crossing_seconds=max(0.0, self.waiting - served.server_seconds),
             sent_bytes=self.sent,
             received_bytes=self.received,
         )

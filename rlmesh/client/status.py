@@ -1,4 +1,4 @@
-"""What a server and its sessions are doing, as `GetStatus` tells it."""
+"""What a server and its sessions are doing, as `GetStatus` reports it."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ class SessionStatus:
     deviations: dict[str, int]
 
     @classmethod
-    def from_proto(cls, told: env_service_pb2.SessionStatus) -> SessionStatus:
-        """What a server tells."""
+    def from_proto(cls, answer: env_service_pb2.SessionStatus) -> SessionStatus:
+        """Reads a server's answer."""
         return cls(
-            id=told.session_id,
-            holder=Holder.from_proto(told.holder),
-            transport=told.transport,
-            call=told.call,
-            sequence=told.sequence,
-            busy_seconds=told.busy_seconds,
-            stack=told.stack,
-            idle_seconds=told.idle_seconds,
-            calls=told.calls,
-            failures=told.failures,
-            deviations={count.kind: count.count for count in told.deviations},
+            id=answer.session_id,
+            holder=Holder.from_proto(answer.holder),
+            transport=answer.transport,
+            call=answer.call,
+            sequence=answer.sequence,
+            busy_seconds=answer.busy_seconds,
+            stack=answer.stack,
+            idle_seconds=answer.idle_seconds,
+            calls=answer.calls,
+            failures=answer.failures,
+            deviations={count.kind: count.count for count in answer.deviations},
         )
 
 
@@ -68,16 +68,16 @@ class EndpointStatus:
         state: `starting`, `ready`, `busy` or `draining`; `unknown` where a later version says
             something else.
         call: The call that the environment is in; empty unless it is in one. Of several sessions
-            this and what follows tell of the one that has been in a call for longest.
+            this field and the next three describe the one whose call has lasted longest.
         sequence: That call's number in its session; 0 unless it is in one of a session.
         busy_seconds: For how many seconds it has been in that call; 0 unless it is in one.
         stack: Where in the code it is, the innermost frame last; empty unless it is in a call.
-        holder: Who holds the environment; None where nobody does.
+        holder: Who holds the environment; None where no client does.
         sessions: The sessions, those first that have lasted longest.
-        capacity: How many there can be at once; 0 where the server does not tell.
-        server: The server; None where it does not tell.
+        capacity: How many there can be at once; 0 where the server does not say.
+        server: The server; None where it does not say.
         protocol_generation: The highest protocol generation that it speaks; 0 where it does not
-            tell.
+            say.
         serving_seconds: For how many seconds it has answered.
     """
 
@@ -94,20 +94,20 @@ class EndpointStatus:
     serving_seconds: float
 
     @classmethod
-    def from_proto(cls, told: env_service_pb2.GetStatusResponse) -> EndpointStatus:
-        """What a server tells."""
+    def from_proto(cls, answer: env_service_pb2.GetStatusResponse) -> EndpointStatus:
+        """Reads a server's answer."""
         return cls(
-            state=_state_name(told.state),
-            call=told.call,
-            sequence=told.sequence,
-            busy_seconds=told.busy_seconds,
-            stack=told.stack,
-            holder=Holder.from_proto(told.holder) if told.HasField("holder") else None,
-            sessions=tuple(map(SessionStatus.from_proto, told.sessions)),
-            capacity=told.capacity,
-            server=told.server if told.HasField("server") else None,
-            protocol_generation=told.protocol_generation,
-            serving_seconds=told.serving_seconds,
+            state=_state_name(answer.state),
+            call=answer.call,
+            sequence=answer.sequence,
+            busy_seconds=answer.busy_seconds,
+            stack=answer.stack,
+            holder=Holder.from_proto(answer.holder) if answer.HasField("holder") else None,
+            sessions=tuple(map(SessionStatus.from_proto, answer.sessions)),
+            capacity=answer.capacity,
+            server=answer.server if answer.HasField("server") else None,
+            protocol_generation=answer.protocol_generation,
+            serving_seconds=answer.serving_seconds,
         )
 
     def of(self, session_id: str) -> EndpointStatus | SessionStatus:
@@ -120,7 +120,7 @@ def explain(
     status: EndpointStatus | None,
     session_id: str,
 ) -> None:
-    """Adds to an error what the server was doing instead of answering, if it has told."""
+    """Adds to an error what the server was doing instead of answering, if it reports that."""
     if status is None:
         return
     error.status = status

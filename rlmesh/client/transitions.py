@@ -1,4 +1,4 @@
-"""What several steps gave, stacked."""
+"""The results of several steps, stacked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Stack: TypeAlias = Callable[[Sequence[Any]], Any]
 
 
 class Transitions(NamedTuple):
-    """What the steps of `step_many` gave, one after the other.
+    """The results of the steps of `step_many`, in order.
 
     Attributes:
         observations: Observations, stacked along a new first axis of `steps`: of a Box an array of
@@ -44,6 +44,6 @@ def compile_stack(space: Space) -> Stack:
     if isinstance(space, TupleSpace):
         stacks = [compile_stack(child) for child in space.spaces]
         return lambda values: tuple(
-            stack([value[place] for value in values]) for place, stack in enumerate(stacks)
+            stack([value[index] for value in values]) for index, stack in enumerate(stacks)
         )
     return tuple if isinstance(space, TextSpace) else np.stack

@@ -1,4 +1,4 @@
-"""Which transport the calls of a session cross by: what is asked for, and what can be had."""
+"""Chooses the transport of a session: what the user asks for, and what is available."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rlmesh_api.v1 import session_pb2
 
 
 def wanted_transport(transport: str | None) -> str | None:
-    """The transport that a user or `RLMESH_TRANSPORT` asks for; None: the fastest.
+    """The transport that the user or `RLMESH_TRANSPORT` asks for; None: the fastest available.
 
     Raises:
         InvalidArgumentError: If there is no such transport.
@@ -25,8 +25,8 @@ def wanted_transport(transport: str | None) -> str | None:
     if wanted not in (None, *TRANSPORTS):
         source = "RLMESH_TRANSPORT" if transport is None else "transport"
         raise InvalidArgumentError(
-            f"{source} must be one of {', '.join(TRANSPORTS)}, or None for the fastest that can be "
-            f"had, got {wanted!r}"
+            f"{source} must be one of {', '.join(TRANSPORTS)}, or None for the fastest that is "
+            f"available, got {wanted!r}"
         )
     return wanted
 
@@ -39,20 +39,20 @@ def enter(
     channels: ChannelFactory,
     head: int,
 ) -> tuple[str, Pipe] | None:
-    """Goes through the first door that opens, of a transport that may be used.
+    """Connects to the first listener that accepts, of a transport that is wanted.
 
     Args:
         offers: The transports on offer, the best first.
         secret: The session's secret.
         wanted: The transport to use; None: any.
-        channels: The way to the endpoint.
+        channels: Encrypts the connection as those to the endpoint are.
         head: How many bytes of most answers stand before their slab.
 
     Returns:
-        The transport's name and the client's pipe of it; None where no door opens.
+        The transport's name and the client's end of its pipe; None where no listener accepts.
 
     Raises:
-        ProtocolError: If an offer makes no sense.
+        ProtocolError: If the address in an offer cannot be read.
     """
     for offer in offers:
         if wanted not in (None, offer.transport):
@@ -68,7 +68,7 @@ def enter(
 
 
 def _enter_direct(offered: str, secret: bytes, channels: ChannelFactory, head: int) -> Pipe | None:
-    # Without a host it is to be had where the endpoint is.
+    # Without a host it is the endpoint's.
     elsewhere = not offered.startswith(":")
     try:
         address = parse_address(offered if elsewhere else f"{LOOPBACK}{offered}")

@@ -35,8 +35,8 @@ class RemoteVectorEnv(
 
     Observations, rewards (float64), terminations and truncations (bool) are NumPy's,
     sub-environment axis first, and the caller's to keep and to write on. Sub-environments reset
-    themselves as the environment's own do; `metadata["autoreset_mode"]` says when. `np_random` is a
-    generator of this client's own that follows from the seeds given to `reset`; the
+    themselves as the environment's own do; `metadata["autoreset_mode"]` says when. `np_random` is
+    this client's own generator, seeded from the seeds given to `reset`; the
     sub-environments' generators stay with the server.
 
     Example:
@@ -54,35 +54,35 @@ class RemoteVectorEnv(
             sub-environments of a vector environment stay together. They are asked all at once, so
             that a step takes as long as the slowest of them. When the environment of one fails, the
             others have been called; the next call must be a reset.
-        connect_timeout_seconds: Until when the server must have answered; one that is not up yet is
-            tried again until then. None: for ever.
-        request_timeout_seconds: Until when each call must have been answered. None: for ever.
-        transport: The transport to use if it can be had, `shm`, `direct` or `grpc`. None: what the
-            environment variable `RLMESH_TRANSPORT` says, or else the fastest.
-        copy: Whether observations are the caller's own. False saves a copy: their arrays are
-            read-only views, and hold until the next call.
-        token: What to show to servers that ask for one. None: what the environment variable
-            `RLMESH_TOKEN` says, if it is set.
-        tls: The authorities to trust, and how to identify oneself, for servers that use TLS.
-            None: what crosses is not encrypted.
+        connect_timeout_seconds: Seconds until the server must have answered. A server that is not
+            up yet is tried again until then. None: no limit.
+        request_timeout_seconds: Seconds until each call must have been answered. None: no limit.
+        transport: The transport to use if it is available, `shm`, `direct` or `grpc`. None: the
+            value of the environment variable `RLMESH_TRANSPORT`, or else the fastest available.
+        copy: Whether observations are copies that the caller may keep. False saves the copy: the
+            arrays are read-only views, which are valid until the next call.
+        token: The token that the servers ask for. None: the value of the environment variable
+            `RLMESH_TOKEN`, if it is set.
+        tls: The authorities to trust, and the client's certificate, for servers that use TLS.
+            None: the connection is not encrypted.
         insecure: Whether a token may cross a network that is not encrypted.
         autoreset: When sub-environments shall reset themselves, `next_step`, `same_step` or
             `disabled`, where that is not the environment's own mode. None: as the environment does;
             single environments, of a list of addresses, at the next step.
-        expect: What every endpoint must be: a contract, or the path of a file with one. Connecting
-            fails where one's own breaks what was written or trained for it. None: what
-            the class says in `expected_contract`.
-        busy_timeout_seconds: How long to wait for a place where every one is taken; 0: not at all,
-            None: for ever.
-        reconnect: Whether a connection that breaks is made anew, as long as the server keeps the
-            session: the episode goes on as if nothing had happened, and each call is executed once.
-            Where the session is gone, `reset` begins another. False: the call raises, and so does
-            every later one.
+        expect: The contract that the caller's code was written or trained for, or the path of a
+            file with it. Connecting fails where an endpoint's contract breaks it. None: the
+            `expected_contract` of the class.
+        busy_timeout_seconds: Seconds to wait for a session where other clients hold all. 0: do not
+            wait. None: no limit.
+        reconnect: Whether the client connects again when the connection breaks. While the server
+            keeps the session, the episode goes on, and each call is executed once. Where the
+            session is gone, `reset` opens another. False: the call raises, and so does every later
+            one.
 
     Raises:
-        InvalidAddressError: If the address is none that can be connected to.
-        EndpointUnreachableError: If nobody answers in time.
-        EndpointBusyError: If every place is taken by other clients, and stays so.
+        InvalidAddressError: If a client cannot connect to such an address.
+        EndpointUnreachableError: If no server answers in time.
+        EndpointBusyError: If other clients hold every session, until the busy timeout.
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
@@ -97,7 +97,7 @@ class RemoteVectorEnv(
     """
 
     expected_contract: ClassVar[EnvContract | None] = None
-    """What is expected of every endpoint where `expect` says nothing; for subclasses."""
+    """The contract to expect where `expect` is None; for subclasses."""
 
     def __init__(
         self,
@@ -136,9 +136,9 @@ class RemoteVectorEnv(
         self._env_client: EnvClient | MultiEndpoint = (
             MultiEndpoint(list(given), options) if is_row(given) else EnvClient(given, options)
         )
-        # An environment that is dropped without close() must not hold its endpoint for ever.
+        # An environment that is dropped without close() must not hold its session for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
-        # At the end of the program the connection closes itself.
+        # At the end of the program the call client closes itself.
         self._finalizer.atexit = False
         self.closed = False
         contract = self._env_client.contract
@@ -194,7 +194,9 @@ class RemoteVectorEnv(
             ArgumentTypeError: If seed or options have the wrong type.
             InvalidArgumentError: If a seed is negative, or seeds are not as many as
                 sub-environments.
-            InvalidObservationError: If the environment returned what its space excludes.
+            InvalidObservationError: If the environment returned an observation that its space does
+                not hold.
+            InvalidResultError: If the environment returned a result of another form.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
@@ -231,7 +233,9 @@ class RemoteVectorEnv(
         Raises:
             InvalidActionError: If the action space does not hold the actions. The environment was
                 not called.
-            InvalidObservationError: If the environment returned what its space excludes.
+            InvalidObservationError: If the environment returned an observation that its space does
+                not hold.
+            InvalidResultError: If the environment returned a result of another form.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
@@ -240,31 +244,32 @@ class RemoteVectorEnv(
             ProtocolError: If the server sent what it should not.
             StateError: If a call was given up before, and no reset came since.
         """
+        # Stations 1 and 12 of a step, as in `RemoteEnv.step`.
         return self._env_client.step(actions)
 
     def step_many(self, actions: Iterable[ActType]) -> Transitions:
         """Steps every sub-environment for one batch of actions after the other, in one exchange.
 
-        It is what a loop of `step` does: every action, observation and info is checked and told as
-        there. With autoreset disabled it ends with the first step that ends the episode of a
-        transport, and the actions beyond it are not used. `request_timeout_seconds` holds for all
-        of them together.
+        It does what a loop of `step` does: every action, observation and info is checked and
+        reported as there. With autoreset disabled it ends with the first step that ends the episode
+        of a sub-environment, and does not use the actions after it. `request_timeout_seconds` holds
+        for all of them together.
 
         Args:
             actions: Members of `action_space`, one or more.
 
         Returns:
-            What the steps gave, stacked; as many as were made.
+            What the steps gave, stacked; one for each step that was made.
 
         Raises:
-            RlmeshError: What `step` raises, for the first step that fails. Those before it were
-                made, and stand in the error's `transitions`.
+            RlmeshError: What `step` raises, for the first step that fails. The steps
+                before it were made; the error's `transitions` holds their results.
             InvalidArgumentError: If there is no action.
         """
         return self._env_client.step_many(actions)
 
     def stats(self) -> dict[str, CallStats]:
-        """What the calls have cost in this session so far, and where the time went.
+        """What the calls of this session have cost so far, and where the time went.
 
         Returns:
             For each kind of call, such as `step`, counts, bytes and sums of seconds.
@@ -296,11 +301,11 @@ class RemoteVectorEnv(
 
         Args:
             name: The method's name.
-            *args: Positional arguments, of what infos can hold.
+            *args: Positional arguments, of types that infos can hold.
             **kwargs: Keyword arguments, likewise.
 
         Returns:
-            What each sub-environment returned. What cannot travel is its text.
+            What each sub-environment returned. A value that cannot travel arrives as its text.
 
         Raises:
             ArgumentTypeError: If an argument cannot travel.
@@ -318,7 +323,7 @@ class RemoteVectorEnv(
             name: The attribute's name.
 
         Returns:
-            The attribute of each sub-environment. What cannot travel is its text.
+            The attribute of each sub-environment. A value that cannot travel arrives as its text.
 
         Raises:
             ArgumentTypeError: If the name is no text.
@@ -345,7 +350,7 @@ class RemoteVectorEnv(
         self._env_client.set_attribute(name, values)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Gives the environment back to its server, which lives on; `close` calls this.
+        """Gives the environment back to its server, which goes on; `close` calls this.
 
         Args:
             **kwargs: Ignored: how Gymnasium's own vector environments are to end their workers.

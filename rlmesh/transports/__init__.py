@@ -1,4 +1,15 @@
-"""How a request and its answer cross. Transports know messages and no environments."""
+"""How a request and its answer cross. Transports know messages and no environments.
+
+- `transport`: a transport as a client sees it; `pipe_transport` makes one of a pipe.
+- `pipe`: one side's end of a transport: sends and receives messages.
+- `shm`, `tcp`, `grpc`: the three ways across. `scratch`: a buffer for messages.
+- `spin_policy`: whether a side that waits spins or sleeps.
+- `listener`: where the client of a session gets a pipe; `worker`: a pipe to a worker process.
+- `tls`, `certificates`: TLS for gRPC and for sockets.
+- `peer`: who the other side is; `failures`: failures on the wire as errors in Python.
+
+The package imports gRPC, with the settings below.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures on the wire and the errors that they are in Python."""
+"""Failures on the wire, as the errors that they are in Python."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _FAILURES: Mapping[int, Callable[[str], errors.RlmeshError]] = {
     session_pb2.ERROR_CODE_DEADLINE: errors.CallTimeoutError,
 }
 
-# What a status means that says more than that the peer does not speak as it should.
+# The statuses with a meaning of their own; any other is a peer that does not speak RLMesh.
 _STATUSES: Mapping[grpc.StatusCode, tuple[Callable[[str], errors.RlmeshError], str]] = {
     grpc.StatusCode.UNAVAILABLE: (
         errors.ConnectionLostError,
         (
             "{doing}: the connection to {address} broke ({details}); the server ended or the "
-            "network failed. Connect anew once it serves again"
+            "network failed. Make a new client once it serves again"
         ),
     ),
     grpc.StatusCode.CANCELLED: (
         errors.ConnectionLostError,
         (
             "{doing}: {address} ended the call ({details}); the server is shutting down, or "
-            "something on the way cut the connection. Connect anew once it serves again"
+            "something on the way cut the connection. Make a new client once it serves again"
         ),
     ),
     grpc.StatusCode.DEADLINE_EXCEEDED: (
@@ -53,7 +53,7 @@ _STATUSES: Mapping[grpc.StatusCode, tuple[Callable[[str], errors.RlmeshError], s
     grpc.StatusCode.UNAUTHENTICATED: (
         errors.AuthenticationError,
         (
-            "{doing}: {address} does not know who asks ({details}); give this client the token "
+            "{doing}: {address} does not accept this client ({details}); give it the token "
             "that the server was given, with token= or RLMESH_TOKEN, --token-file on the command "
             "line"
         ),
@@ -73,12 +73,12 @@ _STATUSES: Mapping[grpc.StatusCode, tuple[Callable[[str], errors.RlmeshError], s
 
 
 def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.RlmeshError:
-    """The error that a failure of the peer at an address is here."""
+    """The error that a failure reported by a peer becomes here."""
     if failure.code in _OF_THE_ENVIRONMENT:
-        told = failure.traceback.rstrip()
+        remote = failure.traceback.rstrip()
         return _OF_THE_ENVIRONMENT[failure.code](
-            f"{failure.message}\n\nTraceback in the serving process:\n{told}"
-            if told
+            f"{failure.message}\n\nTraceback in the serving process:\n{remote}"
+            if remote
             else failure.message,
             exception_type=failure.exception_type,
             exception_message=failure.exception_message,
@@ -86,6 +86,8 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
         )
     if failure.code == session_pb2.ERROR_CODE_INVALID_OBSERVATION:
         return errors.InvalidObservationError(failure.message, remote_traceback=failure.traceback)
+    if failure.code == session_pb2.ERROR_CODE_INVALID_RESULT:
+        return errors.InvalidResultError(failure.message, remote_traceback=failure.traceback)
     if failure.code == session_pb2.ERROR_CODE_BUSY:
         return _busy(failure, address)
     make = _FAILURES.get(failure.code)
@@ -113,7 +115,7 @@ def _busy(failure: session_pb2.Failure, address: str) -> errors.EndpointBusyErro
 def error_from_rpc(
     error: grpc.RpcError, address: str, *, doing: str, timeout: float | None = None
 ) -> errors.RlmeshError:
-    """The error that a failed gRPC call is here.
+    """The error that a failed gRPC call becomes here.
 
     Args:
         error: What grpc raised.

@@ -1,4 +1,4 @@
-"""Who this process is, and how two protocol generations agree."""
+"""How a process introduces itself to the other side, and which protocol generation it speaks."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def describe(peer: session_pb2.Peer) -> str:
 
 
 def _plain(text: str) -> str:
-    """What a stranger says of himself, of which nothing steers a terminal or begins a line."""
+    """A name from an unknown peer, without characters that control a terminal or begin a line."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LONGEST_NAME])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who has a place at a server.
+    """The client of a session, as the server describes it.
 
     Attributes:
         name: The program's name; empty where it has none.
         pid: Its process id.
-        host: Its host's name; empty where it is not told.
+        host: Its host's name; empty where the server does not say.
         version: The version of its RLMesh.
-        seconds: For how many seconds it has had the place.
+        seconds: For how many seconds it has had the session.
         lost_seconds: For how many seconds its connection has been broken, while its session is kept
             for it; None while it is connected.
     """
@@ -60,7 +60,7 @@ class Holder:
 
     @classmethod
     def from_proto(cls, holder: session_pb2.Holder) -> Holder:
-        """What a server tells."""
+        """Reads a server's answer."""
         peer = holder.peer
         return cls(
             name=peer.name,

@@ -8,15 +8,15 @@ from typing import Protocol, TypeAlias
 from rlmesh.codec.slab.protocols import Readable, Writable
 
 RESERVED = 24
-"""The bytes at the beginning of a pipe's rooms that are its own."""
+"""The bytes at the beginning of a buffer that belong to the pipe, not to the message."""
 
 Received: TypeAlias = tuple[Readable, int, int]
-"""A message: where it stands, where it begins there and ends. It stands there until the pipe is
-used again; the array of NumPy behind a memoryview is the receiver's to keep."""
+"""A message: its buffer, and where the message begins and ends in it. The buffer is valid until the
+pipe is used again; where it is a memoryview, the receiver may keep the NumPy array behind it."""
 
 
 class BadFrameError(Exception):
-    """A frame that cannot be: the other side is damaged or hostile."""
+    """A frame that no correct peer sends: the other side is damaged or hostile."""
 
 
 class WakeReason(enum.Enum):
@@ -28,17 +28,17 @@ class WakeReason(enum.Enum):
     CALLED = "the descriptor that the pipe watches is readable"
 
 
-# An enum gives its members slowly, and every message is one of these.
+# Looking up a member of an enum is slow, and every message needs this one.
 POSTED = WakeReason.POSTED
-"""The same as `WakeReason.POSTED`, at hand for the path of every step."""
+"""The same as `WakeReason.POSTED`, for the path of every step."""
 
 
 class Outbox(Protocol):
-    """Where a message is written that is about to be sent."""
+    """Where a message is written before it is sent."""
 
     @property
     def reserved(self) -> int:
-        """How many bytes at the beginning of a room are not the message's."""
+        """How many bytes at the beginning of a buffer do not belong to the message."""
         ...
 
     def reserve(self, nbytes: int, keep: int = 0) -> Writable:
@@ -46,7 +46,7 @@ class Outbox(Protocol):
 
         Args:
             nbytes: How many bytes.
-            keep: How many of the bytes at the beginning of the room before shall be there.
+            keep: How many bytes at the beginning of the last buffer are copied into it.
         """
         ...
 
@@ -54,12 +54,13 @@ class Outbox(Protocol):
 class Pipe(Outbox, Protocol):
     """One side's end of a transport.
 
-    Ctrl-C may come between any two steps of what a pipe does, and leaves it able to go on.
+    One thread at a time uses it; `close` and `send_out_of_band` are for other threads too. Ctrl-C
+    may interrupt a method anywhere, and the pipe still works afterwards.
     """
 
     @property
     def answer_pending(self) -> bool:
-        """Whether a message was sent that none was received for."""
+        """Whether a message was sent whose answer was not received."""
         ...
 
     def watch(self, wake_fd: int) -> None:
@@ -71,17 +72,18 @@ class Pipe(Outbox, Protocol):
         ...
 
     def send(self, message: bytes) -> None:
-        """Sends a message. That the other side has gone, the next `receive` tells."""
+        """Sends a message. If the other side has gone, the next `receive` says so."""
         ...
 
     def post(self, start: int, end: int) -> None:
-        """Sends the message that stands between these places in the last `room`, as `send` does."""
+        """Sends the message between two offsets of the last reserved buffer, as `send` does."""
         ...
 
     def last(self) -> bytes:
-        """The message that was sent last, whether or not it has left; empty if none was.
+        """The message that was sent last, whether or not it has left; empty if there was none.
 
-        Until the next `room`, and also when the transport has ended, before and after `release`.
+        It is available until the next `reserve`, also when the transport has ended, before and
+        after `release`.
         """
         ...
 
@@ -89,32 +91,32 @@ class Pipe(Outbox, Protocol):
         """Waits for the next message.
 
         Args:
-            deadline: On the monotonic clock, in seconds; None: for ever.
+            deadline: On the monotonic clock, in seconds; None: no limit.
 
         Returns:
             The message, or why there is none.
 
         Raises:
-            BadFrameError: If the frame cannot be.
+            BadFrameError: If no correct peer sends such a frame.
         """
         ...
 
     def send_out_of_band(self, message: bytes) -> None:
-        """Sends a message, while another thread may be writing into the last `room`."""
+        """Sends a message, while another thread may be writing into the last reserved buffer."""
         ...
 
     def finish(self) -> None:
-        """Ends the transport once the last message has left, if that is possible in a moment."""
+        """Ends the transport once the last message has left, or after a second."""
         ...
 
     def close(self) -> None:
-        """Ends the transport; the other side notices at once. Any thread may, repeatedly."""
+        """Ends the transport; the other side notices at once. For any thread, repeatedly."""
         ...
 
     def leave_to_parent(self) -> None:
-        """Gives back what a forked process holds of its parent's transport, which goes on."""
+        """Closes what a forked process has inherited of the transport; the parent's goes on."""
         ...
 
     def release(self) -> None:
-        """Ends the transport and gives back what it holds; only the thread that receives may."""
+        """Ends the transport and frees what it holds; only for the thread that receives."""
         ...

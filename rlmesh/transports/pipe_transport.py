@@ -1,4 +1,4 @@
-"""A client's transport over a pipe: shared memory, or a connection of its own."""
+"""A client's transport over a pipe: shared memory, or its own TCP connection."""
 
 from __future__ import annotations
 
@@ -16,27 +16,33 @@ class PipeTransport:
         pipe: The client's end.
         stream: The session's stream, which knows why the session ended.
         address: The endpoint's address, for messages.
-        patience: For how many seconds the stream is asked why the transport has ended.
+        report_seconds: How long it waits for the stream to say why the pipe has ended.
     """
 
     def __init__(
-        self, name: str, pipe: Pipe, stream: GrpcTransport, address: str, patience: float = 1.0
+        self,
+        name: str,
+        pipe: Pipe,
+        stream: GrpcTransport,
+        address: str,
+        report_seconds: float = 1.0,
     ) -> None:
         self.name = name
-        self._spin_policy = patience
+        self._report_seconds = report_seconds
         self._pipe = pipe
         self._send, self._receive = pipe.send, pipe.receive
         self._stream = stream
         self._address = address
-        # Plain flags, as each side sets its own before it looks at the other's.
+        # No lock guards these. `close` sets `_closed` before it reads `_in_use`, and `take` sets
+        # `_in_use` before it reads `_closed`: at least one of the two releases the pipe.
         self._closed = False
         self._in_use = False
-        # Whether an answer may be on its way; the pipe knows.
+        # Whether an answer may be on its way; `answer_pending` says exactly.
         self._unsure = False
 
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request; see `Transport`."""
-        # A deadline or Ctrl-C ended the wait for an answer: it is taken before the next call goes.
+        # A deadline or Ctrl-C ended the wait for an answer: take that answer before the next call.
         if self._unsure and self._pipe.answer_pending:
             self.take(0, wait)
         self._unsure = True
@@ -46,7 +52,7 @@ class PipeTransport:
         """Waits for the answer; see `Transport`."""
         self._in_use = True
         try:
-            # A pipe that another thread has given back must not be waited for.
+            # Another thread may have released the pipe, which cannot be waited on then.
             received = WakeReason.GONE if self._closed else self._receive(wait.deadline)
         except BadFrameError as error:
             raise self._bad(error) from error
@@ -60,29 +66,28 @@ class PipeTransport:
         return received
 
     def _bad(self, error: BadFrameError) -> ProtocolError:
-        # Nothing that comes after it can be trusted, or may be waited for.
+        # Nothing after a broken frame can be trusted.
         self._pipe.close()
-        return ProtocolError(f"{self._address} sent what cannot be: {error}")
+        return ProtocolError(f"{self._address} sent a broken frame: {error}")
 
     def _why(self, woken: WakeReason, wait: Wait) -> RlmeshError:
         if woken is WakeReason.LATE:
             return late(wait, self._address)
         if self._closed:
             return closed_meanwhile(wait, self._address)
-        return self._stream.end(self._spin_policy) or ConnectionLostError(
+        return self._stream.end(self._report_seconds) or ConnectionLostError(
             f"{wait.call}: the server at {self._address} left the transport {self.name}, or the "
-            "network "
-            f"failed"
+            f"network failed"
         )
 
     def close(self) -> None:
-        """Ends the transport; the server notices at once. May be called repeatedly."""
+        """Ends the transport; the server notices at once. Any thread may call it, repeatedly."""
         self._closed = True
         self._pipe.close()
-        # A call that is under way on another thread gives the socket back when it returns.
+        # A call that is in progress on another thread releases the pipe when it returns.
         if not self._in_use:
             self._pipe.release()
 
     def leave_to_parent(self) -> None:
-        """Gives back what a forked process holds of its parent's transport, which goes on."""
+        """Closes what a forked process has inherited of the transport; the parent's goes on."""
         self._pipe.leave_to_parent()

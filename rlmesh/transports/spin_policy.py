@@ -1,17 +1,17 @@
-"""How a side that waits for the other has learnt to wait: in a loop, in a crowd, or asleep.
+"""The spin policy: whether a side that waits for the other spins, yields its processor, or sleeps.
 
-A wake-up by the kernel costs tens of microseconds; so a side looks for a while first, as long as
-that pays. It stops when some waits have outlasted the looking, and takes it up again when as many
-waits, which it sleeps through, were short. So neither a slow environment nor a slow policy has it
-loop, though a reset comes quickly now and then.
+A wake-up by the kernel costs tens of microseconds, so a side spins first, as long as that pays. It
+stops after a few waits that outlasted the spinning. It begins again after as many short waits that
+it slept through. So neither a slow environment nor a slow policy makes it spin, though a reset may
+be quick now and then.
 
-Where processes are more than processors, whoever loops takes from those who could work. So a side
-offers its processor to others now and then, which costs next to nothing as long as nobody wants it.
-In a crowd it does so at every wait, and sleeps only if the answer has not come after some turns of
-the others: two that take turns on one processor need no wake-up.
+Where there are more processes than processors, a side that spins takes time from those that could
+work. So a side yields its processor now and then, which costs next to nothing while no other
+process wants it. While others want it, the side yields at every wait, and sleeps only if the answer
+has not come after a few turns of the others: two processes that share one processor need no
+wake-up.
 
-In a process of several sessions, which share Python's lock, whoever loops holds it: there nobody
-does.
+A process with several sessions never spins: the thread that spins would hold Python's lock.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from typing import ClassVar
 
 SPINS = os.environ.get("RLMESH_SPIN") != "0"
 OFFERS = 3
-"""How often a side in a crowd offers its processor before it sleeps."""
+"""How often a side yields its processor to others before it sleeps."""
 LOOKS_AROUND = 0x1F
-"""A wait whose number has none of these bits begins with a look for others."""
+"""A wait whose number has none of these bits first checks whether others want the processor."""
 
-# For how many seconds a side looks: at first some times what a wake-up costs; longer where waits
-# turn out to end soon after, so that a step of some hundred microseconds needs no wake-up either.
+# For how many seconds a side spins: at first a few times what a wake-up costs; longer where waits
+# end soon after, so that a step of some hundred microseconds needs no wake-up either.
 _SHORT_SPIN = 200e-6
 _LONG_SPIN = 1e-3
-# So many more waits that were too long than others stop it, and so many short ones begin it again.
-_PATIENCE = 3
-# For how many waits a crowd is taken to last: longer each time that it is still there.
+# It stops when so many more waits were long than short, and resumes after as many short ones.
+_TOLERANCE = 3
+# For how many waits others are assumed to want the processor: longer each time they still do.
 _SHORTEST_CROWD, _LONGEST_CROWD = 8, 512
-# For how many seconds a side that offers its processor is away if nobody took it.
+# How long a yield takes, in seconds, if no other process wants the processor.
 _ALONE = 5e-6
 
 
 class SpinPolicy:
-    """What one side of a transport has learnt of its waits.
+    """What one side of a transport has learnt from its waits. Only the thread that waits uses it.
 
     Args:
-        spins: Whether looking in a loop is possible at all.
+        spins: Whether spinning is allowed at all.
 
     Attributes:
-        eager: Whether to look before sleeping.
+        eager: Whether to spin before sleeping.
         span: For how many seconds.
-        misses: How many more waits than others were too long for that.
-        crowd: For how many waits there are others who want the processor; 0: nobody.
+        misses: How many more waits outlasted the spinning than not.
+        crowd: For how many more waits others are assumed to want the processor.
         shared: Whether this process answers several sessions.
     """
 
@@ -64,7 +64,7 @@ class SpinPolicy:
         self._lasted = 0
 
     def in_crowd(self) -> bool:
-        """Whether others want the processor; looks around unless that is known."""
+        """Whether others want the processor; measures it unless that is known."""
         if self.crowd > 1:
             self.crowd -= 1
             return True
@@ -78,7 +78,7 @@ class SpinPolicy:
         return True
 
     def missed(self, seconds: float) -> None:
-        """Learns from a wait for which the looking was too short.
+        """Learns from a wait that outlasted the spinning.
 
         Args:
             seconds: How long the whole wait was.
@@ -86,17 +86,17 @@ class SpinPolicy:
         self.misses += 1
         if seconds < _LONG_SPIN:
             self.span = min(max(self.span, 1.5 * seconds), _LONG_SPIN)
-        if self.misses >= _PATIENCE:
+        if self.misses >= _TOLERANCE:
             self.eager = False
 
     def slept(self, seconds: float) -> None:
-        """Learns from a wait without looking.
+        """Learns from a wait without spinning.
 
         Args:
             seconds: How long it was.
         """
         if seconds >= _LONG_SPIN:
-            self.misses, self.span = _PATIENCE, _SHORT_SPIN
+            self.misses, self.span = _TOLERANCE, _SHORT_SPIN
             return
         self.span = min(max(self.span, 1.5 * seconds), _LONG_SPIN)
         self.misses -= 1
@@ -111,6 +111,6 @@ class SpinPolicy:
 
     @classmethod
     def left(cls, session: object) -> None:
-        """Notes that it is over."""
+        """Notes that a session is over."""
         cls._sessions.discard(session)
         cls.shared = len(cls._sessions) > 1

@@ -12,12 +12,12 @@ TRANSPORTS = ("shm", "direct", "grpc")
 
 
 class Wait(NamedTuple):
-    """What is waited for, and for how long.
+    """Which call waits for its answer, and until when.
 
     Attributes:
         call: The call's name, for messages.
-        deadline: Until when, on the monotonic clock, in seconds; None: for ever.
-        timeout: For how many seconds that is, for messages.
+        deadline: On the monotonic clock, in seconds; None: no limit.
+        timeout: How many seconds the call had in all, for messages.
     """
 
     call: str
@@ -46,14 +46,14 @@ class Transport(Protocol):
             wait: For how long.
 
         Returns:
-            The answer; it stands where it says until the next exchange.
+            The answer; its buffer is valid until the next exchange.
 
         Raises:
             CallTimeoutError: If the answer did not come in time. It is dropped when it comes.
             EndpointDrainingError: If the server ended the session.
             ConnectionLostError: If the connection broke. Either way every later exchange raises
                 too.
-            ProtocolError: If what came cannot be.
+            ProtocolError: If no correct server sends such an answer.
             StateError: If another thread closed the transport meanwhile.
         """
         ...
@@ -63,7 +63,7 @@ class Transport(Protocol):
         ...
 
     def leave_to_parent(self) -> None:
-        """Gives back what a forked process holds of its parent's transport, which goes on."""
+        """Closes what a forked process has inherited of the transport; the parent's goes on."""
         ...
 
 

@@ -1,11 +1,12 @@
-"""A transport between a process and a worker that it has started, over a socket that has no name.
+"""A transport between a process and a worker that it has started, over a pair of sockets.
 
-Both hold an end of a pair of sockets from the worker's birth, so that nobody else can come in. The
-worker gives the segment, as only it knows the environment's slabs.
+Each holds one end from the worker's start, so that no other process can connect. The worker makes
+the segment, as only it knows the sizes of the environment's slabs.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import struct
@@ -13,10 +14,12 @@ import struct
 from rlmesh.transports.listener import SUPPORTED
 from rlmesh.transports.pipe import Pipe
 from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
-from rlmesh.transports.shm.segment import create_segment
+from rlmesh.transports.shm.segment import SegmentRefusedError, create_segment
 from rlmesh.transports.tcp.pipe import TcpPipe
 
 __all__ = ["offer_pipe", "take_pipe"]
+
+_log = logging.getLogger("rlmesh.server")
 
 _PLAN = struct.Struct("<QQ")
 
@@ -27,13 +30,19 @@ def offer_pipe(sock: socket.socket, plan: SegmentLayout, *, memory: bool = SUPPO
     Args:
         sock: Its end of the pair. The pipe owns it.
         plan: How the segment is divided.
-        memory: Whether messages cross shared memory; else they cross the socket.
+        memory: Whether messages cross shared memory. Where they do not, or the system refuses the
+            memory, they cross the socket.
     """
     words = _PLAN.pack(plan.request, plan.answer)
     if not memory:
         sock.sendall(words)
         return TcpPipe(sock)
-    descriptor = create_segment(plan.size)
+    try:
+        descriptor = create_segment(plan.size)
+    except SegmentRefusedError as error:
+        _log.warning("calls to the environment's process cross a socket: %s", error)
+        sock.sendall(words)
+        return TcpPipe(sock)
     try:
         socket.send_fds(sock, [words], [descriptor])
     except OSError:
@@ -50,11 +59,11 @@ def take_pipe(sock: socket.socket) -> tuple[Pipe, SegmentLayout]:
 
     Raises:
         OSError: If the worker has gone.
-        BadSegmentError: If what it gave is no segment.
+        BadSegmentError: If what it sent is no segment.
     """
     words, descriptors, _, _ = socket.recv_fds(sock, _PLAN.size, 1)
     if len(words) != _PLAN.size:
-        raise ConnectionResetError("the other side has gone")
+        raise ConnectionResetError("the worker has gone")
     plan = SegmentLayout(*_PLAN.unpack(words))
     if not descriptors:
         return TcpPipe(sock), plan

@@ -103,7 +103,7 @@ def test_the_status_tells_the_call_that_the_environment_is_in(tmp_path: Path) ->
 def test_nobody_at_the_address_is_one_line_and_exit_code_1(command: str, nobody: str) -> None:
     ended = run(command, nobody)
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err.startswith(f"Error: nobody answers at {nobody}")
+    assert ended.err.startswith(f"Error: no server answers at {nobody}")
     assert ended.err.count("\n") == 1
 
 
@@ -115,7 +115,7 @@ def test_somebody_else_at_the_address_is_exit_code_1(command: str, tmp_path: Pat
         silent.listen()
         result = invoke(command, f"unix://{path}", "--timeout=0.2")
     assert result.exit_code == 1
-    assert "nobody answers" in result.stderr
+    assert "no server answers" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["contract", "status", "wait"])
@@ -151,7 +151,9 @@ def test_wait_returns_when_the_server_serves(server: rlmesh.EnvServer) -> None:
 def test_wait_gives_up_in_time_where_nobody_is(nobody: str) -> None:
     result = invoke("wait", nobody, "--timeout=0.1")
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: {nobody} does not serve within 0.1 s: nobody answers")
+    assert result.stderr.startswith(
+        f"Error: {nobody} does not serve within 0.1 s: no server answers"
+    )
 
 
 def test_wait_takes_a_server_that_is_bound_and_not_started_for_none() -> None:

@@ -93,7 +93,7 @@ def test_the_gate_of_the_console_script(old: Path, tmp_path: Path) -> None:
     ("second", "message"),
     [
         ("none.json", "Error: the contract file none.json cannot be read: No such file"),
-        ("unix:///nowhere/e.sock", "Error: nobody answers at unix:///nowhere/e.sock"),
+        ("unix:///nowhere/e.sock", "Error: no server answers at unix:///nowhere/e.sock"),
         ("nonsense", "a file whose name ends in .json"),
         ("damaged.json", "Error: damaged.json holds no contract: $.vector: expected a bool, got 3"),
         ("--odd", "No such option"),

@@ -141,7 +141,7 @@ def test_a_token_is_shown_to_a_network_only_where_it_is_meant(
     refused = invoke(*asked)
     assert refused.exit_code == 1
     assert "in plaintext" in refused.stderr
-    assert "nobody answers" in invoke(*asked, "--insecure").stderr
+    assert "no server answers" in invoke(*asked, "--insecure").stderr
 
 
 @pytest.mark.parametrize(

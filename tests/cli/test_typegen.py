@@ -67,7 +67,11 @@ def test_a_file_is_overwritten_by_force_only(source: Path, tmp_path: Path) -> No
         (["contract.json", "-o", "."], 1, "Error: . exists"),
         (["contract.json", "-o", ".", "--force"], 1, "Error: . cannot be written: Is a directory"),
         (["none.json", "-o", "x.py"], 1, "none.json cannot be read: No such file or directory"),
-        (["unix:///nowhere/e.sock", "-o", "x.py"], 1, "nobody answers at unix:///nowhere/e.sock"),
+        (
+            ["unix:///nowhere/e.sock", "-o", "x.py"],
+            1,
+            "no server answers at unix:///nowhere/e.sock",
+        ),
         (["contract.json", "-o", "x.py", "--class-name=a b"], 1, "cannot be named 'a b'"),
         (["contract.json"], 2, "Missing option '--output'"),
         (["nonsense", "-o", "x.py"], 2, "'nonsense' is no address"),

@@ -38,7 +38,7 @@ SLACK = 5.0
 
 @contextlib.contextmanager
 def nobody() -> Generator[str]:
-    """An address that is taken, and where nobody answers."""
+    """An address that is taken, and where no server answers."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"tcp://127.0.0.1:{taken.getsockname()[1]}"
@@ -90,7 +90,7 @@ def stranger() -> Generator[str]:
 def test_where_nobody_answers_the_deadline_holds(place: Any, client: Any) -> None:
     with place() as address:
         before = time.monotonic()
-        with pytest.raises(EndpointUnreachableError, match="nobody answers at") as caught:
+        with pytest.raises(EndpointUnreachableError, match="no server answers at") as caught:
             client(address, connect_timeout_seconds=0.3)
         waited = time.monotonic() - before
     assert isinstance(caught.value, ConnectionError)

@@ -48,7 +48,7 @@ CASES: dict[str, tuple[bool, Callable[[Certificates], Any], type[EndpointError],
         False,
         lambda made: made.client(server_name="elsewhere.example"),
         TlsError,
-        r"not made out to 'elsewhere.example'; connect by the name .* server_name=",
+        r"not valid for 'elsewhere.example'; connect by a name .* server_name=",
     ),
     "no certificate": (
         True,
@@ -127,7 +127,7 @@ def test_a_short_time_is_enough_to_find_the_reason(
 def test_nobody_is_still_nobody(certificates: Certificates) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-    with pytest.raises(EndpointUnreachableError, match="nobody answers"):
+    with pytest.raises(EndpointUnreachableError, match="no server answers"):
         rlmesh.RemoteEnv(address, tls=certificates.client(), connect_timeout_seconds=0.5)
 
 

@@ -322,7 +322,7 @@ def test_a_call_in_flight_finishes_its_answer_arrives_and_the_client_is_told_aft
                 assert 2 in itertools.islice(statuses, 2)
                 gate.open()
         assert len(answers) == 1
-        with pytest.raises(EndpointDrainingError, match="Connect anew"):
+        with pytest.raises(EndpointDrainingError, match="Make a new client"):
             client.step(action)
         with pytest.raises(StateError, match="it is shutting down"):
             client.step(action)

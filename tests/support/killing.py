@@ -88,7 +88,7 @@ class Chaos:
 
     def cut(self) -> None:
         """Cuts the connection: nobody notices."""
-        transport = self._env._env_client._connection._transport
+        transport = self._env._env_client._call_client._transport
         if isinstance(transport, PipeTransport):
             transport._pipe.close()
         self._proxy.cut()

@@ -179,7 +179,7 @@ def test_a_client_that_would_go_on_notices_soon_that_its_server_was_killed(trans
             # The server said that it keeps sessions for an hour.
             stepping.thread.join(SOON)
             assert isinstance(stepping.error, SessionLostError), stepping.error
-            assert "nobody listens" in str(stepping.error)
+            assert "no server listens" in str(stepping.error)
 
 
 def spin_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

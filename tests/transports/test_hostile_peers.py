@@ -331,7 +331,7 @@ def test_a_frame_that_cannot_be_is_a_protocol_error_and_no_later_call_hangs(
     ):
         assert client.transport == transport
         client.reset()
-        with pytest.raises(ProtocolError, match=f"{address} sent what cannot be"):
+        with pytest.raises(ProtocolError, match=f"{address} sent a broken frame"):
             client.step(ACTION)
         with pytest.raises(EndpointError):
             client.reset()

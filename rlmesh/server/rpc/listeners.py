@@ -1,4 +1,4 @@
-"""The transports that a server has on offer beside the stream, and the listeners to them."""
+"""The transports that a server offers beside the stream, and their listeners."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def check_transports(transports: object, direct: object) -> frozenset[str]:
     """The transports that clients may use, as a user names them.
 
     Args:
-        transports: Their names; None for all that can be had.
-        direct: Where the direct transport is to be had, if anywhere.
+        transports: Their names; None for all that are available.
+        direct: The address of the direct transport; None if it is not offered.
 
     Raises:
         ArgumentTypeError: If `transports` is no collection of names.
@@ -65,10 +65,10 @@ class Listeners:
         authenticate: Finds the session that a secret belongs to.
 
     Attributes:
-        direct: Where the direct transport is to be had, port 0 resolved.
+        direct: The address of the direct transport, port 0 resolved; None if it is not offered.
 
     Raises:
-        AddressInUseError: If somebody else listens there.
+        AddressInUseError: If another program listens there.
         InvalidAddressError: If the address cannot be bound on this machine.
     """
 
@@ -90,7 +90,7 @@ class Listeners:
             self.direct = replace(direct, port=self._direct_socket.getsockname()[1])
 
     def open(self) -> list[session_pb2.TransportOffer]:
-        """Opens the listeners; what clients are told of them, the best first."""
+        """Opens the listeners; returns what clients are offered, the best first."""
         offers: list[session_pb2.TransportOffer] = []
         if self._memory:
             name, listener = open_shm_listener(self._plan, self._authenticate)
@@ -100,12 +100,12 @@ class Listeners:
             bound, self._direct_socket = self._direct_socket, None
             self._listeners.append(open_direct_listener(bound, self._authenticate, self._identity))
             offers.append(
-                session_pb2.TransportOffer(transport="direct", address=_told(self.direct))
+                session_pb2.TransportOffer(transport="direct", address=_offered(self.direct))
             )
         return offers
 
     def close(self) -> None:
-        """Lets nobody in any more. May be called repeatedly."""
+        """Accepts no more connections. May be called repeatedly."""
         if self._direct_socket is not None:
             self._direct_socket.close()
         for listener in self._listeners:
@@ -113,8 +113,8 @@ class Listeners:
         self._listeners.clear()
 
 
-def _told(address: TcpAddress) -> str:
-    """An address as clients are told it: without a host that means every one of this machine."""
+def _offered(address: TcpAddress) -> str:
+    """An address as clients get it. A host that stands for every host is left out."""
     try:
         everywhere = ipaddress.ip_address(address.host).is_unspecified
     except ValueError:

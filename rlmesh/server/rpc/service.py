@@ -8,7 +8,7 @@ from collections.abc import Callable
 import grpc
 
 from rlmesh.contract import EnvContract
-from rlmesh.server.rpc.stream import Stream
+from rlmesh.server.rpc.stream import StreamHandler
 from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.status import status_of
 from rlmesh.transports.peer import PROTOCOL_GENERATION, this_peer
@@ -19,10 +19,10 @@ class EnvService:
     """Answers contract, status and session calls of one endpoint.
 
     Args:
-        contract: What every environment is.
-        manager: Who gives them to clients.
-        grace: For how many seconds a session is kept once its connection has broken.
-        shutdown: Begins to end the server and returns; None where clients may not.
+        contract: The contract of every environment.
+        manager: The session manager.
+        grace: For how many seconds a session is kept after its connection has broken.
+        shutdown: Begins to end the server and returns; None if clients may not end it.
 
     Attributes:
         transports: The transports on offer beside the stream, the best first.
@@ -47,39 +47,39 @@ class EnvService:
         self.transports: list[session_pb2.TransportOffer] = []
 
     def begin(self, transports: list[session_pb2.TransportOffer]) -> None:
-        """Notes that calls are answered from now on, and which transports are on offer."""
+        """Calls are answered from now on, and these transports are offered."""
         self.transports += transports
         self._since = time.monotonic()
 
     def GetContract(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.GetContractRequest, context: grpc.ServicerContext
     ) -> env_service_pb2.GetContractResponse:
-        """Tells what the environment is."""
+        """Returns the contract."""
         return self._contract
 
     def GetStatus(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.GetStatusRequest, context: grpc.ServicerContext
     ) -> env_service_pb2.GetStatusResponse:
-        """Tells what the server is doing."""
+        """Returns what the server is doing. It waits for no call."""
         status = status_of(self._manager)
         status.server.CopyFrom(self._contract.server)
         status.protocol_generation = PROTOCOL_GENERATION
         status.serving_seconds = time.monotonic() - self._since
         return status
 
-    def session(self) -> Stream:
-        """What serves one client."""
-        return Stream(self._manager, self.transports, self._grace)
+    def session(self) -> StreamHandler:
+        """Returns what serves one session's stream."""
+        return StreamHandler(self._manager, self.transports, self._grace)
 
     def Shutdown(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.ShutdownRequest, context: grpc.ServicerContext
     ) -> env_service_pb2.ShutdownResponse:
-        """Ends the server, if clients may."""
+        """Ends the server, if clients may do that."""
         if self._shutdown is None:
             context.abort(
                 grpc.StatusCode.PERMISSION_DENIED,
-                "this server is not ended by clients; it would be with "
-                "ServeOptions(allow_remote_shutdown=True)",
+                "clients may not shut this server down; serve with "
+                "ServeOptions(allow_remote_shutdown=True) to allow it",
             )
         self._shutdown()
         return env_service_pb2.ShutdownResponse()

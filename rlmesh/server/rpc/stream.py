@@ -1,4 +1,4 @@
-"""A session's stream: opens the session, and is its transport where the client uses no other."""
+"""Serves a session's stream: opens the session, and carries its calls if nothing else does."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from rlmesh.transports.peer import PROTOCOL_GENERATION
 from rlmesh_api.v1 import session_pb2
 
 
-class Stream:
+class StreamHandler:
     """Serves one client, from `open` or `resume` to `close` or to the end of its stream.
 
-    Messages are `SessionRequest` and `SessionResponse`, as bytes. Once the client calls on the
-    stream, the environment's own thread takes the requests from it and sends the answers, so that
-    nobody is woken only to wake somebody else.
+    Messages are `SessionRequest` and `SessionResponse`, as bytes. Once the client makes a call on
+    the stream, the slot's thread reads the requests and sends the answers: no other thread has to
+    wake up between the two.
 
     Args:
-        manager: Who gives environments to clients.
+        manager: The session manager.
         transports: The transports on offer beside the stream, the best first.
-        grace: For how many seconds a session is kept once its connection has broken.
+        grace: For how many seconds a session is kept after its connection has broken.
     """
 
     def __init__(
@@ -50,14 +50,16 @@ class Stream:
         context: grpc.ServicerContext,
         send: Callable[[bytes | None], None] | None = None,
     ) -> Iterator[bytes] | None:
-        """What grpc calls for the stream, on a thread of its own.
+        """Serves the stream; grpc calls it, on a thread for this call.
 
         Args:
             requests: The requests, as they arrive.
             context: The stream.
-            send: Sends an answer, from any thread; None ends the stream. It is given by a grpc that
-                knows `experimental_non_blocking`, as its own health service uses it. Any other
-                iterates over what this returns.
+            send: Sends an answer, from any thread; None ends the stream. A grpc that knows
+                `experimental_non_blocking` passes it, as for its own health service.
+
+        Returns:
+            The answers, for a grpc that does not pass `send`.
         """
         requests = whole_messages(requests, lambda: _too_long(context))
         if send is not None:
@@ -73,7 +75,7 @@ class Stream:
         try:
             self._converse(requests, stream)
         except grpc.RpcError:
-            pass  # the client has gone, as the iterator of its requests says
+            pass  # the client has gone: the iterator of its requests raises
         finally:
             stream.finish()
 
@@ -96,22 +98,22 @@ class Stream:
                 if session.receiver is None:
                     self._hand_over(session, StreamPipe(requests, stream, message), stream)
                     return
-                # Its calls come by another transport, and its farewell by this one.
+                # Its calls come by another transport; this one is a call beside them.
                 if not self._answer(session, stream, message):
                     return
         finally:
             self._manager.stream_over(session, stream)
 
     def _hand_over(self, session: Session, pipe: StreamPipe, stream: OpenStream) -> None:
-        """Has the environment's thread answer until the session or the stream ends."""
+        """Has the slot's thread answer until the session or the stream ends."""
         calls = SessionCalls(session, by_stream=True)
         session.attach(StreamCallReceiver(pipe, calls, "grpc"), stream)
-        # That thread may be in a call for ever.
+        # The slot's thread may be in a call for ever, so the end of the stream ends the wait too.
         stream.on_end(pipe.ended.set)
         pipe.ended.wait()
 
     def _answer(self, session: Session, stream: OpenStream, message: bytes) -> bool:
-        """Has the environment's thread execute a call; whether there may be further ones."""
+        """Has the slot's thread execute a call; returns whether further calls may follow."""
         try:
             request = read_request(message)
         except DecodeError as error:
@@ -142,7 +144,7 @@ class Stream:
     def _begin(
         self, message: bytes, answer: session_pb2.SessionResponse, stream: OpenStream
     ) -> Session | None:
-        """Opens a session, goes on with one or leaves it, and says so in the answer."""
+        """Opens, resumes or leaves a session, and fills the answer. None if there is no session."""
         try:
             first = session_pb2.SessionRequest.FromString(message)
         except DecodeError as error:
@@ -170,12 +172,12 @@ class Stream:
             return session
         raise failed(
             session_pb2.ERROR_CODE_PROTOCOL,
-            "the first call of a stream must be open, or resume for a session that stands",
+            "the first call of a stream must be open, or resume for an existing session",
         )
 
 
 # See `serve`; grpc looks for it there.
-Stream.serve.experimental_non_blocking = True  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess] # as said
+StreamHandler.serve.experimental_non_blocking = True  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess] # as said
 
 
 def _too_long(context: grpc.ServicerContext) -> None:

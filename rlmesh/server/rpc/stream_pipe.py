@@ -1,4 +1,4 @@
-"""A session's stream as a pipe of the server, and as a source of calls."""
+"""A session's stream as a pipe, and as the source of its calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StreamPipe:
     Args:
         requests: The requests, as they arrive.
         stream: The stream.
-        first: The request that has arrived already.
+        first: The request that has already arrived.
 
     Attributes:
         ended: Set when no more requests are taken.
@@ -45,7 +45,7 @@ class StreamPipe:
 
     @property
     def answer_pending(self) -> bool:
-        """Only a client's pipe is asked."""
+        """False; only a client's pipe has a use for it."""
         return False
 
     def reserve(self, nbytes: int, keep: int = 0) -> Writable:
@@ -61,7 +61,7 @@ class StreamPipe:
         self._to_client(message)
 
     def post(self, start: int, end: int) -> None:
-        """Sends the message that stands between these places in the last `reserve`."""
+        """Sends the bytes from `start` to `end` of the buffer that `reserve` returned last."""
         message = self._last = self._outbox.message(start, end)
         self._to_client(message)
 
@@ -70,7 +70,7 @@ class StreamPipe:
         return self._last
 
     def receive(self, deadline: float | None = None) -> Received | WakeReason:
-        """Waits for the next message, for ever."""
+        """Waits for the next message; the deadline is not used."""
         message, self._first = self._first, None
         if self._finished:
             return WakeReason.GONE
@@ -82,11 +82,11 @@ class StreamPipe:
         return message, 0, len(message)
 
     def send_out_of_band(self, message: bytes) -> None:
-        """Sends a message, while another thread may be writing into the last reserved buffer."""
+        """Sends a message while another thread may be writing into the reserved buffer."""
         self.send(message)
 
     def finish(self) -> None:
-        """Has no more messages received; the stream ends when the session has."""
+        """Receives no more messages; the stream ends with the session."""
         self._finished = True
 
     def close(self) -> None:
@@ -95,10 +95,10 @@ class StreamPipe:
             self._stream.cancel()
 
     def leave_to_parent(self) -> None:
-        """Only a client's pipe may be inherited."""
+        """Nothing: only a client's pipe is used by a forked process."""
 
     def release(self) -> None:
-        """Ends it; the stream's own thread does what is left."""
+        """Ends it; the stream's thread does the rest."""
         self.ended.set()
 
 

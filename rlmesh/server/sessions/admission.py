@@ -1,4 +1,4 @@
-"""The places of a server, and the queue before them."""
+"""The places of a server, and the queue for them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _LONGEST_WAIT = threading.TIMEOUT_MAX
 
 
 class Admission:
-    """So many places, given first come, first served.
+    """Gives places to clients, first come, first served. Any thread may call it.
 
     Args:
-        count: How many.
+        count: How many places there are.
     """
 
     def __init__(self, count: int) -> None:
@@ -23,17 +23,17 @@ class Admission:
         self._closed = False
 
     def take(self, seconds: float, on_leaving: Callable[[Callable[[], None]], None]) -> bool:
-        """Takes a place; whether there was one in time.
+        """Takes a place; False if none became free in time.
 
         Args:
             seconds: For how long to wait for one.
-            on_leaving: Takes what is to be done once whoever wants it has left.
+            on_leaving: Has a callback called when the client has left.
         """
         with self._lock:
             if self._free and not self._closed:
                 self._free -= 1
                 return True
-            # Also where it is no number.
+            # `not >`: a NaN waits for nothing.
             if self._closed or not seconds > 0:
                 return False
             waiting = _Waiting()
@@ -46,7 +46,7 @@ class Admission:
             return waiting.given
 
     def give_back(self) -> None:
-        """Gives a place to whoever has waited for longest."""
+        """Gives a place to the client that has waited longest."""
         with self._lock:
             for waiting in self._queue:
                 if not (waiting.given or waiting.over.is_set()):
@@ -57,7 +57,7 @@ class Admission:
             self._free += 1
 
     def close(self) -> None:
-        """Gives none from now on; nobody waits any more."""
+        """Gives no more places; all waits end."""
         with self._lock:
             self._closed = True
             for waiting in self._queue:
@@ -65,11 +65,11 @@ class Admission:
 
 
 class _Waiting:
-    """Somebody who waits for a place.
+    """A client that waits for a place.
 
     Attributes:
-        over: Set when he waits no more.
-        given: Whether he was given a place.
+        over: Set when the wait is over.
+        given: Whether it got a place.
     """
 
     def __init__(self) -> None:

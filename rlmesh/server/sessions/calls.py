@@ -240,6 +240,7 @@ class CallReceiver:
         """The next call; None if the receiver is over, or `ring` was called."""
         try:
             received = self._receive()
+            # Station 5 of a step (docs/architecture.md): the environment thread is awake.
             if isinstance(received, tuple):
                 buffer, start, end = received
                 # A copy, which the other side cannot change during the checks.

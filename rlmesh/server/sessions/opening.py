@@ -1,4 +1,4 @@
-"""What a client asks for that opens a session, and what it is told where there is no place."""
+"""The opening of a session: which clients fit, and the answer when there is no place."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from rlmesh.server.sessions.session import Session
 from rlmesh.transports.peer import PROTOCOL_GENERATION
 from rlmesh_api.v1 import session_pb2
 
-# How many holders a client is told of for whom there is no place.
+# How many holders the answer to a client without a place names.
 _MOST_HOLDERS = 16
 
 
 def check_generation(generation: int) -> None:
-    """Refuses a client with which this server has no protocol generation in common.
+    """Refuses a client that has no protocol generation in common with this server.
 
     Raises:
-        CallFailedError: If it is one.
+        CallFailedError: If there is none in common.
     """
     if generation < 1:
         raise failed(
@@ -28,10 +28,10 @@ def check_generation(generation: int) -> None:
 
 
 def busy(sessions: Sequence[Session], capacity: int, waited: float) -> session_pb2.Failure:
-    """The failure of whom there is no place for.
+    """The failure for a client that gets no place.
 
     Args:
-        sessions: Those that have the places, those first that have lasted longest.
+        sessions: The sessions that have the places, the oldest first.
         capacity: How many places there are.
         waited: For how many seconds the client has waited.
     """

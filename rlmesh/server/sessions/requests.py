@@ -1,4 +1,4 @@
-"""What a client asks for, read from its message, and where the answer stands."""
+"""Reads a client's request, and writes an answer into an outbox."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rlmesh.transports.pipe import Outbox
 from rlmesh_api.v1 import session_pb2
 
 Answered: TypeAlias = tuple[int, int, bool]
-"""Where an answer begins and ends in its outbox, and whether the session ends with it."""
+"""The answer's begin and end in its outbox, and whether the session ends with it."""
 
 
 class Request(NamedTuple):
     """A call.
 
     Attributes:
-        name: What it is called on status pages: its kind, or the attribute's name.
+        name: Its name on status pages: its kind, or the attribute's name.
         sequence: Its number in the session.
         action: The action's slab, of a step in the fixed form.
-        message: The whole call, unless it is one.
+        message: The whole call; None for a step in the fixed form.
         kind: The name of its field of `SessionRequest`; `no call` where none is set.
     """
 
@@ -53,17 +53,17 @@ def read_request(message: bytes) -> Request:
 
 
 def damaged(error: DecodeError) -> CallFailedError:
-    """The failure that a message is which cannot be read."""
+    """The failure for a message that cannot be read."""
     return failed(session_pb2.ERROR_CODE_PROTOCOL, f"the message cannot be read: {error}")
 
 
 def failed_so(sequence: int, failure: session_pb2.Failure) -> session_pb2.SessionResponse:
-    """The answer that a failure is."""
+    """A failure as an answer."""
     return session_pb2.SessionResponse(sequence=sequence, failure=failure)
 
 
 def write_answer(response: session_pb2.SessionResponse, outbox: Outbox) -> tuple[int, int]:
-    """Writes an answer; where it begins and ends."""
+    """Writes an answer; returns its begin and end."""
     message = response.SerializeToString()
     start = outbox.reserved
     end = start + len(message)

@@ -107,7 +107,7 @@ class Watchdog:
             os.close(doorbell)
 
     def _look(self, dead: set[int]) -> tuple[float, set[int]]:
-        """Does what is due; for how many seconds nothing will be, and whose death to notice."""
+        """Does what is due; returns the seconds until the next, and what to watch."""
         soonest, watched = _LONGEST_WAIT, set[int]()
         grace = self._grace
         for session in self._sessions():
@@ -117,8 +117,8 @@ class Watchdog:
                 if rest > 0:
                     soonest = min(soonest, rest)
                 elif call is not None and call.sequence != 0:
-                    # Its closing may take longer.
-                    session.slot.abandon("nobody waits for its call any more")
+                    # A call without a number is the server's own, as `close`: it may take longer.
+                    session.slot.abandon("no client waits for its call any more")
                 continue
             lost_since = session.lost_since
             if lost_since is not None:
@@ -140,9 +140,9 @@ class Watchdog:
         return max(0.0, soonest), watched
 
     def _look_at_call(self, session: Session, limit: float) -> float:
-        """Answers a call that is overdue; in how many seconds the next may be."""
+        """Answers a call that is overdue; returns in how many seconds the next one may be."""
         call = session.slot.thread.running
-        # Those without a number are the server's own, as the making of an environment.
+        # Calls without a number are the server's own, as the making of an environment.
         if call is None or call.sequence == 0:
             return limit
         rest = limit - (time.monotonic() - call.since)
@@ -170,7 +170,7 @@ def _expire(session: Session, lost_since: float | None, why: session_pb2.Failure
 
 
 def _wait(doorbell: int, seconds: float, processes: Iterable[int]) -> set[int]:
-    """Waits until the doorbell is rung, the time is over or a process has died; those that have."""
+    """Waits for the doorbell, the end of the time or a process's death; returns the dead ones."""
     dead: set[int] = set()
     with contextlib.ExitStack() as stack:
         poll = select.poll()

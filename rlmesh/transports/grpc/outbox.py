@@ -1,4 +1,4 @@
-"""Where the answers of a session stream are written, which leave it as bytes."""
+"""Where the answers of a session stream are written; they leave as bytes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SPARE = 2
 
 
 class StreamOutbox:
-    """A room whose message is bytes in the end; see `Outbox`.
+    """A buffer whose message becomes bytes; see `Outbox`.
 
-    grpc takes bytes, which nobody can write into. A large message is written into the buffer of a
-    BytesIO, which gives it away as bytes without a copy, and takes another if it is still in use
-    when it is written into again.
+    grpc takes bytes, which cannot be written into. A large message is written into the buffer of a
+    BytesIO, which hands it out as bytes without a copy. BytesIO takes another buffer where those
+    bytes are still in use at the next write.
     """
 
     reserved = 0
@@ -53,7 +53,7 @@ class StreamOutbox:
         return view
 
     def message(self, start: int, end: int) -> bytes:
-        """What was written between these places of the last room; once."""
+        """The message between two offsets of the last reserved buffer; once."""
         large = self._large
         if large is None:
             return bytes(self._scratch.view[start:end])

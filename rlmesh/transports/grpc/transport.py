@@ -26,7 +26,7 @@ SESSION_METHOD = f"/{env_service_pb2.DESCRIPTOR.services_by_name['EnvService'].f
 
 # How long the end of a stream may take to arrive here.
 _END_SECONDS = 1.0
-# From here on a copy costs more than what makes it unnecessary.
+# From this size on a copy costs more than avoiding it.
 _LARGE = 1 << 15
 # A signal that comes just before the wait begins does not end it, and Python runs the handler only
 # afterwards: so many seconds may Ctrl-C take at most.
@@ -37,7 +37,7 @@ class GrpcTransport:
     """One session stream; see `Transport`.
 
     An answer is handed over where grpc would deserialize it, on the thread on which it arrives:
-    whoever waits for it waits for nothing else, with a deadline or without.
+    the thread that waits for it needs no other wake-up, with a deadline or without.
 
     Args:
         channel: The channel to the endpoint.
@@ -76,7 +76,7 @@ class GrpcTransport:
         """Waits for the answer; see `Transport`."""
         while True:
             answer = self._receive(wait)
-            # Before it come the answers to calls that nobody waits for any more.
+            # Answers to calls that were given up come before it.
             if (sequence_of(answer) or sequence) >= sequence:
                 return answer if len(answer) < _LARGE else _left_to_reader(answer), 0, len(answer)
             if self._exchanger is not None:
@@ -86,7 +86,7 @@ class GrpcTransport:
         """Why the stream has ended; None if it has not within so many seconds."""
         deadline = time.monotonic() + seconds
         if seconds and self._broken is None and self._inbox.empty() and self._exchanger is not None:
-            # The end arrives behind what the server said last, which somebody has to ask for.
+            # The end arrives behind the server's last message, which must be requested.
             self._exchanger.ask()
         while self._broken is None:
             try:
@@ -101,12 +101,12 @@ class GrpcTransport:
 
     def call_at_end(self, callback: Callable[[], None]) -> None:
         """Has a function called when the stream has ended, mostly on a thread of grpc's."""
-        # It may have ended before it could be asked to tell.
+        # The stream may have ended already.
         if self._stream is None or not self._stream.add_callback(callback):
             callback()
 
     def expire(self) -> None:
-        """Ends the stream, for whoever waits has waited for too long. Any thread may."""
+        """Ends the stream at a deadline; the wait raises then. Any thread may call it."""
         stream = self._stream
         if stream is not None:
             self._expired = True
@@ -186,7 +186,7 @@ class GrpcTransport:
 
 
 def _left_to_reader(message: bytes) -> memoryview:
-    """A message that nobody else has, as memory that may be written on; see `Received`.
+    """A message that nothing else refers to, as memory that may be written on; see `Received`.
 
     NumPy reads a pickled array in this way, and leaves the bytes where they are.
     """
@@ -211,6 +211,6 @@ def _end_of_stream(error: grpc.RpcError, address: str) -> EndpointError:
 
 def _ended(address: str) -> EndpointDrainingError:
     return EndpointDrainingError(
-        f"the server at {address} ended the session: it is shutting down. Connect anew once it "
-        f"serves again"
+        f"the server at {address} ended the session: it is shutting down. Make a new client "
+        f"once it serves again"
     )

@@ -1,9 +1,9 @@
-"""The doorbell: how two processes that share memory tell each other that it is the other's turn.
+"""The doorbell: how two processes that share memory signal each other that a message is there.
 
-Each side owns a line of bytes in the shared segment: how many frames it has posted, modulo 256, and
-whether it sleeps. A side that waits looks at the other's count: for a short time in a loop, as
-long as that pays, then asleep in `poll` on the Unix socket that both hold. The two take turns, so a
-count that is one off says that nothing has come yet.
+Each side owns a line of bytes in the shared segment: how many messages it has posted, modulo 256,
+and whether it sleeps. A side that waits looks at the other's count: first in a loop, as long as
+that pays, then it sleeps in `poll` on the Unix socket that both hold. The two take turns, so a
+count that is one less means that nothing has come yet.
 
 No wake-up is lost for more than twenty milliseconds. The sleeper raises its flag and then looks
 at the count once more; the poster raises its count and then looks at the flag. One of the two
@@ -72,7 +72,9 @@ class Doorbell:
         self._poll.register(wake_fd, select.POLLIN)
 
     def post(self) -> None:
-        """Tells the other side that this side has posted one more frame."""
+        """Signals that this side has posted one more message."""
+        # Stations 4 and 10 of a step, their end: the count says that there is a message, and a
+        # sleeper is woken.
         lines, mine = self._lines, self._mine
         # The byte itself is the count: Ctrl-C may come just before this, or just after.
         lines[mine] = (lines[mine] + 1) & 0xFF
@@ -80,39 +82,39 @@ class Doorbell:
             self._ring()
 
     def wait(self, count: int, deadline: float | None = None) -> WakeReason:
-        """Waits until the other side has posted its frame number `count`.
+        """Waits until the other side has posted its message number `count`.
 
         Args:
             count: The number, modulo 256.
-            deadline: On the monotonic clock, in seconds; None: for ever.
+            deadline: On the monotonic clock, in seconds; None: no limit.
         """
-        lines, place, patience = self._lines, self._theirs, self._spin_policy
+        lines, place, policy = self._lines, self._theirs, self._spin_policy
         if (
-            patience.shared
-            or not patience.eager
-            or ((patience.crowd or not count & LOOKS_AROUND) and patience.in_crowd())
+            policy.shared
+            or not policy.eager
+            or ((policy.crowd or not count & LOOKS_AROUND) and policy.in_crowd())
         ):
             return self._wait_idly(count, deadline)
         for _ in range(_LOOKS):
             if lines[place] == count:
-                if patience.misses:
-                    patience.misses -= 1
+                if policy.misses:
+                    policy.misses -= 1
                 return POSTED
         began = perf_counter()
         if self._spin(count, began):
-            if patience.misses:
-                patience.misses -= 1
+            if policy.misses:
+                policy.misses -= 1
             return POSTED
         woken = self._sleep(count, deadline)
-        patience.missed(perf_counter() - began)
+        policy.missed(perf_counter() - began)
         return woken
 
     def _wait_idly(self, count: int, deadline: float | None) -> WakeReason:
-        """Waits without a loop: asleep, in a crowd after some offers of the processor."""
-        lines, place, patience = self._lines, self._theirs, self._spin_policy
-        if patience.shared:
+        """Waits asleep; where others want the processor, yields it a few times first."""
+        lines, place, policy = self._lines, self._theirs, self._spin_policy
+        if policy.shared:
             return self._sleep(count, deadline)
-        if patience.eager:
+        if policy.eager:
             for _ in range(OFFERS):
                 os.sched_yield()
                 if lines[place] == count:
@@ -121,11 +123,11 @@ class Doorbell:
         began = perf_counter()
         woken = self._sleep(count, deadline)
         if woken is POSTED:
-            patience.slept(perf_counter() - began)
+            policy.slept(perf_counter() - began)
         return woken
 
     def _spin(self, count: int, began: float) -> bool:
-        """Looks at the other side's count for a while; whether it has come."""
+        """Looks at the other side's count for a while; returns whether the message has come."""
         lines, place, span = self._lines, self._theirs, self._spin_policy.span
         while perf_counter() - began < span:
             for _ in range(_LOOKS):
@@ -160,17 +162,16 @@ class Doorbell:
         try:
             self._sock.send(b"\0", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except BlockingIOError:
-            # Rings that the other side has not heard yet fill the socket: it will wake.
+            # Rings that the other side has not read yet fill the socket: it will wake.
             return
         except OSError:
-            # The other side has gone; the next wait tells.
+            # The other side has gone; the next wait reports that.
             return
 
     def take_descriptor(self) -> int | None:
         """The descriptor that came with the other side's rings; None if none has come.
 
-        It is sent before the frame that announces it, so there is nothing to wait for. The caller
-        closes it.
+        It is sent before the header that announces it, so this does not wait. The caller closes it.
         """
         mine = self._sock.fileno()
         while not self._descriptors:
@@ -181,15 +182,15 @@ class Doorbell:
         return self._descriptors.pop()
 
     def close(self) -> None:
-        """Gives back a descriptor that came without its frame."""
+        """Closes a descriptor that came without a header."""
         while self._descriptors:
             os.close(self._descriptors.pop())
 
     def _answer_ring(self) -> bool:
-        """Takes what the socket holds; whether the other side is still there.
+        """Reads what the socket holds; returns whether the other side is still there.
 
         Raises:
-            BadFrameError: If it sends descriptors that no frame announces.
+            BadFrameError: If it sends descriptors that no header announces.
         """
         try:
             rings, descriptors, _, _ = socket.recv_fds(self._sock, 256, 4, socket.MSG_DONTWAIT)

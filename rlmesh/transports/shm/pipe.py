@@ -16,16 +16,15 @@ from rlmesh.transports.pipe import POSTED, RESERVED, BadFrameError, Received, Wa
 from rlmesh.transports.shm.doorbell import LINE, Doorbell
 from rlmesh.transports.shm.segment import BadSegmentError, create_segment, map_segment
 
-# Areas begin at pages, as each is mapped by itself.
+# Areas begin at pages, as each is mapped separately.
 _PAGE = mmap.ALLOCATIONGRANULARITY
 _CONTROL_BYTES = _PAGE
-# What texts and infos may add to the slabs before a message needs a segment of its own.
-_ROOM = 1 << 20
-# Where the message begins and ends, and how large the segment of its own is in which it stands; 0
-# where it stands in the area.
+# What texts and infos may add to the slabs before a message needs its own segment.
+_EXTRA_BYTES = 1 << 20
+# Where the message begins and ends, and the size of its own segment; 0 where it is in the area.
 _HEADER = struct.Struct("<QQQ")
-# How long the other side may take to hear what fills the socket.
-_HEARING_SECONDS = 1.0
+# How long the other side may take to read the rings that fill the socket.
+_DRAIN_SECONDS = 1.0
 _DESCRIPTOR = socket.SOL_SOCKET, socket.SCM_RIGHTS
 _AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 _pack_header, _unpack_header = _HEADER.pack_into, _HEADER.unpack_from
@@ -45,8 +44,8 @@ class SegmentLayout:
 
     @classmethod
     def for_slabs(cls, action: int, observation: int) -> SegmentLayout:
-        """A plan with room for slabs of these sizes, and for what comes with them."""
-        return cls(_aligned(action + _ROOM), _aligned(observation + _ROOM))
+        """A layout for slabs of these sizes and the rest of their messages."""
+        return cls(_aligned(action + _EXTRA_BYTES), _aligned(observation + _EXTRA_BYTES))
 
     @property
     def size(self) -> int:
@@ -76,13 +75,13 @@ class ShmPipe:
     ) -> None:
         try:
             if min(plan.request, plan.answer) < RESERVED:
-                raise BadSegmentError(f"no header has room in {plan}")
+                raise BadSegmentError(f"no header fits into {plan}")
             lines = map_segment(descriptor, _CONTROL_BYTES)
             request = map_segment(descriptor, plan.request, _CONTROL_BYTES)
             answer = map_segment(descriptor, plan.answer, _CONTROL_BYTES + plan.request)
         finally:
             os.close(descriptor)
-        # Maps, not views of them: Python reads and writes these in half of the time.
+        # The maps themselves, not views of them: access takes half the time.
         self._out, self._in = (request, answer) if client else (answer, request)
         self._sock = sock
         self._lines, self._mine = lines, 0 if client else LINE
@@ -94,7 +93,7 @@ class ShmPipe:
 
     @property
     def answer_pending(self) -> bool:
-        """Whether a message was sent that none was received for."""
+        """Whether a message was sent whose answer was not received."""
         return self._lines[self._mine] != self._received
 
     def watch(self, wake_fd: int) -> None:
@@ -111,8 +110,8 @@ class ShmPipe:
                 self._leave_elsewhere()
         if nbytes <= len(last):
             return last
-        # Twice as much as was asked for last, for a message that grows from step to step; never
-        # more than the other side takes, unless the message needs it.
+        # A message that grows gets twice the size of its last buffer, but no more than the other
+        # side takes, unless the message needs it.
         size = max(nbytes, min(2 * len(last), MAX_MESSAGE_BYTES) if keep else 0)
         descriptor = create_segment(size)
         try:
@@ -126,19 +125,21 @@ class ShmPipe:
         return view
 
     def send(self, message: bytes) -> None:
-        """Sends a message. That the other side has gone, the next `receive` tells."""
+        """Sends a message. If the other side has gone, the next `receive` says so."""
         end = RESERVED + len(message)
         if end > len(self._out):
             self.reserve(end)[RESERVED:end] = message
             self.post(RESERVED, end)
             return
+        # Station 4 of a step (docs/architecture.md): the request is written into the segment.
         out = self._out
         out[RESERVED:end] = message
         _pack_header(out, 0, RESERVED, end, 0)
         self._ring()
 
     def post(self, start: int, end: int) -> None:
-        """Sends the message that stands between these places in the last `room`."""
+        """Sends the message between two offsets of the last reserved buffer; see `Pipe`."""
+        # Station 10 of a step: the answer is written already; its offsets follow.
         if self._elsewhere is not None:
             self._post_elsewhere(start, end, *self._elsewhere)
         else:
@@ -153,6 +154,7 @@ class ShmPipe:
 
     def receive(self, deadline: float | None = None) -> Received | WakeReason:
         """Waits for the next message; see `Pipe`."""
+        # Station 5 (server) and station 11 (client) of a step: the wait for the other side.
         count = (self._received + 1) & 0xFF
         woken = self._wait(count, deadline)
         if woken is not POSTED:
@@ -165,7 +167,7 @@ class ShmPipe:
         return buffer, start, end
 
     def send_out_of_band(self, message: bytes) -> None:
-        """Sends a message, in a segment of its own; see `Pipe`."""
+        """Sends a message in its own segment; see `Pipe`."""
         end = RESERVED + len(message)
         descriptor = create_segment(end)
         try:
@@ -178,20 +180,20 @@ class ShmPipe:
         self._ring()
 
     def finish(self) -> None:
-        """Ends the transport; the last message stands where the other side still reads it."""
+        """Ends the transport; the other side can still read the last message from the segment."""
         self.close()
 
     def close(self) -> None:
-        """Ends the transport; the other side notices at once. Any thread may, repeatedly."""
+        """Ends the transport; the other side notices at once. For any thread, repeatedly."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def leave_to_parent(self) -> None:
-        """Gives back what a forked process holds of its parent's transport, which goes on."""
+        """Closes what a forked process has inherited of the transport; the parent's goes on."""
         self._sock.close()
 
     def release(self) -> None:
-        """Ends the transport and gives the socket back; only the thread that receives may."""
+        """Ends the transport and closes the socket; only for the thread that receives."""
         self.close()
         self._sock.close()
         self._doorbell.close()
@@ -203,13 +205,13 @@ class ShmPipe:
         self._leave_elsewhere()
 
     def _announce(self, start: int, end: int, descriptor: int, size: int) -> None:
-        """Tells the other side of a message in a segment of its own; the caller closes that."""
+        """Sends the descriptor of a message's own segment; the caller closes it."""
         with contextlib.suppress(OSError):
-            # Rings that the other side has not heard may fill the socket. It hears them while it
-            # waits for this message; one that does not is not waited for.
-            hearing = select.poll()
-            hearing.register(self._sock, select.POLLOUT)
-            hearing.poll(_HEARING_SECONDS * 1000)
+            # Rings that the other side has not read may fill the socket. It reads them while it
+            # waits for this message; a peer that does not is given up after a second.
+            writable = select.poll()
+            writable.register(self._sock, select.POLLOUT)
+            writable.poll(_DRAIN_SECONDS * 1000)
             # Not by `socket.send_fds`, which drops its flags in Python 3.11.
             self._sock.sendmsg([b"\0"], [(*_DESCRIPTOR, struct.pack("i", descriptor))], _AT_ONCE)
         _pack_header(self._out, 0, start, end, size)
@@ -224,11 +226,11 @@ class ShmPipe:
             raise BadFrameError(f"a message of {size} bytes; the limit is {MAX_MESSAGE_BYTES}")
         descriptor = self._doorbell.take_descriptor()
         if descriptor is None:
-            raise BadFrameError("a message elsewhere, and no segment with it")
+            raise BadFrameError("a message in its own segment, and no segment with it")
         try:
             return map_segment(descriptor, size)
         except BadSegmentError as error:
-            raise BadFrameError(f"a message elsewhere in a bad segment: {error}") from error
+            raise BadFrameError(f"a message in its own segment, which is bad: {error}") from error
         finally:
             os.close(descriptor)
 

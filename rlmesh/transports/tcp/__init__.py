@@ -1,1 +1,5 @@
-"""transports/tcp."""
+"""The transport `direct`: a TCP connection, and a worker's socket where there is no shared memory.
+
+- `pipe`: sends and receives messages through a connection.
+- `tls_socket`: the same connection, encrypted.
+"""

@@ -1,4 +1,4 @@
-"""A pipe of a connection: one side's end of the transport `direct`, or of one to a worker."""
+"""A pipe over a socket: one side's end of the transport `direct`, or of one to a worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rlmesh.transports.tcp.tls_socket import TlsPoller, TlsSocket
 
 # A frame is the length of the message, then the message.
 _LENGTH = struct.Struct("<Q")
-_FIRST_ROOM = 1 << 16
+_FIRST_BYTES = 1 << 16
 # Of a slab's place in the buffer of a large message: NumPy reads aligned numbers.
 _ALIGNMENT = 16
 # How long the last message may take to leave.
@@ -32,13 +32,12 @@ _LONGEST_POLL = 500.0
 
 # One look takes half a microsecond. After so many the clock is looked at.
 _LOOKS = 20
-# Within a machine there is nothing to bridge: the less is on its way, the more of it is still in
-# the processor's cache when it is read.
-_NEARBY_BYTES = 512 << 10
+# Within one machine a small send buffer is faster: what is read is still in the processor's cache.
+_LOCAL_SEND_BUFFER = 512 << 10
 
-# Ctrl-C may come between any two steps of Python. What it must not tear apart stands in one tuple,
-# which is replaced as a whole; how many bytes a call of the system has moved is noted in a list
-# by the same call of C.
+# Ctrl-C may come between any two instructions of Python. State that must stay consistent is one
+# tuple, which is replaced as a whole. How many bytes a system call has moved is appended to a list
+# within the same call of C.
 _Outbound: TypeAlias = tuple[int, memoryview, list[int]]
 """How many messages were sent, the frame of the last, and how many bytes of it have left."""
 _Inbound: TypeAlias = tuple[int, memoryview, list[int], int]
@@ -50,21 +49,21 @@ class TcpPipe:
     """Sends and receives messages through a connection; see `Pipe`.
 
     Sending never waits: what the connection does not take at once leaves while the pipe waits for
-    the next message, so that a peer that does not read stops nobody.
+    the next message, so that a peer that does not read blocks no thread.
 
     Args:
         sock: The connection. The pipe owns it.
-        head: How many bytes of most messages stand before their slab.
+        head: How many bytes precede the slab in most messages.
     """
 
     reserved = RESERVED
 
     def __init__(self, sock: socket.socket | TlsSocket, *, head: int = 0) -> None:
         sock.setblocking(False)
-        with contextlib.suppress(OSError):  # a Unix socket delays nothing, and has no such option
+        with contextlib.suppress(OSError):  # a Unix socket has no such option
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _within_one_machine(sock):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NEARBY_BYTES)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LOCAL_SEND_BUFFER)
         self._sock = sock
         self._wake_fd: int | None = None
         self._poll: select.poll | TlsPoller = (
@@ -79,7 +78,7 @@ class TcpPipe:
 
     @property
     def answer_pending(self) -> bool:
-        """Whether a message was sent that none was received for."""
+        """Whether a message was sent whose answer was not received."""
         return self._outbound[0] != self._inbound[0]
 
     def watch(self, wake_fd: int) -> None:
@@ -92,13 +91,14 @@ class TcpPipe:
         return self._scratch.reserve(nbytes, keep)
 
     def send(self, message: bytes) -> None:
-        """Sends a message. That the other side has gone, the next `receive` tells."""
+        """Sends a message. If the other side has gone, the next `receive` says so."""
         end = RESERVED + len(message)
         self.reserve(end)[RESERVED:end] = message
         self.post(RESERVED, end)
 
     def post(self, start: int, end: int) -> None:
-        """Sends the message that stands between these places in the last `room`."""
+        """Sends the message between two offsets of the last reserved buffer; see `Pipe`."""
+        # Stations 4 (client) and 10 (server) of a step (docs/architecture.md): the message leaves.
         begin, view = start - _LENGTH.size, self._scratch.view
         _LENGTH.pack_into(view, begin, end - start)
         self._outbound = (self._outbound[0] + 1, view[begin:end], [])
@@ -110,6 +110,7 @@ class TcpPipe:
 
     def receive(self, deadline: float | None = None) -> Received | WakeReason:
         """Waits for the next message; see `Pipe`."""
+        # Stations 5 (server) and 11 (client) of a step: the wait for the other side.
         self._drop_returned()
         woken: WakeReason | None = None
         while True:
@@ -125,38 +126,38 @@ class TcpPipe:
     def send_out_of_band(self, message: bytes) -> None:
         """Sends a message, within a second or not at all; see `Pipe`.
 
-        It leaves from here, as the other thread may meanwhile begin to wait for the next one.
+        It is sent here, as the other thread may meanwhile begin to wait for the next message.
         """
         rest = frame = memoryview(_LENGTH.pack(len(message)) + message)
         deadline = time.monotonic() + _LEAVING_SECONDS
         with contextlib.suppress(OSError):
-            while rest and _await_room(self._sock, deadline):
+            while rest and _await_writable(self._sock, deadline):
                 with contextlib.suppress(BlockingIOError):
                     rest = rest[self._sock.send(rest) :]
         self._outbound = (self._outbound[0] + 1, frame, [len(frame)])
         if rest:
-            # The peer must not take what comes next for the end of this.
+            # The peer would read the next message as the rest of this one.
             self.close()
 
     def finish(self) -> None:
         """Ends the transport once the last message has left, or a second has passed."""
         deadline = time.monotonic() + _LEAVING_SECONDS
         while self._unsent():
-            if not (_await_room(self._sock, deadline) and self._push()):
+            if not (_await_writable(self._sock, deadline) and self._push()):
                 break
         self.close()
 
     def close(self) -> None:
-        """Ends the transport; the other side notices at once. Any thread may, repeatedly."""
+        """Ends the transport; the other side notices at once. For any thread, repeatedly."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def leave_to_parent(self) -> None:
-        """Gives back what a forked process holds of its parent's transport, which goes on."""
+        """Closes what a forked process has inherited of the transport; the parent's goes on."""
         self._sock.close()
 
     def release(self) -> None:
-        """Ends the transport and gives the socket back; only the thread that receives may."""
+        """Ends the transport and closes the socket; only for the thread that receives."""
         self.close()
         self._sock.close()
 
@@ -167,28 +168,28 @@ class TcpPipe:
     def _buffer(self, nbytes: int) -> memoryview:
         """A buffer for a frame of that many bytes or more.
 
-        A large frame has its own, which is left to the reader of its message. It takes memory as
-        bytes arrive: what a peer merely announces takes none.
+        A large frame has its own buffer, which the reader of its message may keep. Memory is used
+        as bytes arrive, not for what a peer merely announces.
         """
-        if nbytes <= _FIRST_ROOM:
-            return memoryview(bytearray(_FIRST_ROOM))
+        if nbytes <= _FIRST_BYTES:
+            return memoryview(bytearray(_FIRST_BYTES))
         return np.empty(self._lead + nbytes, np.uint8).data[self._lead :]
 
     def _drop_returned(self) -> None:
-        """Makes room for the message after the one that was returned last."""
+        """Drops the message that was returned last from the buffer."""
         count, view, arrived, returned = self._inbound
         if not returned:
             return
         # Nothing, unless the peer did not wait for its answer.
         rest = sum(arrived) - returned
-        if rest or len(view) > _FIRST_ROOM:
+        if rest or len(view) > _FIRST_BYTES:
             fresh = self._buffer(max(rest, returned))
             fresh[:rest] = view[returned : returned + rest]
             view = fresh
         self._inbound = (count, view, [rest], 0)
 
     def _complete(self) -> int:
-        """Where the frame ends that has arrived as a whole; 0 where none has."""
+        """Where the first complete frame ends; 0 where none is complete."""
         count, view, counts, _ = self._inbound
         arrived = sum(counts)
         if arrived < _LENGTH.size:
@@ -203,13 +204,15 @@ class TcpPipe:
             try:
                 larger = self._buffer(end)
             except MemoryError as error:
-                raise BadFrameError(f"there is no room for a message of {length} bytes") from error
+                raise BadFrameError(
+                    f"there is no memory for a message of {length} bytes"
+                ) from error
             larger[:arrived] = view
             self._inbound = (count, larger, [arrived], 0)
         return 0
 
     def _await(self, deadline: float | None) -> WakeReason | None:
-        """Waits until something has moved; why not, if nothing has."""
+        """Waits until bytes have moved; returns why the wait ended otherwise."""
         for descriptor, event in self._events(deadline):
             if descriptor == self._wake_fd:
                 return WakeReason.CALLED
@@ -221,28 +224,28 @@ class TcpPipe:
         return WakeReason.LATE if late else None
 
     def _events(self, deadline: float | None) -> list[tuple[int, int]]:
-        """What has happened, waited for as `SpinPolicy` has it; nothing at the deadline."""
-        patience, poll = self._spin_policy, self._poll.poll
-        if patience.shared:
+        """Waits for events as `SpinPolicy` decides; returns none at the deadline."""
+        policy, poll = self._spin_policy, self._poll.poll
+        if policy.shared:
             return self._sleep(deadline)
         began = perf_counter()
-        if not patience.eager:
+        if not policy.eager:
             found = self._sleep(deadline)
             if found:
-                patience.slept(perf_counter() - began)
+                policy.slept(perf_counter() - began)
             return found
-        if (patience.crowd or not self._inbound[0] & LOOKS_AROUND) and patience.in_crowd():
+        if (policy.crowd or not self._inbound[0] & LOOKS_AROUND) and policy.in_crowd():
             for _ in range(OFFERS):
                 os.sched_yield()
                 if found := poll(0):
                     return found
             return self._sleep(deadline)
         if found := self._spin(began):
-            if patience.misses:
-                patience.misses -= 1
+            if policy.misses:
+                policy.misses -= 1
             return found
         found = self._sleep(deadline)
-        patience.missed(perf_counter() - began)
+        policy.missed(perf_counter() - began)
         return found
 
     def _spin(self, began: float) -> list[tuple[int, int]]:
@@ -260,7 +263,7 @@ class TcpPipe:
         return self._poll.poll(pause)
 
     def _pull(self) -> bool:
-        """Takes what has arrived; whether the other side is still there."""
+        """Reads what has arrived; returns whether the other side is still there."""
         _, view, counts, _ = self._inbound
         try:
             counts.extend(map(self._sock.recv_into, (view[sum(counts) :],)))
@@ -271,12 +274,12 @@ class TcpPipe:
         return counts[-1] > 0
 
     def _push(self) -> bool:
-        """Sends what the connection takes; whether the other side is still there."""
+        """Sends what the connection takes; returns whether the other side is still there."""
         count, frame, counts = self._outbound
         try:
             counts.extend(map(self._sock.send, (frame[sum(counts) :],)))
         except BlockingIOError:
-            pass  # the rest leaves when there is room for it
+            pass  # the rest leaves when the connection takes it
         except OSError:
             self._outbound = (count, frame, [len(frame)])
             return False
@@ -284,7 +287,7 @@ class TcpPipe:
         try:
             self._poll.modify(self._sock, events)
         except ValueError:
-            # Another thread has closed the transport; the next `receive` tells.
+            # Another thread has closed the transport; the next `receive` reports that.
             return False
         return True
 
@@ -293,14 +296,14 @@ def _within_one_machine(sock: socket.socket | TlsSocket) -> bool:
     try:
         return bool(sock.getpeername()[:1] == sock.getsockname()[:1])
     except OSError:
-        return False  # it has gone already
+        return False  # the peer has gone already
 
 
-def _await_room(sock: socket.socket | TlsSocket, deadline: float) -> bool:
-    """Waits until the connection takes more; whether it does, before the deadline."""
+def _await_writable(sock: socket.socket | TlsSocket, deadline: float) -> bool:
+    """Waits until the connection takes more; returns whether it does before the deadline."""
     remaining = deadline - time.monotonic()
     if remaining <= 0:
         return False
-    leaving = select.poll()
-    leaving.register(sock, select.POLLOUT)
-    return bool(leaving.poll(remaining * 1000))
+    writable = select.poll()
+    writable.register(sock, select.POLLOUT)
+    return bool(writable.poll(remaining * 1000))
