@@ -74,7 +74,7 @@ class LocalBackend:
         self._attributes = Attributes(env, self._exposed, vector=contract.vector)
         self._reset = compile_reset(env)
         self._render_env = compile_render(env)
-        self._infos = InfoPacker(self._policy)
+        self._infos = InfoPacker(self._policy, codecs.num_envs)
         self.timings: Timings = Timings()
         mode = mode or contract.autoreset_mode
         self._steps = StepExecutor(
