@@ -24,7 +24,7 @@ from rlmesh.server.signals import SignalListener
 
 
 class EnvServer:
-    """Serves one environment to one client at a time, or a new environment to each client.
+    """Serves one environment to one client at a time, or to each client its own.
 
     The constructor binds, so `address` is final from then on; `serve` or `start` begins to answer.
 
@@ -39,42 +39,42 @@ class EnvServer:
         env: A `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, an object of that shape, or a list
             of single environments, which are served as the sub-environments of a vector
             environment. The server closes it when it shuts down. Or a callable that makes any of
-            these: then each session has its own environment, which is called on its own thread and
-            closed at the end of the session.
+            these: then each session has its own environment, called on its own thread and closed
+            with the session.
         address: `tcp://HOST:PORT`, `HOST:PORT`, `PORT`, `[IPV6]:PORT` or `unix:///PATH`. Port 0
             chooses a free one. Default: a free port of the loopback.
         host: The host, instead of `address`.
         port: The port, instead of `address`.
         path: The path of a Unix socket, instead of `address`.
-        options: The timeouts of the server, and whether a client may end it.
-        validation: What to do about a value outside its bounds: `warn`, `strict` or `off`.
+        options: How the server behaves at the edges of its life.
+        validation: What to do about a value outside of its bounds: `warn`, `strict` or `off`.
             Default: the environment variable `RLMESH_VALIDATION_POLICY`, else `warn`.
         expose: The names of the attributes and methods of the environment that clients may read,
             set and call.
-        token: The secret that clients must show for every call but the health. Default: the
-            environment variable `RLMESH_TOKEN`; if that is not set either, no token.
-        tls: The files of the server's certificates. All messages are encrypted then, and the server
-            proves its identity. Default: nothing is encrypted.
+        token: What clients must show before the server answers them. Default: the environment
+            variable `RLMESH_TOKEN`; if that is not set, clients show nothing.
+        tls: Where the server's certificates are; then connections are encrypted, and clients can
+            verify the server. Default: nothing is encrypted.
         insecure: Whether to serve beyond this machine with neither a token nor TLS.
         transports: The names of the transports that clients may use, some of `shm`, `direct` and
-            `grpc`, which is always available. Default: all that are available.
-        direct: The TCP address of the transport `direct`, with another port than the server's. It
-            is encrypted if `tls` is given. Default: the transport is not offered.
-        sessions: How many clients there can be at once. `env` must be a callable; it makes an
-            environment for each session when that begins. Default: one client.
+            `grpc`, which is always on offer. Default: all that this machine supports.
+        direct: Where the transport `direct` listens: a TCP address with its own port. Default:
+            nowhere. It is encrypted where `tls` is given.
+        sessions: How many clients there can be at once, each with its own environment, which `env`,
+            a callable, makes when the session begins. Default: one.
         isolation: `process` runs each environment in its own worker process, so that one that
             crashes or hangs does not end the server; `env` must be a callable then. Default: in
             this process.
 
     Raises:
-        InvalidEnvError: If `env` does not have the shape of an environment.
-        UnsupportedSpaceError: If one of its spaces is not supported.
+        InvalidEnvError: If `env` has not the form of an environment.
+        UnsupportedSpaceError: If one of its spaces cannot be carried.
         InvalidAddressError: If the address is invalid, or cannot be bound on this machine.
-        AddressInUseError: If another program serves there.
+        AddressInUseError: If another server listens there.
         InvalidArgumentError: If `validation` or `isolation` is an unknown word, `transports` holds
             one, or there are no `sessions`.
         ArgumentTypeError: If an argument has the wrong type.
-        InvalidCredentialsError: If the token is no valid one, or a certificate is unusable.
+        InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
 
     def __init__(
@@ -163,15 +163,15 @@ class EnvServer:
     def serve(self) -> None:
         """Answers clients until the server is shut down; the environment is called on this thread.
 
-        Environments that a callable makes are called on other threads, one for each.
+        Environments that a callable makes are called on their own threads.
 
-        On the main thread SIGINT and SIGTERM shut the server down: the call in flight finishes, the
+        On the main thread SIGINT and SIGTERM shut it down: the call in flight finishes, the
         environment is closed, and this returns. Another signal, a second later or more, ends the
-        process at once, with the exit code 128 plus the signal's number.
+        process at once, with the exit code 128 and the signal's number.
 
-        `ServeOptions` can limit how long the shutdown waits for a call. On the main thread a call
-        that takes longer is interrupted by an exception. That has no effect while the environment
-        is in native code, and this does not return before the environment does.
+        Where `ServeOptions` limit how long that may take, a call that takes longer is interrupted
+        by an exception, if this is the main thread. The exception waits while the environment is in
+        native code, and `serve` returns only after the environment.
 
         Raises:
             StateError: If the server was started or shut down before.
@@ -184,9 +184,9 @@ class EnvServer:
             self._life.wait(None)
 
     def start(self) -> None:
-        """Begins to answer clients, and returns; the environment is called on another thread.
+        """Begins to answer clients, and returns; the environment is called on its own thread.
 
-        If the program ends without a shutdown, its end shuts the server down.
+        A program that ends without a shutdown is shut down by its end.
 
         Raises:
             StateError: If the server was started or shut down before.
@@ -215,8 +215,8 @@ class EnvServer:
             raise StateError("wait: the server was not started; call start() first")
         if self._life.on_env_thread:
             raise StateError(
-                "wait: the server's own environment waits for the server's end, which waits for "
-                "the environment; call wait() on another thread"
+                "wait: called by the server's own environment, whose end the server waits for; "
+                "call wait() on another thread"
             )
         if timeout == 0:
             return self._life.wait(0)
@@ -228,8 +228,8 @@ class EnvServer:
 
         Returns when all is done, or at once when called from the environment's own thread. May be
         called repeatedly, from any thread or signal handler, and on a server that was never
-        started. `ServeOptions` can limit how long it may take. An environment that takes longer is
-        left behind; it is closed when it returns.
+        started. Where `ServeOptions` limit how long it may take, an environment that takes longer
+        is left behind, and closed when it returns.
         """
         self._life.shutdown()
 

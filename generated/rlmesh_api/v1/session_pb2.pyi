@@ -59,8 +59,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_INVALID_ACTION: _ErrorCode.ValueType  # 3
     """The action is not in the action space. The environment was not called."""
     ERROR_CODE_INVALID_OBSERVATION: _ErrorCode.ValueType  # 4
-    """What the environment returned is not what its contract says. The environment was called, so
-    the client's state is behind until the next reset.
+    """The environment returned an observation that its observation space does not hold. The
+    environment was called, so the client's state is behind until the next reset.
     """
     ERROR_CODE_ENVIRONMENT: _ErrorCode.ValueType  # 5
     """The environment raised an exception. The session lives on; a reset starts again."""
@@ -84,6 +84,10 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The process in which the environment ran has died. The episode is gone; the next reset starts
     in a new one.
     """
+    ERROR_CODE_INVALID_RESULT: _ErrorCode.ValueType  # 13
+    """The environment returned a reward, a flag, an info or a number of results that Gymnasium does
+    not allow. The environment was called, so the client's state is behind until the next reset.
+    """
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Why a call failed."""
@@ -99,8 +103,8 @@ ERROR_CODE_INVALID_ARGUMENT: ErrorCode.ValueType  # 2
 ERROR_CODE_INVALID_ACTION: ErrorCode.ValueType  # 3
 """The action is not in the action space. The environment was not called."""
 ERROR_CODE_INVALID_OBSERVATION: ErrorCode.ValueType  # 4
-"""What the environment returned is not what its contract says. The environment was called, so
-the client's state is behind until the next reset.
+"""The environment returned an observation that its observation space does not hold. The
+environment was called, so the client's state is behind until the next reset.
 """
 ERROR_CODE_ENVIRONMENT: ErrorCode.ValueType  # 5
 """The environment raised an exception. The session lives on; a reset starts again."""
@@ -123,6 +127,10 @@ behind until the next reset, which waits for the environment.
 ERROR_CODE_ENV_CRASHED: ErrorCode.ValueType  # 12
 """The process in which the environment ran has died. The episode is gone; the next reset starts
 in a new one.
+"""
+ERROR_CODE_INVALID_RESULT: ErrorCode.ValueType  # 13
+"""The environment returned a reward, a flag, an info or a number of results that Gymnasium does
+not allow. The environment was called, so the client's state is behind until the next reset.
 """
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
@@ -912,7 +920,8 @@ class Failure(_message.Message):
     """The exception's own message. Empty unless the code is `ENVIRONMENT`."""
     traceback: _builtins.str
     """The traceback as text: of the environment's exception, or of the server where it found the
-    mistake. Empty unless the code is `ENVIRONMENT`, `INVALID_OBSERVATION` or `INTERNAL`.
+    mistake. Empty unless the code is `ENVIRONMENT`, `INVALID_OBSERVATION`, `INVALID_RESULT` or
+    `INTERNAL`.
     """
     capacity: _builtins.int
     """How many sessions the server has at once. 0 unless the code is `BUSY`."""

@@ -36,7 +36,7 @@ class EnvSlot:
 
     @property
     def backend(self) -> Backend:
-        """The backend; it is made by the first who asks, who must be the slot's thread."""
+        """The backend, made at the first use, which must be on the slot's thread."""
         backend = self._backend
         if backend is None:
             backend = self._backend = self._made()
@@ -74,8 +74,8 @@ class EnvSlot:
         """Where the call in progress is, the innermost frame last; empty between calls."""
         if self.thread.running is None:
             return ""
-        told = None if self._backend is None else self._backend.stack()
-        return self.thread.stack() if told is None else told
+        stack = None if self._backend is None else self._backend.stack()
+        return self.thread.stack() if stack is None else stack
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
         """Ends the call in progress by force, if there is a way to; see `Backend`."""
@@ -89,7 +89,7 @@ class EnvSlot:
         self._closed = True
         try:
             self._backend.close()
-        except BaseException as error:  # noqa: BLE001 - the session ends whatever its environment does
+        except BaseException as error:  # noqa: BLE001 - the session ends in any case
             failure = env_raised("the environment's close()", error).failure
             _log.error("%s\n%s", failure.message, failure.traceback)
 
