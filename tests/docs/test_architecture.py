@@ -59,10 +59,17 @@ def test_the_glossary_has_at_most_twenty_words() -> None:
     assert words == sorted(words)
 
 
-def test_the_code_has_no_station_that_the_page_lacks() -> None:
-    named = {
+def stations(text: str) -> set[int]:
+    """The numbers in comments like `# Station 6 of a step` and `# Stations 1 and 12 of a step`."""
+    return {
         int(number)
-        for text in SOURCES.values()
-        for number in re.findall(r"# Station (\d+) of a step", text)
+        for numbers in re.findall(r"# Stations? ([\d, and]+) of a step\b", text)
+        for number in re.findall(r"\d+", numbers)
     }
-    assert named <= set(range(1, 13))
+
+
+def test_the_stations_of_the_page_are_comments_in_the_code() -> None:
+    listed = PAGE.partition("## One step\n")[2].partition("\n## ")[0]
+    numbers = {int(number) for number in re.findall(r"^(\d+)\. ", listed, re.MULTILINE)}
+    assert numbers == set(range(1, 13))
+    assert set().union(*map(stations, SOURCES.values())) == numbers
