@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rlmesh.codec.infos.packable_types import foreign_array, kind_of
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.server.failures import CallFailedError, env_raised, failed
@@ -108,20 +109,32 @@ def reward_of(value: Any) -> float:
     with contextlib.suppress(TypeError, ValueError, OverflowError):
         if not isinstance(value, (str, bytes)) and np.ndim(value) == 0:
             return float(value)
+    # A tensor on a graphics card is no array of NumPy, and knows its number.
+    if hasattr(kind_of(value), "__array__") and not isinstance(value, np.ndarray):
+        with contextlib.suppress(Exception):
+            return float(value)
     raise BadResultError(f"the reward must be a real number, got {_show(value)}")
 
 
 def flag_of(value: Any, name: str) -> bool:
-    """A flag as bool: a bool of Python or NumPy, or 0 or 1.
+    """A flag as bool: a bool of Python, NumPy or another array library, or 0 or 1.
+
+    A value of any other type that has a truth of its own, as `if` asks for it, is that truth.
 
     Raises:
         BadResultError: If it is none.
     """
     if value is True or value is False:
         return value
-    array = np.asarray(value) if isinstance(value, (int, float, np.generic, np.ndarray)) else None
-    if array is not None and array.ndim == 0 and array in (0, 1):
-        return bool(array)
+    own = isinstance(value, (int, float, np.generic, np.ndarray))
+    array = np.asarray(value) if own else foreign_array(value)
+    if array is not None:
+        if np.ndim(array) == 0 and array in (0, 1):
+            return bool(array)
+    elif value is not None and hasattr(kind_of(value), "__bool__"):
+        # A tensor on a graphics card is no array of NumPy, and knows whether it is true.
+        with contextlib.suppress(Exception):
+            return bool(value)
     raise BadResultError(f"{name} must be a bool, got {_show(value)}")
 
 
@@ -132,6 +145,8 @@ def rewards_of(values: Any, num_envs: int) -> npt.NDArray[np.float64]:
         BadResultError: If they are not that many real numbers.
     """
     array = _array(values, num_envs, "the rewards")
+    if array.dtype.kind == "O":
+        array = np.array([reward_of(value) for value in array], np.float64)
     if array.dtype.kind not in "fiub":
         raise BadResultError(f"the rewards must be real numbers, got dtype {array.dtype}")
     return array.astype(np.float64, copy=False)
@@ -144,6 +159,8 @@ def flags_of(values: Any, num_envs: int, name: str) -> npt.NDArray[np.bool_]:
         BadResultError: If they are not that many bools, zeros or ones.
     """
     array = _array(values, num_envs, name)
+    if array.dtype.kind == "O":
+        array = np.array([flag_of(value, name) for value in array], np.bool_)
     if array.dtype.kind == "b":
         return array
     if array.dtype.kind in "iuf" and bool(((array == 0) | (array == 1)).all()):
@@ -154,8 +171,14 @@ def flags_of(values: Any, num_envs: int, name: str) -> npt.NDArray[np.bool_]:
 def _array(values: Any, num_envs: int, name: str) -> npt.NDArray[Any]:
     try:
         array = np.asarray(values)
-    except ValueError as error:
-        raise BadResultError(f"{name} must be {num_envs} numbers, got {_show(values)}") from error
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ValueError) or not is_row(values):
+            raise BadResultError(
+                f"{name} must be {num_envs} numbers, got {_show(values)}"
+            ) from error
+        array = np.empty(len(values), np.object_)
+        for index, value in enumerate(values):
+            array[index] = value
     if array.shape != (num_envs,):
         raise BadResultError(f"{name} must have the shape ({num_envs},), got {array.shape}")
     return array
