@@ -15,6 +15,9 @@ from rlmesh_api.v1 import session_pb2
 MESSAGE_LIMIT = 8_000
 TRACEBACK_LIMIT = 64_000
 
+FATAL = (session_pb2.ERROR_CODE_PROTOCOL, session_pb2.ERROR_CODE_INTERNAL)
+"""The codes of failures that end the session: client and server have no common ground."""
+
 _HERE = os.path.dirname(__file__)
 
 
@@ -200,4 +203,13 @@ def out_of_order(sequence: int, last: int) -> session_pb2.Failure:
         session_pb2.ERROR_CODE_PROTOCOL,
         f"call {sequence} does not follow call {last}, which was the last one; a client repeats "
         f"the last call or makes the next one. The session ends",
+    ).failure
+
+
+def not_a_repetition(sequence: int) -> session_pb2.Failure:
+    """Of a call that has the number of the last one and is another call."""
+    return failed(
+        session_pb2.ERROR_CODE_PROTOCOL,
+        f"call {sequence} was another call; a client repeats a call as it was, and gives the next "
+        f"one a number of its own. The session ends",
     ).failure

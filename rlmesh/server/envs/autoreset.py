@@ -38,6 +38,20 @@ def requested_mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
         raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
 
 
+def check_mode(call: session_pb2.OpenCall, contract: EnvContract) -> None:
+    """Refuses a client that asks for an autoreset mode that does not exist, or should and does not.
+
+    Raises:
+        CallFailedError: If it does.
+    """
+    mode = requested_mode(call)
+    if call.as_vector and mode is None and not contract.vector:
+        raise failed(
+            session_pb2.ERROR_CODE_INVALID_ARGUMENT,
+            "as_vector at the endpoint of a single environment needs an autoreset_mode",
+        )
+
+
 def in_mode(env: Any, contract: EnvContract, mode: AutoresetMode | None) -> Any:
     """The environment in the requested mode: itself, or wrapped.
 

@@ -129,15 +129,26 @@ class Codecs:
         return [*found, *self._check_observation(buffer, base, self._policy)]
 
     def _noticed(self, noticed: Noticed) -> list[Deviation]:
-        deviations = [
-            Deviation(
-                "overflow", d.path, d.env_index if d.HasField("env_index") else None, d.detail
-            )
-            for d in noticed
-        ]
+        deviations = [self._read(each) for each in noticed]
         if deviations and self._policy is Policy.STRICT:
             raise _bad_action(f"{deviations[0].path}: {deviations[0].detail}")
         return deviations
+
+    def _read(self, noticed: session_pb2.Deviation) -> Deviation:
+        """What a client noticed, if it can have noticed that; else it might fill our memory."""
+        env_index = noticed.env_index if noticed.HasField("env_index") else None
+        if (
+            noticed.kind != "overflow"
+            or all(noticed.path != leaf.path for leaf in self.action.leaves)
+            or (env_index is not None and env_index >= (self.num_envs or 0))
+        ):
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL,
+                f"a client notices of an action what overflows in a part of the action space, and "
+                f"in which of {self.num_envs or 'no'} sub-environments, got kind "
+                f"{noticed.kind!r:.80}, path {noticed.path!r:.80}, env_index {env_index}",
+            )
+        return Deviation("overflow", noticed.path, env_index, noticed.detail)
 
 
 def _bad_action(reason: str) -> CallFailedError:

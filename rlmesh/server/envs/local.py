@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rlmesh.codec.infos.packing import PackingError, pack, unpack
+from rlmesh.codec.infos.packing import pack
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
+from rlmesh.server.envs.arguments import argument_of, options_of, seed_of
 from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.envs.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.envs.backend import Step
@@ -133,8 +134,7 @@ class LocalBackend:
         return False
 
     def _reset_so(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
-        seed = _argument(call.seed, "seed")
-        options = _argument(call.options, "options")
+        seed, options = seed_of(call, self._codecs.num_envs), options_of(call)
         returned = self._guard("reset", "reset", lambda: self._reset(seed, options))
         try:
             observation, info = split_reset(returned, tuple_space=self._tuple_space)
@@ -153,7 +153,7 @@ class LocalBackend:
             raise unreadable("render", error) from error
 
     def _attribute(self, call: session_pb2.AttributeCall) -> session_pb2.AttributeResult:
-        argument = _argument(call.argument, "argument")
+        argument = argument_of(call)
         result: session_pb2.AttributeResult = self._guard(
             "attribute",
             call.name,
@@ -184,12 +184,3 @@ class LocalBackend:
             raise unreadable(name, error) from error
         except BaseException as error:
             raise self._home.env_raised(f"the environment's {name}()", error) from error
-
-
-def _argument(packed: bytes, name: str) -> Any:
-    if not packed:
-        return None
-    try:
-        return unpack(packed)
-    except PackingError as error:
-        raise failed(session_pb2.ERROR_CODE_PROTOCOL, f"the {name} is damaged: {error}") from error

@@ -11,7 +11,7 @@ from weakref import WeakSet
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
-from rlmesh.server.envs.autoreset import requested_mode
+from rlmesh.server.envs.autoreset import check_mode
 from rlmesh.server.envs.backend import Backend
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
@@ -85,8 +85,8 @@ class OneEnvProvider:
         _ = self._slot.backend
 
     def check(self, call: session_pb2.OpenCall) -> None:
-        """Refuses an autoreset mode that does not exist."""
-        requested_mode(call)
+        """Refuses an autoreset mode that does not exist, or is missing."""
+        check_mode(call, self.contract)
 
     def take(self) -> EnvSlot:
         """The slot."""
@@ -145,8 +145,8 @@ class EnvPerSessionProvider:
         self._spare: EnvSlot | None = first
 
     def check(self, call: session_pb2.OpenCall) -> None:
-        """Refuses an autoreset mode that does not exist."""
-        requested_mode(call)
+        """Refuses an autoreset mode that does not exist, or is missing."""
+        check_mode(call, self.contract)
 
     def take(self) -> EnvSlot:
         """The first slot for the first session, then a new one for each."""

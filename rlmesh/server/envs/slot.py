@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from rlmesh.contract import EnvContract, compare_contracts
 from rlmesh.errors import InvalidEnvError
+from rlmesh.seconds import LONGEST_SECONDS
 from rlmesh.server.envs.autoreset import requested_mode
 from rlmesh.server.envs.backend import Backend
 from rlmesh.server.envs.thread import EnvThread
@@ -67,7 +68,7 @@ class EnvSlot:
         backend.begin_session(
             requested_mode(call),
             as_vector=call.as_vector,
-            timeout=timeout if timeout > 0 else None,
+            timeout=timeout if 0 < timeout <= LONGEST_SECONDS else None,
         )
 
     def stack(self) -> str:

@@ -32,7 +32,7 @@ from rlmesh.server.envs.results import (
     unreadable,
 )
 from rlmesh.server.envs.timings import CallTiming, Timings
-from rlmesh.server.failures import CallFailedError, env_raised
+from rlmesh.server.failures import FATAL, CallFailedError, env_raised
 from rlmesh.transports.pipe import RESERVED, Outbox
 from rlmesh_api.v1 import session_pb2
 
@@ -115,6 +115,9 @@ class StepExecutor:
 
         Returns:
             Where the answer begins and ends.
+
+        Raises:
+            CallFailedError: If a step failed in a way that ends the session.
         """
         start = outbox.reserved
         begin = start + PREFIX
@@ -128,6 +131,8 @@ class StepExecutor:
                 if over:
                     break
         except CallFailedError as error:
+            if error.failure.code in FATAL:
+                raise
             rest = session_pb2.StepManyResult(failure=error.failure).SerializeToString()
             buffer = outbox.reserve(end + len(rest), end)
             buffer[end : end + len(rest)] = rest
