@@ -86,8 +86,8 @@ class RemoteVectorEnv(
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
-            names no file with a contract; if `autoreset` is no mode, or one that cannot be had
-            here; if the environments of several addresses differ in their spaces or modes.
+            names no file with a contract; if `autoreset` is no mode, or one that is not
+            available; if the environments of several addresses differ in their spaces or modes.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.

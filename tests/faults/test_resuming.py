@@ -106,7 +106,7 @@ def offering(proxy: ChaosProxy, monkeypatch: pytest.MonkeyPatch) -> Generator[No
         return proxy.authority
 
     with monkeypatch.context() as patch:
-        patch.setattr(listeners, "_told", told_instead)
+        patch.setattr(listeners, "_offered", told_instead)
         yield
 
 
@@ -246,7 +246,8 @@ def test_a_network_over_which_nothing_comes_any_more_is_noticed(
     transport: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grpc_options, "PING_SECONDS", 0.4)
-    monkeypatch.setattr(grpc_options, "PONG_SECONDS", 0.4)
+    monkeypatch.setattr(grpc_options, "CLIENT_PONG_SECONDS", 0.4)
+    monkeypatch.setattr(grpc_options, "SERVER_PONG_SECONDS", 0.4)
     local, env = Counting(), Counting()
     expected = told(local, 3)
     with (
