@@ -33,7 +33,7 @@ def served(env: ScriptedEnv, options: rlmesh.ServeOptions = LONG) -> Any:
 @pytest.mark.parametrize("keeps", [0, 3600])
 @EVERY_TRANSPORT
 def test_after_a_protocol_error_a_reset_takes_the_clients_own_place(
-    transport: str, keeps: float
+    transport: Any, keeps: float
 ) -> None:
     options = rlmesh.ServeOptions(resume_timeout_seconds=keeps)
     with (
@@ -55,7 +55,7 @@ def test_after_a_protocol_error_a_reset_takes_the_clients_own_place(
 @pytest.mark.parametrize("keeps", [0, 3600])
 @EVERY_TRANSPORT
 def test_a_session_that_only_the_client_takes_for_lost_is_replaced(
-    transport: str, keeps: float
+    transport: Any, keeps: float
 ) -> None:
     options = rlmesh.ServeOptions(resume_timeout_seconds=keeps)
     with (
@@ -74,7 +74,7 @@ def test_a_session_that_only_the_client_takes_for_lost_is_replaced(
 
 @EVERY_TRANSPORT
 def test_a_client_that_closes_after_it_has_lost_its_session_gives_its_place_up(
-    transport: str,
+    transport: Any,
 ) -> None:
     with served(ScriptedEnv()) as server:
         client = rlmesh.RemoteEnv[Any, Any](server.address, transport=transport)
@@ -86,7 +86,7 @@ def test_a_client_that_closes_after_it_has_lost_its_session_gives_its_place_up(
 
 @pytest.mark.parametrize("transport", ["grpc", "direct"])
 def test_after_a_server_was_suspended_a_reset_takes_the_clients_own_place(
-    transport: str, monkeypatch: pytest.MonkeyPatch
+    transport: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grpc_options, "PING_SECONDS", 0.3)
     monkeypatch.setattr(grpc_options, "SERVER_PONG_SECONDS", 0.3)
