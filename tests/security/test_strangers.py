@@ -287,7 +287,7 @@ def test_a_server_may_have_a_client_connect_elsewhere(monkeypatch: pytest.Monkey
         thread = threading.Thread(target=listen)
         thread.start()
         elsewhere = f"127.0.0.1:{listener.getsockname()[1]}"
-        monkeypatch.setattr("rlmesh.server.rpc.listeners._told", lambda _: elsewhere)
+        monkeypatch.setattr("rlmesh.server.rpc.listeners._offered", lambda _: elsewhere)
         with (
             serving(ScriptedEnv(), direct="tcp://127.0.0.1:0") as server,
             rlmesh.RemoteEnv[Any, Any](server.address, transport="direct") as client,
