@@ -27,7 +27,14 @@ extensions = [
     "stability_badges",
 ]
 root_doc = "docs/index"
-include_patterns = ["docs/**", "generated/docs/**", "CHANGELOG.md", "CONTRIBUTING.md"]
+include_patterns = [
+    "docs/**",
+    "generated/docs/**",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "RELEASING.md",
+    "SECURITY.md",
+]
 exclude_patterns = [".*", "site", "tests"]
 nitpicky = True
 # Text between backquotes in a docstring is code, and a link where it names something public.

@@ -54,7 +54,10 @@ class Token:
 
     def is_shown_by(self, header: bytes) -> bool:
         """Whether a client shows this token. The time it takes reveals only its length."""
-        return hmac.compare_digest(self._header.encode(), header)
+        scheme, blank, token = header.partition(b" ")
+        # RFC 9110: the scheme in any case, the rest as it is.
+        shown = scheme.title() + blank + token.lstrip(b" ")
+        return hmac.compare_digest(self._header.encode(), shown)
 
     def __repr__(self) -> str:
         """No part of the secret."""

@@ -163,6 +163,20 @@ def test_who_shows_the_token_is_let_in(
         assert code is not grpc.StatusCode.UNAUTHENTICATED
 
 
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bearer "])
+def test_the_scheme_of_the_token_may_be_in_any_case(
+    guarded: tuple[rlmesh.EnvServer, ScriptedEnv], scheme: str
+) -> None:
+    server, _ = guarded
+    with grpc.insecure_channel(parse_address(server.address).dial_target) as channel:
+        ask: Any = channel.unary_unary(f"{SERVICE}/GetStatus")
+        assert ask(b"", metadata=[("authorization", f"{scheme} {SECRET}")], timeout=20)
+        with pytest.raises(grpc.RpcError) as caught:
+            ask(b"", metadata=[("authorization", f"{scheme} {SECRET.title()}")], timeout=20)
+        assert isinstance(caught.value, grpc.Call)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 def test_a_client_with_the_token_may_ask_for_everything() -> None:
     held = Credentials(token=Token(SECRET, "token"))
     options = rlmesh.ServeOptions(allow_remote_shutdown=True)
