@@ -196,7 +196,8 @@ def test_a_client_with_tls_shows_its_secret_to_no_other_server(
         thread = threading.Thread(target=listen)
         thread.start()
         monkeypatch.setattr(
-            "rlmesh.server.rpc.listeners._offered", lambda _: f"127.0.0.1:{listener.getsockname()[1]}"
+            "rlmesh.server.rpc.listeners._offered",
+            lambda _: f"127.0.0.1:{listener.getsockname()[1]}",
         )
         at_server, at_client = sides("TLS", certificates)
         with (
