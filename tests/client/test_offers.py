@@ -6,7 +6,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_a_client_looks_at_a_few_offers(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(("transport", "visits"), [(None, 0), ("direct", 1)])
 def test_a_client_goes_to_another_host_only_if_it_asks_for_the_transport(
-    transport: str | None, visits: int, monkeypatch: pytest.MonkeyPatch
+    transport: Literal["direct"] | None, visits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dialed: list[tuple[str, int]] = []
 
