@@ -90,7 +90,9 @@ def test_every_code_of_a_failure_is_listed() -> None:
     listed = {
         name for cell, *_ in TABLES["After a failure: Code of the failure"] for name in code(cell)
     }
-    sent = {name.removeprefix("ERROR_CODE_") for name in session_pb2.ErrorCode.keys()}
+    sent = {
+        name.removeprefix("ERROR_CODE_") for name in session_pb2.ErrorCode.DESCRIPTOR.values_by_name
+    }
     assert listed - {"open", "resume"} == sent - {"UNSPECIFIED"}
 
 
