@@ -148,6 +148,9 @@ class InvalidObservationError(NonconformingValueError):
 class InvalidResultError(NonconformingValueError):
     """The environment returned a reward, flag, info or number of results that is not allowed.
 
+    Args:
+        message: What happened, and what to do next.
+
     Attributes:
         remote_traceback: Where the serving process noticed it, as text.
     """

@@ -22,10 +22,6 @@ generation: int = 0
 class EndsInChild:
     """Calls the environment in its block; a process that the block forks ends with the block.
 
-    Example:
-        >>> with EndsInChild():
-        ...     env.reset()
-
     Not for the call of `step`, which compares `generation` itself to save the frames.
     """
 
