@@ -59,6 +59,8 @@ napoleon_numpy_docstring = False
 napoleon_use_admonition_for_examples = False
 # One parameter a line, where a signature is longer than this.
 python_maximum_signature_line_length = 80
+# The list beside a page names a method without its class, which stands above it.
+toc_object_entries_show_parents = "hide"
 
 # `page.md#a-heading` is checked down to this level.
 myst_heading_anchors = 4

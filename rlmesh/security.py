@@ -124,7 +124,7 @@ class ClientTLS:
         ca: The authorities that it trusts; None: those that this machine trusts.
         certificate: The client's own certificate, for a server that asks for one.
         key: Its private key, without a passphrase.
-        server_name: The name that the server's certificate must bear; None: the address's host, or
+        server_name: The name that the server's certificate must have; None: the address's host, or
             `localhost` for a Unix socket.
 
     Raises:

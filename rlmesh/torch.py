@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch  # pyright: ignore[reportMissingImports] # optional: whoever imports this module has it
+import torch  # pyright: ignore[reportMissingImports] # optional: the importing program has it
 
 from rlmesh.client import env as numpy_env
 from rlmesh.client import vector_env as numpy_vector_env
@@ -29,10 +29,9 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
 
     Args:
         address: The server's address.
-        device: Where the tensors live, a `torch.device` or its name; None: on the CPU, where they
+        device: The device of the tensors, a `torch.device` or its name; None: the CPU, where they
             share the memory received.
-        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `transport`, `token`, `tls`
-            and `insecure`.
+        **options: The other arguments of `rlmesh.RemoteEnv`.
     """
 
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
@@ -67,10 +66,9 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
 
     Args:
         address: The server's address.
-        device: Where the tensors live, a `torch.device` or its name; None: on the CPU, where they
+        device: The device of the tensors, a `torch.device` or its name; None: the CPU, where they
             share the memory received.
-        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `transport`, `token`,
-            `tls`, `insecure` and `autoreset`.
+        **options: The other arguments of `rlmesh.RemoteVectorEnv`.
     """
 
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, Literal
 
 import gymnasium
 import numpy as np
@@ -86,8 +86,8 @@ class RemoteVectorEnv(
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
-            names no file with a contract; if `autoreset` is no mode, or one that cannot be had
-            here; if the environments of several addresses differ in their spaces or modes.
+            names no file with a contract; if `autoreset` is no mode, or one that is not
+            available; if the environments of several addresses differ in their spaces or modes.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.
@@ -105,12 +105,14 @@ class RemoteVectorEnv(
         *,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
-        transport: str | None = None,
+        transport: Literal["shm", "direct", "grpc"] | None = None,
         copy: bool = True,
         token: str | None = None,
         tls: ClientTLS | None = None,
         insecure: bool = False,
-        autoreset: str | gymnasium.vector.AutoresetMode | None = None,
+        autoreset: Literal["next_step", "same_step", "disabled"]
+        | gymnasium.vector.AutoresetMode
+        | None = None,
         expect: EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,

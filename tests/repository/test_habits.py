@@ -55,7 +55,8 @@ def test_the_workflow_runs_every_python_on_every_system_with_old_and_new_depende
         line.rpartition(" ")[2] for line in project()["classifiers"] if line.startswith(prefix)
     ]
     assert matrix == {
-        "python": pythons,
+        # 3.14 becomes a classifier once the workflow has passed on it.
+        "python": [*pythons, "3.14"],
         "system": ["ubuntu-latest", "macos-latest"],
         "dependencies": ["lowest", "newest"],
     }

@@ -22,6 +22,10 @@ generation: int = 0
 class EndsInChild:
     """Calls the environment in its block; a process that the block forks ends with the block.
 
+    Example:
+        >>> with EndsInChild():
+        ...     observation = 1  # here env.reset() stands
+
     Not for the call of `step`, which compares `generation` itself to save the frames.
     """
 
