@@ -196,7 +196,8 @@ def test_a_client_with_tls_shows_its_secret_to_no_other_server(
         thread = threading.Thread(target=listen)
         thread.start()
         monkeypatch.setattr(
-            "rlmesh.server.rpc.listeners._told", lambda _: f"127.0.0.1:{listener.getsockname()[1]}"
+            "rlmesh.server.rpc.listeners._offered",
+            lambda _: f"127.0.0.1:{listener.getsockname()[1]}",
         )
         at_server, at_client = sides("TLS", certificates)
         with (
@@ -273,7 +274,7 @@ def test_nothing_readable_crosses_where_there_is_tls(
         watched(server.address) as (address, seen),
         watched(str(server.direct_address)) as (direct, seen_too),
     ):
-        monkeypatch.setattr("rlmesh.server.rpc.listeners._told", lambda _: direct)
+        monkeypatch.setattr("rlmesh.server.rpc.listeners._offered", lambda _: direct)
         with (
             server,
             rlmesh.RemoteEnv[Any, Any](address, transport=transport, **at_client) as client,

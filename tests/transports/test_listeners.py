@@ -125,7 +125,7 @@ def test_whoever_comes_in_again_takes_the_place_of_the_transport_before(
 def test_guests_who_say_nothing_keep_nobody_waiting(
     transport: str, guests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_GREETING_SECONDS", SOON)
+    monkeypatch.setattr(listeners, "GREETING_SECONDS", SOON)
     with contextlib.ExitStack() as stack:
         _, server = stack.enter_context(served())
         session = stack.enter_context(raw_session(server.address))
@@ -138,7 +138,7 @@ def test_guests_who_say_nothing_keep_nobody_waiting(
 def test_a_listener_full_of_guests_who_say_nothing_sends_the_next_to_grpc_at_once(
     transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_GREETING_SECONDS", 2 * SOON)
+    monkeypatch.setattr(listeners, "GREETING_SECONDS", 2 * SOON)
     with contextlib.ExitStack() as stack:
         _, server = stack.enter_context(served())
         with raw_session(server.address) as session:
@@ -159,7 +159,7 @@ def test_a_listener_full_of_guests_who_say_nothing_sends_the_next_to_grpc_at_onc
 def test_a_guest_who_says_nothing_is_shown_out(
     transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_GREETING_SECONDS", 0.05)
+    monkeypatch.setattr(listeners, "GREETING_SECONDS", 0.05)
     with served() as (_, server), raw_session(server.address) as session:
         with bare_guest(session, transport) as guest:
             assert guest.recv(1) == b""
@@ -305,7 +305,7 @@ def test_a_listener_of_shared_memory_that_gives_junk_is_none(
 def test_a_direct_listener_that_gives_junk_is_none(
     greeting: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_GREETING_SECONDS", 0.05)
+    monkeypatch.setattr(listeners, "GREETING_SECONDS", 0.05)
     before = descriptors()
     with odd_listener(socket.AF_INET, lambda guest: guest.sendall(greeting)) as (host, port):
         assert enter_direct(host, port, SECRET) is None
