@@ -123,8 +123,6 @@ class Session:
             RlmeshError: What `open` raises.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        # The server may still hold the session that this client took for lost.
-        self.leave(0, politely=False)
         for connection in list(self._connections):
             self._drop(connection)
         connection = self._connect()
@@ -231,6 +229,8 @@ class Session:
             wait_seconds=busy,
             resumes=self.reconnects,
             request_timeout_seconds=options.request_timeout or 0.0,
+            # The server may still hold the session that this client took for lost.
+            replaces=self._opened.secret,
         )
         if self._autoreset is not None:
             call.autoreset_mode = self._autoreset.to_proto()

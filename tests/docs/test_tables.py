@@ -202,7 +202,7 @@ HELD_BY: dict[str, list[str]] = {
     "docs/transports.md / Transports: Transport": [
         "transports/test_transports_page.py::test_here_a_client_shares_memory_whatever_the_address",
         "transports/test_transports_page.py::test_another_user_shares_no_memory",
-        "transports/test_transports_page.py::test_the_secret_admits_one_guest_at_a_time",
+        "transports/test_transports_page.py::test_the_secret_admits_one_peer_at_a_time",
         "transports/test_transports_page.py::test_a_server_offers_what_the_page_says_it_offers",
     ],
     "docs/transports.md / What a client chooses: You ask for": [
