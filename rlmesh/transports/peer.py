@@ -25,6 +25,11 @@ def this_peer() -> session_pb2.Peer:
     )
 
 
+def bound_names(peer: session_pb2.Peer) -> None:
+    """Shortens what a peer says of itself, which a server keeps and sends in every status."""
+    peer.name, peer.host, peer.version = map(one_line, (peer.name, peer.host, peer.version))
+
+
 def describe(peer: session_pb2.Peer) -> str:
     """A peer in a sentence: `train.py (pid 4711 on gpu-3)`."""
     place = f"pid {peer.pid}" + (f" on {one_line(peer.host)}" if peer.host else "")

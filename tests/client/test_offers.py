@@ -39,8 +39,8 @@ def connections(listener: socket.socket) -> int:
     count = 0
     with contextlib.suppress(BlockingIOError):
         while True:
-            guest, _ = listener.accept()
-            guest.close()
+            peer, _ = listener.accept()
+            peer.close()
             count += 1
     return count
 

@@ -188,10 +188,10 @@ def test_a_client_with_tls_shows_its_secret_to_no_other_server(
             context.load_cert_chain(
                 certificates.path("elsewhere.pem"), certificates.path("elsewhere.key")
             )
-            guest, _ = listener.accept()
-            with contextlib.suppress(OSError), context.wrap_socket(guest, server_side=True) as talk:
+            peer, _ = listener.accept()
+            with contextlib.suppress(OSError), context.wrap_socket(peer, server_side=True) as talk:
                 heard.append(talk.recv(100))
-            guest.close()
+            peer.close()
 
         thread = threading.Thread(target=listen)
         thread.start()
@@ -244,11 +244,11 @@ def watched(target: str) -> Generator[tuple[str, bytearray]]:
     def meet() -> None:
         with contextlib.suppress(OSError):
             while True:
-                guest, _ = listener.accept()
-                stack.enter_context(guest)
+                peer, _ = listener.accept()
+                stack.enter_context(peer)
                 host = stack.enter_context(socket.create_connection((at.host, at.port)))
-                start(copy, guest, host)
-                start(copy, host, guest)
+                start(copy, peer, host)
+                start(copy, host, peer)
 
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
