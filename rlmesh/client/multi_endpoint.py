@@ -295,6 +295,13 @@ def _check_alike(addresses: Sequence[str], contracts: Sequence[EnvContract]) -> 
                     f"{address} is {getattr(contract, name)}, that of {addresses[0]} is "
                     f"{getattr(first, name)}"
                 )
+        if contract.delivers_nan != first.delivers_nan:
+            does = {True: "delivers", False: "rejects"}
+            raise InvalidArgumentError(
+                f"the endpoints of one vector environment treat NaN alike, but {address} "
+                f"{does[contract.delivers_nan]} it and {addresses[0]} {does[first.delivers_nan]} "
+                f"it; serve all of them with the same nan="
+            )
         if contract.batched_observation_space or contract.batched_action_space:
             raise InvalidArgumentError(
                 f"the sub-environments of {address} differ in their bounds, so it cannot be one "
