@@ -146,6 +146,9 @@ class InvalidObservationError(NonconformingValueError):
 class RemoteEnvError(RlmeshError, RuntimeError):
     """The environment raised an exception; the session lives on and a reset starts again.
 
+    An error is also an instance of the built-in types that the exception is an instance of, so that
+    `except ValueError` catches it. This excludes what is no `Exception`, such as `SystemExit`.
+
     Args:
         message: What happened, and what to do next.
 

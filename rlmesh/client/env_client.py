@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rlmesh.client.arguments import reset_call
+from rlmesh.client.arguments import check_reset_mask, reset_call
 from rlmesh.client.call_client import CallClient
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.stats import CallStats
@@ -65,6 +65,8 @@ class EnvClient:
 
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the environment; returns observation and info."""
+        if self._num_envs is not None:
+            options = check_reset_mask(options, self._num_envs)
         request = self._reset_request(seed, options, 4)
         return self._reset_result(self._call_client.call(request, known=False))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rlmesh.client.arguments import check_seed
+from rlmesh.client.arguments import RESET_MASK, check_reset_mask, check_seed
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env_client import EnvClient, Transition
 from rlmesh.client.stats import CallStats, added
@@ -19,9 +19,7 @@ from rlmesh.codec.slab.violations import Violation
 from rlmesh.codec.vector.infos import add_sub_env, unmasked
 from rlmesh.codec.vector.parts import compile_join, compile_part
 from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.errors import ArgumentTypeError, InvalidActionError, InvalidArgumentError, RlmeshError
-
-_MASK = "reset_mask"
+from rlmesh.errors import InvalidActionError, InvalidArgumentError, RlmeshError
 
 
 class MultiEndpoint:
@@ -267,20 +265,12 @@ class MultiEndpoint:
 
     def _options(self, options: Any) -> list[tuple[Any, bool]]:
         """The options for each endpoint, and whether it has no sub-environment to reset."""
-        if not is_mapping(options) or _MASK not in options:
+        options = check_reset_mask(options, self.num_envs)
+        if not is_mapping(options) or RESET_MASK not in options:
             return [(options, False)] * len(self._env_clients)
-        mask = np.asarray(options[_MASK])
-        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ArgumentTypeError(
-                f"reset: {_MASK} must be a bool array of shape ({self.num_envs},), got "
-                f"{options[_MASK]!r:.80}"
-            )
-        if not mask.any():
-            raise InvalidArgumentError(
-                f"reset: {_MASK} must hold for one sub-environment or more, got none"
-            )
+        mask = options[RESET_MASK]
         return [
-            ({**options, _MASK: mask[start:stop]}, not mask[start:stop].any())
+            ({**options, RESET_MASK: mask[start:stop]}, not mask[start:stop].any())
             for start, stop in self._ranges
         ]
 
