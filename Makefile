@@ -26,7 +26,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench fuzz soak chaos docs clean
-.PHONY: node-packages stubs
+.PHONY: hooks node-packages stubs
 .PHONY: codegen-check stability proto lint layers types fuzz-short test-all format golden baseline
 
 help: ## Show this list.
@@ -105,6 +105,9 @@ format: $(call installed,check) ## Format the code and the schema.
 
 golden: $(call installed,test) ## Record the golden bytes of this version; belongs to a release.
 	PYTHONPATH=tests $(BIN)/python tests/golden/record.py
+
+hooks: $(call installed,check) ## Have git run the quick checks before a commit and a push.
+	$(BIN)/pre-commit install
 
 stubs: $(call installed,check) node-packages ## Generate C++, Java, TypeScript and Go stubs into build/stubs.
 	$(BIN)/python tests/foreign/generate_stubs.py build/stubs

@@ -27,7 +27,14 @@ extensions = [
     "stability_badges",
 ]
 root_doc = "docs/index"
-include_patterns = ["docs/**", "generated/docs/**", "CHANGELOG.md", "CONTRIBUTING.md"]
+include_patterns = [
+    "docs/**",
+    "generated/docs/**",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "RELEASING.md",
+    "SECURITY.md",
+]
 exclude_patterns = [".*", "site", "tests"]
 nitpicky = True
 # Text between backquotes in a docstring is code, and a link where it names something public.
@@ -52,6 +59,8 @@ napoleon_numpy_docstring = False
 napoleon_use_admonition_for_examples = False
 # One parameter a line, where a signature is longer than this.
 python_maximum_signature_line_length = 80
+# The list beside a page names a method without its class, which stands above it.
+toc_object_entries_show_parents = "hide"
 
 # `page.md#a-heading` is checked down to this level.
 myst_heading_anchors = 4

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import quote
@@ -62,13 +63,26 @@ class TcpAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only programs on this machine can reach it."""
+        """Whether only programs on this machine can reach it.
+
+        For the name `localhost`, what counts is where it leads: a hosts file may map it elsewhere.
+        No other name is looked up, so none is taken for the loopback.
+        """
         if self.host.rstrip(".").lower() == "localhost":
-            return True
+            return _leads_to_loopback(self.host.rstrip("."))
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def _leads_to_loopback(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    hosts = [str(where[0]).partition("%")[0] for *_, where in found]
+    return all(ipaddress.ip_address(each).is_loopback for each in hosts)
 
 
 @dataclass(frozen=True, slots=True)

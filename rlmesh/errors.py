@@ -11,7 +11,8 @@
     ├── ContractMismatchError     ValueError        an endpoint that is not what was expected
     ├── NonconformingValueError   ValueError        a value that its space does not hold
     │   ├── InvalidActionError                      ... an action
-    │   └── InvalidObservationError                 ... an observation or another result
+    │   ├── InvalidObservationError                 ... an observation
+    │   └── InvalidResultError                      ... a reward, a flag, an info, a length
     ├── RemoteEnvError            RuntimeError      an exception of the environment
     │   └── EnvCrashedError                              ... its process has died
     ├── EndpointError             ConnectionError   the endpoint, not the environment
@@ -54,6 +55,7 @@ __all__ = [
     "InvalidCredentialsError",
     "InvalidEnvError",
     "InvalidObservationError",
+    "InvalidResultError",
     "NonconformingValueError",
     "ProtocolError",
     "RemoteEnvError",
@@ -129,7 +131,22 @@ class InvalidActionError(NonconformingValueError):
 
 
 class InvalidObservationError(NonconformingValueError):
-    """What the environment returned is not what its contract says.
+    """The environment returned an observation that its observation space does not hold.
+
+    Args:
+        message: What happened, and what to do next.
+
+    Attributes:
+        remote_traceback: Where the serving process noticed it, as text.
+    """
+
+    def __init__(self, message: str, *, remote_traceback: str = "") -> None:
+        super().__init__(message)
+        self.remote_traceback = remote_traceback
+
+
+class InvalidResultError(NonconformingValueError):
+    """The environment returned a reward, flag, info or number of results that is not allowed.
 
     Args:
         message: What happened, and what to do next.

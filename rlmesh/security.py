@@ -54,7 +54,10 @@ class Token:
 
     def is_shown_by(self, header: bytes) -> bool:
         """Whether a client shows this token. The time it takes reveals only its length."""
-        return hmac.compare_digest(self._header.encode(), header)
+        scheme, blank, token = header.partition(b" ")
+        # RFC 9110: the scheme in any case, the rest as it is.
+        shown = scheme.title() + blank + token.lstrip(b" ")
+        return hmac.compare_digest(self._header.encode(), shown)
 
     def __repr__(self) -> str:
         """No part of the secret."""
@@ -121,7 +124,7 @@ class ClientTLS:
         ca: The authorities that it trusts; None: those that this machine trusts.
         certificate: The client's own certificate, for a server that asks for one.
         key: Its private key, without a passphrase.
-        server_name: The name that the server's certificate must bear; None: the address's host, or
+        server_name: The name that the server's certificate must have; None: the address's host, or
             `localhost` for a Unix socket.
 
     Raises:

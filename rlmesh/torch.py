@@ -29,10 +29,9 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
 
     Args:
         address: The server's address.
-        device: Where the tensors live, a `torch.device` or its name; None: on the CPU, where they
+        device: The device of the tensors, a `torch.device` or its name; None: the CPU, where they
             share the memory received.
-        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `transport`, `token`, `tls`
-            and `insecure`.
+        **options: The other arguments of `rlmesh.RemoteEnv`.
     """
 
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
@@ -67,10 +66,9 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
 
     Args:
         address: The server's address.
-        device: Where the tensors live, a `torch.device` or its name; None: on the CPU, where they
+        device: The device of the tensors, a `torch.device` or its name; None: the CPU, where they
             share the memory received.
-        **options: `connect_timeout_seconds`, `request_timeout_seconds`, `transport`, `token`,
-            `tls`, `insecure` and `autoreset`.
+        **options: The other arguments of `rlmesh.RemoteVectorEnv`.
     """
 
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
@@ -124,5 +122,9 @@ def _arrays(value: Any) -> Any:
         return tuple(_arrays(part) for part in value)
     if isinstance(value, _torch.Tensor):
         tensor: Any = value
-        return tensor.detach().cpu().numpy()
+        try:
+            return tensor.detach().cpu().numpy()
+        except TypeError:
+            # A dtype that NumPy lacks, bfloat16 for one: the check of actions says so.
+            return tensor
     return value

@@ -35,6 +35,7 @@ BUILT_IN = {
     "ContractMismatchError": ValueError,
     "InvalidActionError": ValueError,
     "InvalidObservationError": ValueError,
+    "InvalidResultError": ValueError,
     "RemoteEnvError": RuntimeError,
     "EndpointUnreachableError": ConnectionError,
     "EndpointBusyError": ConnectionError,

@@ -302,7 +302,13 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="InvalidObservationError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="What the environment returned is not what its contract says.",
+                summary="The environment returned an observation that its observation space does not hold.",
+            ),
+            Export(
+                name="InvalidResultError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="The environment returned a reward, flag, info or number of results that is not allowed.",
             ),
             Export(
                 name="RemoteEnvError",

@@ -1,1 +1,29 @@
-"""The command line: `rlmesh`, `python -m rlmesh` and `python -m rlmesh._cli.serve_env`."""
+"""The command line: `rlmesh`, `python -m rlmesh` and `python -m rlmesh._cli.serve_env`.
+
+Commands:
+    main: The group `rlmesh`.
+    serve: `serve` and its options.
+    serve_env: The same for supervisors, as a module.
+    asking: `contract`, `status` and `wait`.
+    contract_diff: `contract diff`.
+    typegen: `typegen`.
+    demo: `demo`.
+
+Serving:
+    serving: Serves one environment for the life of the process.
+    loading: Makes the environment that the command line names.
+    readiness: Writes the address to `--ready-fd`.
+    signals: SIGINT and SIGTERM for a whole command.
+
+The demo:
+    demonstration: What `demo` does and shows.
+    server_process: A server in its own process.
+    episodes: Drives episodes with random actions, and counts.
+
+Shared:
+    arguments: Reads the command line into exact types.
+    failure: Shows failures on one line.
+    console: Output for people.
+    contract_source, contract_table: Where a contract comes from; how it is shown.
+    status_table: How a server's status is shown.
+"""

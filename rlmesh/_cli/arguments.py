@@ -32,7 +32,7 @@ def serving_address(ctx: click.Context, param: click.Parameter, value: str | Non
 def direct_address(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> TcpAddress | None:
-    """Where the transport `direct` is to be had; None: nowhere."""
+    """Where the transport `direct` listens; None: nowhere."""
     if value is None:
         return None
     address = _parse(value, "", ctx, param)
@@ -100,11 +100,11 @@ def ready_fd(ctx: click.Context, param: click.Parameter, value: int | None) -> R
 
 
 def token_file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """The token that stands in a file. On the command line itself everybody could read it."""
+    """The token in a file. On the command line every user of the machine could read it."""
     if value is None:
         return None
     try:
-        # What stands in the file is told to nobody, whatever is wrong with it.
+        # No message shows the content of the file, whatever is wrong with it.
         text = Path(value).read_text(encoding="ascii", errors="replace").strip()
         Token(text, f"the token in {value}")
     except OSError as error:

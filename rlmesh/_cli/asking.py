@@ -47,7 +47,7 @@ _tls_options = (
     click.option(
         "--tls-server-name",
         metavar="NAME",
-        help="Use TLS; the name that the server's certificate must bear. Default: the address's.",
+        help="Use TLS; the name that the server's certificate must have. Default: the address's.",
     ),
 )
 credential_options = (

@@ -32,7 +32,7 @@ def plain(text: str) -> str:
 
 
 def print_line(text: str) -> None:
-    """Prints a line at once; nobody may be there to read it."""
+    """Prints a line at once, even if no reader is left."""
     _write_what_can_be_written()
     try:
         print(text, flush=True)

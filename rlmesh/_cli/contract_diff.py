@@ -24,20 +24,20 @@ BREAKING = 1
 _FAILED = 2
 
 
-@click.command(name="contract diff", short_help="Tell whether a contract breaks its clients.")
+@click.command(name="contract diff", short_help="Show whether a contract breaks its clients.")
 @click.argument("old", metavar="A", callback=contract_source)
 @click.argument("new", metavar="B", callback=contract_source)
 @with_options(as_json_option, timeout_option, *credential_options)
 def contract_diff(
     *, old: str | Path, new: str | Path, as_json: bool, timeout: float, **given: Any
 ) -> None:
-    """Tell what the contract B differs in from the older contract A.
+    """Show in what the contract B differs from the older contract A.
 
     A and B are addresses of served environments, or files that hold what `rlmesh contract --json`
     printed and whose names end in .json.
 
     Exit codes: 0 when what was written or trained for A goes on with B, 1 when it may not, 2 when
-    a contract cannot be had and for wrong usage.
+    a contract cannot be read and for wrong usage.
     """
     with failures_on_one_line(exit_code=_FAILED):
         contracts = read_source(old, timeout, **given), read_source(new, timeout, **given)
@@ -86,5 +86,5 @@ def _view(differences: Sequence[ContractDifference]) -> RenderableType:
         table.add_row(verdict, Text(plain(each.place)), Text(plain(each.aspect)), change)
     count = sum(difference.breaking for difference in differences)
     total = f"{len(differences)} difference{'s' * (len(differences) > 1)}"
-    told = f"{count} of them breaking" if count else "none of them breaking"
-    return Group(table, Text(f"{total}, {told}."))
+    summary = f"{count} of them breaking" if count else "none of them breaking"
+    return Group(table, Text(f"{total}, {summary}."))

@@ -39,7 +39,7 @@ def _facts(contract: EnvContract) -> dict[str, str]:
     if contract.vector:
         facts["sub-environments"] = str(contract.num_envs)
         mode = contract.autoreset_mode
-        facts["autoreset"] = mode.value.replace("_", " ") if mode else "not told"
+        facts["autoreset"] = mode.value.replace("_", " ") if mode else "not declared"
     facts["render mode"] = contract.render_mode or "none"
     if contract.spec is not None:
         spec = contract.spec

@@ -60,7 +60,7 @@ from rlmesh.transports.transport import TRANSPORTS
     type=click.Choice(TRANSPORTS),
     envvar=arguments.TRANSPORT_VARIABLE,
     show_envvar=True,
-    help="The transport to drive it over, if it can be had. Default: the fastest.",
+    help="The transport to drive it over, if the server offers it. Default: the fastest.",
 )
 @with_options(TOKEN_FILE)
 @click.option("--tls-cert", metavar="FILE", help="As for `serve`.")
@@ -82,7 +82,7 @@ def demo(
     tls_ca: str | None,
     **settings: Any,
 ) -> None:
-    """Serve an environment in a process of its own and drive it from this one, at random.
+    """Serve an environment in another process and drive it from this one, at random.
 
     It shows the contract, the returns and the steps per second while they come in, and a summary.
     Ctrl-C ends it early. Exit codes: 0 when it was driven and the server ended cleanly, 1 when

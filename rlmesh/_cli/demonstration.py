@@ -1,4 +1,4 @@
-"""What `rlmesh demo` does: a server process, a client, episodes, and what is shown of them."""
+"""What `rlmesh demo` does: a server process, a client, episodes, and the output."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rlmesh._cli.console import is_live, make_console, plain
 from rlmesh._cli.contract_table import contract_view
 from rlmesh._cli.episodes import Tally, drive
 from rlmesh._cli.server_process import ServerProcess
-from rlmesh._cli.signals import CommandSignals, EndedBySignal
+from rlmesh._cli.signals import CommandSignals, EndedBySignal, wait_for_children
 from rlmesh.client.env import RemoteEnv
 from rlmesh.security import TOKEN_VARIABLE, ClientTLS, ServerTLS
 
 # A server whose demo was killed ends by itself.
 _IDLE_SECONDS = 300
-# How often what is shown changes: for eyes, and for those who read a log.
+# How often the output changes: on a terminal, and in a log.
 _LIVE_SECONDS, _LOG_SECONDS = 0.1, 5.0
 
 
@@ -41,11 +41,11 @@ class DemoRequest:
         episodes: How many episodes to drive.
         seed: Makes them repeatable; None: they are not.
         max_steps: After how many steps an episode is cut.
-        transport: The transport to drive them over, if it can be had; None: the fastest.
+        transport: The transport to drive them over, if the server offers it; None: the fastest.
         verbose: Whether the server shall log what it does.
         token: What the client shows to the server; None: what `RLMESH_TOKEN` says.
         tls: Where the server's certificates are; None: nothing is encrypted.
-        ca: Whom the client trusts; None: the server's certificate itself.
+        ca: The authorities that the client trusts; None: the server's certificate itself.
     """
 
     env: str
@@ -69,6 +69,7 @@ def demonstrate(request: DemoRequest) -> None:
         RlmeshError: If the server does not start, the environment fails, or the server does not
             end cleanly.
     """
+    wait_for_children()
     console = make_console()
     tally = Tally()
     signals = CommandSignals(patient=True)

@@ -19,7 +19,7 @@ class LoadError(Exception):
 def one_line(error: BaseException) -> str:
     """An error's message on one line."""
     if isinstance(error, RemoteEnvError) and error.exception_type.endswith(LoadError.__name__):
-        # It was loaded in a process of its own.
+        # It was loaded in a worker process.
         text = error.exception_message
     elif isinstance(error, RemoteEnvError) and error.exception_type:
         text = f"the environment raised {error.exception_type}: {error.exception_message}"

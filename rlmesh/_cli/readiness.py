@@ -1,4 +1,4 @@
-"""Tells whoever started the server where it serves, through a file descriptor."""
+"""Writes the address of a server to a file descriptor that its starter has opened."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def write_ready_fd(fd: int, address: str) -> None:
 class ReadyFd:
     """A descriptor that this process was given, kept from every process that it makes.
 
-    A reader sees the end of the file only when nobody holds the other end any more, so processes
-    that are made by `exec` do not inherit the descriptor, and those that are made by a bare `fork`,
-    the workers of an `AsyncVectorEnv` for instance, close it as the first thing they do.
+    A reader sees the end of the file only when no process holds the other end any more. So a
+    process that is made by `exec` does not inherit the descriptor, and one that is made by a bare
+    `fork`, a worker of an `AsyncVectorEnv` for instance, closes it at once.
 
     Args:
         fd: The descriptor's number.
@@ -87,8 +87,8 @@ def _check(fd: int) -> None:
         mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
     except (OSError, OverflowError, ValueError) as error:
         raise UnusableFdError(
-            f"{fd} is not open in this process; whoever starts the server opens it and hands it "
-            f"on, as in 3>ready.txt in a shell or pass_fds= in Python"
+            f"{fd} is not open in this process; the program that starts the server opens it and "
+            f"passes it on, as in 3>ready.txt in a shell or pass_fds= in Python"
         ) from error
     if mode == os.O_RDONLY:
         raise UnusableFdError(f"{fd} is open for reading only; open it for writing")

@@ -92,7 +92,7 @@ SERVING_OPTIONS = (
         "--sessions",
         metavar="N",
         type=click.IntRange(min=1),
-        help="Serve so many clients at once, each with an environment of its own, made when it "
+        help="Serve so many clients at once, each with its own environment, made when it "
         "connects. Default: one environment, for one client at a time.",
     ),
     click.option(
@@ -107,27 +107,27 @@ SERVING_OPTIONS = (
     click.option(
         "--tls-cert",
         metavar="FILE",
-        help="The server's certificate, PEM, with those between it and its authority; what crosses "
-        "is encrypted then. Needs --tls-key. Read anew when it changes.",
+        help="The server's certificate, PEM, with those between it and its authority; connections "
+        "are encrypted then. Needs --tls-key. Read again when it changes.",
     ),
     click.option("--tls-key", metavar="FILE", help="Its private key, PEM, without a passphrase."),
     click.option(
         "--tls-client-ca",
         metavar="FILE",
-        help="The authorities, PEM, whose clients may come in; nobody else may then. Default: a "
+        help="The authorities, PEM, whose clients may connect; no others may then. Default: a "
         "client needs no certificate.",
     ),
     click.option(
         "--insecure",
         is_flag=True,
-        help="Serve beyond this machine with neither a token nor TLS: whoever reaches the address "
-        "may drive the environment.",
+        help="Serve beyond this machine with neither a token nor TLS: everybody who reaches the "
+        "address may drive the environment.",
     ),
     click.option(
         "--direct",
         metavar="ADDRESS",
         callback=arguments.direct_address,
-        help=f"Offer the transport direct at a TCP port of its own: {arguments.TCP_FORMS}. Port "
+        help=f"Offer the transport direct at its own TCP port: {arguments.TCP_FORMS}. Port "
         "0 takes "
         f"a free one. Encrypted where --tls-cert is given. Default: nowhere.",
     ),
@@ -138,7 +138,7 @@ SERVING_OPTIONS = (
         multiple=True,
         help="A transport that clients may use; grpc is there in any case. May be given "
         "repeatedly. "
-        "Default: all that can be had.",
+        "Default: all that this machine supports.",
     ),
     click.option(
         "--ready-fd",
@@ -166,7 +166,7 @@ SERVING_OPTIONS = (
     click.option(
         "--isolation",
         type=click.Choice(["process"]),
-        help="Have the environment in a process of its own, so that the server lives on when it "
+        help="Run the environment in a worker process, so that the server lives on when it "
         "crashes or hangs. Default: in the server's process.",
     ),
     click.option("--allow-remote-shutdown", is_flag=True, help="Let a client end the server."),
@@ -321,8 +321,8 @@ def _check_reach(*addresses: Address | None) -> None:
     for reached in addresses:
         if not (reached is None or reached.is_loopback):
             raise click.UsageError(
-                f"{reached} is reachable from other machines, and whoever reaches it may drive the "
-                f"environment; give --token-file to let in those who show the token, and "
+                f"{reached} is reachable from other machines, and everybody who reaches it may "
+                f"drive the environment; give --token-file to let in those who show the token, and "
                 f"--tls-cert and --tls-key to encrypt, or serve on 127.0.0.1 or a Unix socket, or "
                 f"add --insecure if everybody on that network is trusted."
             )
@@ -331,7 +331,7 @@ def _check_reach(*addresses: Address | None) -> None:
 def _check_direct(direct: TcpAddress | None, address: Address, transports: tuple[str, ...]) -> None:
     if transports and ("direct" in transports) != (direct is not None):
         raise click.UsageError(
-            "The transport direct needs a port of its own: give --direct ADDRESS and --transport "
+            "The transport direct needs its own port: give --direct ADDRESS and --transport "
             "direct, or "
             "leave out both, or --transport altogether."
         )

@@ -1,4 +1,4 @@
-"""A server in a process of its own, as a supervisor starts, awaits and ends it."""
+"""A server in its own process, started, awaited and ended as a supervisor does."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ServerProcess:
         return address
 
     def stop(self) -> None:
-        """Ends the server as a supervisor does, and says what it had to say.
+        """Ends the server as a supervisor does, and prints what it wrote to stderr.
 
         Raises:
             EndpointError: If it did not end cleanly.

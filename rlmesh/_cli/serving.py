@@ -13,7 +13,12 @@ from typing import Any, Self
 from rlmesh._cli.console import print_line
 from rlmesh._cli.loading import EnvRequest, load
 from rlmesh._cli.readiness import ReadyFd
-from rlmesh._cli.signals import CommandSignals, EndedBySignal, keep_signals_from_children
+from rlmesh._cli.signals import (
+    CommandSignals,
+    EndedBySignal,
+    keep_signals_from_children,
+    wait_for_children,
+)
 from rlmesh.errors import StateError
 from rlmesh.server.env_server import EnvServer
 from rlmesh.server.server_options import ServerOptions
@@ -47,6 +52,7 @@ def serve(request: ServeRequest) -> None:
         RlmeshError: If it cannot be served, or not at that address.
         OSError: If the ready descriptor could not be written.
     """
+    wait_for_children()
     keep_signals_from_children()
     signals = CommandSignals()
     with signals.taken():

@@ -86,6 +86,16 @@ class CommandSignals:
             exit_at_once(0)
 
 
+def wait_for_children() -> None:
+    """Has this process know how its children end, whatever the program that started it ignores.
+
+    A process that inherits an ignored SIGCHLD cannot ask for its children's exit codes: each seems
+    to be 0, that of a child that was killed too.
+    """
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def keep_signals_from_children() -> None:
     """Has processes that are forked from now on end by SIGTERM and ignore Ctrl-C.
 

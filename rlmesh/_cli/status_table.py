@@ -51,8 +51,8 @@ def _session(session: SessionStatus) -> Iterator[tuple[str, str]]:
         yield "transport", session.transport
     yield "calls", f"{session.calls}, of which {session.failures} failed"
     if session.deviations:
-        told = (f"{kind} {count}" for kind, count in session.deviations.items())
-        yield "deviations", ", ".join(told)
+        counts = (f"{kind} {count}" for kind, count in session.deviations.items())
+        yield "deviations", ", ".join(counts)
     if session.call:
         yield from _call(session)
     else:
@@ -116,11 +116,13 @@ def _call_dict(found: EndpointStatus | SessionStatus) -> dict[str, Any]:
 
 
 def _holder_dict(holder: Holder) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": holder.name,
         "pid": holder.pid,
         "host": holder.host,
         "version": holder.version,
         "seconds": holder.seconds,
     }
-    return told if holder.lost_seconds is None else {**told, "lost_seconds": holder.lost_seconds}
+    return (
+        fields if holder.lost_seconds is None else {**fields, "lost_seconds": holder.lost_seconds}
+    )

@@ -50,7 +50,7 @@ def typegen(
     SOURCE is the address of a served environment, or a file that holds what `rlmesh contract
     --json` printed and whose name ends in .json. The module depends on the contract alone.
 
-    Exit codes: 0, 1 when the contract cannot be had or the file cannot be written, 2 for wrong
+    Exit codes: 0, 1 when the contract cannot be read or the file cannot be written, 2 for wrong
     usage.
     """
     with failures_on_one_line():

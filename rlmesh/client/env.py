@@ -147,7 +147,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         Raises:
             ArgumentTypeError: If seed or options have the wrong type.
             InvalidArgumentError: If the seed is negative.
-            InvalidObservationError: If the environment returned what its space excludes.
+            InvalidObservationError: If the environment returned an observation that its space does
+                not hold.
+            InvalidResultError: If the environment returned a result of another form.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
@@ -173,7 +175,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         Raises:
             InvalidActionError: If the action space does not hold the action. The environment was
                 not called.
-            InvalidObservationError: If the environment returned what its space excludes.
+            InvalidObservationError: If the environment returned an observation that its space does
+                not hold.
+            InvalidResultError: If the environment returned a result of another form.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.

@@ -239,11 +239,11 @@ class EnvClient:
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Sets an attribute that the server exposes."""
-        self._attribute(session_pb2.ATTRIBUTE_VERB_SET, name, value)
+        self._attribute(session_pb2.ATTRIBUTE_VERB_SET, name, _packed(name, value))
 
     def call_method(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Calls a method that the server exposes, and returns what it returned."""
-        argument = [list(arguments), keywords]
+        argument = _packed(name, [list(arguments), keywords])
         result = self._attribute(session_pb2.ATTRIBUTE_VERB_CALL, name, argument)
         return self._unpacked(result.value)
 
@@ -260,22 +260,26 @@ class EnvClient:
         )
 
     def _attribute(
-        self, verb: session_pb2.AttributeVerb.ValueType, name: str, argument: Any = None
+        self, verb: session_pb2.AttributeVerb.ValueType, name: str, argument: bytes = b""
     ) -> session_pb2.AttributeResult:
         if not isinstance(name, str):
             raise ArgumentTypeError(
                 f"the name of an attribute must be a str, got {type(name).__name__}"
             )
-        packed, degraded = pack_listing(argument)
-        if degraded:
-            # In an info such a value becomes its text. An attribute must arrive as it is.
-            raise ArgumentTypeError(
-                f"{name}: a value of type {degraded[0].type} cannot travel ({degraded[0].reason}, "
-                f"at {degraded[0].path}); give numbers, texts, NumPy arrays, lists, tuples and "
-                f"dicts of them"
-            )
-        call = session_pb2.AttributeCall(verb=verb, name=name, argument=packed)
+        call = session_pb2.AttributeCall(verb=verb, name=name, argument=argument)
         return self._call_client.exchange(session_pb2.SessionRequest(attribute=call)).attribute
+
+
+def _packed(name: object, argument: Any) -> bytes:
+    packed, degraded = pack_listing(argument)
+    if degraded:
+        # In an info such a value becomes its text. An attribute must arrive as it is.
+        raise ArgumentTypeError(
+            f"{name}: a value of type {degraded[0].type} cannot travel ({degraded[0].reason}, "
+            f"at {degraded[0].path}); give numbers, texts, NumPy arrays, lists, tuples and "
+            f"dicts of them"
+        )
+    return packed
 
 
 def _refused(error: Violation) -> InvalidActionError:

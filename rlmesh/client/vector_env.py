@@ -86,8 +86,8 @@ class RemoteVectorEnv(
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
-            names no file with a contract; if `autoreset` is no mode, or one that cannot be had
-            here; if the environments of several addresses differ in their spaces or modes.
+            names no file with a contract; if `autoreset` is no mode, or one that is not
+            available; if the environments of several addresses differ in their spaces or modes.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.
@@ -194,7 +194,9 @@ class RemoteVectorEnv(
             ArgumentTypeError: If seed or options have the wrong type.
             InvalidArgumentError: If a seed is negative, or seeds are not as many as
                 sub-environments.
-            InvalidObservationError: If the environment returned what its space excludes.
+            InvalidObservationError: If the environment returned an observation that its space does
+                not hold.
+            InvalidResultError: If the environment returned a result of another form.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
@@ -231,7 +233,9 @@ class RemoteVectorEnv(
         Raises:
             InvalidActionError: If the action space does not hold the actions. The environment was
                 not called.
-            InvalidObservationError: If the environment returned what its space excludes.
+            InvalidObservationError: If the environment returned an observation that its space does
+                not hold.
+            InvalidResultError: If the environment returned a result of another form.
             RemoteEnvError: If the environment raised.
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.

@@ -6,14 +6,14 @@ import inspect
 from typing import Any, TypeGuard
 
 from rlmesh.codec.infos.packing import plain
-from rlmesh.codec.infos.type_guards import is_mapping
+from rlmesh.codec.infos.type_guards import is_collection, is_mapping
 from rlmesh.contract.carrying import why_too_large
 from rlmesh.errors import InvalidEnvError, UnsupportedSpaceError
 from rlmesh.spaces import Space, from_gymnasium_space
 from rlmesh.spaces.batching import batch_as_declared
 from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec
 
-__all__ = ["UNKNOWN_ID", "autoreset_mode_from", "is_vector", "read_contract"]
+__all__ = ["UNKNOWN_ID", "autoreset_mode_from", "is_vector", "legacy_render_mode", "read_contract"]
 
 UNKNOWN_ID = "UnknownEnv-v1"
 
@@ -40,7 +40,7 @@ def read_contract(env: object) -> EnvContract:
     observation_space = _space(env, f"{prefix}observation_space")
     action_space = _space(env, f"{prefix}action_space")
     num_envs = _num_envs(env) if vector else 1
-    render_mode = getattr(env, "render_mode", None)
+    render_mode = getattr(env, "render_mode", None) or legacy_render_mode(env)
     contract = EnvContract(
         id=spec.id if spec else UNKNOWN_ID,
         vector=vector,
@@ -69,6 +69,28 @@ def is_vector(env: object) -> bool:
     return all(hasattr(env, mark) for mark in _VECTOR_MARKS)
 
 
+def legacy_render_mode(env: object) -> str | None:
+    """The mode to call an old environment's `render(mode=)` with; None for any other environment.
+
+    Before Gym 0.26 a caller named the mode at each call, and `metadata` listed the modes under
+    `render.modes`. A client draws nothing on the server's screen, so `human` is never asked for.
+    """
+    if getattr(env, "render_mode", None) is not None:
+        return None
+    try:
+        parameters = inspect.signature(getattr(env, "render", None)).parameters  # type: ignore[arg-type] # None is refused by a TypeError
+    except (TypeError, ValueError):
+        return None
+    if "mode" not in parameters:
+        return None
+    metadata: Any = getattr(env, "metadata", None)
+    listed: Any = {}
+    if is_mapping(metadata):
+        listed = metadata.get("render.modes") or metadata.get("render_modes")
+    modes = listed if is_collection(listed) and listed else ("rgb_array",)
+    return next((mode for mode in ("rgb_array", "ansi") if mode in modes), None)
+
+
 def autoreset_mode_from(mode: object) -> AutoresetMode | None:
     """Reads an autoreset mode as Gymnasium and RLMesh spell it; None if it is none.
 
@@ -85,6 +107,9 @@ def _check_shape(env: object) -> None:
         raise InvalidEnvError(
             f"env must be an environment, got the class {env.__name__}; make an instance of it"
         )
+    other = _other_library(env)
+    if other is not None:
+        raise InvalidEnvError(other)
     spaces = _VECTOR_MARKS if is_vector(env) else ("observation_space", "action_space")
     missing = [name for name in spaces if not hasattr(env, name)]
     missing += [f"{name}()" for name in _METHODS if not callable(getattr(env, name, None))]
@@ -93,6 +118,26 @@ def _check_shape(env: object) -> None:
             f"env must be a gymnasium.Env, a gymnasium.vector.VectorEnv or an object of that "
             f"shape, got {type(env).__name__} without {', '.join(missing)}"
         )
+
+
+def _other_library(env: object) -> str | None:
+    """What to do with an environment of another library's form; None if it has Gymnasium's."""
+    name = type(env).__name__
+    if hasattr(env, "num_envs") and hasattr(env, "step_async") and not is_vector(env):
+        return (
+            f"env must have Gymnasium's form, got {name}, which has that of a VecEnv of "
+            f"Stable-Baselines3: its reset() and step() return other results. Serve the "
+            f"environments that it was made of, as a list, EnvServer([make(), make()]), or as a "
+            f"gymnasium.vector.SyncVectorEnv"
+        )
+    if callable(getattr(env, "observation_space", None)):
+        return (
+            f"env must be an environment of one agent, got {name}, which has the form of a "
+            f"PettingZoo environment: its spaces are methods that take an agent. Serve a wrapper "
+            f"whose observation_space and action_space are gymnasium.spaces.Dict of the agents, "
+            f"or one server for each agent"
+        )
+    return None
 
 
 def _space(env: object, name: str) -> Space:

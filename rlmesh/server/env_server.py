@@ -24,7 +24,7 @@ from rlmesh.server.signals import SignalListener
 
 
 class EnvServer:
-    """Serves one environment to one client at a time, or each client one of its own.
+    """Serves one environment to one client at a time, or to each client its own.
 
     The constructor binds, so `address` is final from then on; `serve` or `start` begins to answer.
 
@@ -39,8 +39,8 @@ class EnvServer:
         env: A `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, an object of that shape, or a list
             of single environments, which are served as the sub-environments of a vector
             environment. The server closes it when it shuts down. Or a callable that makes any of
-            these: each session has an environment of its own then, called on a thread of its own,
-            and closed with it.
+            these: then each session has its own environment, called on its own thread and closed
+            with the session.
         address: `tcp://HOST:PORT`, `HOST:PORT`, `PORT`, `[IPV6]:PORT` or `unix:///PATH`. Port 0
             chooses a free one. Default: a free port of the loopback.
         host: The host, instead of `address`.
@@ -51,26 +51,26 @@ class EnvServer:
             Default: the environment variable `RLMESH_VALIDATION_POLICY`, else `warn`.
         expose: The names of the attributes and methods of the environment that clients may read,
             set and call.
-        token: What clients must show before they learn anything or are let in. Default: the
-            environment variable `RLMESH_TOKEN`; where that is not set either, nothing.
-        tls: Where the server's certificates are; what crosses is encrypted then, and the server
-            proves who it is. Default: nothing is encrypted.
+        token: What clients must show before the server answers them. Default: the environment
+            variable `RLMESH_TOKEN`; if that is not set, clients show nothing.
+        tls: Where the server's certificates are; then connections are encrypted, and clients can
+            verify the server. Default: nothing is encrypted.
         insecure: Whether to serve beyond this machine with neither a token nor TLS.
         transports: The names of the transports that clients may use, some of `shm`, `direct` and
-            `grpc`, which is there in any case. Default: all that can be had.
-        direct: Where the transport `direct` is to be had, a TCP address with a port of its own.
-            Default: nowhere. It is encrypted where `tls` is given.
-        sessions: How many clients there can be at once, each with an environment of its own, which
-            `env`, a callable, makes when the session begins. Default: one.
+            `grpc`, which is always on offer. Default: all that this machine supports.
+        direct: Where the transport `direct` listens: a TCP address with its own port. Default:
+            nowhere. It is encrypted where `tls` is given.
+        sessions: How many clients there can be at once, each with its own environment, which `env`,
+            a callable, makes when the session begins. Default: one.
         isolation: `process` runs each environment in its own worker process, so that one that
             crashes or hangs does not end the server; `env` must be a callable then. Default: in
             this process.
 
     Raises:
-        InvalidEnvError: If `env` has not the shape of an environment.
+        InvalidEnvError: If `env` has not the form of an environment.
         UnsupportedSpaceError: If one of its spaces cannot be carried.
-        InvalidAddressError: If the address is none, or cannot be bound on this machine.
-        AddressInUseError: If somebody else serves there.
+        InvalidAddressError: If the address is invalid, or cannot be bound on this machine.
+        AddressInUseError: If another server listens there.
         InvalidArgumentError: If `validation` or `isolation` is an unknown word, `transports` holds
             one, or there are no `sessions`.
         ArgumentTypeError: If an argument has the wrong type.
@@ -163,15 +163,15 @@ class EnvServer:
     def serve(self) -> None:
         """Answers clients until the server is shut down; the environment is called on this thread.
 
-        Those that a callable makes are called on threads of their own.
+        Environments that a callable makes are called on their own threads.
 
         On the main thread SIGINT and SIGTERM shut it down: the call in flight finishes, the
         environment is closed, and this returns. Another signal, a second later or more, ends the
         process at once, with the exit code 128 and the signal's number.
 
         Where `ServeOptions` limit how long that may take, a call that takes longer is interrupted
-        by an exception, if this is the main thread. That has no effect as long as the environment
-        is in native code, and this does not return before the environment does.
+        by an exception, if this is the main thread. The exception waits while the environment is in
+        native code, and `serve` returns only after the environment.
 
         Raises:
             StateError: If the server was started or shut down before.
@@ -184,7 +184,7 @@ class EnvServer:
             self._life.wait(None)
 
     def start(self) -> None:
-        """Begins to answer clients, and returns; the environment is called on a thread of its own.
+        """Begins to answer clients, and returns; the environment is called on its own thread.
 
         A program that ends without a shutdown is shut down by its end.
 
@@ -215,8 +215,8 @@ class EnvServer:
             raise StateError("wait: the server was not started; call start() first")
         if self._life.on_env_thread:
             raise StateError(
-                "wait: the server's own environment waits for the server's end, which waits for "
-                "the environment; call wait() on another thread"
+                "wait: called by the server's own environment, whose end the server waits for; "
+                "call wait() on another thread"
             )
         if timeout == 0:
             return self._life.wait(0)
@@ -229,7 +229,7 @@ class EnvServer:
         Returns when all is done, or at once when called from the environment's own thread. May be
         called repeatedly, from any thread or signal handler, and on a server that was never
         started. Where `ServeOptions` limit how long it may take, an environment that takes longer
-        is left behind; it is closed when it returns.
+        is left behind, and closed when it returns.
         """
         self._life.shutdown()
 

@@ -1,4 +1,4 @@
-"""What went wrong, told to a client: bounded, and in text that crosses whatever raised it."""
+"""Failures as messages to clients: bounded, and as text, whatever was raised."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from rlmesh_api.v1 import session_pb2
 # not fill the client's terminal and the server's log.
 MESSAGE_LIMIT = 8_000
 TRACEBACK_LIMIT = 64_000
+
+FATAL = (session_pb2.ERROR_CODE_PROTOCOL, session_pb2.ERROR_CODE_INTERNAL)
+"""The codes of failures that end the session: client and server have no common ground."""
 
 _HERE = os.path.dirname(__file__)
 
@@ -109,12 +112,12 @@ def _describe(error: BaseException) -> tuple[str, str, str]:
     try:
         message = _sendable(str(error), MESSAGE_LIMIT)
     except BaseException:  # noqa: BLE001 - so is its text
-        message = "(its message cannot be had: its __str__ raises)"
+        message = "(no message: its __str__ raises)"
     try:
         lines = traceback.format_exception(kind, error, _beyond_us(error.__traceback__))
         trace = _sendable("".join(lines), TRACEBACK_LIMIT)
     except BaseException:  # noqa: BLE001 - and so are its notes
-        trace = f"(its traceback cannot be had)\n{name}: {message}\n"
+        trace = f"(no traceback: formatting it raises)\n{name}: {message}\n"
     return name, message, trace
 
 
@@ -134,7 +137,7 @@ def _sendable(text: str, limit: int) -> str:
 
 
 def failure_of(error: Exception) -> session_pb2.Failure:
-    """The failure that an exception is which ended a call."""
+    """The failure for an exception that ended a call."""
     if isinstance(error, CallFailedError):
         return error.failure
     if isinstance(error, MemoryError):
@@ -152,24 +155,24 @@ def failure_of(error: Exception) -> session_pb2.Failure:
 
 
 def draining() -> session_pb2.Failure:
-    """Of what comes after the end of the server has begun."""
+    """The failure of a call that arrives while the server shuts down."""
     return failed(
         session_pb2.ERROR_CODE_DRAINING,
-        "the server is shutting down and takes no more calls; connect anew once it serves again",
+        "the server is shutting down and takes no more calls; connect again once it serves again",
     ).failure
 
 
 def given_up(name: str) -> session_pb2.Failure:
-    """Of a call that a shutdown does not wait for any longer."""
+    """The failure of a call that a shutdown no longer waits for."""
     return failed(
         session_pb2.ERROR_CODE_DRAINING,
         f"the server is shutting down, and the environment's {name}() did not return in the time "
-        f"that it was given; connect anew once it serves again",
+        f"that it was given; connect again once it serves again",
     ).failure
 
 
 def overdue(name: str, seconds: float) -> session_pb2.Failure:
-    """Of a call that has taken longer than the server gives a call."""
+    """The failure of a call that took longer than the server allows."""
     return failed(
         session_pb2.ERROR_CODE_DEADLINE,
         f"the environment's {name}() did not return within the {seconds:g} s that the server gives "
@@ -179,16 +182,16 @@ def overdue(name: str, seconds: float) -> session_pb2.Failure:
 
 
 def gone() -> session_pb2.Failure:
-    """Of what is asked of a session that is over, or never was."""
+    """The failure of a call to a session that has ended, or never was."""
     return failed(
         session_pb2.ERROR_CODE_SESSION_GONE,
-        "this server has no such session: it was started anew, or the session has ended. Its "
+        "this server has no such session: it was started again, or the session has ended. Its "
         "episode is gone; the next reset begins another one in a new session",
     ).failure
 
 
 def died() -> session_pb2.Failure:
-    """Of a session whose client's process has died."""
+    """The failure of a session whose client process has died."""
     return failed(
         session_pb2.ERROR_CODE_SESSION_GONE,
         "the process of the session's client has died, and the session ended with it",
@@ -196,7 +199,7 @@ def died() -> session_pb2.Failure:
 
 
 def lost_for(seconds: float) -> session_pb2.Failure:
-    """Of a session whose client did not come back."""
+    """The failure of a session whose client did not reconnect."""
     return failed(
         session_pb2.ERROR_CODE_SESSION_GONE,
         f"the server kept the session for {seconds:g} s after its connection had broken "
@@ -206,7 +209,7 @@ def lost_for(seconds: float) -> session_pb2.Failure:
 
 
 def idle(seconds: float) -> session_pb2.Failure:
-    """Of a session that was ended because nothing was asked of it."""
+    """The failure of a session that ended because no call arrived."""
     return failed(
         session_pb2.ERROR_CODE_SESSION_GONE,
         f"the server ended the session, as no call came for {seconds:g} s "
@@ -216,9 +219,18 @@ def idle(seconds: float) -> session_pb2.Failure:
 
 
 def out_of_order(sequence: int, last: int) -> session_pb2.Failure:
-    """Of a call whose number does not follow those before it."""
+    """The failure of a call whose number does not follow the calls before it."""
     return failed(
         session_pb2.ERROR_CODE_PROTOCOL,
         f"call {sequence} does not follow call {last}, which was the last one; a client repeats "
         f"the last call or makes the next one. The session ends",
+    ).failure
+
+
+def not_a_repetition(sequence: int) -> session_pb2.Failure:
+    """Of a call that has the number of the last one and is another call."""
+    return failed(
+        session_pb2.ERROR_CODE_PROTOCOL,
+        f"call {sequence} was another call; a client repeats a call as it was, and gives the next "
+        f"one a number of its own. The session ends",
     ).failure

@@ -1,4 +1,4 @@
-"""A listener that opens once."""
+"""An event that a signal handler may set."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import threading
 
 
 class Latch:
-    """Holds back whoever waits until somebody opens it, once and for all.
+    """An event that is set once, and that a signal handler may set.
 
-    Unlike a `threading.Event` it has no lock of its own, so a signal handler may use it though it
-    interrupts the main thread while that is using it.
+    A `threading.Event` has a lock, which the main thread may hold when the handler interrupts it.
+    This has none: `open` and `wait` rely on list operations that are atomic.
     """
 
     def __init__(self) -> None:
@@ -17,9 +17,9 @@ class Latch:
         self._waiting: list[threading.Lock] = []
 
     def open(self) -> None:
-        """Lets everybody pass from now on."""
+        """Ends every wait, from now on."""
         self._open = True
-        # Whoever comes after this copy was made finds the latch open.
+        # A wait that begins after this copy finds the latch open.
         for lock in self._waiting.copy():
             lock.release()
 

@@ -1,4 +1,4 @@
-"""The life of a server: it begins once and ends once, whoever asks, and how often."""
+"""The lifecycle of a server: it begins once and ends once, however often it is asked."""
 
 from __future__ import annotations
 
@@ -45,20 +45,21 @@ class State(enum.Enum):
 class Lifecycle:
     """Begins and ends a server.
 
-    One thread waits for a reason to end, and then does everything that has to be done. So it makes
-    no difference who asks: a signal, a client, a thread of the program, the environment itself, or
-    idleness. Asking takes no lock, since a signal handler may do it wherever the main thread is.
+    One thread, `rlmesh-lifecycle`, waits for a reason to end, and then shuts everything down. The
+    reason may come from a signal, a client, a thread of the program, the environment itself, or
+    idleness. `end` takes no lock, because a signal handler may call it at any point of the main
+    thread.
 
     Args:
-        provider: Where the environments are.
-        manager: Who gives them to clients.
-        rpc_server: What answers them.
+        provider: Holds the environments.
+        manager: Gives them to clients.
+        rpc_server: Answers the clients.
         options: How long to wait for what.
 
     Attributes:
         state: Where the server is in its life.
-        interrupt: Raises an exception in the call that the environment is in, if the argument still
-            says so, and tells whether there is a way to; None: there is none.
+        interrupt: Raises an exception in the environment's call, if its argument, called at that
+            moment, still returns True; returns whether that is possible. None: it is not.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Lifecycle:
         self._manager = manager
         self._rpc_server = rpc_server
         self._options = options
-        # Taken by whoever is the first to begin this life, or to end it unbegun.
+        # Acquired once: by the first `begin`, or by a `shutdown` before any.
         self._unbegun = threading.Lock()
         self._reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._ended = Latch()
@@ -103,7 +104,7 @@ class Lifecycle:
         self._begun_at = time.monotonic()
         try:
             self._manager.start()
-            # A daemon, so that a program that forgot to shut down can end; atexit does it then.
+            # A daemon, so that a program that did not shut down can end; atexit does it then.
             threading.Thread(target=self._run, name="rlmesh-lifecycle", daemon=True).start()
         except BaseException:
             self._end(unbegun=True)
@@ -117,7 +118,7 @@ class Lifecycle:
     def shutdown(self) -> None:
         """Ends, and returns when all is done; on the environment's own thread, at once."""
         if os.getpid() != self._process:
-            # A forked process has the object, and neither the threads nor the environment.
+            # A forked process has this object, but neither its threads nor the environment.
             return
         if self._unbegun.acquire(blocking=False):
             self._end(unbegun=True)
@@ -169,7 +170,7 @@ class Lifecycle:
             self._rpc_server.drain()
             self._manager.drain()
             self._close(self._provider.all(), unbegun=unbegun)
-        except Exception:  # noqa: BLE001 - whoever waits for the end must not wait for ever
+        except Exception:  # noqa: BLE001 - a thread that waits for the end must not wait for ever
             _log.exception("a defect of RLMesh in a shutdown")
         finally:
             for slot in self._provider.all():

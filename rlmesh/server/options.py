@@ -13,7 +13,7 @@ class ServeOptions:
     """How a server behaves at the edges of its life.
 
     Attributes:
-        allow_remote_shutdown: Whether a client may end the server.
+        allow_remote_shutdown: Whether a client may shut the server down.
         idle_timeout_seconds: After how many seconds without a request the server ends by itself;
             None: never.
         drain_timeout_seconds: For how many seconds a shutdown waits for the call in flight; None:

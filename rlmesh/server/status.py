@@ -11,7 +11,7 @@ from rlmesh_api.v1 import env_service_pb2
 
 
 def status_of(manager: SessionManager) -> env_service_pb2.GetStatusResponse:
-    """The state, the sessions and the call that has lasted longest; it waits for nobody."""
+    """The state, the sessions and the longest call in progress. Any thread may ask."""
     status = env_service_pb2.GetStatusResponse(
         state=env_service_pb2.SERVER_STATE_READY, capacity=manager.capacity
     )
@@ -19,14 +19,14 @@ def status_of(manager: SessionManager) -> env_service_pb2.GetStatusResponse:
     if slots and not any(slot.thread.ready for slot in slots):
         status.state = env_service_pb2.SERVER_STATE_STARTING
     sessions = manager.sessions()
-    told = {id(session.slot): _status_of_session(session) for session in sessions}
-    status.sessions.extend(told.values())
+    statuses = {id(session.slot): _status_of_session(session) for session in sessions}
+    status.sessions.extend(statuses.values())
     first = _longest(slots)
     if first is None:
         first = sessions[0].slot if sessions else None
     if first is not None:
         # A server that ends may be in a call without a session.
-        call = told.get(id(first)) or _status_of_slot(first)
+        call = statuses.get(id(first)) or _status_of_slot(first)
         if call.call:
             status.state = env_service_pb2.SERVER_STATE_BUSY
         status.call, status.sequence, status.stack = call.call, call.sequence, call.stack

@@ -89,6 +89,8 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
         )
     if failure.code == session_pb2.ERROR_CODE_INVALID_OBSERVATION:
         return errors.InvalidObservationError(failure.message, remote_traceback=failure.traceback)
+    if failure.code == session_pb2.ERROR_CODE_INVALID_RESULT:
+        return errors.InvalidResultError(failure.message, remote_traceback=failure.traceback)
     if failure.code == session_pb2.ERROR_CODE_BUSY:
         return _busy(failure, address)
     make = _FAILURES.get(failure.code)

@@ -17,15 +17,20 @@ A process with several sessions never spins: the thread that spins would hold Py
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from time import perf_counter
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+T = TypeVar("T")
 
 SPINS = os.environ.get("RLMESH_SPIN") != "0"
-OFFERS = 3
-"""How often a side yields its processor to others before it sleeps."""
 LOOKS_AROUND = 0x1F
 """A wait whose number has none of these bits first checks whether others want the processor."""
 
+# After so many looks the spinning reads the clock.
+_LOOKS = 20
+# How often a side yields its processor to others before it sleeps.
+_YIELDS = 3
 # For how many seconds a side spins: at first a few times what a wake-up costs; longer where waits
 # end soon after, so that a step of some hundred microseconds needs no wake-up either.
 _SHORT_SPIN = 200e-6
@@ -62,6 +67,55 @@ class SpinPolicy:
         self.misses: int = 0
         self.crowd: int = 0
         self._lasted = 0
+
+    def wait(
+        self,
+        number: int,
+        look: Callable[[], T | None],
+        sleep: Callable[[float | None], T],
+        deadline: float | None,
+    ) -> T:
+        """Waits for the other side: spins, yields or sleeps, as the waits before suggest.
+
+        Args:
+            number: The wait's number: every 32nd checks whether others want the processor.
+            look: Returns what has come; a false value while nothing has. It is called in a loop.
+            sleep: Waits for it in the kernel, until the deadline at most.
+            deadline: On the monotonic clock, in seconds; None: no limit.
+
+        Returns:
+            What `look` or `sleep` has returned.
+        """
+        if self.shared:
+            return sleep(deadline)
+        began = perf_counter()
+        if not self.eager:
+            slept = sleep(deadline)
+            if slept:
+                self.slept(perf_counter() - began)
+            return slept
+        if (self.crowd or not number & LOOKS_AROUND) and self.in_crowd():
+            for _ in range(_YIELDS):
+                os.sched_yield()
+                if found := look():
+                    return found
+            return sleep(deadline)
+        found = self._spin(look, began)
+        if found:
+            if self.misses:
+                self.misses -= 1
+            return found
+        slept = sleep(deadline)
+        self.missed(perf_counter() - began)
+        return slept
+
+    def _spin(self, look: Callable[[], T | None], began: float) -> T | None:
+        span = self.span
+        while perf_counter() - began < span:
+            for _ in range(_LOOKS):
+                if found := look():
+                    return found
+        return None
 
     def in_crowd(self) -> bool:
         """Whether others want the processor; measures it unless that is known."""

@@ -6,6 +6,7 @@ the segment, as only it knows the sizes of the environment's slabs.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import struct
@@ -13,10 +14,12 @@ import struct
 from rlmesh.transports.listener import SUPPORTED
 from rlmesh.transports.pipe import Pipe
 from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
-from rlmesh.transports.shm.segment import create_segment
+from rlmesh.transports.shm.segment import SegmentRefusedError, create_segment
 from rlmesh.transports.tcp.pipe import TcpPipe
 
 __all__ = ["offer_pipe", "take_pipe"]
+
+_log = logging.getLogger("rlmesh.server")
 
 _PLAN = struct.Struct("<QQ")
 
@@ -27,13 +30,19 @@ def offer_pipe(sock: socket.socket, plan: SegmentLayout, *, memory: bool = SUPPO
     Args:
         sock: Its end of the pair. The pipe owns it.
         plan: How the segment is divided.
-        memory: Whether messages cross shared memory; else they cross the socket.
+        memory: Whether messages cross shared memory. Where they do not, or the system refuses the
+            memory, they cross the socket.
     """
     words = _PLAN.pack(plan.request, plan.answer)
     if not memory:
         sock.sendall(words)
         return TcpPipe(sock)
-    descriptor = create_segment(plan.size)
+    try:
+        descriptor = create_segment(plan.size)
+    except SegmentRefusedError as error:
+        _log.warning("calls to the environment's process cross a socket: %s", error)
+        sock.sendall(words)
+        return TcpPipe(sock)
     try:
         socket.send_fds(sock, [words], [descriptor])
     except OSError:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ import rlmesh
 from rlmesh.address import parse_address
 from rlmesh.client.probing import fetch_status
 from support.processes import command, connected, served
+from support.serving import start_python
 
 # By the signal, or in the way a shell tells of it.
 KILLED = {-signal.SIGTERM, 128 + signal.SIGTERM}
@@ -238,3 +240,16 @@ def test_a_wish_that_is_told_twice_is_one_wish(files: Files) -> None:
         ended = server.end()
     assert ended.code == 0
     assert files.closed.read_text() == "closed\n"
+
+
+def test_a_command_knows_how_its_children_end_whatever_its_parent_ignores() -> None:
+    program = """
+import signal, subprocess, sys
+from rlmesh._cli.signals import wait_for_children
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+wait_for_children()
+print(subprocess.run(["sh", "-c", "kill -9 $$"]).returncode)
+"""
+    with start_python(["-c", program], stdout=subprocess.PIPE) as process:
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "-9\n")

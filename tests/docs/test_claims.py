@@ -373,6 +373,22 @@ class Place:
     x: int
 
 
+class Level(enum.IntEnum):
+    ONE = 1
+
+
+class Word(enum.StrEnum):
+    A = "a"
+
+
+class Tensor:
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self._value, dtype)
+
+
 SENT_AS_IT_IS: dict[Any, Any] = {
     "plain": [None, True, 2**70, -1.5, "ß", b"\0"],
     "nested": {"a": (1, [2, {"b": ()}])},
@@ -404,9 +420,17 @@ def test_an_info_of_builtins_arrives_as_it_was() -> None:
 
 
 def test_subclasses_in_an_info_arrive_as_builtins() -> None:
-    arrived = returned_info({"ordered": OrderedDict(a=1), "point": Point(1, 2)})
-    assert arrived == {"ordered": {"a": 1}, "point": (1, 2)}
-    assert [type(value) for value in arrived.values()] == [dict, tuple]
+    info = {"ordered": OrderedDict(a=1), "point": Point(1, 2), "level": Level.ONE, "word": Word.A}
+    arrived = returned_info(info)
+    assert arrived == {"ordered": {"a": 1}, "point": (1, 2), "level": 1, "word": "a"}
+    assert [type(value) for value in arrived.values()] == [dict, tuple, int, str]
+
+
+def test_arrays_of_other_libraries_in_an_info_arrive_as_numpys() -> None:
+    arrived = returned_info({"tensor": Tensor([1, 2]), "number": Tensor(1)})
+    assert arrived["tensor"].tolist() == [1, 2]
+    assert isinstance(arrived["number"], np.generic)
+    assert arrived["number"] == 1
 
 
 @pytest.mark.parametrize("value", BECOMES_ITS_TEXT.values(), ids=BECOMES_ITS_TEXT)

@@ -81,9 +81,11 @@ def test_an_unknown_comment_is_refused(tmp_path: Path, comment: str) -> None:
         snippets(page)
 
 
-def test_relative_links_of_the_front_pages_lead_somewhere() -> None:
+@pytest.mark.parametrize("name", ["README.md", "RELEASING.md", "SECURITY.md", "examples/README.md"])
+def test_relative_links_of_a_front_page_lead_somewhere(name: str) -> None:
     """The site's builder checks the links of the other pages."""
-    tokens = MarkdownIt("commonmark").parse((ROOT / "README.md").read_text())
+    page = ROOT / name
+    tokens = MarkdownIt("commonmark").parse(page.read_text())
     targets = [
         str(child.attrs.get("href") or child.attrs.get("src"))
         for token in tokens
@@ -93,6 +95,6 @@ def test_relative_links_of_the_front_pages_lead_somewhere() -> None:
     missing = [
         target
         for target in targets
-        if "://" not in target and not (ROOT / target.partition("#")[0]).exists()
+        if "://" not in target and not (page.parent / target.partition("#")[0]).exists()
     ]
     assert not missing

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from support.repository import ROOT, dependencies
+from support.repository import ROOT
 
 HERE = Path(__file__).parent / "wheel"
 # What meets the libraries of an environment most: contracts, spaces, calls, sub-environments, and
@@ -96,18 +96,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(ROOT, "wheel", tmp_path_factory.mktemp("built"))
 
 
-def oldest() -> str:
-    """A constraints file with every lower bound of pyproject.toml."""
-    bounds = [
-        f"{each.name}=={specifier.version}\n"
-        for each in dependencies()
-        for specifier in each.specifier
-        if specifier.operator == ">="
-    ]
-    assert len(bounds) == len(dependencies()), "every dependency needs a lower bound"
-    return "".join(bounds)
-
-
 @pytest.fixture(
     scope="module",
     params=[
@@ -131,7 +119,8 @@ def environment(
     run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
     constraints: tuple[str, ...] = ()
     if request.param == "oldest":
-        (folder / "oldest.txt").write_text(oldest())
+        lowest = run(sys.executable, ROOT / ".ci/lowest.py", cwd=folder)
+        (folder / "oldest.txt").write_text(lowest)
         constraints = ("-c", str(folder / "oldest.txt"))
     (folder / "work").mkdir()
     python = folder / "venv/bin/python"

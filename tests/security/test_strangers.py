@@ -163,6 +163,20 @@ def test_who_shows_the_token_is_let_in(
         assert code is not grpc.StatusCode.UNAUTHENTICATED
 
 
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bearer "])
+def test_the_scheme_of_the_token_may_be_in_any_case(
+    guarded: tuple[rlmesh.EnvServer, ScriptedEnv], scheme: str
+) -> None:
+    server, _ = guarded
+    with grpc.insecure_channel(parse_address(server.address).dial_target) as channel:
+        ask: Any = channel.unary_unary(f"{SERVICE}/GetStatus")
+        assert ask(b"", metadata=[("authorization", f"{scheme} {SECRET}")], timeout=20)
+        with pytest.raises(grpc.RpcError) as caught:
+            ask(b"", metadata=[("authorization", f"{scheme} {SECRET.title()}")], timeout=20)
+        assert isinstance(caught.value, grpc.Call)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 def test_a_client_with_the_token_may_ask_for_everything() -> None:
     held = Credentials(token=Token(SECRET, "token"))
     options = rlmesh.ServeOptions(allow_remote_shutdown=True)
@@ -287,7 +301,7 @@ def test_a_server_may_have_a_client_connect_elsewhere(monkeypatch: pytest.Monkey
         thread = threading.Thread(target=listen)
         thread.start()
         elsewhere = f"127.0.0.1:{listener.getsockname()[1]}"
-        monkeypatch.setattr("rlmesh.server.rpc.listeners._told", lambda _: elsewhere)
+        monkeypatch.setattr("rlmesh.server.rpc.listeners._offered", lambda _: elsewhere)
         with (
             serving(ScriptedEnv(), direct="tcp://127.0.0.1:0") as server,
             rlmesh.RemoteEnv[Any, Any](server.address, transport="direct") as client,

@@ -154,3 +154,45 @@ def test_the_contract_is_there_from_construction_on() -> None:
         assert server.env_contract.id == "UnknownEnv-v1"
     finally:
         server.shutdown()
+
+
+class VecEnvOfStableBaselines3:
+    """The form of a `VecEnv` of Stable-Baselines3."""
+
+    num_envs = 2
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self) -> Any: ...
+    def step_async(self, actions: Any) -> None: ...
+    def step_wait(self) -> Any: ...
+    def step(self, actions: Any) -> Any: ...
+    def close(self) -> None: ...
+
+
+class ParallelEnvOfPettingZoo:
+    """The form of a `ParallelEnv` of PettingZoo."""
+
+    possible_agents = ("one", "two")
+
+    def observation_space(self, agent: str) -> Any: ...
+    def action_space(self, agent: str) -> Any: ...
+    def reset(self, seed: Any = None, options: Any = None) -> Any: ...
+    def step(self, actions: Any) -> Any: ...
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("env", "what", "remedy"),
+    [
+        (VecEnvOfStableBaselines3(), "VecEnv of Stable-Baselines3", "as a list"),
+        (ParallelEnvOfPettingZoo(), "PettingZoo environment", "Serve a wrapper"),
+    ],
+    ids=["Stable-Baselines3", "PettingZoo"],
+)
+@pytest.mark.parametrize("form", [lambda env: env, lambda env: lambda: env], ids=["env", "factory"])
+def test_an_environment_of_another_library_is_named_with_what_to_do(
+    form: Any, env: Any, what: str, remedy: str
+) -> None:
+    with pytest.raises(rlmesh.errors.InvalidEnvError, match=what) as caught:
+        rlmesh.EnvServer(form(env))
+    assert remedy in str(caught.value)

@@ -1,7 +1,8 @@
-"""Where things stand in the repository, and what pyproject.toml says."""
+"""Where things stand in the repository, and what pyproject.toml and the Makefile say."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,3 +21,9 @@ def project() -> dict[str, Any]:
 def dependencies() -> list[Requirement]:
     """What the installed package needs at run time."""
     return [Requirement(text) for text in project()["dependencies"]]
+
+
+def make_targets() -> dict[str, list[str]]:
+    """Each target of the Makefile that `make help` lists, with the targets that it needs."""
+    found = re.findall(r"^([a-z-]+):(.*?) ##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return {name: re.findall(r"(?<![\w,(])[a-z][a-z-]+(?![\w,)])", needs) for name, needs in found}

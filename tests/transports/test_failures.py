@@ -39,6 +39,7 @@ CODES = {
     session_pb2.ERROR_CODE_INVALID_ARGUMENT: errors.InvalidArgumentError,
     session_pb2.ERROR_CODE_INVALID_ACTION: errors.InvalidActionError,
     session_pb2.ERROR_CODE_INVALID_OBSERVATION: errors.InvalidObservationError,
+    session_pb2.ERROR_CODE_INVALID_RESULT: errors.InvalidResultError,
     session_pb2.ERROR_CODE_ENVIRONMENT: errors.RemoteEnvError,
     session_pb2.ERROR_CODE_BUSY: errors.EndpointBusyError,
     session_pb2.ERROR_CODE_DRAINING: errors.EndpointDrainingError,

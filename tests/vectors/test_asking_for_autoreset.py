@@ -129,7 +129,7 @@ UNSWITCHABLE: dict[str, tuple[Callable[[], Any], str, str]] = {
         "disabled",
         "'next_step'",
     ),
-    "an environment that tells no mode": (PlainVector, "same_step", "does not tell"),
+    "an environment that tells no mode": (PlainVector, "same_step", "declares no mode"),
     "sub-environments that cannot be reset one by one": (WithoutOptions, "same_step", "'disabled'"),
 }
 
@@ -141,7 +141,7 @@ def test_a_mode_that_cannot_be_had_is_refused_when_connecting(case: str) -> None
         with pytest.raises(rlmesh.errors.InvalidArgumentError) as caught:
             rlmesh.RemoteVectorEnv(server.address, autoreset=asked)
         message = str(caught.value)
-        assert f"autoreset='{asked}' cannot be had" in message
+        assert f"autoreset='{asked}' is not available" in message
         assert own in message
         assert "connect without autoreset=" in message
         # The refused client holds nothing.
@@ -231,7 +231,7 @@ class Odd(DisabledVector):
         (1, 2, 3),
         (np.zeros((2, 2, 3)), [0, 0], [True], [False], {}),
         (np.zeros((2, 2, 3)), [0, 0], [True, 2], [False, False], {}),
-        (np.zeros((2, 2, 3)), [0, 0], [True, False], [False, False], None),
+        (np.zeros((2, 2, 3)), [0, 0], [True, False], [False, False], []),
     ],
     ids=["nothing", "a tuple of three", "too few flags", "no flags", "no info"],
 )
@@ -240,7 +240,7 @@ def test_a_wrong_result_is_told_as_without_a_conversion(returned: Any) -> None:
     for asked in (None, "same_step"):
         with remote_vector(Odd(returned), autoreset=asked) as client:
             client.reset()
-            with pytest.raises(rlmesh.errors.InvalidObservationError) as caught:
+            with pytest.raises(rlmesh.errors.InvalidResultError) as caught:
                 client.step(np.zeros((2, 2, 3), np.float32))
             messages.append(str(caught.value))
             client.reset()
@@ -260,7 +260,7 @@ def test_a_wrong_result_of_the_reset_in_a_step_is_told_and_a_reset_mends_it() ->
         client.reset()
         actions = np.zeros((2, 2, 3), np.float32)
         client.step(actions)
-        with pytest.raises(rlmesh.errors.InvalidObservationError, match=r"reset\(\) must return"):
+        with pytest.raises(rlmesh.errors.InvalidResultError, match=r"reset\(\) must return"):
             client.step(actions)
         client.reset()
         client.step(actions)

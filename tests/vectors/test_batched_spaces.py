@@ -145,7 +145,9 @@ def test_a_value_outside_of_its_own_sub_envs_bounds_is_told_with_the_sub_env() -
         assert infos == {}
         client.step([0, 0])
         *_, infos = client.step([0, 0])
-        (warning,) = infos[WARNING]
+        (warning,) = infos[WARNING][0]
+        assert infos[WARNING][1] is None
+        assert infos[f"_{WARNING}"].tolist() == [True, False]
         assert (warning["kind"], warning["path"], warning["env_index"]) == ("bounds", "$", 0)
 
 
@@ -183,7 +185,9 @@ def test_a_text_outside_of_its_own_sub_envs_charset_is_told_with_the_sub_env() -
         assert client.reset() == (("abc", "xxxx"), {})
         observations, *_, infos = client.step([0, 0])
         assert observations == ("abx", "abx")
-        (warning,) = infos[WARNING]
+        (warning,) = infos[WARNING][0]
+        assert infos[WARNING][1] is None
+        assert infos[f"_{WARNING}"].tolist() == [True, False]
         assert (warning["kind"], warning["path"], warning["env_index"]) == ("charset", "$", 0)
 
 
@@ -236,7 +240,8 @@ def test_the_keys_of_a_batched_dict_stand_in_any_order(low: float) -> None:
         assert list(client.observation_space.keys()) == ["z", "a"]
         observations, infos = client.reset()
         assert_same(observations, {"z": np.array([1, 2]), "a": np.full((2, 1), -3.0)})
-        warned = [(warning["path"], warning["env_index"]) for warning in infos[WARNING]]
+        lists = [each or () for each in infos[WARNING]]
+        warned = [(one["path"], one["env_index"]) for each in lists for one in each]
         assert warned == [("$.a", 0), ("$.a", 1)][: 2 if low == -1 else 1]
 
 

@@ -61,8 +61,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_INVALID_ACTION: _ErrorCode.ValueType  # 3
     """The action is not in the action space. The environment was not called."""
     ERROR_CODE_INVALID_OBSERVATION: _ErrorCode.ValueType  # 4
-    """What the environment returned is not what its contract says. The environment was called, so
-    the client's state is behind until the next reset.
+    """The environment returned an observation that its observation space does not hold. The
+    environment was called, so the client's state is behind until the next reset.
     """
     ERROR_CODE_ENVIRONMENT: _ErrorCode.ValueType  # 5
     """The environment raised an exception. The session lives on; a reset starts again."""
@@ -86,6 +86,10 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The process in which the environment ran has died. The episode is gone; the next reset starts
     in a new one.
     """
+    ERROR_CODE_INVALID_RESULT: _ErrorCode.ValueType  # 13
+    """The environment returned a reward, a flag, an info or a number of results that Gymnasium does
+    not allow. The environment was called, so the client's state is behind until the next reset.
+    """
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Why a call failed."""
@@ -103,8 +107,8 @@ an attribute that is not exposed, or whose value cannot travel.
 ERROR_CODE_INVALID_ACTION: ErrorCode.ValueType  # 3
 """The action is not in the action space. The environment was not called."""
 ERROR_CODE_INVALID_OBSERVATION: ErrorCode.ValueType  # 4
-"""What the environment returned is not what its contract says. The environment was called, so
-the client's state is behind until the next reset.
+"""The environment returned an observation that its observation space does not hold. The
+environment was called, so the client's state is behind until the next reset.
 """
 ERROR_CODE_ENVIRONMENT: ErrorCode.ValueType  # 5
 """The environment raised an exception. The session lives on; a reset starts again."""
@@ -127,6 +131,10 @@ behind until the next reset, which waits for the environment.
 ERROR_CODE_ENV_CRASHED: ErrorCode.ValueType  # 12
 """The process in which the environment ran has died. The episode is gone; the next reset starts
 in a new one.
+"""
+ERROR_CODE_INVALID_RESULT: ErrorCode.ValueType  # 13
+"""The environment returned a reward, a flag, an info or a number of results that Gymnasium does
+not allow. The environment was called, so the client's state is behind until the next reset.
 """
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
@@ -253,18 +261,21 @@ class OpenCall(_message.Message):
     """
     as_vector: _builtins.bool
     """Whether the environment of a single endpoint is driven as the only sub-environment of a vector
-    environment in this session, which then needs an autoreset mode. Without effect on a vector
+    environment in this session. `autoreset_mode` must be set then. Without effect on a vector
     endpoint.
     """
     wait_seconds: _builtins.float
-    """For how many seconds the client waits for a place where all are taken; 0: not at all."""
+    """For how many seconds the client waits for a place where all are taken; 0: not at all;
+    infinity: for ever. A negative number and NaN are refused.
+    """
     resumes: _builtins.bool
     """Whether the client resumes the session when its connection has broken. One that does not gives
     its place back when its stream ends.
     """
     request_timeout_seconds: _builtins.float
-    """For how many seconds the client waits for the answer to a call; 0: for ever. An environment in
-    a separate process that takes longer is ended then, as no answer is awaited any more.
+    """For how many seconds the client waits for the answer to a call; 0 or infinity: for ever. A
+    negative number and NaN are refused. An environment in a separate process that takes longer is
+    ended then, as no answer is awaited any more.
     """
     @_builtins.property
     def peer(self) -> Global___Peer:
@@ -299,9 +310,11 @@ class ResumeCall(_message.Message):
     The client then repeats the one call that it has no answer to, if there is one, on any transport
     and with the sequence that it had. If the server has executed that call, it sends the answer that
     it kept; if not, it executes the call now: each call is executed once. A call whose sequence is
-    lower than that of the last one is answered with a failure, and the session ends. So is a step
-    that is the first call after `resume` and has left out a number. Elsewhere numbers may be left
-    out: a call that a deadline or Ctrl-C ended before it was sent had a number too.
+    lower than that of the last one is answered with a failure, and the session ends. So is another
+    call than the last one that has the sequence of the last one; of two steps the actions are not
+    compared, as the server keeps no action. So is a step that is the first call after `resume` and
+    has left out a number. Elsewhere numbers may be left out: a call that a deadline or Ctrl-C ended
+    before it was sent had a number too.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -474,11 +487,14 @@ class ResetCall(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     seed: _builtins.bytes
-    """A packed value: an int for the environment, or a list with one int or None for each
-    sub-environment of a vector environment. Empty means None.
+    """A packed value: an int from 0 or None for the environment. For a vector environment also a list
+    with one of them for each sub-environment. Empty means None. Anything else is an invalid
+    argument.
     """
     options: _builtins.bytes
-    """A packed value: the options. Empty means None."""
+    """A packed value: the options, a dict or None. Empty means None. Anything else is an invalid
+    argument.
+    """
     def __init__(
         self,
         *,
@@ -570,7 +586,7 @@ class StepCall(_message.Message):
     @_builtins.property
     def deviations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Deviation]:
         """What the client noticed while it encoded the action: finite numbers that the declared dtype
-        cannot hold, of kind `overflow`. Mostly none.
+        cannot hold, of kind `overflow`, each with the path of a leaf. Mostly none.
         """
 
     def __init__(
@@ -672,7 +688,9 @@ class StepManyResult(_message.Message):
 
     @_builtins.property
     def failure(self) -> Global___Failure:
-        """Why the call after those failed. Absent where none failed."""
+        """Why the call after those failed. Absent where none failed. A failure that ends the session is
+        the answer to the whole call instead.
+        """
 
     def __init__(
         self,
@@ -737,12 +755,13 @@ class AttributeCall(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENT_FIELD_NUMBER: _builtins.int
     verb: Global___AttributeVerb.ValueType
-    """What to do."""
+    """What to do; any but unspecified."""
     name: _builtins.str
     """The attribute's name. A name that the server does not expose is refused."""
     argument: _builtins.bytes
-    """A packed value: the value to set, or a list of the positional arguments and a dict of the
-    keyword arguments of the call. Empty for reading.
+    """Empty for reading. For setting: a packed value, the one to set. For calling: a packed list of
+    two, the list of the positional arguments and the dict of the keyword arguments; both are there
+    where they are empty, too.
     """
     def __init__(
         self,
@@ -925,7 +944,8 @@ class Failure(_message.Message):
     """The exception's own message. Empty unless the code is `ENVIRONMENT`."""
     traceback: _builtins.str
     """The traceback as text: of the environment's exception, or of the server where it found the
-    mistake. Empty unless the code is `ENVIRONMENT`, `INVALID_OBSERVATION` or `INTERNAL`.
+    mistake. Empty unless the code is `ENVIRONMENT`, `INVALID_OBSERVATION`, `INVALID_RESULT` or
+    `INTERNAL`.
     """
     capacity: _builtins.int
     """How many sessions the server has at once. 0 unless the code is `BUSY`."""
@@ -988,7 +1008,9 @@ class SessionRequest(_message.Message):
     STATS_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The call's number: 1 for `open`, then one more for every call; 0 for `resume`."""
+    """The call's number: 1 for `open`, then one more for every call; 0 for `resume`. A stream that
+    begins with another number is refused.
+    """
     @_builtins.property
     def open(self) -> Global___OpenCall:
         """Begin the session."""

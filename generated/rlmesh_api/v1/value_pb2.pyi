@@ -56,7 +56,9 @@ class PackedExtension(_PackedExtension, metaclass=_PackedExtensionEnumTypeWrappe
     types. None holds packed values, so that a decoder needs neither recursion nor a second copy:
     a container is an array whose first element is a marker, an extension that says what the
     elements after it are. A marker anywhere else, any other extension, a payload that does not fit
-    its type and more than 1024 levels of nesting make the bytes invalid.
+    its type and more than 1024 levels of nesting make the bytes invalid. MessagePack's own timestamp
+    is such another extension: a server refuses it. A client need not look for it in infos and frames,
+    since no server writes it.
 
     ARRAY and SCALAR begin with a header: two bytes with its length, little-endian, and then one
     MessagePack array with the dtype and the lengths of the axes. A dtype is a str as NumPy writes

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -52,11 +53,14 @@ class Degraded:
         path: Its place, `$.key[2].x`.
         type: The name of its type.
         reason: Why.
+        row: In a vector environment's info: the index on the first axis of the outermost array
+            that holds the value, and the length of that axis. None: no array holds it.
     """
 
     path: str
     type: str
     reason: Reason
+    row: tuple[int, int] | None = field(default=None, compare=False)
 
 
 class Position(NamedTuple):
@@ -87,9 +91,19 @@ class Degradation:
     def add(self, value: object, path: Path, reason: Reason, most: int = 1) -> None:
         """Lists a value, or counts it when there are enough in the list."""
         if len(self.listed) < most:
-            self.listed.append(Degraded(_spelled(path), type_name(value), reason))
+            self.listed.append(Degraded(_spelled(path), type_name(value), reason, _row(path)))
         else:
             self.unlisted += 1
+
+
+def _row(path: Path) -> tuple[int, int] | None:
+    row = None
+    while path is not None:
+        path, step = path
+        if isinstance(step, Position) and step.shape:
+            length = step.shape[0]
+            row = step.number * length // math.prod(step.shape), length
+    return row
 
 
 def _spelled(path: Path) -> str:

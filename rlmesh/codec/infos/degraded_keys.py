@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable
-from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -62,7 +61,7 @@ def _sent(key: Any, max_depth: int) -> Hashable:
         return key  # type: ignore[no-any-return] # these types can be hashed
     if kind is tuple:
         return _sent_tuple(key, max_depth)
-    if not issubclass(kind, (Enum, np.generic)):
+    if not issubclass(kind, np.generic):
         for base, plain in HASHABLE_BASES:
             if issubclass(kind, base):
                 return _sent(plain(key), max_depth)

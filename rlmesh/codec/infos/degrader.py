@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import Any, ClassVar, Final, TypeAlias
 
 import msgpack
@@ -14,7 +13,14 @@ from rlmesh.codec.infos.bounded_text import text_of
 from rlmesh.codec.infos.degradation import Degradation, PackingLimits, Path, Position, Reason
 from rlmesh.codec.infos.degraded_keys import Unsent, sent_keys
 from rlmesh.codec.infos.msgpack_writer import Segment, extension
-from rlmesh.codec.infos.packable_types import BASES, LEAVES, SCALARS, TEXTS, kind_of
+from rlmesh.codec.infos.packable_types import (
+    BASES,
+    LEAVES,
+    SCALARS,
+    TEXTS,
+    foreign_array,
+    kind_of,
+)
 from rlmesh.codec.infos.packed_arrays import (
     SCALAR_WRITERS,
     SMALL,
@@ -224,13 +230,17 @@ class Degrader:
     def _other(self, value: Any, depth: int, path: Path) -> object:
         """A value whose type is not in `_WALKS`: a subclass of one there, or a foreign type."""
         kind = kind_of(value)
-        if issubclass(kind, (Enum, np.ma.MaskedArray)):
+        if issubclass(kind, np.ma.MaskedArray):
             return self._degrade(value, path, "unsupported type")
         if issubclass(kind, np.generic):
             return self._scalar(value, depth, path)
+        # A member of an IntEnum or of an enum of texts is the value that it stands for.
         for base, plain in BASES:
             if issubclass(kind, base):
                 return self._as_base(value, plain, depth, path)
+        array = foreign_array(value)
+        if array is not None:
+            return self._as_base(value, lambda _: array, depth, path)
         return self._degrade(value, path, "unsupported type")
 
     def _as_base(

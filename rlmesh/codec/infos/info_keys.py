@@ -1,4 +1,9 @@
-"""The keys that RLMesh adds to an info when it has something to say."""
+"""The keys that RLMesh adds to an info when it has something to say.
+
+In a vector environment each has the form that Gymnasium gives to such a value of a
+sub-environment: an array of objects with the list of each sub-environment, or None, and under the
+key with `_` before it a mask of those that have one.
+"""
 
 from __future__ import annotations
 

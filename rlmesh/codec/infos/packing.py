@@ -7,20 +7,26 @@ pickled, and reading executes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from typing import Any, Final, TypeAlias
+
+import msgpack
+import numpy as np
 
 from rlmesh.codec.infos.bounded_text import guarded, text_of
 from rlmesh.codec.infos.degradation import Degradation, Degraded, PackingLimits, Reason
 from rlmesh.codec.infos.degrader import Degrader, TooLargeError
 from rlmesh.codec.infos.fast_packing import packed_quickly
 from rlmesh.codec.infos.info_keys import INFO_DEGRADED
-from rlmesh.codec.infos.msgpack_writer import written
+from rlmesh.codec.infos.msgpack_writer import extension, written
 from rlmesh.codec.infos.packable_types import kind_of
+from rlmesh.codec.infos.packed_arrays import array_parts
 from rlmesh.codec.infos.plain import plain
 from rlmesh.codec.infos.unpacking import PackingError, unpack, unpack_info
 from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.spaces.paths import ROOT
+from rlmesh_api.v1 import value_pb2
 
 __all__ = [
     "Degraded",
@@ -64,24 +70,30 @@ def pack_listing(
 
 
 def pack_info(
-    info: Mapping[Any, Any] | None, *, limits: PackingLimits = _INFO_LIMITS
+    info: Mapping[Any, Any] | None,
+    *,
+    limits: PackingLimits = _INFO_LIMITS,
+    num_envs: int | None = None,
 ) -> tuple[bytes, list[Degraded]]:
     """Packs an info; what became a text is listed in it under `rlmesh.info.degraded`.
 
     Args:
         info: What the environment returned.
         limits: What it may be at most.
+        num_envs: The number of sub-environments of a vector environment, whose list then has the
+            form of Gymnasium's infos; None for a single environment.
 
     Returns:
         The bytes, none for an empty info or None; and what became a text, for a warning.
     """
+    finish = _with_listing if num_envs is None else partial(_with_listings, num_envs)
     kind = kind_of(info)
     if info is None or (kind is dict and not info):
         return b"", []
     contents: Any = info if issubclass(kind, dict) else _contents(info)
     if contents is None:
-        return _degraded_whole(info, "unsupported type", limits, _with_listing)
-    return _packed(contents, limits, _with_listing)
+        return _degraded_whole(info, "unsupported type", limits, finish)
+    return _packed(contents, limits, finish)
 
 
 _Finish: TypeAlias = Callable[[Any, Degradation], object]
@@ -124,21 +136,58 @@ def _with_listing(tree: Any, degradation: Degradation) -> object:
     """An info with the list of what became a text, after what a server behind this one listed."""
     if not degradation.listed:
         return tree
-    listing: list[object] = [
-        {"path": item.path, "type": item.type, "reason": item.reason} for item in degradation.listed
-    ]
-    if degradation.unlisted:
-        listing.append({"path": ROOT, "type": "", "reason": f"{degradation.unlisted} more"})
+    earlier: Any = tree.get(INFO_DEGRADED) if kind_of(tree) is dict else None
+    listing = [*_entries(degradation.listed), *_for_unlisted(degradation)]
+    if kind_of(earlier) is list:
+        listing = [*earlier, *listing]
+    return _with_entries(tree, {INFO_DEGRADED: listing})
+
+
+def _with_listings(num_envs: int, tree: Any, degradation: Degradation) -> object:
+    """An info of a vector environment with a list for each sub-environment, and their mask.
+
+    What belongs to no single sub-environment is listed for each of them.
+    """
+    if not degradation.listed:
+        return tree
+    earlier: Any = tree.get(INFO_DEGRADED) if kind_of(tree) is dict else None
+    lists: list[list[object]] = [[] for _ in range(num_envs)]
+    if kind_of(earlier) is list and len(earlier) == 1 + num_envs:  # an array behind its marker
+        lists = [[*(items or ())] for items in earlier[1:]]
+    for item, entry in zip(degradation.listed, _entries(degradation.listed), strict=True):
+        one = item.row is not None and item.row[1] == num_envs
+        for env_index in [item.row[0]] if one and item.row else range(num_envs):
+            lists[env_index].append(entry)
+    for listing in lists:
+        listing.extend(_for_unlisted(degradation))
+    mask = array_parts(np.array([bool(listing) for listing in lists]))
+    marker = extension(value_pb2.PACKED_EXTENSION_OBJECT_ARRAY, msgpack.packb([num_envs]))
+    entries: dict[str, object] = {
+        INFO_DEGRADED: [marker, *(listing or None for listing in lists)],
+        f"_{INFO_DEGRADED}": extension(value_pb2.PACKED_EXTENSION_ARRAY, b"".join(mask)),
+    }
+    return _with_entries(tree, entries)
+
+
+def _entries(listed: list[Degraded]) -> list[object]:
+    return [{"path": item.path, "type": item.type, "reason": item.reason} for item in listed]
+
+
+def _for_unlisted(degradation: Degradation) -> list[object]:
+    """What stands in a list for those that it has no entry for."""
+    more = degradation.unlisted
+    return [{"path": ROOT, "type": "", "reason": f"{more} more"}] if more else []
+
+
+def _with_entries(tree: Any, entries: dict[str, object]) -> object:
+    """The tree of an info with more entries."""
     kind = kind_of(tree)
     if kind is dict:
-        earlier: Any = tree.get(INFO_DEGRADED)
-        if kind_of(earlier) is list:
-            listing = [*earlier, *listing]
-        return {**tree, INFO_DEGRADED: listing}
+        return {**tree, **entries}
     if kind is list:
         # A dict with other keys than texts, behind its marker; of two equal keys the last counts.
-        return [*tree, INFO_DEGRADED, listing]
-    return {INFO_DEGRADED: listing}
+        return [*tree, *chain.from_iterable(entries.items())]
+    return entries
 
 
 def _contents(info: Any) -> dict[Any, Any] | None:

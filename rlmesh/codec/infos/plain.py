@@ -49,7 +49,7 @@ def _plain(value: Any, around: tuple[int, ...]) -> Any:
 
 def _reduced(value: Any, around: tuple[int, ...]) -> Any:
     kind = kind_of(value)
-    if issubclass(kind, Enum):
+    if issubclass(kind, Enum) and not issubclass(kind, (int, str)):
         return _text(value)
     if issubclass(kind, np.generic):
         # The longest floats have no Python float behind them: their item is no other than they.

@@ -7,7 +7,9 @@ MessagePack lacks are arrays whose first element is a marker, so nothing here is
 from __future__ import annotations
 
 import math
+import re
 import struct
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgpack
@@ -20,7 +22,7 @@ from rlmesh.codec.infos.packed_arrays import read_array, read_scalar
 from rlmesh.codec.infos.packed_dtypes import lengths
 from rlmesh_api.v1 import value_pb2
 
-__all__ = ["PackingError", "unpack", "unpack_info"]
+__all__ = ["PackingError", "unpack", "unpack_argument", "unpack_info"]
 
 # The wrappers of protobuf's enums are slow to ask.
 _TUPLE: Final = int(value_pb2.PACKED_EXTENSION_TUPLE)
@@ -33,8 +35,14 @@ _DICT: Final = int(value_pb2.PACKED_EXTENSION_DICT)
 # MessagePack's extension with four bytes of length, one of type, and the payload.
 _EXT_32: Final = 0xC9
 _EXT_32_BYTES: Final = 6
-# The timestamps that MessagePack itself defines, and that no RLMesh sends, are read as integers.
+# The timestamps that MessagePack itself defines, and that no RLMesh sends: msgpack asks no hook for
+# them. Where a search for them would cost every step, they are read as integers.
 _TIMESTAMP_AS_INT: Final = 2
+_TIMESTAMP_AS_OBJECT: Final = 0
+# How a timestamp begins: as the extension -1 of 4, 8 or 12 bytes. Other values may hold them too.
+_TIMESTAMP_HEAD: Final = re.compile(
+    rb"(?:[\xd6\xd7]|\xc7[\x04\x08\x0c]|\xc8\0[\x04\x08\x0c]|\xc9\0\0\0[\x04\x08\x0c])\xff"
+)
 
 
 # What msgpack and struct raise, and NumPy for an impossible dtype or shape.
@@ -77,6 +85,24 @@ def unpack(data: bytes | memoryview) -> Any:
         raise PackingError(f"{len(data)} bytes are no packed value: {e}") from e
     if reader.markers:
         raise PackingError(f"{len(data)} bytes are no packed value: a marker stands by itself")
+    return value
+
+
+def unpack_argument(data: bytes) -> Any:
+    """Reads a packed value that a client gives; as `unpack`, but refuses timestamps too.
+
+    Args:
+        data: One packed value, from anybody.
+
+    Raises:
+        PackingError: If the bytes are anything else.
+    """
+    value = unpack(data)
+    if _TIMESTAMP_HEAD.search(data) and _has_timestamp(data):
+        raise PackingError(
+            f"{len(data)} bytes are no packed value: a timestamp of MessagePack is none; send a "
+            f"number or a text"
+        )
     return value
 
 
@@ -155,6 +181,25 @@ class _Reader:
         if marker.payload:
             raise ValueError(f"the marker {marker.code} has a payload")
         return tuple(items) if marker.code == _TUPLE else _keyed(items)
+
+
+def _has_timestamp(data: bytes) -> bool:
+    """Whether a timestamp is in what `unpack` has read."""
+    found: list[object] = []
+
+    def look(items: Iterable[object]) -> None:
+        found.extend(item for item in items if isinstance(item, msgpack.Timestamp))
+
+    whole = msgpack.unpackb(
+        data,
+        ext_hook=lambda code, payload: None,
+        list_hook=look,
+        object_pairs_hook=lambda pairs: look(value for _, value in pairs),
+        unicode_errors="surrogatepass",
+        timestamp=_TIMESTAMP_AS_OBJECT,
+    )
+    look([whole])
+    return bool(found)
 
 
 def _object_array(axes: list[Any], items: list[Any]) -> npt.NDArray[Any]:

@@ -73,7 +73,10 @@ class Coercion:
                 array = np.array(value, dtype=object)
         except Exception as error:
             self._blame_env_index(value)
-            got = f"{typename(value)} that NumPy cannot read as an array: {_said(error)}"
+            got = (
+                f"{typename(value)} that NumPy cannot read as an array: {_said(error)}; convert it "
+                f"first, to an array in main memory and of a dtype of NumPy"
+            )
             raise self._violation("type", got) from error
         strange = array.dtype.kind not in "biufcO"
         if strange or (array.shape == () and _number(array[()]) is None):

@@ -14,7 +14,7 @@ _log = logging.getLogger("rlmesh.server")
 
 
 class HiddenAttributeError(Exception):
-    """The server does not expose an attribute of this name, or the environment has no way to it."""
+    """The server exposes no attribute of this name, or the environment cannot be asked."""
 
 
 def check_exposed(names: object) -> frozenset[str]:
@@ -40,7 +40,7 @@ class Attributes:
 
     Args:
         env: The environment.
-        exposed: The names. Whatever they are: a private name that is exposed is exposed.
+        exposed: The names. Any name may be exposed, a private one too.
         vector: Whether it is a vector environment.
     """
 
@@ -76,7 +76,7 @@ class Attributes:
         return _result(name, value)
 
     def _get(self, name: str) -> Any:
-        # Gymnasium's wrappers look for an attribute in what they wrap; a plain object has no such.
+        # Gymnasium's wrappers look for an attribute in what they wrap; a plain object does not.
         if hasattr(self._env, "get_wrapper_attr"):
             return self._env.get_wrapper_attr(name)
         return getattr(self._env, name)
@@ -102,7 +102,7 @@ class Attributes:
                 raise HiddenAttributeError(
                     f"{type(env).__name__} has no {method}(), so the attributes of its "
                     "sub-environments "
-                    f"cannot be had; serve a vector environment that has it"
+                    f"are not available; serve a vector environment that has it"
                 )
             env = env.env
         return getattr(env, method)

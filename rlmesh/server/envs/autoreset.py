@@ -21,7 +21,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 class AutoresetRefusedError(Exception):
-    """The mode that a client asks for cannot be had from this environment."""
+    """The environment cannot run the mode that a client asks for."""
 
 
 def requested_mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
@@ -38,20 +38,34 @@ def requested_mode(call: session_pb2.OpenCall) -> AutoresetMode | None:
         raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
 
 
+def check_mode(call: session_pb2.OpenCall, contract: EnvContract) -> None:
+    """Refuses a client that asks for an autoreset mode that does not exist, or should and does not.
+
+    Raises:
+        CallFailedError: If it does.
+    """
+    mode = requested_mode(call)
+    if call.as_vector and mode is None and not contract.vector:
+        raise failed(
+            session_pb2.ERROR_CODE_INVALID_ARGUMENT,
+            "as_vector at the endpoint of a single environment needs an autoreset_mode",
+        )
+
+
 def in_mode(env: Any, contract: EnvContract, mode: AutoresetMode | None) -> Any:
-    """The environment, or what makes of it one with the mode that is asked for.
+    """The environment in the requested mode: itself, or wrapped.
 
     Gymnasium's SyncVectorEnv has a switch. Any other environment with autoreset disabled is reset
-    sub-environment by sub-environment, as its user would. What resets itself cannot be stopped from
-    doing so: where one sub-environment is reset by a step, the others are stepped by it.
+    sub-environment by sub-environment, as its user would do. An environment that resets itself
+    cannot be stopped: the step that resets one sub-environment steps the others.
 
     Args:
         env: The environment.
         contract: Its contract.
-        mode: The mode that is asked for; None: its own.
+        mode: The requested mode; None: its own.
 
     Raises:
-        AutoresetRefusedError: If the mode cannot be had.
+        AutoresetRefusedError: If the environment cannot run the mode.
     """
     own = contract.autoreset_mode
     wanted = mode or own
@@ -64,8 +78,8 @@ def in_mode(env: Any, contract: EnvContract, mode: AutoresetMode | None) -> Any:
     if own is AutoresetMode.DISABLED and wanted is AutoresetMode.SAME_STEP and takes_options(env):
         return SameStep(env, contract)
     raise AutoresetRefusedError(
-        f"autoreset={wanted.value!r} cannot be had from this endpoint, whose environment "
-        f"({type(env).__name__}) {f'runs {own.value!r}' if own else 'does not tell its mode'}; "
+        f"autoreset={wanted.value!r} is not available at this endpoint, whose environment "
+        f"({type(env).__name__}) {f'runs {own.value!r}' if own else 'declares no mode'}; "
         f"connect without autoreset=, or serve an environment in that mode"
     )
 
@@ -79,9 +93,8 @@ def _has_switch(env: object) -> bool:
 class SameStep:
     """A vector environment with autoreset disabled, reset at the step that ends an episode.
 
-    What it gives is what Gymnasium's SyncVectorEnv gives in its same-step mode, but that a
-    sub-environment's `final_obs` is as its space declares it, which is all that the environment
-    tells.
+    The results are those of Gymnasium's SyncVectorEnv in its same-step mode, with one difference: a
+    sub-environment's `final_obs` has the form that its space declares.
 
     Args:
         env: The environment; its `reset` takes the option `reset_mask`.
@@ -102,7 +115,7 @@ class SameStep:
         """Steps, and resets the sub-environments whose episode ended.
 
         Raises:
-            BadResultError: If the reset returned what is no reset's result.
+            BadResultError: If the reset returned no valid result.
         """
         returned = self._env.step(actions)
         try:
@@ -133,7 +146,7 @@ class SameStep:
 
 
 def _sub_env_of(space: Space, values: Any, env_index: int) -> Any:
-    """One sub-environment's part of the observations, as a value of its own."""
+    """One sub-environment's part of the observations, as a separate value."""
     if isinstance(space, DictSpace):
         return {
             entry.key: _sub_env_of(entry.space, values[entry.key], env_index)
@@ -159,8 +172,8 @@ def _merged(
         ended: The last observation of each sub-environment that ended.
         num_envs: The number of sub-environments.
     """
-    # What has no mask is not told sub-environment by sub-environment, so it is told of the step and
-    # of its end.
+    # A key without a mask belongs to no single sub-environment, so it stands in the infos of the
+    # step and in those of its end.
     whole = unmasked(infos)
     merged = {**whole, **unmasked(resets)}
     for env_index in range(num_envs):

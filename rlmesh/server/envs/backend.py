@@ -1,4 +1,4 @@
-"""A backend: what a slot's thread calls in the place of an environment."""
+"""The protocol of a backend: an environment as its slot's thread calls it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Step(Protocol):
 class Backend(Protocol):
     """An environment behind its contract: it takes calls as messages, and gives them answers.
 
-    It is made, called and closed on its slot's thread, but for what says otherwise.
+    It is made, called and closed on its slot's thread, except where noted.
 
     Attributes:
         step: Steps it in this session; another one for each.
-        timings: What this session's calls have cost; any thread may read it.
+        timings: How long this session's calls took; any thread may read it.
     """
 
     step: Step
@@ -45,7 +45,7 @@ class Backend(Protocol):
 
     @property
     def plan(self) -> SegmentLayout:
-        """How much slot its calls take in shared memory."""
+        """How much shared memory its calls take."""
         ...
 
     def begin_session(
@@ -65,7 +65,7 @@ class Backend(Protocol):
                 A backend that can end a call by force does so then.
 
         Raises:
-            CallFailedError: If the mode cannot be had.
+            CallFailedError: If the environment cannot run the mode.
         """
         ...
 
@@ -93,8 +93,8 @@ class Backend(Protocol):
 
         Args:
             reason: Why, for messages: `step() did not return within 1 s`.
-            starting: Whether also where it waits for the environment to be made anew, in the course
-                of a reset.
+            starting: Whether to end it also while it waits for another environment to be made, in
+                a reset.
 
         Returns:
             Whether there is a way to: the call returns in a moment.

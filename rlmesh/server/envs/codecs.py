@@ -10,13 +10,12 @@ from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, Readable, Writ
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh.codec.step.result import StepResultCodec, compile_step_result
 from rlmesh.contract import EnvContract
-from rlmesh.server.envs.results import BadResultError
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh.transports.pipe import Outbox
 from rlmesh_api.v1 import session_pb2
 
 Noticed: TypeAlias = Iterable[session_pb2.Deviation]
-"""What a client noticed when it encoded an action."""
+"""The deviations that a client found when it encoded an action."""
 
 _NOTHING: Final[Sequence[Deviation]] = ()
 
@@ -34,8 +33,8 @@ class Codecs:
         form: How the results of steps stand in messages.
         observation: How observations stand in slabs.
         action: How actions do.
-        slot: For how many bytes of a step's result slot is made at first: what the last one with a
-            text or an info needed. A second slot costs a copy, or the encoding once more.
+        room: How many bytes are reserved for a step's result at first: what the last one with a
+            text or an info needed. A second reservation costs a copy, or a second encoding.
     """
 
     def __init__(self, contract: EnvContract, num_envs: int | None, policy: Policy) -> None:
@@ -43,7 +42,7 @@ class Codecs:
         self.form: StepResultCodec = compile_step_result(num_envs)
         self.observation: Layout = compile_layout(contract.observation_space, num_envs)
         self.action: Layout = compile_layout(contract.action_space, num_envs)
-        self.slot: int = self.form.head + self.observation.size
+        self.room: int = self.form.head + self.observation.size
         self._policy = policy
         observed = (
             contract.observation_space,
@@ -61,14 +60,14 @@ class Codecs:
         self._decode_action = self.action.decode
 
     def decode_action(self, slab: bytes, noticed: Noticed) -> tuple[Any, Sequence[Deviation]]:
-        """An action, and where it deviates from its space.
+        """Decodes and checks an action; returns it, and where it deviates from its space.
 
         Raises:
             CallFailedError: If the action space does not hold it, or the slab is damaged.
         """
         try:
             action = self._decode_action(slab)
-            # Nearly always, and without the frame that the check takes.
+            # The fast check holds nearly always, and saves the frame of the full check.
             if self._action_holds(slab, 0):
                 return action, self._noticed(noticed) if noticed else _NOTHING
             found = self._check_action(slab, 0, self._policy)
@@ -81,11 +80,11 @@ class Codecs:
         return action, [*self._noticed(noticed), *found]
 
     def encode(self, observation: Any) -> tuple[bytes, list[Deviation]]:
-        """An observation's slab, and where it deviates from its space.
+        """Encodes an observation; returns its slab, and where it deviates from its space.
 
         Raises:
-            Violation: If the observation space does not hold it.
-            BadResultError: If a deviation is an error by the policy.
+            Violation: If the observation space does not hold it, or the policy rejects a
+                deviation.
         """
         found: list[Deviation] = []
         slab = bytes(self.observation.encode(observation, found))
@@ -105,19 +104,19 @@ class Codecs:
             The buffer, where the slab ends in it, and the deviations.
 
         Raises:
-            Violation: If the observation space does not hold it.
-            BadResultError: If a deviation is an error by the policy.
+            Violation: If the observation space does not hold it, or the policy rejects a
+                deviation.
         """
         layout, base = self.observation, start + self.form.head
         found: list[Deviation] = []
-        buffer = outbox.reserve(start + self.slot, start)
+        buffer = outbox.reserve(start + self.room, start)
         try:
             length = layout.encode_into(observation, buffer, base, found)
         except BufferTooSmallError as error:
-            # Texts, whose length nobody knew.
+            # Texts: their length is known only now.
             found.clear()
-            self.slot = self.form.head + error.needed
-            buffer = outbox.reserve(start + self.slot, start)
+            self.room = self.form.head + error.needed
+            buffer = outbox.reserve(start + self.room, start)
             length = layout.encode_into(observation, buffer, base, found)
         if not found and self._observation_holds(buffer, base):
             return buffer, base + length, _NOTHING
@@ -125,19 +124,31 @@ class Codecs:
 
     def _checked(self, buffer: Readable, base: int, found: list[Deviation]) -> list[Deviation]:
         if found and self._policy is Policy.STRICT:
-            raise BadResultError(f"{found[0].path}: {found[0].detail}")
+            first = found[0]
+            raise Violation(first.kind, first.path, first.env_index, first.detail)
         return [*found, *self._check_observation(buffer, base, self._policy)]
 
     def _noticed(self, noticed: Noticed) -> list[Deviation]:
-        deviations = [
-            Deviation(
-                "overflow", d.path, d.env_index if d.HasField("env_index") else None, d.detail
-            )
-            for d in noticed
-        ]
+        deviations = [self._read(each) for each in noticed]
         if deviations and self._policy is Policy.STRICT:
             raise _bad_action(f"{deviations[0].path}: {deviations[0].detail}")
         return deviations
+
+    def _read(self, noticed: session_pb2.Deviation) -> Deviation:
+        """What a client noticed, if it can have noticed that; else it might fill our memory."""
+        env_index = noticed.env_index if noticed.HasField("env_index") else None
+        if (
+            noticed.kind != "overflow"
+            or all(noticed.path != leaf.path for leaf in self.action.leaves)
+            or (env_index is not None and env_index >= (self.num_envs or 0))
+        ):
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL,
+                f"a client notices of an action what overflows in a part of the action space, and "
+                f"in which of {self.num_envs or 'no'} sub-environments, got kind "
+                f"{noticed.kind!r:.80}, path {noticed.path!r:.80}, env_index {env_index}",
+            )
+        return Deviation("overflow", noticed.path, env_index, noticed.detail)
 
 
 def _bad_action(reason: str) -> CallFailedError:

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 
 from rlmesh.contract import EnvContract
-from rlmesh.server.envs.gym_compat import compile_reset
+from rlmesh.server.envs.gym_compat import compile_render, compile_reset
 from rlmesh.server.envs.results import split_reset, split_step
 from rlmesh.spaces import to_gymnasium_space
 
@@ -24,6 +24,7 @@ class DuckEnv(gymnasium.Env[Any, Any]):
     def __init__(self, env: Any, contract: EnvContract) -> None:
         self._env = env
         self._reset = compile_reset(env)
+        self._render = compile_render(env)
         self._tuple_space = contract.observation_space.kind == "tuple"
         self.observation_space: gymnasium.Space[Any] = to_gymnasium_space(
             contract.observation_space
@@ -46,7 +47,7 @@ class DuckEnv(gymnasium.Env[Any, Any]):
 
     def render(self) -> Any:
         """Renders the object."""
-        return self._env.render()
+        return self._render()
 
     def close(self) -> None:
         """Closes the object."""

@@ -24,7 +24,7 @@ class EndsInChild:
 
     Example:
         >>> with EndsInChild():
-        ...     env.reset()
+        ...     observation = 1  # here env.reset() stands
 
     Not for the call of `step`, which compares `generation` itself to save the frames.
     """

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from rlmesh.contract.reading import legacy_render_mode
+
 
 class UnsupportedArgumentError(Exception):
     """The environment cannot be given this argument."""
@@ -41,6 +43,15 @@ def compile_reset(env: Any) -> Callable[[Any, Any], Any]:
     return reset
 
 
+def compile_render(env: Any) -> Callable[[], Any]:
+    """A function that renders the environment; one of Gym before 0.26 is given the mode."""
+    mode = legacy_render_mode(env)
+    if mode is not None:
+        return lambda: env.render(mode=mode)
+    # Looked up at each call: an environment without `render` is an error of that call.
+    return lambda: env.render()  # noqa: PLW0108 - as said
+
+
 def takes_options(env: Any) -> bool:
     """Whether the environment's `reset` can be given options."""
     return _parameters(env.reset)[1]
@@ -50,7 +61,7 @@ def _parameters(reset: Callable[..., Any]) -> tuple[bool, bool]:
     try:
         parameters = inspect.signature(reset).parameters
     except (TypeError, ValueError):
-        # A callable that does not tell its signature, of a compiled module: Gymnasium's it is.
+        # A callable of a compiled module may have no signature: Gymnasium's is assumed.
         return True, True
     anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     return anything or "seed" in parameters, anything or "options" in parameters

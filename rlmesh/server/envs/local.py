@@ -1,25 +1,27 @@
-"""One environment behind its contract, in this process: the usual backend."""
+"""The backend of an environment in this process: the usual one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from rlmesh.codec.infos.packing import PackingError, pack, unpack
+from rlmesh.codec.infos.packing import pack
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
+from rlmesh.server.envs.arguments import argument_of, options_of, seed_of
 from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.envs.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.envs.backend import Step
 from rlmesh.server.envs.codecs import Codecs
 from rlmesh.server.envs.forks import EndsInChild
-from rlmesh.server.envs.gym_compat import UnsupportedArgumentError, compile_reset
+from rlmesh.server.envs.gym_compat import UnsupportedArgumentError, compile_render, compile_reset
+from rlmesh.server.envs.home_thread import HomeThread
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.results import BadResultError, split_reset, unreadable
 from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.timings import Timings
-from rlmesh.server.failures import env_raised, failed
+from rlmesh.server.failures import failed
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.transports.pipe import Outbox
 from rlmesh.transports.shm.pipe import SegmentLayout
@@ -37,11 +39,12 @@ class LocalBackend:
     Attributes:
         contract: As given.
         step: Steps it in this session.
-        timings: What this session's calls have cost.
+        timings: How long this session's calls took.
     """
 
     def __init__(self, env: Any, contract: EnvContract, options: EnvOptions) -> None:
         self._own_env = env
+        self._home = HomeThread()
         self._closed = False
         self.contract: EnvContract = contract
         self._policy = options.policy
@@ -70,10 +73,13 @@ class LocalBackend:
         self._codecs = codecs
         self._attributes = Attributes(env, self._exposed, vector=contract.vector)
         self._reset = compile_reset(env)
-        self._infos = InfoPacker(self._policy)
+        self._render_env = compile_render(env)
+        self._infos = InfoPacker(self._policy, codecs.num_envs)
         self.timings: Timings = Timings()
         mode = mode or contract.autoreset_mode
-        self._steps = StepExecutor(env, codecs, self._infos, self.timings, mode)
+        self._steps = StepExecutor(
+            env, codecs, self._infos, self.timings, mode, env_raised=self._home.env_raised
+        )
         self.step: Step = self._steps.step
 
     def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
@@ -84,7 +90,7 @@ class LocalBackend:
 
     @property
     def plan(self) -> SegmentLayout:
-        """How much slot calls take in shared memory."""
+        """How much shared memory calls take."""
         return SegmentLayout.for_slabs(
             self._own_codecs.action.size, self._own_codecs.observation.size
         )
@@ -121,15 +127,14 @@ class LocalBackend:
         return dict(self._infos.deviations)
 
     def stack(self) -> None:
-        """Where the call in progress is: where the slot's thread is."""
+        """Returns None: the call in progress is where the slot's thread is."""
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
-        """Nobody can end a call of this process by force."""
+        """Returns False: a call in this process cannot be ended by force."""
         return False
 
     def _reset_so(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
-        seed = _argument(call.seed, "seed")
-        options = _argument(call.options, "options")
+        seed, options = seed_of(call, self._codecs.num_envs), options_of(call)
         returned = self._guard("reset", "reset", lambda: self._reset(seed, options))
         try:
             observation, info = split_reset(returned, tuple_space=self._tuple_space)
@@ -141,14 +146,14 @@ class LocalBackend:
             raise unreadable("reset", error) from error
 
     def _render(self) -> session_pb2.RenderResult:
-        frame = self._guard("render", "render", lambda: self._env.render())  # noqa: PLW0108 - there may be no render
+        frame = self._guard("render", "render", self._render_env)
         try:
             return session_pb2.RenderResult(frame=pack(frame))
         except BaseException as error:
             raise unreadable("render", error) from error
 
     def _attribute(self, call: session_pb2.AttributeCall) -> session_pb2.AttributeResult:
-        argument = _argument(call.argument, "argument")
+        argument = argument_of(call)
         result: session_pb2.AttributeResult = self._guard(
             "attribute",
             call.name,
@@ -178,13 +183,4 @@ class LocalBackend:
             # are read in the call.
             raise unreadable(name, error) from error
         except BaseException as error:
-            raise env_raised(f"the environment's {name}()", error) from error
-
-
-def _argument(packed: bytes, name: str) -> Any:
-    if not packed:
-        return None
-    try:
-        return unpack(packed)
-    except PackingError as error:
-        raise failed(session_pb2.ERROR_CODE_PROTOCOL, f"the {name} is damaged: {error}") from error
+            raise self._home.env_raised(f"the environment's {name}()", error) from error

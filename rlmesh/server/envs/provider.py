@@ -11,7 +11,7 @@ from weakref import WeakSet
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
-from rlmesh.server.envs.autoreset import requested_mode
+from rlmesh.server.envs.autoreset import check_mode
 from rlmesh.server.envs.backend import Backend
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
@@ -29,7 +29,7 @@ class EnvProvider(Protocol):
     Attributes:
         capacity: How many sessions there can be at once.
         contract: What every environment is.
-        plan: How much room the calls of one session take in shared memory.
+        plan: How much shared memory the calls of one session take.
         on_caller: Whether `run` calls an environment.
     """
 
@@ -51,15 +51,15 @@ class EnvProvider(Protocol):
         ...
 
     def all(self) -> list[EnvSlot]:
-        """Every slot that there is. Any thread may ask."""
+        """Every slot. Any thread may ask."""
         ...
 
     def start(self) -> None:
-        """Has a thread of its own run every slot that has none."""
+        """Starts the thread of every slot that has none."""
         ...
 
     def run(self) -> None:
-        """Has this thread run the slot that has none, until the end; returns at once if none."""
+        """Runs the slot that has no thread on the calling thread, until the end."""
         ...
 
     def discard(self) -> None:
@@ -81,12 +81,12 @@ class OneEnvProvider:
         self.contract: EnvContract = backend.contract
         self.plan: SegmentLayout = backend.plan
         self._slot = EnvSlot(lambda: backend)
-        # It was made already, wherever that was.
+        # The backend exists already, so any thread may ask for it.
         _ = self._slot.backend
 
     def check(self, call: session_pb2.OpenCall) -> None:
-        """Refuses an autoreset mode that does not exist."""
-        requested_mode(call)
+        """Refuses an autoreset mode that does not exist, or is missing."""
+        check_mode(call, self.contract)
 
     def take(self) -> EnvSlot:
         """The slot."""
@@ -100,16 +100,16 @@ class OneEnvProvider:
         return [self._slot]
 
     def start(self) -> None:
-        """Has a thread of its own run the slot."""
+        """Starts the slot's thread."""
         self._slot.thread.start()
 
     def run(self) -> None:
-        """Has this thread run the slot, until the end, unless another does."""
+        """Runs the slot on the calling thread, until the end, unless it has its own thread."""
         if not self._slot.thread.has_own_thread:
             self._slot.thread.run()
 
     def discard(self) -> None:
-        """The environment is left to whoever made it."""
+        """Leaves the environment to the caller that made it."""
 
 
 class EnvPerSessionProvider:
@@ -145,8 +145,8 @@ class EnvPerSessionProvider:
         self._spare: EnvSlot | None = first
 
     def check(self, call: session_pb2.OpenCall) -> None:
-        """Refuses an autoreset mode that does not exist."""
-        requested_mode(call)
+        """Refuses an autoreset mode that does not exist, or is missing."""
+        check_mode(call, self.contract)
 
     def take(self) -> EnvSlot:
         """The first slot for the first session, then a new one for each."""
@@ -168,7 +168,7 @@ class EnvPerSessionProvider:
             self._slots.remove(slot)
 
     def all(self) -> list[EnvSlot]:
-        """Every slot that there is."""
+        """Every slot."""
         with self._lock:
             return list(self._slots)
 
@@ -188,13 +188,13 @@ class EnvPerSessionProvider:
 def provider_for(
     env: Any, sessions: int | None, isolation: str | None, options: EnvOptions
 ) -> EnvProvider:
-    """Where the sessions of a server get their environments.
+    """The provider of a server's environments.
 
     Args:
         env: The environment, a list of them, or a callable that makes either.
-        sessions: How many sessions there can be at once, each with an environment of its own; None:
+        sessions: How many sessions there can be at once, each with its own environment; None:
             one, as also where `env` is an environment.
-        isolation: `process` for an environment in a process of its own; None: in this one.
+        isolation: `process` for environments in worker processes; None: in this process.
         options: How each environment is served.
 
     Raises:
@@ -226,7 +226,7 @@ def provider_for(
             # It is not closed: it is another session's.
             raise InvalidEnvError(
                 f"the callable gave a {type(made).__name__} that another session has, and each "
-                f"needs one of its own; make a new environment at every call"
+                f"needs its own; make a new environment at every call"
             )
         try:
             backend = _backend_of(made, options)
@@ -262,7 +262,7 @@ def _backend_of(env: Any, options: EnvOptions) -> LocalBackend:
 def _makes_envs(env: Any, sessions: int | None) -> bool:
     """Whether this is what makes environments, and none itself."""
     if inspect.isclass(env):
-        # Alone it is more likely a mistake, which is told where the contract is read.
+        # Alone a class is more likely a mistake, which `read_contract` reports.
         return sessions is not None
     return callable(env) and not callable(getattr(env, "step", None))
 

@@ -4,51 +4,57 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rlmesh.codec.infos.packable_types import foreign_array, kind_of
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.server.failures import CallFailedError, env_raised, failed
+from rlmesh.transports.shm.segment import SegmentRefusedError
 from rlmesh_api.v1 import session_pb2
 
 # Names that a type checker does not narrow by.
 _plain_tuple: Any = tuple
 _plain_dict: Any = dict
+_no_info: Mapping[str, Any] = MappingProxyType({})
 
 _RESET = "reset() must return (observation, info)"
 _STEP = "step() must return (observation, reward, terminated, truncated, info)"
-# What Gym's time limit said before `truncated` had a place of its own.
+# Gym's time limit set this key before `truncated` was a result.
 _LEGACY_TRUNCATED = "TimeLimit.truncated"
 
 
 class BadResultError(Exception):
-    """What an environment returned has not the shape that Gymnasium asks for."""
+    """The environment returned something that Gymnasium does not allow."""
 
 
 def split_reset(returned: Any, *, tuple_space: bool) -> tuple[Any, Mapping[str, Any]]:
     """Observation and info of a reset.
 
     Args:
-        returned: What `reset` returned: Gymnasium's pair, or an observation alone as before
-            Gym 0.26.
+        returned: What `reset` returned: Gymnasium's pair, as a tuple or a list, with a dict or None
+            in second place; or an observation alone as before Gym 0.26.
         tuple_space: Whether an observation is itself a tuple.
 
     Raises:
-        BadResultError: If it is a tuple, an observation is none, and it is no pair with a dict in
-            second place.
+        BadResultError: If it is a tuple but no such pair, and an observation is no tuple.
     """
-    if _is_tuple(returned):
-        # An observation of a tuple space may itself be two things with a dict in second place.
-        if len(returned) == 2 and (not tuple_space or is_row(returned[0])):
-            observation, info = returned
-            if is_mapping(info):
-                return observation, info
-        if not tuple_space:
-            raise BadResultError(f"{_RESET}, got {_outline(returned)}")
-    return returned, {}
+    alone: Any = returned
+    # An observation of a tuple space may itself be two things with a dict in second place.
+    if is_row(returned) and len(returned) == 2 and (not tuple_space or is_row(returned[0])):
+        observation: Any = returned[0]
+        info: Any = returned[1]
+        if info is None:
+            return observation, {}
+        if is_mapping(info):
+            return observation, info
+    if isinstance(returned, tuple) and not tuple_space:
+        raise BadResultError(f"{_RESET}, got {_outline(returned)}")
+    return alone, {}
 
 
 def split_step(
@@ -57,20 +63,23 @@ def split_step(
     """Observation, reward, terminated, truncated and info of a step.
 
     Args:
-        returned: What `step` returned: Gymnasium's five, or the four of Gym before 0.26, whose
-            `done` is truncated where the info says `TimeLimit.truncated`, else terminated.
+        returned: What `step` returned: a tuple or list of Gymnasium's five, or of the four of Gym
+            before 0.26, whose `done` is truncated where the info says `TimeLimit.truncated`, else
+            terminated. An info may be None.
         num_envs: The number of sub-environments of a vector environment; None for a single one.
 
     Raises:
-        BadResultError: If it is no such tuple with a dict in the last place.
+        BadResultError: If it is none of these.
     """
     # What nearly every environment gives.
     if type(returned) is _plain_tuple and len(returned) == 5 and type(returned[4]) is _plain_dict:
         result: tuple[Any, Any, Any, Any, Mapping[str, Any]] = returned
         return result
-    if not _is_tuple(returned) or len(returned) not in (4, 5):
+    if not is_row(returned) or len(returned) not in (4, 5):
         raise BadResultError(f"{_STEP}, got {_outline(returned)}")
-    info = returned[-1]
+    info: Any = returned[-1]
+    if info is None:
+        info = _no_info
     if not is_mapping(info):
         raise BadResultError(f"{_STEP} with a dict as info, got {type(info).__name__} as info")
     if len(returned) == 5:
@@ -100,20 +109,32 @@ def reward_of(value: Any) -> float:
     with contextlib.suppress(TypeError, ValueError, OverflowError):
         if not isinstance(value, (str, bytes)) and np.ndim(value) == 0:
             return float(value)
+    # A tensor on a graphics card is no array of NumPy, and knows its number.
+    if hasattr(kind_of(value), "__array__") and not isinstance(value, np.ndarray):
+        with contextlib.suppress(Exception):
+            return float(value)
     raise BadResultError(f"the reward must be a real number, got {_show(value)}")
 
 
 def flag_of(value: Any, name: str) -> bool:
-    """A flag as bool: a bool of Python or NumPy, or 0 or 1.
+    """A flag as bool: a bool of Python, NumPy or another array library, or 0 or 1.
+
+    A value of any other type that has a truth of its own, as `if` asks for it, is that truth.
 
     Raises:
         BadResultError: If it is none.
     """
     if value is True or value is False:
         return value
-    array = np.asarray(value) if isinstance(value, (int, float, np.generic, np.ndarray)) else None
-    if array is not None and array.ndim == 0 and array in (0, 1):
-        return bool(array)
+    own = isinstance(value, (int, float, np.generic, np.ndarray))
+    array = np.asarray(value) if own else foreign_array(value)
+    if array is not None:
+        if np.ndim(array) == 0 and array in (0, 1):
+            return bool(array)
+    elif value is not None and hasattr(kind_of(value), "__bool__"):
+        # A tensor on a graphics card is no array of NumPy, and knows whether it is true.
+        with contextlib.suppress(Exception):
+            return bool(value)
     raise BadResultError(f"{name} must be a bool, got {_show(value)}")
 
 
@@ -124,6 +145,8 @@ def rewards_of(values: Any, num_envs: int) -> npt.NDArray[np.float64]:
         BadResultError: If they are not that many real numbers.
     """
     array = _array(values, num_envs, "the rewards")
+    if array.dtype.kind == "O":
+        array = np.array([reward_of(value) for value in array], np.float64)
     if array.dtype.kind not in "fiub":
         raise BadResultError(f"the rewards must be real numbers, got dtype {array.dtype}")
     return array.astype(np.float64, copy=False)
@@ -136,6 +159,8 @@ def flags_of(values: Any, num_envs: int, name: str) -> npt.NDArray[np.bool_]:
         BadResultError: If they are not that many bools, zeros or ones.
     """
     array = _array(values, num_envs, name)
+    if array.dtype.kind == "O":
+        array = np.array([flag_of(value, name) for value in array], np.bool_)
     if array.dtype.kind == "b":
         return array
     if array.dtype.kind in "iuf" and bool(((array == 0) | (array == 1)).all()):
@@ -146,21 +171,23 @@ def flags_of(values: Any, num_envs: int, name: str) -> npt.NDArray[np.bool_]:
 def _array(values: Any, num_envs: int, name: str) -> npt.NDArray[Any]:
     try:
         array = np.asarray(values)
-    except ValueError as error:
-        raise BadResultError(f"{name} must be {num_envs} numbers, got {_show(values)}") from error
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ValueError) or not is_row(values):
+            raise BadResultError(
+                f"{name} must be {num_envs} numbers, got {_show(values)}"
+            ) from error
+        array = np.empty(len(values), np.object_)
+        for index, value in enumerate(values):
+            array[index] = value
     if array.shape != (num_envs,):
         raise BadResultError(f"{name} must have the shape ({num_envs},), got {array.shape}")
     return array
 
 
-def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
-    return isinstance(value, tuple)
-
-
 def _outline(returned: Any) -> str:
-    if _is_tuple(returned):
+    if is_row(returned):
         names = ", ".join(type(part).__name__ for part in returned)
-        return f"a tuple of {len(returned)}: ({names})"
+        return f"a {type(returned).__name__} of {len(returned)}: ({names})"
     return type(returned).__name__
 
 
@@ -172,15 +199,27 @@ def _show(value: Any) -> str:
 
 
 def unreadable(name: str, error: BaseException) -> CallFailedError:
-    """What went wrong while that was read which the environment returned.
+    """The failure of reading what the environment returned.
 
-    Reading may run code of the environment's own, `__array__` or `__float__`, hence raise anything.
+    Reading may run the environment's code, `__array__` or `__float__`, and so raise anything.
     """
-    if isinstance(error, (Violation, BadResultError)):
+    if isinstance(error, Violation):
         return failed(
             session_pb2.ERROR_CODE_INVALID_OBSERVATION,
-            f"the environment's {name}() returned what its contract excludes: {error}. The next "
+            f"the environment's {name}() returned an observation that its space does not hold: "
+            f"{error}. The next call should be a reset",
+            error,
+        )
+    if isinstance(error, BadResultError):
+        return failed(
+            session_pb2.ERROR_CODE_INVALID_RESULT,
+            f"the environment's {name}() returned what Gymnasium does not allow: {error}. The next "
             f"call should be a reset",
             error,
+        )
+    if isinstance(error, SegmentRefusedError):
+        # The environment is not at fault: its result is too large for this machine's limits.
+        return failed(
+            session_pb2.ERROR_CODE_INTERNAL, f"the answer to {name}() cannot leave: {error}"
         )
     return env_raised(f"reading what the environment's {name}() returned", error)

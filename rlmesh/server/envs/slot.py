@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from rlmesh.contract import EnvContract, compare_contracts
 from rlmesh.errors import InvalidEnvError
+from rlmesh.seconds import LONGEST_SECONDS
 from rlmesh.server.envs.autoreset import requested_mode
 from rlmesh.server.envs.backend import Backend
 from rlmesh.server.envs.thread import EnvThread
@@ -36,7 +37,7 @@ class EnvSlot:
 
     @property
     def backend(self) -> Backend:
-        """The backend; it is made by the first who asks, who must be the slot's thread."""
+        """The backend, made at the first use, which must be on the slot's thread."""
         backend = self._backend
         if backend is None:
             backend = self._backend = self._made()
@@ -67,15 +68,15 @@ class EnvSlot:
         backend.begin_session(
             requested_mode(call),
             as_vector=call.as_vector,
-            timeout=timeout if timeout > 0 else None,
+            timeout=timeout if 0 < timeout <= LONGEST_SECONDS else None,
         )
 
     def stack(self) -> str:
         """Where the call in progress is, the innermost frame last; empty between calls."""
         if self.thread.running is None:
             return ""
-        told = None if self._backend is None else self._backend.stack()
-        return self.thread.stack() if told is None else told
+        stack = None if self._backend is None else self._backend.stack()
+        return self.thread.stack() if stack is None else stack
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
         """Ends the call in progress by force, if there is a way to; see `Backend`."""
@@ -89,7 +90,7 @@ class EnvSlot:
         self._closed = True
         try:
             self._backend.close()
-        except BaseException as error:  # noqa: BLE001 - the session ends whatever its environment does
+        except BaseException as error:  # noqa: BLE001 - the session ends in any case
             failure = env_raised("the environment's close()", error).failure
             _log.error("%s\n%s", failure.message, failure.traceback)
 

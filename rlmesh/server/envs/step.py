@@ -1,7 +1,8 @@
-"""The steps of a session: from an action's slab to an answer, on the path of every step."""
+"""Executes the steps of a session, from an action's slab to the answer: every step passes here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -31,11 +32,11 @@ from rlmesh.server.envs.results import (
     unreadable,
 )
 from rlmesh.server.envs.timings import CallTiming, Timings
-from rlmesh.server.failures import CallFailedError, env_raised
+from rlmesh.server.failures import FATAL, CallFailedError, env_raised
 from rlmesh.transports.pipe import RESERVED, Outbox
 from rlmesh_api.v1 import session_pb2
 
-# Of the slab's place in its slot: NumPy reads aligned numbers, and processors aligned lines.
+# Of the slab in its buffer: NumPy reads aligned numbers, and processors aligned cache lines.
 _ALIGNMENT = 64
 _pack_sequence = SEQUENCE.pack_into
 
@@ -47,11 +48,12 @@ class StepExecutor:
         env: The environment.
         codecs: What its values go through.
         infos: Packs its infos.
-        timings: Takes how long it was called.
+        timings: Where the time in the environment is added up.
         mode: The autoreset mode of a vector environment in this session.
+        env_raised: Makes the failure that an exception of the environment is.
 
     Attributes:
-        timing: What the steps have timing.
+        timing: How long the steps took.
     """
 
     def __init__(
@@ -61,11 +63,14 @@ class StepExecutor:
         infos: InfoPacker,
         timings: Timings,
         mode: AutoresetMode | None,
+        *,
+        env_raised: Callable[[str, BaseException], CallFailedError] = env_raised,
     ) -> None:
         self._env = env
         self._codecs = codecs
         self._num_envs = codecs.num_envs
         self._process = forks.generation
+        self._env_raised = env_raised
         self._write = codecs.form.write
         self._pack = infos.pack
         self.timing: CallTiming = timings.of("step")
@@ -85,7 +90,7 @@ class StepExecutor:
             sequence: The call's number.
             action: The action's slab.
             outbox: Where to write the answer.
-            noticed: What the client noticed when it encoded the action.
+            noticed: The deviations that the client found when it encoded the action.
 
         Returns:
             Where the answer begins and ends.
@@ -110,6 +115,9 @@ class StepExecutor:
 
         Returns:
             Where the answer begins and ends.
+
+        Raises:
+            CallFailedError: If a step failed in a way that ends the session.
         """
         start = outbox.reserved
         begin = start + PREFIX
@@ -123,6 +131,8 @@ class StepExecutor:
                 if over:
                     break
         except CallFailedError as error:
+            if error.failure.code in FATAL:
+                raise
             rest = session_pb2.StepManyResult(failure=error.failure).SerializeToString()
             buffer = outbox.reserve(end + len(rest), end)
             buffer[end : end + len(rest)] = rest
@@ -158,7 +168,7 @@ class StepExecutor:
         except BaseException as error:
             if forks.generation != self._process:
                 forks.end_process(error)
-            raise env_raised("the environment's step()", error) from error
+            raise self._env_raised("the environment's step()", error) from error
         finally:
             timing.environment += perf_counter() - began
         if forks.generation != self._process:
@@ -180,7 +190,7 @@ class StepExecutor:
             if info or deviations or more:
                 packed = self._pack(info, [*deviations, *more])
                 needed = end + INNER + len(packed)
-                self._codecs.slot = needed - start
+                self._codecs.room = needed - start
                 buffer = outbox.reserve(needed, end)
             return buffer, self._write(buffer, start, tag, end, numbers, packed), over
         except BaseException as error:

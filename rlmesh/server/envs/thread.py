@@ -1,7 +1,7 @@
-"""The thread: the one thread that owns an environment.
+"""The environment thread: the one thread that makes, calls and closes an environment.
 
-MuJoCo, pygame and most simulators want every call from one and the same thread. Whichever thread
-runs `EnvThread.run` is that thread; everybody else hands it calls and waits for the results.
+MuJoCo, pygame and most simulators want every call from one and the same thread. The thread that
+runs `EnvThread.run` is that thread; other threads hand it calls and wait for the results.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PostedCall:
         self._done.acquire()
 
     def execute(self) -> None:
-        """Does the work; whatever it raises is for whoever waits."""
+        """Does the work, and keeps what it raises for the caller that waits."""
         try:
             with EndsInChild():
                 self._result = self._work()
@@ -55,14 +55,14 @@ class PostedCall:
             self._error = error
 
     def finish(self, seconds: float = 0.0) -> None:
-        """Lets go whoever waits."""
+        """Ends the wait of the caller."""
         self.seconds = seconds
-        # Unlocked already where the call was given up a moment ago.
+        # The lock is released already where the call was given up a moment ago.
         with contextlib.suppress(RuntimeError):
             self._done.release()
 
     def give_up(self, failure: session_pb2.Failure) -> bool:
-        """Lets go whoever waits, though the work is not done; see `Call`."""
+        """Ends the wait of the caller while the work goes on; see `Call`."""
         if not self._done.locked():
             return False
         self._error = CallFailedError(failure)
@@ -71,8 +71,8 @@ class PostedCall:
 
     def wait(self) -> Any:
         """What the work returned or raised, once it is done."""
-        # A signal that comes just before the wait does not end it, and Python runs its handler only
-        # afterwards: so long may Ctrl-C take at most.
+        # A signal that arrives just before the wait does not end it, and Python runs the handler
+        # only afterwards: Ctrl-C takes `_LONGEST_WAIT` seconds at most.
         while not self._done.acquire(timeout=_LONGEST_WAIT):
             pass
         if self._error is not None:
@@ -82,6 +82,9 @@ class PostedCall:
 
 class EnvThread:
     """Runs calls one after the other on the thread that called `run`.
+
+    `_lock` guards `_stopped`, and that no call is handed in after the end. `_source` and `_running`
+    are written by the environment thread alone.
 
     Attributes:
         last_used: When the last call ended, on the monotonic clock, in seconds.
@@ -118,7 +121,7 @@ class EnvThread:
         return threading.get_ident() == self._thread_id
 
     def start(self) -> None:
-        """Runs calls on a thread of its own, which does not keep the program from ending."""
+        """Starts a daemon thread, `rlmesh-env`, that runs calls."""
         self._has_own_thread = True
         try:
             threading.Thread(target=self.run, name="rlmesh-env", daemon=True).start()
@@ -149,7 +152,7 @@ class EnvThread:
                 self._running = None
                 now = self.last_used = monotonic()
                 call.finish(now - call.since)
-                # The last call of a session must not keep its memory until the next one comes.
+                # The last call of a session must not keep its memory until the next call.
                 del call
         except Exception as error:
             # For instance no memory for a message. On the caller's thread it may also be what a
@@ -165,7 +168,7 @@ class EnvThread:
         return True
 
     def call(self, work: Callable[[], Any], *, name: str, sequence: int = 0) -> Any:
-        """Has the thread execute `work`, and gives what it returns or raises.
+        """Has the thread execute `work`; returns or raises what it returns or raises.
 
         Raises:
             ThreadStoppedError: If the thread has been stopped.
@@ -220,7 +223,7 @@ class EnvThread:
         return self._calls.get()
 
     def _ring(self) -> None:
-        # A thread that takes a source on just now looks for calls before it waits for the source.
+        # A thread that attaches a source at this moment looks for calls before it waits for one.
         source = self._source
         if source is not None:
             source.ring()

@@ -1,4 +1,4 @@
-"""What the calls of a session have timing."""
+"""How long the calls of a session took."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rlmesh_api.v1 import session_pb2
 
 
 class CallTiming:
-    """What the calls of one kind have timing. As a context it times the environment.
+    """How long the calls of one kind took. As a context manager it times the environment.
 
     Attributes:
         count: How many calls.
         environment: Seconds in the environment.
-        server: Seconds on the server, from a request's arrival to its answer's leaving.
+        server: Seconds on the server, from a request's arrival until its answer leaves.
     """
 
     __slots__ = ("_began", "count", "environment", "server")
@@ -26,7 +26,7 @@ class CallTiming:
         self._began = 0.0
 
     def __enter__(self) -> None:
-        """The environment is called."""
+        """Starts the clock."""
         self._began = perf_counter()
 
     def __exit__(
@@ -35,12 +35,12 @@ class CallTiming:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """It has returned."""
+        """Adds the time since then."""
         self.environment += perf_counter() - self._began
 
 
 class Timings:
-    """What the calls of a session have cost, by their kind."""
+    """How long the calls of a session took, by their kind."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, CallTiming] = {}

@@ -9,7 +9,8 @@
     auth.py         refuses calls without the token
     health.py       the standard health service
     options.py      what a server is reached by, as one value
-    binding.py      binds addresses, and cleans up their socket files
+    binding.py      binds addresses
+    socket_file.py  the file of a Unix socket: made for one user, removed at the end
 
 It knows sessions, and no environments.
 """

@@ -1,4 +1,4 @@
-"""Keeps strangers out: who shows no token, or another one, learns nothing."""
+"""Keeps strangers out: a caller that shows no token, or another one, learns nothing."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import grpc
 from rlmesh.security import AUTHORIZATION, Token
 from rlmesh.server.rpc.health import SERVICE_NAME as HEALTH
 
-# Supervisors ask without a token; the answer tells whether the server serves, and no more.
+# Supervisors ask without a token; the answer says whether the server serves, and no more.
 _OPEN = frozenset(f"/{HEALTH}/{method}" for method in ("Check", "Watch"))
 _REFUSAL = "this server answers those who show its token"
 
 
 class TokenInterceptor(grpc.ServerInterceptor):
-    """Lets only those in who show the token, before anything else is done for a call.
+    """Refuses a call without the token, before anything else is done for it.
 
     Args:
-        token: The token; None: everybody comes in.
+        token: The token; None: no call needs one.
     """
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
-        # Of this kind, for it does not wait for a message of the stranger's.
+        # A stream, since gRPC calls its handler before a message of the stranger has arrived.
         self._refuse: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
             _refuse
         )

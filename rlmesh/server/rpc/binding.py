@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import socket
-import stat
-from collections.abc import Generator
 from dataclasses import replace
 
 import grpc
 
 from rlmesh.address import Address, TcpAddress, UnixAddress
 from rlmesh.errors import AddressInUseError, InvalidAddressError
+from rlmesh.server.rpc.socket_file import socket_file
 
 
 def bind(
@@ -30,34 +27,30 @@ def bind(
         The address with the port that was chosen.
 
     Raises:
-        AddressInUseError: If somebody else serves there.
+        AddressInUseError: If another server serves there.
         InvalidAddressError: If the address cannot be bound on this machine.
     """
     if isinstance(address, UnixAddress):
-        _free_socket_path(address)
-        with _private_files():
-            _add_port(server, address, credentials)
+        with socket_file(address) as path:
+            _add_port(server, address, UnixAddress(path).bind_target, credentials)
         return address
-    # With a plain socket first: gRPC tells no reason, and prints to stderr instead.
+    # With a plain socket first: gRPC gives no reason, and prints to stderr instead.
     listen(address).close()
-    return replace(address, port=_add_port(server, address, credentials))
-
-
-def unlink_socket(address: Address) -> None:
-    """Removes the socket file of an address, if it has one that is still there."""
-    if isinstance(address, UnixAddress):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(address.path)
+    port = _add_port(server, address, address.bind_target, credentials)
+    return replace(address, port=port)
 
 
 def _add_port(
-    server: grpc.Server, address: Address, credentials: grpc.ServerCredentials | None
+    server: grpc.Server,
+    address: Address,
+    target: str,
+    credentials: grpc.ServerCredentials | None,
 ) -> int:
     try:
         port = (
-            server.add_insecure_port(address.bind_target)
+            server.add_insecure_port(target)
             if credentials is None
-            else server.add_secure_port(address.bind_target, credentials)
+            else server.add_secure_port(target, credentials)
         )
     except RuntimeError as error:
         raise InvalidAddressError(f"{address} cannot be bound: {error}") from error
@@ -70,7 +63,7 @@ def listen(address: TcpAddress) -> socket.socket:
     """A plain socket that listens at an address.
 
     Raises:
-        AddressInUseError: If somebody else listens there.
+        AddressInUseError: If another program listens there.
         InvalidAddressError: If the address cannot be bound on this machine.
     """
     try:
@@ -98,49 +91,3 @@ def listen(address: TcpAddress) -> socket.socket:
             f"{address} cannot be bound on this machine: {error.strerror}"
         ) from error
     return listener
-
-
-def _free_socket_path(address: UnixAddress) -> None:
-    """Removes a stale socket file; refuses a live one, and leaves any other file alone."""
-    path = address.path
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        folder = os.path.dirname(path)
-        if not os.path.isdir(folder):
-            raise InvalidAddressError(
-                f"{address} cannot be bound: the folder {folder} does not exist; make it first"
-            ) from None
-        return
-    except OSError as error:
-        raise InvalidAddressError(f"{address} cannot be bound: {error.strerror}") from error
-    if not stat.S_ISSOCK(mode):
-        raise InvalidAddressError(
-            f"{address} cannot be bound: {path} is there and no socket, so it is left alone; "
-            f"choose another path"
-        )
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except OSError as error:
-            raise InvalidAddressError(
-                f"{address} cannot be bound: its socket file does not answer ({error}); remove "
-                f"{path} if nobody uses it"
-            ) from error
-    raise AddressInUseError(
-        f"{address} is in use: a live server listens on {path}; end it or choose another path"
-    )
-
-
-@contextlib.contextmanager
-def _private_files() -> Generator[None]:
-    """Makes new files accessible to this user only: a socket file is connectable from its birth."""
-    before = os.umask(0o177)
-    try:
-        yield
-    finally:
-        os.umask(before)

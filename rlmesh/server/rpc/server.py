@@ -1,4 +1,4 @@
-"""The threads on which gRPC calls the service."""
+"""The gRPC server of an endpoint: its methods, its threads, its address."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from grpc_reflection.v1alpha import reflection
 
 from rlmesh.address import Address
 from rlmesh.server.rpc.auth import TokenInterceptor
-from rlmesh.server.rpc.binding import bind, unlink_socket
+from rlmesh.server.rpc.binding import bind
 from rlmesh.server.rpc.health import SERVICE_NAME as HEALTH
 from rlmesh.server.rpc.health import Health
 from rlmesh.server.rpc.listeners import Listeners
 from rlmesh.server.rpc.options import EndpointOptions
 from rlmesh.server.rpc.service import EnvService
+from rlmesh.server.rpc.socket_file import file_at, remove_file
 from rlmesh.transports.grpc.options import server_options
 from rlmesh.transports.grpc.transport import SESSION_METHOD
 from rlmesh_api.v1 import env_service_pb2
@@ -27,15 +28,15 @@ T = TypeVar("T")
 
 
 class ThreadPerCall(futures.ThreadPoolExecutor):
-    """Runs every call on a daemon thread of its own. grpc asks for the class and calls `submit`.
+    """Runs each call on its own daemon thread. gRPC asks for the class and calls `submit`.
 
-    A session lasts as long as its client stays, and Python waits at its end for the threads of a
-    `ThreadPoolExecutor`: a program that forgot to shut its server down would not end before its
-    clients do. A thread costs some ten microseconds, once for each session.
+    A session lasts as long as its client stays. At the end of a program, Python waits for the
+    threads of a `ThreadPoolExecutor`: a program that did not shut its server down would not end
+    before its clients do. A thread costs some ten microseconds, once for each session.
     """
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> futures.Future[T]:
-        """Begins to run `fn`; that no thread can be had is told in the future."""
+        """Starts `fn`. If no thread can be started, the future has the error."""
         future: futures.Future[T] = futures.Future()
         thread = threading.Thread(
             target=_run, args=(future, fn, args, kwargs), name="rlmesh-rpc", daemon=True
@@ -43,7 +44,7 @@ class ThreadPerCall(futures.ThreadPoolExecutor):
         try:
             thread.start()
         except RuntimeError as error:
-            # Raised here it would end the thread on which grpc takes every call.
+            # If it were raised here, it would end the thread on which gRPC receives every call.
             future.set_exception(error)
         return future
 
@@ -53,7 +54,7 @@ def _run(
 ) -> None:
     try:
         result = fn(*args, **kwargs)
-    except BaseException as error:  # noqa: BLE001 - handed to whoever holds the future
+    except BaseException as error:  # noqa: BLE001 - the future has it
         future.set_exception(error)
     else:
         future.set_result(result)
@@ -65,8 +66,8 @@ _SERVICE = env_service_pb2.DESCRIPTOR.services_by_name["EnvService"]
 class Methods(grpc.GenericRpcHandler):
     """What gRPC asks for the methods of the service.
 
-    It gives what the generated `add_EnvServiceServicer_to_server` would add, but for `Session`,
-    whose messages stay bytes here: they are read and written in one go.
+    They are those that the generated `add_EnvServiceServicer_to_server` adds. Only the messages of
+    `Session` stay bytes: the session reads and writes them itself.
     """
 
     def __init__(self, service: EnvService) -> None:
@@ -86,7 +87,7 @@ class Methods(grpc.GenericRpcHandler):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """What handles a call; None if it is none of the service's."""
         if handler_call_details.method == SESSION_METHOD:
-            # Without serializers: what crosses is read and written in one go.
+            # Without serializers: see above.
             return grpc.stream_stream_rpc_method_handler(self._service.session().serve)
         return self._handlers.get(handler_call_details.method)
 
@@ -96,10 +97,10 @@ _SERVICES = (
     HEALTH,
     reflection.SERVICE_NAME,
 )
-# Every call is a thread, also one that waits for a place. More at once, beside those of the
-# sessions, are refused, not queued.
+# Every call is a thread, also one that waits. gRPC refuses calls beyond this number and the number
+# of sessions.
 _MAX_CALLS = 1000
-# How long answers that are under way may take to leave after the last call has returned.
+# How long answers on their way may take to leave after the last call has returned.
 _FLUSH_SECONDS = 0.2
 
 
@@ -147,6 +148,7 @@ class RpcServer:
             options.address,
             options.identity.for_grpc() if options.identity else None,
         )
+        self._socket_file = file_at(self.address)
 
     def start(self) -> None:
         """Begins to answer, unless `stop` came first; from now on health says SERVING."""
@@ -160,25 +162,25 @@ class RpcServer:
         self.serving.set()
 
     def drain(self) -> None:
-        """Has health say NOT_SERVING from now on."""
+        """From now on health says NOT_SERVING. It waits for no caller."""
         self._health.set(serving=False)
 
     def stop(self) -> None:
-        """Ends every call, after a moment for answers under way, and frees the address."""
+        """Ends every call, after a moment for answers on their way, and frees the address."""
         with self._lock:
             self._stopped = True
             self._listeners.close()
             self._health.end()
             if not self._started:
-                # grpc frees the port of a server that it started, and of no other.
+                # gRPC frees only the port of a server that was started.
                 self._server.start()
         try:
             stopped = self._server.stop(_FLUSH_SECONDS)
         except RuntimeError:
-            # grpc starts a thread here, which Python refuses while it exits. The end of the process
-            # does the rest; only the answers under way need their moment.
+            # gRPC starts a thread here, which Python refuses while it exits. The end of the process
+            # does the rest; only answers on their way need a moment.
             stopped = threading.Event()
-        # Not for ever: grpc waits in vain for a stream that a stranger broke with bytes that are
-        # no message. The port is free and every stream ended by then.
+        # Not without a limit: gRPC waits in vain for a stream that a stranger broke with bytes that
+        # are no message. By then the port is free and every stream has ended.
         stopped.wait(2 * _FLUSH_SECONDS)
-        unlink_socket(self.address)
+        remove_file(self.address, self._socket_file)

@@ -23,6 +23,9 @@ from rlmesh.transports.grpc.pieces import whole_messages
 from rlmesh.transports.peer import PROTOCOL_GENERATION
 from rlmesh_api.v1 import session_pb2
 
+# The calls that may be the first of a stream, and the number of each.
+_FIRST_NUMBERS = {"open": 1, "resume": 0}
+
 
 class StreamHandler:
     """Serves one client, from `open` or `resume` to `close` or to the end of its stream.
@@ -151,6 +154,17 @@ class StreamHandler:
             raise damaged(error) from error
         answer.sequence = first.sequence
         call = first.WhichOneof("call")
+        number = _FIRST_NUMBERS.get(call or "")
+        if number is None:
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL,
+                "the first call of a stream must be open, or resume for an existing session",
+            )
+        if first.sequence != number:
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL,
+                f"the number of {call} is {number}, got {first.sequence}",
+            )
         if call == "open":
             session = self._manager.open(first.open, stream)
             session.sequence = first.sequence
@@ -161,19 +175,14 @@ class StreamHandler:
             opened.secret = session.secret
             opened.resume_seconds = self._grace if session.resumes else 0.0
             return session
-        if call == "resume":
-            answer.resume.SetInParent()
-            if first.resume.leaves:
-                self._manager.leave(first.resume)
-                return None
-            session = self._manager.resume(first.resume, stream)
-            answer.resume.protocol_generation = PROTOCOL_GENERATION
-            answer.resume.transports.extend(self._transports)
-            return session
-        raise failed(
-            session_pb2.ERROR_CODE_PROTOCOL,
-            "the first call of a stream must be open, or resume for an existing session",
-        )
+        answer.resume.SetInParent()
+        if first.resume.leaves:
+            self._manager.leave(first.resume)
+            return None
+        session = self._manager.resume(first.resume, stream)
+        answer.resume.protocol_generation = PROTOCOL_GENERATION
+        answer.resume.transports.extend(self._transports)
+        return session
 
 
 # See `serve`; grpc looks for it there.

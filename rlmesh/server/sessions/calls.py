@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from rlmesh.codec.step.wire import read_action, sequence_of
-from rlmesh.server.failures import failure_of, given_up, out_of_order
+from rlmesh.server.failures import (
+    FATAL,
+    failure_of,
+    given_up,
+    not_a_repetition,
+    out_of_order,
+)
 from rlmesh.server.sessions.endpoint import Timing
 from rlmesh.server.sessions.requests import (
     Answered,
@@ -34,9 +40,6 @@ _CLIENT_ERRORS = (
     session_pb2.ERROR_CODE_INVALID_ARGUMENT,
     session_pb2.ERROR_CODE_INVALID_ACTION,
 )
-
-# After these a client and its server have no common ground.
-_FATAL = (session_pb2.ERROR_CODE_PROTOCOL, session_pb2.ERROR_CODE_INTERNAL)
 
 # Calls that depend on the call before. They are not executed after a call that never arrived; a
 # reset is, since it starts again, and so is a call that only reads.
@@ -78,7 +81,7 @@ class SessionCalls:
         session = self._session
         session.in_call = True
         if session.refusal is not None or sequence != session.sequence + 1:
-            answered = self._out_of_turn("step", sequence, outbox)
+            answered = self._out_of_turn(Request("step", sequence), outbox)
             if answered is not None:
                 return answered
         session.sequence = sequence
@@ -94,10 +97,11 @@ class SessionCalls:
         session, sequence = self._session, request.sequence
         session.in_call = True
         if session.refusal is not None or sequence != session.sequence + 1:
-            answered = self._out_of_turn(request.kind, sequence, outbox)
+            answered = self._out_of_turn(request, outbox)
             if answered is not None:
                 return answered
         session.sequence = sequence
+        session.last_request = request
         self._timing = self._backend.timings.of(request.kind)
         try:
             if request.kind == "close":
@@ -141,15 +145,17 @@ class SessionCalls:
         """A receiver of these calls is over."""
         self._session.receiver_over(receiver)
 
-    def _out_of_turn(self, kind: str, sequence: int, outbox: Outbox) -> Answered | None:
+    def _out_of_turn(self, request: Request, outbox: Outbox) -> Answered | None:
         """The answer to a call that may not be executed; None if it may."""
-        session = self._session
+        session, sequence, kind = self._session, request.sequence, request.kind
         self._timing = _NoTiming()
         if session.refusal is not None:
             return *write_answer(failed_so(sequence, session.refusal), outbox), False
         last = session.sequence
         kept = session.answer_to(sequence) if sequence == last else None
         if kept is not None:
+            if not session.repeats(request):
+                return self._failed(kind, sequence, not_a_repetition(sequence), outbox)
             start = outbox.reserved
             end = start + len(kept)
             outbox.reserve(end)[start:end] = kept
@@ -174,7 +180,7 @@ class SessionCalls:
             failure.message,
             f"\n{failure.traceback}" if failure.traceback else "",
         )
-        return *write_answer(failed_so(sequence, failure), outbox), failure.code in _FATAL
+        return *write_answer(failed_so(sequence, failure), outbox), failure.code in FATAL
 
 
 class CallReceiver:

@@ -14,7 +14,7 @@ from rlmesh.server.sessions.admission import Admission
 from rlmesh.server.sessions.calls import SessionCalls
 from rlmesh.server.sessions.connections import SessionStream
 from rlmesh.server.sessions.endpoint import Provider, Slot, ThreadStoppedError
-from rlmesh.server.sessions.opening import busy, check_generation
+from rlmesh.server.sessions.opening import busy, check_generation, check_seconds
 from rlmesh.server.sessions.session import Session
 from rlmesh.server.sessions.watchdog import Watchdog
 from rlmesh.transports.peer import describe
@@ -88,9 +88,11 @@ class SessionManager:
 
         Raises:
             CallFailedError: If there is no place, the server is draining, the client speaks no
-                generation that this server knows, or the slot cannot do what the client asks for.
+                generation that this server knows or waits for a time that is none, or the slot
+                cannot do what the client asks for.
         """
         check_generation(call.protocol_generation)
+        check_seconds(call)
         self._provider.check(call)
         if not self._admission.take(call.wait_seconds, stream.on_end):
             if self._draining:

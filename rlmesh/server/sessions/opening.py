@@ -27,6 +27,21 @@ def check_generation(generation: int) -> None:
         )
 
 
+def check_seconds(call: session_pb2.OpenCall) -> None:
+    """Refuses a client that waits for a time that is none.
+
+    Raises:
+        CallFailedError: If it does.
+    """
+    for name in ("wait_seconds", "request_timeout_seconds"):
+        seconds: float = getattr(call, name)
+        if not seconds >= 0:
+            raise failed(
+                session_pb2.ERROR_CODE_INVALID_ARGUMENT,
+                f"{name} must be a number of seconds from 0, infinity included, got {seconds}",
+            )
+
+
 def busy(sessions: Sequence[Session], capacity: int, waited: float) -> session_pb2.Failure:
     """The failure for a client that gets no place.
 

@@ -19,6 +19,7 @@ from typing import Protocol
 from rlmesh.server.failures import CallFailedError, gone
 from rlmesh.server.sessions.connections import Receiver, SessionStream
 from rlmesh.server.sessions.endpoint import Slot, ThreadStoppedError
+from rlmesh.server.sessions.requests import Request
 from rlmesh.transports.listener import SECRET_BYTES
 from rlmesh_api.v1 import session_pb2
 
@@ -88,6 +89,8 @@ class Session:
         rejoined: What `sequence` was when the client came back; 0 if it never did.
         sequence: The number of the last call that was executed, or is being executed. Written on
             the slot's thread, as are the following.
+        last_request: The last call that is no step in the fixed form; None before the first. A step
+            leaves nothing behind but `sequence`.
         in_call: Whether a call is being executed, or its answer is leaving.
         kept: The last call's number and answer, if the connection that it came by is over.
         failures: How many of its calls failed.
@@ -103,6 +106,7 @@ class Session:
         "id",
         "in_call",
         "kept",
+        "last_request",
         "lost_since",
         "peer",
         "process",
@@ -144,6 +148,7 @@ class Session:
         self.ended_at: float = 0.0
         self.rejoined: int = 0
         self.sequence: int = 1
+        self.last_request: Request | None = None
         self.in_call: bool = False
         self.kept: tuple[int, bytes] | None = None
         self.failures: int = 0
@@ -396,3 +401,15 @@ class Session:
         if (kept is None or kept[0] != sequence) and self.receiver is not None:
             kept = self.receiver.kept()
         return kept[1] if kept is not None and kept[0] == sequence else None
+
+    def repeats(self, request: Request) -> bool:
+        """Whether a call that has the number of the last one is that call. On the slot's thread.
+
+        Of a step only the kind is compared: to keep its action would cost every step.
+        """
+        last = self.last_request
+        if last is None or last.sequence != request.sequence:
+            return request.kind == "step"
+        if request.kind == "step":
+            return last.kind == "step"
+        return request.message == last.message

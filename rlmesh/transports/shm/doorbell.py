@@ -27,16 +27,15 @@ import platform
 import select
 import socket
 import time
-from time import perf_counter
 
 from rlmesh.transports.pipe import POSTED, BadFrameError, WakeReason
-from rlmesh.transports.spin_policy import LOOKS_AROUND, OFFERS, SpinPolicy
+from rlmesh.transports.spin_policy import LOOKS_AROUND, SpinPolicy
 
 LINE = 64
 """Bytes of one side: a cache line of its own, so that the two do not slow each other down."""
 
 _ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
-# One look takes some 30 ns. After so many the clock is looked at; most answers come before.
+# One look takes some 30 ns. So many are made before the spin policy is asked.
 _LOOKS = 1000
 _ASLEEP = 1
 
@@ -89,51 +88,19 @@ class Doorbell:
             deadline: On the monotonic clock, in seconds; None: no limit.
         """
         lines, place, policy = self._lines, self._theirs, self._spin_policy
-        if (
-            policy.shared
-            or not policy.eager
-            or ((policy.crowd or not count & LOOKS_AROUND) and policy.in_crowd())
-        ):
-            return self._wait_idly(count, deadline)
-        for _ in range(_LOOKS):
-            if lines[place] == count:
-                if policy.misses:
-                    policy.misses -= 1
-                return POSTED
-        began = perf_counter()
-        if self._spin(count, began):
-            if policy.misses:
-                policy.misses -= 1
-            return POSTED
-        woken = self._sleep(count, deadline)
-        policy.missed(perf_counter() - began)
-        return woken
-
-    def _wait_idly(self, count: int, deadline: float | None) -> WakeReason:
-        """Waits asleep; where others want the processor, yields it a few times first."""
-        lines, place, policy = self._lines, self._theirs, self._spin_policy
-        if policy.shared:
-            return self._sleep(count, deadline)
-        if policy.eager:
-            for _ in range(OFFERS):
-                os.sched_yield()
-                if lines[place] == count:
-                    return POSTED
-            return self._sleep(count, deadline)
-        began = perf_counter()
-        woken = self._sleep(count, deadline)
-        if woken is POSTED:
-            policy.slept(perf_counter() - began)
-        return woken
-
-    def _spin(self, count: int, began: float) -> bool:
-        """Looks at the other side's count for a while; returns whether the message has come."""
-        lines, place, span = self._lines, self._theirs, self._spin_policy.span
-        while perf_counter() - began < span:
+        if policy.eager and not policy.shared and not policy.crowd and count & LOOKS_AROUND:
+            # Most messages come here. These looks are those of `SpinPolicy.wait` without a call.
             for _ in range(_LOOKS):
                 if lines[place] == count:
-                    return True
-        return False
+                    if policy.misses:
+                        policy.misses -= 1
+                    return POSTED
+        return policy.wait(
+            count,
+            lambda: POSTED if lines[place] == count else None,
+            lambda until: self._sleep(count, until),
+            deadline,
+        )
 
     def _sleep(self, count: int, deadline: float | None) -> WakeReason:
         lines, place = self._lines, self._theirs

@@ -6,6 +6,8 @@ import fcntl
 import mmap
 import os
 
+from rlmesh.errors import EndpointError
+
 # Neither side may cut the memory off under the other: reading past its end would kill a process.
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
@@ -14,18 +16,32 @@ class BadSegmentError(Exception):
     """A descriptor that is no sealed segment of the expected size."""
 
 
+class SegmentRefusedError(EndpointError):
+    """The system does not give as much shared memory as a message or a session needs."""
+
+
 def create_segment(size: int) -> int:
     """Makes a sealed segment of that many bytes; the descriptor is the caller's to close.
 
     Pages take memory when they are first written, so a generous size costs nothing.
+
+    Raises:
+        SegmentRefusedError: If the system does not give that much shared memory.
     """
-    descriptor = os.memfd_create("rlmesh", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        os.ftruncate(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-    except BaseException:
-        os.close(descriptor)
-        raise
+        descriptor = os.memfd_create("rlmesh", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(descriptor, size)
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        raise SegmentRefusedError(
+            f"the system refuses {size} bytes of shared memory: {error}. Allow memfd_create, raise "
+            f"the limits of descriptors (ulimit -n) and of file sizes (ulimit -f), or use the "
+            f"transport grpc"
+        ) from error
     return descriptor
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 import struct
 import time
-from time import perf_counter
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +16,7 @@ from rlmesh.codec.slab.protocols import Writable
 from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.transports.pipe import RESERVED, BadFrameError, Received, WakeReason
 from rlmesh.transports.scratch import Scratch
-from rlmesh.transports.spin_policy import LOOKS_AROUND, OFFERS, SpinPolicy
+from rlmesh.transports.spin_policy import SpinPolicy
 from rlmesh.transports.tcp.tls_socket import TlsPoller, TlsSocket
 
 # A frame is the length of the message, then the message.
@@ -30,8 +29,6 @@ _LEAVING_SECONDS = 1.0
 # In milliseconds; see `Doorbell`.
 _LONGEST_POLL = 500.0
 
-# One look takes half a microsecond. After so many the clock is looked at.
-_LOOKS = 20
 # Within one machine a small send buffer is faster: what is read is still in the processor's cache.
 _LOCAL_SEND_BUFFER = 512 << 10
 
@@ -71,6 +68,8 @@ class TcpPipe:
         )
         self._poll.register(sock, select.POLLIN)
         self._spin_policy = SpinPolicy()
+        # Without a Python frame: it is called in the loop of the spin policy.
+        self._look = partial(self._poll.poll, 0)
         self._scratch = Scratch()
         self._outbound: _Outbound = (0, memoryview(b""), [])
         self._lead = -(_LENGTH.size + head) % _ALIGNMENT
@@ -213,7 +212,8 @@ class TcpPipe:
 
     def _await(self, deadline: float | None) -> WakeReason | None:
         """Waits until bytes have moved; returns why the wait ended otherwise."""
-        for descriptor, event in self._events(deadline):
+        found = self._spin_policy.wait(self._inbound[0], self._look, self._sleep, deadline)
+        for descriptor, event in found:
             if descriptor == self._wake_fd:
                 return WakeReason.CALLED
             if event & select.POLLOUT and not self._push():
@@ -222,39 +222,6 @@ class TcpPipe:
                 return WakeReason.GONE
         late = deadline is not None and time.monotonic() >= deadline
         return WakeReason.LATE if late else None
-
-    def _events(self, deadline: float | None) -> list[tuple[int, int]]:
-        """Waits for events as `SpinPolicy` decides; returns none at the deadline."""
-        policy, poll = self._spin_policy, self._poll.poll
-        if policy.shared:
-            return self._sleep(deadline)
-        began = perf_counter()
-        if not policy.eager:
-            found = self._sleep(deadline)
-            if found:
-                policy.slept(perf_counter() - began)
-            return found
-        if (policy.crowd or not self._inbound[0] & LOOKS_AROUND) and policy.in_crowd():
-            for _ in range(OFFERS):
-                os.sched_yield()
-                if found := poll(0):
-                    return found
-            return self._sleep(deadline)
-        if found := self._spin(began):
-            if policy.misses:
-                policy.misses -= 1
-            return found
-        found = self._sleep(deadline)
-        policy.missed(perf_counter() - began)
-        return found
-
-    def _spin(self, began: float) -> list[tuple[int, int]]:
-        poll, span = self._poll.poll, self._spin_policy.span
-        while perf_counter() - began < span:
-            for _ in range(_LOOKS):
-                if found := poll(0):
-                    return found
-        return []
 
     def _sleep(self, deadline: float | None) -> list[tuple[int, int]]:
         pause = _LONGEST_POLL

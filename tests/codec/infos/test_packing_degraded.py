@@ -17,13 +17,11 @@ from support.comparing import assert_same
 from support.odd_values import (
     Color,
     Hostile,
-    Level,
     Liar,
     Mute,
     Named,
     Pose,
     Quitting,
-    Word,
     objects,
 )
 
@@ -36,8 +34,6 @@ FOREIGN: dict[str, tuple[Callable[[], Any], str, str]] = {
     "range": (lambda: range(3), "range(0, 3)", "range"),
     "complex": (lambda: 1 + 2j, "(1+2j)", "complex"),
     "enum": (lambda: Color.RED, "Color.RED", f"{HERE}.Color"),
-    "integer enum": (lambda: Level.LOW, "1", f"{HERE}.Level"),
-    "text enum": (lambda: Word.A, "Word.A", f"{HERE}.Word"),
     "dataclass": (lambda: Pose(1.0, 2.0), "Pose(x=1.0, y=2.0)", f"{HERE}.Pose"),
     "path": (lambda: PurePosixPath("a/b"), "a/b", "pathlib.PurePosixPath"),
     "class": (lambda: int, "<class 'int'>", "type"),

@@ -44,7 +44,7 @@ PLAIN: dict[str, tuple[Any, Any]] = {
         [type("Text", (str,), {})("a"), type("Number", (int,), {})(3), bytearray(b"c")],
         ["a", 3, b"c"],
     ),
-    "enums": ([Color.RED, Level.LOW], ["Color.RED", "1"]),
+    "enums": ([Color.RED, Level.LOW], ["Color.RED", 1]),
     "others": ([{1}, 1j, int], ["{1}", "1j", "<class 'int'>"]),
     "lone surrogate": ({"\ud800": "\udfff"}, {"\\ud800": "\\udfff"}),
     "integer of too many digits": (10**5000, "<int>"),

@@ -238,7 +238,7 @@ def test_an_array_that_refuses_to_be_read_is_refused() -> None:
             raise RuntimeError("on another device")
 
     violation = refused(Discrete(2), Locked())
-    assert_refused(violation, "type", "cannot read as an array: on another device")
+    assert_refused(violation, "type", "an array: on another device; convert it first")
 
 
 def test_an_array_whose_error_cannot_be_read_is_refused() -> None:

@@ -441,3 +441,26 @@ def test_a_client_that_leaves_a_stuck_environment_behind_does_not_keep_its_place
         assert isinstance(outcome[0], RlmeshError)
         with client_of(server, busy_timeout_seconds=20.0) as client:
             assert client.reset()[1]["pid"] != info["pid"]
+
+
+def test_a_death_is_not_told_as_an_exit_where_the_server_ignores_its_children() -> None:
+    program = """
+import contextlib, os, signal, time
+import rlmesh
+from support.frail_env import FrailEnv, way
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+with (
+    rlmesh.EnvServer(FrailEnv, isolation="process") as server,
+    contextlib.closing(rlmesh.RemoteEnv(server.address)) as client,
+):
+    client.reset()
+    try:
+        client.step(way("segfault"))
+    except rlmesh.errors.EnvCrashedError as error:
+        print("does not report how" in str(error), "exited with" in str(error))
+    client.reset()
+"""
+    with start_python(["-c", program], stdout=subprocess.PIPE) as process:
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "True False\n")

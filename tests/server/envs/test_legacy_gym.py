@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 
 import rlmesh
-from rlmesh.errors import InvalidArgumentError, InvalidObservationError
+from rlmesh.errors import InvalidArgumentError
 from support.serving import remote, remote_vector, serving
 
 pytestmark = pytest.mark.usefixtures("each_transport")
@@ -182,15 +182,14 @@ def test_a_bare_observation_that_is_a_tuple_is_served_and_so_is_a_pair() -> None
         assert client.reset() == ((1, 2), {"modern": True})
 
 
-def test_an_info_that_is_none_is_refused() -> None:
+def test_an_info_that_is_none_is_an_empty_one() -> None:
     class NoInfo(OldGym):
         def step(self, action: int) -> Any:
             return 0, 0.0, False, None
 
     with remote(NoInfo()) as client:
         client.reset()
-        with pytest.raises(InvalidObservationError, match="a dict as info, got NoneType"):
-            client.step(0)
+        assert client.step(0) == (0, 0.0, False, False, {})
 
 
 class OldVector:
@@ -245,3 +244,47 @@ def test_an_old_environment_may_be_a_sub_env_of_a_list() -> None:
         observations, _, terminated, truncated, _ = client.step([0, 0])
         assert observations.tolist() == [7, 8]
         assert (terminated.tolist(), truncated.tolist()) == ([False, False], [True, True])
+
+
+class Drawn(OldGym):
+    """Draws in the mode that a caller of `render` names, as before Gym 0.26."""
+
+    def render(self, mode: str = "human") -> Any:
+        assert mode != "human", "nobody looks at the server's screen"
+        return np.full((2, 3, 3), self._count, np.uint8) if mode == "rgb_array" else str(mode)
+
+
+class Written(Drawn):
+    metadata = {"render.modes": ["human", "ansi"]}  # noqa: RUF012 - as Gym had it
+
+
+def test_the_frames_of_an_old_environment_arrive_and_its_mode_stands_in_the_contract() -> None:
+    with remote(Drawn()) as client:
+        assert client.render_mode == "rgb_array"
+        client.reset()
+        client.step(0)
+        frame = client.render()
+        assert isinstance(frame, np.ndarray)
+        assert (frame.shape, frame.max()) == ((2, 3, 3), 1)
+    with remote(Written()) as client:
+        assert client.render_mode == "ansi"
+        client.reset()
+        assert client.render() == "ansi"
+
+
+def test_the_frames_of_a_list_of_old_environments_arrive() -> None:
+    with remote_vector([Drawn(), Drawn()]) as client:
+        client.reset()
+        assert [frame.shape for frame in client.render()] == [(2, 3, 3), (2, 3, 3)]
+
+
+def test_a_current_environment_with_a_mode_is_rendered_without_one() -> None:
+    class Current(OldGym):
+        render_mode = "ansi"
+
+        def render(self, mode: str = "human") -> Any:
+            return mode
+
+    with remote(Current()) as client:
+        client.reset()
+        assert client.render() == "human"

@@ -6,13 +6,21 @@ import contextlib
 import os
 import socket
 import stat
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import rlmesh
-from rlmesh.errors import AddressInUseError, ArgumentTypeError, InvalidAddressError
+from rlmesh.address import MAX_PATH_BYTES
+from rlmesh.errors import (
+    AddressInUseError,
+    ArgumentTypeError,
+    InvalidAddressError,
+    InvalidCredentialsError,
+)
 from support.sample_envs import ScriptedEnv
 from support.serving import serving
 
@@ -149,6 +157,67 @@ def test_only_this_user_may_connect_to_a_unix_socket(tmp_path: Path) -> None:
     assert mask == 0o022, "the process's umask stays as it was"
 
 
+def test_a_unix_socket_is_bound_without_a_mask_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It holds for the whole process: a file that another thread makes would have another mode.
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the mask of the process was changed"))
+    with serving(ScriptedEnv(), path=tmp_path / "e.sock") as server:
+        assert os.listdir(tmp_path) == ["e.sock"]
+        drive(server.address)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a path")
+def test_a_path_as_long_as_a_socket_may_have_is_served(tmp_path: Path) -> None:
+    room = MAX_PATH_BYTES - len(str(tmp_path)) - 3
+    folder = tmp_path / ("d" * room)
+    folder.mkdir()
+    with serving(ScriptedEnv(), path=folder / "e") as server:
+        drive(server.address)
+    assert os.listdir(folder) == []
+
+
+def test_of_servers_that_start_at_one_path_at_once_one_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "e.sock"
+    for _ in range(10):
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(path))
+        made: list[rlmesh.EnvServer] = []
+        refused: list[AddressInUseError] = []
+        together = threading.Barrier(4)
+
+        def start(
+            made: list[rlmesh.EnvServer] = made,
+            refused: list[AddressInUseError] = refused,
+            together: threading.Barrier = together,
+        ) -> None:
+            together.wait(20)
+            try:
+                made.append(rlmesh.EnvServer(ScriptedEnv(), path=path))
+            except AddressInUseError as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=start) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert (len(made), len(refused)) == (1, 3)
+        with made[0]:
+            drive(made[0].address)
+        assert os.listdir(tmp_path) == []
+
+
+def test_a_shutdown_leaves_the_socket_of_another_server(tmp_path: Path) -> None:
+    path = tmp_path / "e.sock"
+    with serving(ScriptedEnv(), path=path) as first:
+        path.unlink()
+        with serving(ScriptedEnv(), path=path) as second:
+            first.shutdown()
+            drive(second.address)
+
+
 def test_the_socket_file_is_gone_after_a_shutdown(tmp_path: Path) -> None:
     with serving(ScriptedEnv(), path=tmp_path / "e.sock"):
         assert (tmp_path / "e.sock").exists()
@@ -168,6 +237,22 @@ def test_a_stale_socket_file_is_replaced(tmp_path: Path) -> None:
     assert path.exists()
     with serving(ScriptedEnv(), path=path) as server:
         drive(server.address)
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST."])
+def test_localhost_is_where_it_leads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mapped(host: str, port: Any, *_: Any, **__: Any) -> list[Any]:
+        assert host in (name, name.rstrip("."))
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (where, port or 0))
+            for where in ("127.0.0.1", "192.0.2.7")
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", mapped)
+    with pytest.raises(InvalidAddressError, match="reachable from other machines"):
+        rlmesh.EnvServer(ScriptedEnv(), f"{name}:0")
+    with pytest.raises(InvalidCredentialsError, match="plaintext"):
+        rlmesh.RemoteEnv(f"{name}:5555", token="a-token")
 
 
 def test_a_path_with_a_live_server_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,12 @@ import pytest
 from gymnasium import spaces
 
 import rlmesh
-from rlmesh.errors import InvalidObservationError, RemoteEnvError, RlmeshError
+from rlmesh.errors import (
+    InvalidObservationError,
+    InvalidResultError,
+    RemoteEnvError,
+    RlmeshError,
+)
 from support.comparing import assert_same
 from support.sample_envs import ScriptedEnv
 from support.serving import remote, remote_vector, serving
@@ -184,9 +189,9 @@ def test_an_environment_without_render_says_so() -> None:
 WRONG_RESULTS: dict[str, tuple[str, Any, str]] = {
     "reset gives three": ("reset", (np.zeros(2, np.float32), {}, {}), "tuple of 3"),
     "step gives three": ("step", (np.zeros(2, np.float32), 0.0, {}), "tuple of 3"),
-    "step gives a list": ("step", [np.zeros(2, np.float32), 0.0, False, False, {}], "list"),
+    "step gives a list of three": ("step", [np.zeros(2, np.float32), 0.0, {}], "list of 3"),
     "info is a list": ("step", (np.zeros(2, np.float32), 0.0, False, False, []), "info"),
-    "info is None": ("reset", (np.zeros(2, np.float32), None), "info"),
+    "info is a text": ("reset", (np.zeros(2, np.float32), "{}"), "info"),
     "reward is a text": ("step", (np.zeros(2, np.float32), "1", False, False, {}), "reward"),
     "reward is None": ("step", (np.zeros(2, np.float32), None, False, False, {}), "reward"),
     "reward is ragged": (
@@ -204,6 +209,9 @@ WRONG_RESULTS: dict[str, tuple[str, Any, str]] = {
 }
 
 
+WRONG_OBSERVATIONS = ("wrong shape", "wrong number of axes", "not a number", "no observation")
+
+
 @pytest.mark.parametrize("what", WRONG_RESULTS)
 def test_a_result_that_the_contract_excludes_is_a_typed_error(what: str) -> None:
     name, result, message = WRONG_RESULTS[what]
@@ -211,12 +219,40 @@ def test_a_result_that_the_contract_excludes_is_a_typed_error(what: str) -> None
     with remote(env) as client:
         client.reset(seed=0)
         env.script[name] = lambda: result
-        with pytest.raises(InvalidObservationError, match=message) as caught:
+        kind = InvalidObservationError if what in WRONG_OBSERVATIONS else InvalidResultError
+        with pytest.raises(kind, match=message) as caught:
             call(client, name)
         assert isinstance(caught.value, ValueError)
         env.script.clear()
         client.reset(seed=0)
         client.step(ACTION)
+
+
+OBSERVATION = np.ones(2, np.float32)
+ODD_BUT_UNPACKABLE: dict[str, tuple[str, Any]] = {
+    "reset gives a list": ("reset", [OBSERVATION, {"a": 1}]),
+    "reset gives None as info": ("reset", (OBSERVATION, None)),
+    "reset gives a list with None": ("reset", [OBSERVATION, None]),
+    "step gives a list": ("step", [OBSERVATION, 1.5, False, True, {"a": 1}]),
+    "step gives None as info": ("step", (OBSERVATION, 1.5, False, True, None)),
+    "step gives a list of four": ("step", [OBSERVATION, 1.5, True, {"TimeLimit.truncated": True}]),
+    "step gives four and None": ("step", (OBSERVATION, 1.5, False, None)),
+}
+
+
+@pytest.mark.parametrize("what", ODD_BUT_UNPACKABLE)
+def test_what_code_in_the_same_process_unpacks_is_taken(what: str) -> None:
+    name, returned = ODD_BUT_UNPACKABLE[what]
+    env = ScriptedEnv()
+    with remote(env) as client:
+        client.reset(seed=0)
+        env.script[name] = lambda: returned
+        observation, *rest = call(client, name)
+        assert observation.tolist() == [1, 1]
+        assert rest[-1] == (returned[-1] or {})
+        if name == "step":
+            assert rest[0] == 1.5
+            assert rest[1:3] == [False, what != "step gives four and None"]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +283,7 @@ def test_results_of_sub_envs_that_are_none_are_a_typed_error(
 
     with remote_vector(Members()) as client:
         client.reset()
-        with pytest.raises(InvalidObservationError, match=message):
+        with pytest.raises(InvalidResultError, match=message):
             client.step([0, 1])
         client.reset()
 

@@ -247,7 +247,7 @@ def test_an_unknown_secret_resumes_nothing() -> None:
         other = bytes([*most, last ^ 1])
         failure = failure_of(server.address, other)
         assert failure.code == session_pb2.ERROR_CODE_SESSION_GONE
-        assert "started anew" in failure.message
+        assert "started again" in failure.message
         assert session.call(2, reset=RESET).WhichOneof("answer") == "reset"
 
 

@@ -86,7 +86,7 @@ def test_a_side_in_a_crowd_sleeps_when_nothing_has_come_after_some_offers(
     exchanges(ends, 32)
     offers = Offers(monkeypatch)
     assert ends.client.receive(time.monotonic()) is WakeReason.LATE
-    assert offers.count == spin_policy.OFFERS
+    assert offers.count == spin_policy._YIELDS
 
 
 def test_a_side_spins_again_once_the_crowd_has_gone(

@@ -1,4 +1,4 @@
-"""An environment in a worker process, which the server calls as it calls one of its own."""
+"""The backend of an environment in a worker process."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _log = logging.getLogger("rlmesh.server")
 _SMALL = 1 << 14
 # How long an environment's `close` may take, unless a shutdown gives it less.
 _CLOSING_SECONDS = 60.0
-# How long a status page waits for what a worker says of itself.
+# How long a status request waits for a worker's answer.
 _STATUS_SECONDS = 0.15
 
 
 class ProcessBackend:
-    """An environment in a worker process. All calls from one thread, but where it says otherwise.
+    """An environment in a worker process. Only the slot's thread calls it, except where noted.
 
-    When the worker dies, the call in progress fails, or else the next one; so does every further
-    one, until a reset or another session begins anew in another worker.
+    When the worker dies, the call in progress fails, or else the next one. Every later call fails
+    too, until a reset or another session starts another worker.
 
     Args:
         start: Starts a worker.
@@ -40,9 +40,9 @@ class ProcessBackend:
 
     Attributes:
         contract: The environment's contract.
-        plan: How much slot calls take in shared memory.
+        plan: How much shared memory the calls take.
         step: Steps it.
-        timings: What this session's calls have cost.
+        timings: How long this session's calls took.
         start_timeout: As given.
     """
 
@@ -72,7 +72,7 @@ class ProcessBackend:
         """Prepares for the next client, in a new worker if need be; see `Backend`.
 
         Raises:
-            CallFailedError: If the mode cannot be had, or there can be no worker.
+            CallFailedError: If the environment cannot run the mode, or no worker can be started.
         """
         self.timings = Timings()
         self._timeout = timeout
@@ -102,7 +102,7 @@ class ProcessBackend:
         return self._relay(message.SerializeToString(), request.name, outbox)
 
     def deviations(self) -> dict[str, int]:
-        """How many values were out of their bounds, as far as the worker tells; see `Backend`."""
+        """How many values were out of their bounds, as far as the worker reports; see `Backend`."""
         status = self._ask_status()
         if status is not None:
             self._deviations = {each.kind: each.count for each in status.deviations}
@@ -120,16 +120,16 @@ class ProcessBackend:
         self._discard()
 
     def stack(self) -> str:
-        """Where in the code the environment is, as far as the worker tells; see `Backend`."""
+        """Where in the code the environment is, as far as the worker reports; see `Backend`."""
         if self._starting:
             return f"the worker process (pid {self._worker.pid}) is starting\n"
         status = self._ask_status()
         if status is not None:
             return status.stack
-        # In anything else it would have answered.
+        # A worker answers in any other state.
         return (
-            f"unknown, in native code that keeps the interpreter of the worker process (pid "
-            f"{self._worker.pid}) to itself\n"
+            f"unknown, in native code that holds the interpreter lock of the worker process (pid "
+            f"{self._worker.pid})\n"
         )
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
@@ -180,7 +180,7 @@ class ProcessBackend:
             received = WakeReason.GONE
         if isinstance(received, WakeReason):
             if received is WakeReason.LATE:
-                self._worker.abandon(f"nobody waits for longer than {timeout:g} s")
+                self._worker.abandon(f"the client does not wait for longer than {timeout:g} s")
             raise self._lose(f"in {name}()")
         return received
 
@@ -188,23 +188,23 @@ class ProcessBackend:
         """Notes that the worker has died, or is about to."""
         self._discard()
         worker, code = self._worker, session_pb2.ERROR_CODE_ENV_CRASHED
-        told = f"the environment crashed {when}: {worker.account()}"
+        text = f"the environment crashed {when}: {worker.account()}"
         if worker.last_stack is not None:
             code = session_pb2.ERROR_CODE_DEADLINE
-            told = f"the environment was too long {when}: {worker.account()}"
+            text = f"the environment was too long {when}: {worker.account()}"
             if worker.last_stack:
-                told = f"{told}\nIt was at\n{worker.last_stack}"
+                text = f"{text}\nIt was at\n{worker.last_stack}"
         error = failed(
-            code, f"{told}\nThe episode is gone; the next reset() starts in a new process"
+            code, f"{text}\nThe episode is gone; the next reset() starts in a new process"
         )
         self._lost = error.failure
         return error
 
     def _replace(self) -> None:
-        """Begins anew in another worker.
+        """Starts another worker.
 
         Raises:
-            CallFailedError: If there can be none.
+            CallFailedError: If none can be started.
         """
         if self._lost is None:
             _log.error("%s", self._lose("between two calls").failure.message)
@@ -229,25 +229,25 @@ class ProcessBackend:
             )
             self._lost = other.failure
             raise other
-        _log.warning("the environment begins anew, in the process %d", self._worker.pid)
+        _log.warning("the environment starts again, in process %d", self._worker.pid)
         if self._opened is not None:
             self._ask(session_pb2.SessionRequest(open=self._opened), "open")
 
     def _discard(self) -> None:
-        """Sees the worker to its end, and gives back what is held of it."""
+        """Waits for the worker's end, and releases the pipe."""
         self._worker.end()
         self._pipe.release()
 
     def _stats(self) -> session_pb2.StatsResult:
-        """What the calls have cost; of the time in the environment, what this worker knows of."""
+        """The timings; the time in the environment is what this worker measured."""
         stats = self.timings.to_proto()
         if self._lost is None:
-            told = self._ask(session_pb2.SessionRequest(stats=session_pb2.StatsCall()), "stats")
-            seconds = {call.call: call.environment_seconds for call in told.stats.calls}
+            answer = self._ask(session_pb2.SessionRequest(stats=session_pb2.StatsCall()), "stats")
+            seconds = {call.call: call.environment_seconds for call in answer.stats.calls}
             for call in stats.calls:
                 call.environment_seconds = seconds.get(call.call, 0.0)
         return stats
 
     def _ask_status(self) -> env_service_pb2.SessionStatus | None:
-        told = self._worker.ask(_STATUS_SECONDS)
-        return None if told is None else env_service_pb2.SessionStatus.FromString(told)
+        status = self._worker.ask(_STATUS_SECONDS)
+        return None if status is None else env_service_pb2.SessionStatus.FromString(status)

@@ -1,4 +1,4 @@
-"""What a server and its worker say to each other beside the calls, over a socket of their own."""
+"""The control channel: messages of a server and its worker that are no calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ControlMessage(enum.Enum):
     FAILURE = b"f"
     """From the worker: there is no environment, and why; a `Failure`, as protobuf."""
     STATUS_REQUEST = b"a"
-    """To the worker: where is the environment's thread? A number to repeat."""
+    """To the worker: a request for its status; a number to repeat."""
     STATUS = b"t"
     """From the worker: that number, and a `SessionStatus`, as protobuf."""
 

@@ -1,4 +1,4 @@
-"""The factory: makes environments in worker processes."""
+"""The worker factory: makes environments in worker processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _START_SECONDS = 60.0
 
 
 def isolated_factory(factory: object, isolation: object, options: EnvOptions) -> WorkerFactory:
-    """What makes a server's environments in worker processes.
+    """The factory of a server's environments in worker processes.
 
     Args:
         factory: The callable that makes an environment.
@@ -36,8 +36,7 @@ def isolated_factory(factory: object, isolation: object, options: EnvOptions) ->
         options: How each environment is served.
 
     Raises:
-        ArgumentTypeError: If what shall make the environments is no callable, or cannot be sent to
-            another process.
+        ArgumentTypeError: If `factory` is no callable, or cannot be sent to another process.
         InvalidArgumentError: If there is no such isolation.
     """
     if isolation != "process":
@@ -98,7 +97,7 @@ class WorkerFactory:
         return backend
 
     def abandon(self) -> None:
-        """Kills the workers, as there will be no server."""
+        """Kills the workers, because there will be no server."""
         for worker in list(self._workers):
             worker.kill("there is no server for it")
 
@@ -108,23 +107,24 @@ class WorkerFactory:
         except OSError as error:
             raise failed(
                 session_pb2.ERROR_CODE_ENV_CRASHED,
-                f"there can be no worker process for the environment: {error}",
+                f"no worker process could be started for the environment: {error}",
             ) from error
         self._workers.add(worker)
         return worker
 
 
 def error_of_making(failure: session_pb2.Failure) -> RlmeshError:
-    """The error that a failure is which a constructor raises."""
+    """The error that the constructor of a server raises for a failure."""
     kind = getattr(errors, failure.exception_type, None)
     if isinstance(kind, type) and issubclass(kind, RlmeshError):
-        # What is wrong with the environment, as it is told where it is made in this process.
+        # The same error as where the environment is made in this process.
         return kind(failure.message)
     return error_from_failure(failure, "the worker process")
 
 
 def _pickled(factory: Callable[[], Any]) -> bytes:
-    # Of a dependency of Gymnasium; the standard library's sends no lambda and nothing of __main__.
+    # Gymnasium depends on cloudpickle. The standard library's pickle sends no lambda and nothing
+    # of __main__.
     import cloudpickle
 
     try:

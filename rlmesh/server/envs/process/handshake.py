@@ -1,4 +1,4 @@
-"""A worker's environment, once it is there."""
+"""Waits until a worker has made its environment, and opens the pipe to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Handshake(NamedTuple):
     Attributes:
         contract: The environment's contract.
         pipe: This side's end of the transport to it.
-        plan: How much slot calls take in shared memory.
+        plan: How much shared memory the calls take.
     """
 
     contract: EnvContract
@@ -30,14 +30,14 @@ class Handshake(NamedTuple):
 
 
 def await_env(worker: WorkerProcess, timeout: float | None) -> Handshake:
-    """Waits until a worker has made its environment. One that has not is ended.
+    """Waits until a worker has made its environment; ends a worker that does not.
 
     Args:
         worker: The worker.
         timeout: For how many seconds to wait; None: for ever.
 
     Raises:
-        CallFailedError: If there will be none.
+        CallFailedError: If the worker made none.
     """
     try:
         return _await_env(worker, timeout)

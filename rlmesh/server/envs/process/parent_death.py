@@ -1,4 +1,4 @@
-"""What ties a worker to its server: it ends with it, and with nothing else that is not its own."""
+"""Ends a worker with its server, and with no signal that is meant for the server."""
 
 from __future__ import annotations
 
@@ -42,40 +42,41 @@ def end_with_server(server: int) -> None:
 
 
 def leave_signals_to_server() -> None:
-    """Has this process live on when whoever ends the server signals its workers too.
+    """Ignores SIGINT and SIGTERM in this process, because the server ends its workers itself.
 
-    What they start hears the signals as usual: a handler is not inherited by another program, and
-    is taken back in a fork.
+    Processes that the environment starts receive the signals as usual: another program does not
+    inherit a handler, and a fork sets the handlers back.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _ignore)
-    os.register_at_fork(after_in_child=_hear_signals_again)
+    os.register_at_fork(after_in_child=_restore_signals)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
     """The server ends its workers."""
 
 
-def _hear_signals_again() -> None:
+def _restore_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class StatusThread:
-    """A thread of a worker: tells the server where the environment is, and ends with the server.
+    """A thread of a worker: reports the worker's status, and ends the worker with its server.
 
     Args:
         sock: The worker's end of the control channel.
 
     Attributes:
-        deviations: Tells how many values were out of their bounds in this session, by kind.
+        deviations: Returns how many values were out of their bounds in this session, by kind. The
+            worker's main thread sets it once; the status thread calls it.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.deviations: Callable[[], dict[str, int]] = dict
         self._sock = sock
         self._env_thread_id = threading.get_ident()
-        # Its own processes would keep the socket open, and the server in the dark.
+        # A process of the environment would keep the channel open after the worker's death.
         os.register_at_fork(after_in_child=sock.close)
         threading.Thread(target=self._run, name="rlmesh-worker-status", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Starts the process of a worker: a fresh interpreter, as a fork would inherit a server's locks."""
+"""Starts the process of a worker: a new interpreter, because a fork would inherit locks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-# Found where this process finds it, whatever the worker would look through by itself.
+# The worker imports from where this process does, whatever its own path would be.
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[5:]; "
     "from rlmesh.server.envs.process.worker_main import main; main(*map(int, sys.argv[1:5]))"
@@ -17,7 +17,7 @@ def launch(calls: int, control: int, stack_dump: int) -> subprocess.Popen[bytes]
     """Starts a worker; `rlmesh.server.envs.process.worker_main.main` says what it is given.
 
     Raises:
-        OSError: If there can be no further process.
+        OSError: If the system starts no further process.
     """
     given = [str(number) for number in (os.getpid(), calls, control, stack_dump)]
     return subprocess.Popen(  # noqa: S603 - this interpreter, and no shell
@@ -32,7 +32,7 @@ def launch(calls: int, control: int, stack_dump: int) -> subprocess.Popen[bytes]
 
 
 def _options() -> list[str]:
-    """The interpreter's options that a worker shall have too."""
+    """The options of this interpreter that a worker gets too."""
     flags = sys.flags
     options = {
         "-O": flags.optimize == 1,
@@ -40,7 +40,7 @@ def _options() -> list[str]:
         "-B": flags.dont_write_bytecode,
         "-E": flags.ignore_environment,
         "-s": flags.no_user_site,
-        "-u": True,  # what it writes shall not wait for its end, which may come at any time
+        "-u": True,  # output must not wait in a buffer: the worker may be killed at any time
     }
     chosen = [option for option, wanted in options.items() if wanted]
     return [*chosen, *(f"-W{warning}" for warning in sys.warnoptions)]

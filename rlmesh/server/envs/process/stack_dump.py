@@ -1,7 +1,7 @@
-"""The black box: where Python's own handler of signals writes the stack of a worker's environment.
+"""The stack dump: a memory file that `faulthandler` writes the stack of a worker's main thread to.
 
-It needs no interpreter, so it tells even of native code that keeps that to itself. The signal may
-end a wait of that code early, so it is sent only to a worker that is about to be killed.
+`faulthandler` needs no interpreter lock, so it works while native code holds that lock. The signal
+may end a wait in that code early, so only a worker that is about to be killed gets it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import fcntl
+import logging
 import os
 import signal
 import sys
 import time
+
+_log = logging.getLogger("rlmesh.server")
 
 _SUPPORTED = sys.platform == "linux"
 # How long the handler may take, and how long it is given once it has begun to write.
@@ -25,7 +28,11 @@ def make_stack_dump() -> int:
     """A descriptor for the worker to write to; -1 where there is none."""
     if not _SUPPORTED:
         return -1
-    descriptor = os.memfd_create("rlmesh-stack", os.MFD_CLOEXEC)
+    try:
+        descriptor = os.memfd_create("rlmesh-stack", os.MFD_CLOEXEC)
+    except OSError as error:
+        _log.warning("a worker that hangs in native code cannot write its stack: %s", error)
+        return -1
     fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
     return descriptor
 
@@ -37,7 +44,7 @@ def begin_recording(descriptor: int) -> None:
 
 
 def record(pid: int, descriptor: int) -> str:
-    """Has a worker write its stack, the innermost frame last; empty where it does not.
+    """Has a worker write its stack, and returns it, the innermost frame last; empty if it does not.
 
     Args:
         pid: The worker.
@@ -68,5 +75,5 @@ def _turned(text: str) -> str:
 
 
 def _signal() -> int:
-    # One that nobody else is likely to use.
+    # A signal that other code is unlikely to use.
     return int(signal.SIGRTMAX)

@@ -1,4 +1,4 @@
-"""The supervisor: the one thread that starts a server's workers and hears of them."""
+"""The supervisor: the one thread that starts and watches a server's workers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ T = TypeVar("T")
 
 
 class Supervisor:
-    """Runs what must be done for workers on a thread that lives as long as they do.
+    """Starts and watches workers on one thread that lives as long as they do.
 
-    Linux kills a worker when the thread ends that started it, so it must not be one of those that
-    come and go with sessions. This one ends with the last worker.
+    Linux kills a worker when the thread that started it ends (see `parent_death`), so that thread
+    must not be the thread of a session. This one ends with the last worker. `_lock` guards the
+    beginning and the end of the thread: `_doorbell` is None while there is none.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class Supervisor:
         self._doorbell: tuple[int, int] | None = None
 
     def do(self, work: Callable[[], T]) -> T:
-        """Has the thread do something, and gives what that returns or raises."""
+        """Has the thread call `work`, and returns or raises what that does. Any thread may."""
         future: Future[T] = Future()
 
         def execute() -> None:
@@ -55,9 +56,9 @@ class Supervisor:
             target=self._run, args=(selector, doorbell), name="rlmesh-supervisor", daemon=True
         ).start()
 
-    def watch(self, descriptor: int, hear: Callable[[], None]) -> None:
-        """Has the thread call `hear` whenever a descriptor is readable; only on the thread."""
-        self._selector.register(descriptor, selectors.EVENT_READ, hear)
+    def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
+        """Calls `on_readable` whenever a descriptor is readable; both only on the thread."""
+        self._selector.register(descriptor, selectors.EVENT_READ, on_readable)
 
     def forget(self, descriptor: int) -> None:
         """Stops watching a descriptor, before it is closed; only on the thread."""
@@ -70,7 +71,7 @@ class Supervisor:
     def _run(self, selector: selectors.BaseSelector, doorbell: tuple[int, int]) -> None:
         while not self._is_over(selector):
             for key, _ in selector.select():
-                # One that was forgotten a moment ago may be among them.
+                # A descriptor that was forgotten a moment ago may be among them.
                 if selector.get_map().get(key.fd) is key:
                     try:
                         key.data()

@@ -38,20 +38,20 @@ from rlmesh_api.v1 import session_pb2
 
 
 def main(server: int, calls: int, control: int, stack_dump: int) -> None:
-    """What the worker runs. The environment is made, called and closed on the main thread.
+    """Runs a worker. The environment is made, called and closed on the main thread.
 
     Args:
         server: The server's process id.
-        calls: The descriptor of the socket that the calls come through.
-        control: That of the one for everything else.
-        stack_dump: That of the black box; -1 where there is none.
+        calls: The descriptor of the socket that the calls cross.
+        control: The descriptor of the control channel.
+        stack_dump: The descriptor of the stack dump; -1 where there is none.
     """
     end_with_server(server)
     leave_signals_to_server()
     for descriptor in (calls, control, stack_dump):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
-    # Where the environment was when the process died stands on its last lines, then.
+    # A fatal signal writes the stack of the main thread to stderr, which the server keeps.
     faulthandler.enable(all_threads=False)
     begin_recording(stack_dump)
     calls_socket, control_socket = socket.socket(fileno=calls), socket.socket(fileno=control)
@@ -97,7 +97,7 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
         contract = read_contract(env)
         return LocalBackend(env, contract, spec.options), contract
     except RlmeshError as error:
-        # Told as what it is: the server raises it again.
+        # With the type of the error: the server raises the same.
         raise CallFailedError(
             session_pb2.Failure(message=str(error), exception_type=type(error).__qualname__)
         ) from error
@@ -111,7 +111,7 @@ def _answer(backend: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int,
         request = read_request(message)
     except DecodeError as error:
         return *_failed(0, damaged(error), outbox), False
-    # An attribute may bear any name.
+    # By its kind: an attribute may have any name.
     over = request.message is not None and request.message.HasField("close")
     try:
         return *_execute(backend, request, outbox), over
@@ -147,6 +147,6 @@ def _close(backend: LocalBackend) -> None:
 def _failed(sequence: int, error: Exception, outbox: Outbox) -> tuple[int, int]:
     cause = error.__cause__
     if isinstance(cause, SystemExit):
-        # Here the environment has a process of its own to exit from.
+        # The environment has this process to itself, so it may end it.
         raise cause
     return write_answer(failed_so(sequence, failure_of(error)), outbox)

@@ -1,4 +1,4 @@
-"""A worker as its server sees it: started, heard, asked, and ended."""
+"""A worker process from outside: started, watched, asked for its status, and ended."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import threading
 from typing import IO, cast
 
@@ -15,16 +16,20 @@ from rlmesh.server.envs.process.spawn import launch
 from rlmesh.server.envs.process.stack_dump import make_stack_dump, record
 from rlmesh.server.envs.process.supervisor import Supervisor
 
-# What is kept of what a worker writes to stderr, in bytes, and told of it when it dies, in lines.
+# How many bytes of a worker's stderr are kept, and how many lines a message about its death shows.
 _KEPT = 8192
 _STDERR = 2
 _SHOWN_LINES = 20
-# How long a worker may take to die that was killed, and to exit by itself.
+# How long a worker may take to exit by itself, and to die once it was killed.
 _DYING_SECONDS = 5.0
 
 
 class WorkerProcess:
     """A worker, from its start to its end.
+
+    The supervisor's thread receives from it and notes its death; any thread may kill it. `_lock`
+    guards `dead`, `last_stack` and `_why_killed`, so that no signal reaches a process id that the
+    system has given to another process. `_status_lock` lets one thread at a time ask for a status.
 
     Args:
         supervisor: Where it is started and watched.
@@ -49,6 +54,7 @@ class WorkerProcess:
         self._lock = threading.Lock()
         self._died = threading.Event()
         self._why_killed: str | None = None
+        self._exit_code: int | None = None
         self._answer: tuple[ControlMessage, bytes] | None = None
         self._answered = threading.Event()
         self._status_lock = threading.Lock()
@@ -82,34 +88,34 @@ class WorkerProcess:
         self._stderr: IO[bytes] = cast("IO[bytes]", self._process.stderr)
         os.set_blocking(self._stderr.fileno(), False)
         self.lifeline: int | None = _lifeline(self.pid)
-        self._supervisor.watch(self._stderr.fileno(), self._hear_stderr)
+        self._supervisor.watch(self._stderr.fileno(), self._receive_stderr)
         self._supervisor.watch(self._control.fileno(), self._receive_message)
         if self.lifeline is not None:
             self._supervisor.watch(self.lifeline, self._bury)
 
     @property
     def going(self) -> bool:
-        """Whether it has not died, though nobody may have noticed yet that it has."""
+        """Whether it lives; the system is asked, so this is ahead of `dead`."""
         lifeline = self.lifeline
         return not (self.dead or (lifeline is not None and _ready(lifeline, select.POLLIN)))
 
     def wait_for_answer(self, timeout: float | None) -> tuple[ControlMessage, bytes] | None:
-        """Waits until the environment is there or is known not to be.
+        """Waits until the worker has made its environment, or failed to.
 
         Args:
             timeout: For how many seconds; None: for ever.
 
         Returns:
-            What the worker says of it; None if it has died, or did not say anything in time.
+            The worker's answer; None if it died, or did not answer in time.
         """
         self._answered.wait(timeout)
         return self._answer
 
     def ask(self, timeout: float) -> bytes | None:
-        """What the worker says of itself at this moment, a `SessionStatus`; None: nothing.
+        """The worker's status at this moment, a serialized `SessionStatus`; None: no answer.
 
-        One whose environment keeps the interpreter to itself cannot answer. It is not waited for
-        again before it has.
+        A worker whose environment holds the interpreter lock cannot answer. Until it does, later
+        calls return None at once.
         """
         with self._status_lock:
             if self.dead or self._last_request != self._status[0]:
@@ -124,14 +130,14 @@ class WorkerProcess:
             return content if number == self._last_request else None
 
     def abandon(self, why: str) -> None:
-        """Kills it in the middle of a call, and remembers where that was; see `kill`."""
+        """Kills it in the middle of a call, and keeps the stack of that call; see `kill`."""
         with self._lock:
             if not self.dead and self.last_stack is None:
                 self.last_stack = record(self.pid, self._stack_dump)
         self.kill(why)
 
     def kill(self, why: str) -> None:
-        """Kills it and what it has started. Any thread may, repeatedly; the first word counts.
+        """Kills it and what it has started. Any thread may, repeatedly; the first reason counts.
 
         Args:
             why: What goes into the message, after `its worker process was ended, as`.
@@ -147,7 +153,7 @@ class WorkerProcess:
         return self._died.wait(timeout)
 
     def end(self) -> None:
-        """Sees it dead, and gives back what is held of it. One thread may, repeatedly."""
+        """Waits for its death, kills it if need be, closes the lifeline. One thread may call it."""
         if not self._died.wait(_DYING_SECONDS):
             self.kill("it did not exit")
         if self._died.wait(_DYING_SECONDS) and self.lifeline is not None:
@@ -156,11 +162,16 @@ class WorkerProcess:
 
     def account(self) -> str:
         """How it died, for a message."""
-        code = self._process.returncode
+        code = self._exit_code
         if self._why_killed is not None:
             how = f"was ended, as {self._why_killed}"
-        elif code is None:
+        elif not self.dead:
             how = "has gone"
+        elif code is None:
+            how = (
+                "died, and the system does not report how, because the server's process ignores "
+                "SIGCHLD (signal.signal(signal.SIGCHLD, signal.SIG_DFL) changes that)"
+            )
         elif code >= 0:
             how = f"exited with code {code}"
         else:
@@ -169,12 +180,12 @@ class WorkerProcess:
                 how += ", which the system sends when memory runs out"
         text = f"its worker process (pid {self.pid}) {how}"
         lines = bytes(self._last_words).decode(errors="backslashreplace").splitlines()
-        # What Python adds to a fatal error tells of every process the same.
+        # Python adds this line to every fatal error; it says nothing about this one.
         lines = [line for line in lines if not line.startswith("Extension modules: ")]
         words = "\n".join(lines[-_SHOWN_LINES:]).strip()
         return f"{text}. The last that it wrote to stderr:\n{words}" if words else text
 
-    def _hear_stderr(self) -> None:
+    def _receive_stderr(self) -> None:
         with contextlib.suppress(BlockingIOError):
             piece = os.read(self._stderr.fileno(), select.PIPE_BUF)
             if not piece:
@@ -182,7 +193,7 @@ class WorkerProcess:
                 return
             self._last_words += piece
             del self._last_words[:-_KEPT]
-            # So much can be written without waiting. Where nobody reads it, nobody misses it.
+            # PIPE_BUF bytes are written without waiting. If stderr is full, the piece is dropped.
             if _ready(_STDERR, select.POLLOUT):
                 os.write(_STDERR, piece)
 
@@ -207,21 +218,21 @@ class WorkerProcess:
                 self._answered.set()
 
     def _bury(self) -> None:
-        """It has died, or is about to."""
+        """Notes its death, which has happened or is about to; on the supervisor's thread."""
         if self.lifeline is not None:
             self._supervisor.forget(self.lifeline)
         with self._lock:
-            # Not before it is dead, nor after its number may be another's.
+            # Once waited for, its process id may belong to another process.
             self._kill_group()
-            self._process.wait()
+            self._exit_code = _exit_code(self._process)
             self.dead = True
-        for descriptor, hear in (
-            (self._stderr.fileno(), self._hear_stderr),
+        for descriptor, receive in (
+            (self._stderr.fileno(), self._receive_stderr),
             (self._control.fileno(), self._receive_message),
         ):
-            # What it wrote in its last moments has arrived already.
+            # What it wrote before it died is readable already.
             while self._supervisor.watches(descriptor) and _ready(descriptor, select.POLLIN):
-                hear()
+                receive()
             if self._supervisor.watches(descriptor):
                 self._supervisor.forget(descriptor)
         self._stderr.close()
@@ -233,6 +244,22 @@ class WorkerProcess:
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
+    """Waits for the end of a process; None where the system does not keep its exit code.
+
+    `Popen.wait` gives 0 there, as if the process had succeeded.
+    """
+    try:
+        _, status = os.waitpid(process.pid, 0)
+    except ChildProcessError:
+        code = None
+    else:
+        code = os.waitstatus_to_exitcode(status)
+    # So that `Popen` does not wait for the process itself.
+    process.returncode = 0 if code is None else code
+    return code
 
 
 def _lifeline(pid: int) -> int | None:
