@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch  # pyright: ignore[reportMissingImports] # optional: whoever imports this module has it
+import torch  # pyright: ignore[reportMissingImports] # optional: the importing program has it
 
 from rlmesh.client import env as numpy_env
 from rlmesh.client import vector_env as numpy_vector_env

@@ -42,6 +42,11 @@ class InvalidObservationError(rlmesh.errors.NonconformingValueError):
     def __init__(self, message: str, *, remote_traceback: str = "") -> None: ...
     remote_traceback: Any
 
+@Experimental
+class InvalidResultError(rlmesh.errors.NonconformingValueError):
+    def __init__(self, message: str, *, remote_traceback: str = "") -> None: ...
+    remote_traceback: Any
+
 @Stable
 class RemoteEnvError(rlmesh.errors.RlmeshError, RuntimeError):
     def __init__(

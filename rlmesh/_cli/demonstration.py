@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -55,7 +55,7 @@ class DemoRequest:
     episodes: int
     seed: int | None
     max_steps: int
-    transport: str | None = None
+    transport: Literal["shm", "direct", "grpc"] | None = None
     verbose: bool = False
     token: str | None = field(default=None, repr=False)
     tls: ServerTLS | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, Literal
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
@@ -89,7 +89,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         *,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
-        transport: str | None = None,
+        transport: Literal["shm", "direct", "grpc"] | None = None,
         copy: bool = True,
         token: str | None = None,
         tls: ClientTLS | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, Literal
 
 import gymnasium
 import numpy as np
@@ -105,12 +105,14 @@ class RemoteVectorEnv(
         *,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
-        transport: str | None = None,
+        transport: Literal["shm", "direct", "grpc"] | None = None,
         copy: bool = True,
         token: str | None = None,
         tls: ClientTLS | None = None,
         insecure: bool = False,
-        autoreset: str | gymnasium.vector.AutoresetMode | None = None,
+        autoreset: Literal["next_step", "same_step", "disabled"]
+        | gymnasium.vector.AutoresetMode
+        | None = None,
         expect: EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Collection
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from rlmesh.contract import EnvContract
 from rlmesh.errors import StateError
@@ -86,15 +86,15 @@ class EnvServer:
         port: int | None = None,
         path: str | os.PathLike[str] | None = None,
         options: ServeOptions | None = None,
-        validation: str | None = None,
+        validation: Literal["warn", "strict", "off"] | None = None,
         expose: Collection[str] = (),
         token: str | None = None,
         tls: ServerTLS | None = None,
         insecure: bool = False,
-        transports: Collection[str] | None = None,
+        transports: Collection[Literal["shm", "direct", "grpc"]] | None = None,
         direct: str | int | None = None,
         sessions: int | None = None,
-        isolation: str | None = None,
+        isolation: Literal["process"] | None = None,
     ) -> None:
         self._bind(
             env,

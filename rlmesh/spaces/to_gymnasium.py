@@ -67,10 +67,16 @@ def _box(space: BoxSpace) -> gymnasium.Space[Any]:
     from gymnasium.spaces import Box
 
     shape, dtype = space.shape, space.dtype.value
-    # Arrays of the exact dtype: Gymnasium then neither converts nor warns.
-    low = expand(space.low, shape, dtype)
-    high = expand(space.high, shape, dtype)
-    box = Box(low, high, dtype=np.dtype(dtype))
+    # Scalars or arrays of the exact dtype: Gymnasium then neither warns nor loses digits.
+    if len(space.low) == len(space.high) == 1 and dtype != "bool":
+        # Gymnasium fills each array once. Of given arrays it makes copies, which costs seconds for
+        # a box of 100 MB.
+        scalar = np.dtype(dtype).type
+        box = Box(scalar(space.low[0]), scalar(space.high[0]), shape, dtype=np.dtype(dtype))
+    else:
+        low = expand(space.low, shape, dtype)
+        high = expand(space.high, shape, dtype)
+        box = Box(low, high, dtype=np.dtype(dtype))
     if space.bounded_below:
         box.bounded_below = expand(space.bounded_below, shape, np.bool_)
     if space.bounded_above:

@@ -123,7 +123,7 @@ def _check_dates(pem: bytes, path: str | os.PathLike[str], what: str) -> None:
         begin, end = _validity(ssl.PEM_cert_to_DER_cert(pem.decode("ascii")))
     except (ValueError, IndexError) as error:
         raise InvalidCredentialsError(
-            f"{what} {os.fspath(path)} holds a damaged certificate; make or fetch the file anew"
+            f"{what} {os.fspath(path)} holds a damaged certificate; make or fetch the file again"
         ) from error
     now = dt.datetime.now(dt.UTC)
     if now > end:

@@ -1,4 +1,4 @@
-"""TLS as both sides set it up: for gRPC, and for the sockets of the transport `direct`."""
+"""TLS of both sides, for gRPC and for the sockets of the transport `direct`."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _log = logging.getLogger("rlmesh.security")
 Stamp: TypeAlias = tuple[object, ...]
 Path: TypeAlias = str | os.PathLike[str]
 
-# How often files are read that are being replaced, until they stay the same meanwhile.
+# How often files that are being replaced are read, until they stay the same during the reading.
 _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """What was in a server's files at one time."""
+    """The contents of a server's files at one time."""
 
     certificate: bytes
     key: bytes = field(repr=False)
@@ -48,13 +48,13 @@ class _Identity:
 
 
 class ServerIdentity:
-    """A server's certificate and key, and whom it lets in; read anew when a file has changed.
+    """A server's certificate, key and client authority; read again when a file has changed.
 
-    Where changed files cannot be used, because one of them is still to come for instance, the
-    server goes on with what it has and says so in its log.
+    If changed files cannot be used, for instance because one of them is not written yet, the server
+    goes on with the former ones and logs it.
 
     Args:
-        tls: Where they are.
+        tls: The paths of the files.
 
     Raises:
         InvalidCredentialsError: If a file cannot be used.
@@ -67,21 +67,21 @@ class ServerIdentity:
         self._identity = _read_identity(tls)
 
     def context(self) -> ssl.SSLContext:
-        """For the next connection to a socket of ours."""
+        """The context for the next connection to a socket of the transport `direct`."""
         return self._current().context
 
     def for_grpc(self) -> grpc.ServerCredentials:
-        """For a gRPC server, which asks for changes at every handshake."""
-        told = [self._identity]
+        """The credentials for a gRPC server, which asks for changes at every handshake."""
+        latest = [self._identity]
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:
             current = self._current()
-            if current is told[0]:
+            if current is latest[0]:
                 return None
-            told[0] = current
+            latest[0] = current
             return current.configuration
 
-        # None says that nothing has changed, which the stubs of grpc do not know.
+        # None means that nothing has changed; the stubs of grpc do not know that.
         fetcher: Any = fetch
         return grpc.dynamic_ssl_server_credentials(
             self._identity.configuration,
@@ -93,7 +93,7 @@ class ServerIdentity:
         with self._lock:
             stamp = self._look()
             if stamp != self._stamp:
-                # Once for each change, whatever comes of it.
+                # One attempt for each change.
                 self._stamp = stamp
                 try:
                     self._identity = _read_identity(self._tls)
@@ -109,9 +109,9 @@ class ServerIdentity:
 
 
 def _say(level: int, message: str) -> None:
-    """Logs on a thread of its own.
+    """Logs on another thread, and waits for it.
 
-    gRPC asks on threads that are not Python's; each that logs would be remembered for ever.
+    gRPC calls on threads that are not Python's. Python would remember each that logs for ever.
     """
     said = threading.Event()
 
@@ -124,7 +124,7 @@ def _say(level: int, message: str) -> None:
 
 
 def _stamp(path: Path | None) -> Stamp | None:
-    """What is another one when a file has changed, through a link too."""
+    """A value that changes when the file changes, also if the path is a link to it."""
     try:
         found = None if path is None else os.stat(path)
     except (OSError, ValueError):
@@ -207,7 +207,7 @@ def _trust(context: ssl.SSLContext, ca: bytes, source: str) -> None:
         context.load_verify_locations(cadata=ca.decode("ascii", "replace"))
     except (ssl.SSLError, ValueError) as error:
         raise InvalidCredentialsError(
-            f"{source} cannot be read ({error}); make or fetch the file anew"
+            f"{source} cannot be read ({error}); make or fetch the file again"
         ) from error
 
 
@@ -229,7 +229,7 @@ def _read_pair(
                 f"for"
                 if reason == "KEY_VALUES_MISMATCH"
                 else f"{whose} certificate {os.fspath(certificate)} or key {os.fspath(key)} cannot "
-                f"be used ({reason}); make or fetch the files anew"
+                f"be used ({reason}); make or fetch the files again"
             ) from error
         if _read_files(certificate, key, whose) == found:
             return *found, context

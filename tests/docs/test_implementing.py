@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from rlmesh.address import parse_address
 from rlmesh.codec.infos.packing import pack, unpack
 from rlmesh.limits import MAX_MESSAGE_BYTES
-from rlmesh.transports.grpc.options import PING_SECONDS, PONG_SECONDS, server_options
+from rlmesh.transports.grpc.options import CLIENT_PONG_SECONDS, PING_SECONDS, server_options
 from rlmesh_api.v1 import session_pb2
 from support.pages import code, tables
 from support.raw_sessions import RawSession
@@ -79,7 +79,7 @@ def test_an_address_is_a_target(row: tuple[str, str]) -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     assert MAX_MESSAGE_BYTES == 1 << 30
     assert f"after {PING_SECONDS:g} seconds without data" in PAGE
-    assert f"does not answer within {PONG_SECONDS:g} seconds" in PAGE
+    assert f"does not answer within {CLIENT_PONG_SECONDS:g} seconds" in PAGE
     least = dict(server_options())["grpc.http2.min_ping_interval_without_data_ms"] / 1000
     assert f"at least {least:g} seconds" in PAGE
 

@@ -106,7 +106,7 @@ def offering(proxy: ChaosProxy, monkeypatch: pytest.MonkeyPatch) -> Generator[No
         return proxy.authority
 
     with monkeypatch.context() as patch:
-        patch.setattr(listeners, "_told", told_instead)
+        patch.setattr(listeners, "_offered", told_instead)
         yield
 
 
@@ -135,7 +135,7 @@ def chaos(seed: int, **settings: Any) -> Generator[dict[str, ChaosProxy]]:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("transport", ["grpc", "direct"])
 def test_behind_a_proxy_that_breaks_connections_an_episode_is_what_it_is_without(
-    transport: str, seed: int, monkeypatch: pytest.MonkeyPatch
+    transport: Any, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local, env = Counting(), Counting()
     expected = told(local, seed)
@@ -157,7 +157,7 @@ def test_behind_a_proxy_that_breaks_connections_an_episode_is_what_it_is_without
 
 @pytest.mark.parametrize("transport", ["grpc", "direct"])
 def test_an_episode_in_a_worker_goes_on_too(
-    transport: str, monkeypatch: pytest.MonkeyPatch
+    transport: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = told(Counting(), SEEDS[0])
     settings = {"expose": ["scale", "level"], "isolation": "process"}
@@ -192,7 +192,7 @@ BREAKS: dict[tuple[str, str], Break] = {
 
 @pytest.mark.parametrize(("transport", "what"), BREAKS)
 def test_what_breaks_between_calls_and_in_them_is_not_seen_in_an_episode(
-    transport: str, what: str, monkeypatch: pytest.MonkeyPatch
+    transport: Any, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local, env = Counting(), Counting()
     expected = told(local, 7)
@@ -226,7 +226,7 @@ def test_what_breaks_between_calls_and_in_them_is_not_seen_in_an_episode(
 
 @pytest.mark.parametrize("transport", ["grpc", "direct"])
 def test_sub_envs_of_a_vector_environment_go_on_behind_a_proxy_that_breaks_connections(
-    transport: str, monkeypatch: pytest.MonkeyPatch
+    transport: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = record(sync_sub_envs(), 40)
     with (
@@ -243,10 +243,11 @@ def test_sub_envs_of_a_vector_environment_go_on_behind_a_proxy_that_breaks_conne
 
 @pytest.mark.parametrize("transport", ["grpc", "direct"])
 def test_a_network_over_which_nothing_comes_any_more_is_noticed(
-    transport: str, monkeypatch: pytest.MonkeyPatch
+    transport: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grpc_options, "PING_SECONDS", 0.4)
-    monkeypatch.setattr(grpc_options, "PONG_SECONDS", 0.4)
+    monkeypatch.setattr(grpc_options, "CLIENT_PONG_SECONDS", 0.4)
+    monkeypatch.setattr(grpc_options, "SERVER_PONG_SECONDS", 0.4)
     local, env = Counting(), Counting()
     expected = told(local, 3)
     with (

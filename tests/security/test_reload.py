@@ -22,6 +22,7 @@ from support.certificates import Certificates
 from support.sample_envs import ScriptedEnv
 from support.serving import serving
 
+TRANSPORTS: tuple[Any, ...] = ("direct", "grpc")
 DIRECT = {"direct": "tcp://127.0.0.1:0"}
 
 
@@ -52,7 +53,7 @@ def test_a_renewed_certificate_is_shown_from_then_on(certificates: Certificates)
 
 def test_a_session_goes_on_while_certificates_are_renewed(certificates: Certificates) -> None:
     with serving(ScriptedEnv(), tls=certificates.server(), **DIRECT) as server:
-        for transport in ("direct", "grpc"):
+        for transport in TRANSPORTS:
             with rlmesh.RemoteEnv[Any, Any](
                 server.address, tls=certificates.client(), transport=transport
             ) as client:
@@ -69,7 +70,7 @@ def test_clients_of_a_new_authority_are_let_in_and_those_of_the_old_one_are_not(
     with serving(ScriptedEnv(), tls=certificates.server(mutual=True), **DIRECT) as server:
         ours = certificates.client("client", ca="server.pem")
         theirs = certificates.client("stranger", ca="server.pem")
-        for transport in ("direct", "grpc"):
+        for transport in TRANSPORTS:
             with rlmesh.RemoteEnv[Any, Any](
                 server.address, tls=ours, transport=transport
             ) as client:
@@ -77,7 +78,7 @@ def test_clients_of_a_new_authority_are_let_in_and_those_of_the_old_one_are_not(
         with pytest.raises(AuthenticationError):
             rlmesh.RemoteEnv(server.address, tls=theirs)
         os.replace(certificates.path("other-ca.pem"), certificates.path("ca.pem"))
-        for transport in ("direct", "grpc"):
+        for transport in TRANSPORTS:
             with rlmesh.RemoteEnv[Any, Any](
                 server.address, tls=theirs, transport=transport
             ) as client:

@@ -53,7 +53,7 @@ def drive(client: rlmesh.RemoteEnv[Any, Any]) -> None:
 @pytest.mark.parametrize("protection", PROTECTIONS)
 @pytest.mark.parametrize("transport", ["shm", "direct", "grpc"])
 def test_a_transport_is_had_and_drives(
-    transport: str, protection: str, certificates: Certificates
+    transport: Any, protection: str, certificates: Certificates
 ) -> None:
     at_server, at_client = sides(protection, certificates)
     with serving(ScriptedEnv(), **at_server) as server:
@@ -81,7 +81,7 @@ def test_a_unix_socket_is_protected_too(
 
 @pytest.mark.parametrize("transport", ["shm", "direct", "grpc"])
 def test_vector_clients_and_those_of_several_endpoints_are_given_the_same(
-    transport: str, certificates: Certificates
+    transport: Any, certificates: Certificates
 ) -> None:
     at_server, at_client = sides("token and mutual TLS", certificates)
     with (
@@ -263,7 +263,7 @@ def watched(target: str) -> Generator[tuple[str, bytearray]]:
 @pytest.mark.parametrize("encrypted", [False, True])
 @pytest.mark.parametrize("transport", ["direct", "grpc"])
 def test_nothing_readable_crosses_where_there_is_tls(
-    transport: str, encrypted: bool, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+    transport: Any, encrypted: bool, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_server, at_client = sides("token and TLS" if encrypted else "token", certificates)
     env = ScriptedEnv()

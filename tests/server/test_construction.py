@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import pytest
@@ -100,7 +100,7 @@ def test_an_address_that_is_in_use_leaves_the_environment_to_its_owner() -> None
 
 def test_an_unknown_validation_policy_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match=r"warn.*strict.*off") as caught:
-        rlmesh.EnvServer(ScriptedEnv(), validation="loud")
+        rlmesh.EnvServer(ScriptedEnv(), validation=cast("Any", "loud"))
     assert isinstance(caught.value, ValueError)
     assert "'loud'" in str(caught.value)
 

@@ -59,7 +59,7 @@ class Unsending:
 @TRANSPORTS
 @pytest.mark.parametrize("fault", [break_receive, break_send])
 def test_no_memory_for_a_message_ends_the_session_and_the_next_client_is_served(
-    transport: str, fault: Callable[[Any], None], caplog: pytest.LogCaptureFixture
+    transport: Any, fault: Callable[[Any], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     action = np.zeros(2, np.float32)
     with serving(ScriptedEnv(), direct="tcp://127.0.0.1:0") as server:
@@ -98,7 +98,7 @@ def no_free_descriptor() -> Generator[None]:
 
 @TRANSPORTS
 def test_a_session_that_is_lost_while_no_descriptor_is_free_gives_its_place_back(
-    transport: str,
+    transport: Any,
 ) -> None:
     options = rlmesh.ServeOptions(resume_timeout_seconds=0.3)
     with serving(ScriptedEnv(), direct="tcp://127.0.0.1:0", options=options) as server:
@@ -119,7 +119,7 @@ def test_a_session_that_is_lost_while_no_descriptor_is_free_gives_its_place_back
 
 @TRANSPORTS
 def test_a_client_that_does_not_read_its_answer_delays_a_shutdown_for_seconds_at_most(
-    transport: str,
+    transport: Any,
 ) -> None:
     env = ScriptedEnv()
     env.script["render"] = lambda: "x" * LARGE

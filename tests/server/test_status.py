@@ -98,7 +98,7 @@ def test_the_status_counts_the_calls_that_failed() -> None:
 
 
 @pytest.mark.parametrize("transport", ["grpc", "shm", "direct"])
-def test_a_call_that_takes_too_long_is_answered_and_the_next_reset_waits(transport: str) -> None:
+def test_a_call_that_takes_too_long_is_answered_and_the_next_reset_waits(transport: Any) -> None:
     env, gate = ScriptedEnv(), Gate()
     options = rlmesh.ServeOptions(call_timeout_seconds=0.2)
     with (

@@ -52,7 +52,7 @@ class Chaos:
         transport: The transport that the client calls by.
     """
 
-    def __init__(self, seed: int, transport: str) -> None:
+    def __init__(self, seed: int, transport: Any) -> None:
         self._random = Random(seed)  # noqa: S311 - what it draws is no secret
         self._transport = transport
         self._stack = contextlib.ExitStack()
@@ -155,7 +155,7 @@ class Chaos:
         return self._server.stdout.readline().strip()
 
 
-def play(seed: int, transport: str, deeds: int) -> None:
+def play(seed: int, transport: Any, deeds: int) -> None:
     """One run, with what is left of it ended."""
     chaos = Chaos(seed, transport)
     try:

@@ -54,7 +54,7 @@ def connected(address: str, **settings: Any) -> Any:
         yield client
 
 
-def given_transport(address: str, transport: str | None) -> str:
+def given_transport(address: str, transport: Any) -> str:
     with connected(address, transport=transport) as client:
         name: str = client.transport
         return name
@@ -111,7 +111,7 @@ def test_what_a_client_asks_for_counts_for_more_than_the_environment_variable(
 
 
 @pytest.mark.parametrize("transport", ALL)
-def test_a_vector_client_gets_the_transport_that_it_asks_for(transport: str) -> None:
+def test_a_vector_client_gets_the_transport_that_it_asks_for(transport: Any) -> None:
     with (
         serving(echo_vector("box", 2), direct=ANY_PORT) as server,
         contextlib.closing(
@@ -124,7 +124,7 @@ def test_a_vector_client_gets_the_transport_that_it_asks_for(transport: str) -> 
 
 @pytest.mark.parametrize("make", [rlmesh.RemoteEnv, rlmesh.RemoteVectorEnv])
 @pytest.mark.parametrize("transport", ["pigeon", "", "SHM", "shm,grpc"])
-def test_a_transport_that_nobody_knows_is_refused(make: Callable[..., Any], transport: str) -> None:
+def test_a_transport_that_nobody_knows_is_refused(make: Callable[..., Any], transport: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="transport must be one of shm, direct, grpc"):
         make("tcp://127.0.0.1:1", transport=transport)
 

@@ -91,7 +91,7 @@ def program(text: str, *arguments: str) -> Generator[tuple[subprocess.Popen[str]
 
 
 @contextlib.contextmanager
-def client_of(address: str, transport: str) -> Generator[rlmesh.RemoteEnv[Any, Any]]:
+def client_of(address: str, transport: Any) -> Generator[rlmesh.RemoteEnv[Any, Any]]:
     # What is tested is how soon a break is noticed, not what comes of it.
     connected = rlmesh.RemoteEnv[Any, Any](address, transport=transport, reconnect=False)
     with contextlib.closing(connected) as client:
@@ -154,7 +154,7 @@ def assert_lost(client: rlmesh.RemoteEnv[Any, Any]) -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_sleeps(
-    transport: str, record_property: Record
+    transport: Any, record_property: Record
 ) -> None:
     with program(SERVE) as (server, address), client_of(address, transport) as client:
         stepping = Stepping(client, STAY)
@@ -167,7 +167,7 @@ def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_sleeps(
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_client_that_would_go_on_notices_soon_that_its_server_was_killed(transport: str) -> None:
+def test_a_client_that_would_go_on_notices_soon_that_its_server_was_killed(transport: Any) -> None:
     with program(SERVE, "keep") as (server, address):
         client = rlmesh.RemoteEnv[Any, Any](address, transport=transport)
         with contextlib.closing(client):
@@ -191,7 +191,7 @@ def spin_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])
 def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_spins(
-    transport: str, monkeypatch: pytest.MonkeyPatch, record_property: Record
+    transport: Any, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
     # For a few tenths of a second, so that it is killed in the middle of it.
     spin_for_long(monkeypatch)
@@ -206,7 +206,7 @@ def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_spins(
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_server_that_is_killed_in_a_call_with_a_deadline_is_noticed_before_it(
-    transport: str,
+    transport: Any,
 ) -> None:
     with program(SERVE) as (server, address):
         client = rlmesh.RemoteEnv[Any, Any](
@@ -222,7 +222,7 @@ def test_a_server_that_is_killed_in_a_call_with_a_deadline_is_noticed_before_it(
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_server_that_is_killed_between_calls_is_noticed_by_the_next(
-    transport: str, record_property: Record
+    transport: Any, record_property: Record
 ) -> None:
     with program(SERVE) as (server, address), client_of(address, transport) as client:
         killed = kill(server)
@@ -233,7 +233,7 @@ def test_a_server_that_is_killed_between_calls_is_noticed_by_the_next(
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_server_that_is_killed_while_steps_are_under_way_is_noticed(
-    transport: str, record_property: Record
+    transport: Any, record_property: Record
 ) -> None:
     with program(SERVE) as (server, address), client_of(address, transport) as client:
         many = threading.Event()
@@ -257,7 +257,7 @@ def test_a_server_that_is_killed_while_steps_are_under_way_is_noticed(
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])
 def test_a_server_is_noticed_to_be_killed_though_a_worker_of_its_environment_lives_on(
-    transport: str, record_property: Record
+    transport: Any, record_property: Record
 ) -> None:
     with program(SERVE, "fork") as (server, address), client_of(address, transport) as client:
         stepping = Stepping(client, STAY)
@@ -267,7 +267,7 @@ def test_a_server_is_noticed_to_be_killed_though_a_worker_of_its_environment_liv
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_client_whose_server_was_killed_leaves_nothing(transport: str) -> None:
+def test_a_client_whose_server_was_killed_leaves_nothing(transport: Any) -> None:
     with program(SERVE) as (_, address), client_of(address, transport):
         # gRPC has what it keeps for the rest of the process.
         before = descriptors()
@@ -308,7 +308,7 @@ def test_a_killed_server_leaves_no_socket_and_no_segment() -> None:
 
 @contextlib.contextmanager
 def killable_client(
-    transport: str,
+    transport: Any,
 ) -> Generator[tuple[ScriptedEnv, Gate, rlmesh.EnvServer, subprocess.Popen[str]]]:
     """A client in a process of its own; its next step stays at the gate."""
     env, gate = ScriptedEnv(), Gate()
@@ -337,7 +337,7 @@ def free(server: rlmesh.EnvServer) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_client_that_is_killed_between_calls_frees_the_environment(
-    transport: str, record_property: Record
+    transport: Any, record_property: Record
 ) -> None:
     with killable_client(transport) as (_, _, server, client):
         killed = kill(client)
@@ -347,7 +347,7 @@ def test_a_client_that_is_killed_between_calls_frees_the_environment(
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_client_that_is_killed_in_a_call_frees_the_environment_once_that_is_over(
-    transport: str, record_property: Record
+    transport: Any, record_property: Record
 ) -> None:
     with killable_client(transport) as (env, gate, server, client):
         assert client.stdin is not None
@@ -368,7 +368,7 @@ def test_a_client_that_is_killed_in_a_call_frees_the_environment_once_that_is_ov
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])
 def test_a_client_that_is_killed_while_the_server_spins_frees_the_environment(
-    transport: str, monkeypatch: pytest.MonkeyPatch, record_property: Record
+    transport: Any, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
     spin_for_long(monkeypatch)
     with killable_client(transport) as (_, _, server, client):
@@ -379,7 +379,7 @@ def test_a_client_that_is_killed_while_the_server_spins_frees_the_environment(
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("in_call", [False, True])
-def test_a_server_keeps_nothing_of_a_killed_client(transport: str, in_call: bool) -> None:
+def test_a_server_keeps_nothing_of_a_killed_client(transport: Any, in_call: bool) -> None:
     env, gate = ScriptedEnv(), Gate()
     with serving(env, direct=ANY_PORT) as server:
         free(server)()

@@ -45,7 +45,7 @@ def served() -> Generator[tuple[ScriptedEnv, rlmesh.EnvServer]]:
         yield env, server
 
 
-def drive(address: str, transport: str) -> None:
+def drive(address: str, transport: Any) -> None:
     """A client like any other, once the environment is free."""
     pause = threading.Event()
     deadline = time.monotonic() + SOON
@@ -93,7 +93,7 @@ SENSELESS: dict[str, bytes] = {
 @pytest.mark.parametrize("transport", ["shm", "direct"])
 @pytest.mark.parametrize("text", SENSELESS.values(), ids=SENSELESS.keys())
 def test_a_message_that_makes_no_sense_ends_its_session_and_not_the_server(
-    transport: str, text: bytes
+    transport: Any, text: bytes
 ) -> None:
     with served() as (env, server):
         with raw_session(server.address) as session:
@@ -165,7 +165,7 @@ IMPOSSIBLE: dict[str, tuple[str, Deed]] = {
 
 @pytest.mark.parametrize(("transport", "deed"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
 def test_a_frame_that_cannot_be_ends_its_session_and_not_the_server(
-    transport: str, deed: Deed
+    transport: Any, deed: Deed
 ) -> None:
     with served() as (env, server):
         with raw_session(server.address) as session:
@@ -190,7 +190,7 @@ RUDE: dict[str, tuple[str, Deed]] = {
 
 
 @pytest.mark.parametrize(("transport", "deed"), RUDE.values(), ids=RUDE.keys())
-def test_after_a_rude_client_has_left_comes_the_next(transport: str, deed: Deed) -> None:
+def test_after_a_rude_client_has_left_comes_the_next(transport: Any, deed: Deed) -> None:
     with served() as (_, server):
         with raw_session(server.address) as session:
             pipe = session.pipe(transport)
@@ -208,7 +208,7 @@ def server_end(server: rlmesh.EnvServer) -> Any:
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])
-def test_a_client_that_reads_no_answers_does_not_keep_a_server_from_ending(transport: str) -> None:
+def test_a_client_that_reads_no_answers_does_not_keep_a_server_from_ending(transport: Any) -> None:
     env = ScriptedEnv()
     frame = np.random.default_rng(0).integers(0, 256, 30 << 20, np.uint8)
     env.script["render"] = lambda: frame
@@ -303,7 +303,7 @@ WRONG_ANSWERS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])
 @pytest.mark.parametrize("text", WRONG_ANSWERS.values(), ids=WRONG_ANSWERS.keys())
-def test_an_answer_that_makes_no_sense_is_a_protocol_error(transport: str, text: bytes) -> None:
+def test_an_answer_that_makes_no_sense_is_a_protocol_error(transport: Any, text: bytes) -> None:
     behave = behaving(says(answer_to_reset()), says(text))
     with (
         strange_server(ScriptedEnv(), transport, behave, PLAN) as address,
@@ -320,7 +320,7 @@ def test_an_answer_that_makes_no_sense_is_a_protocol_error(transport: str, text:
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(("transport", "deed"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
 def test_a_frame_that_cannot_be_is_a_protocol_error_and_no_later_call_hangs(
-    transport: str, deed: Deed
+    transport: Any, deed: Deed
 ) -> None:
     behave = behaving(says(answer_to_reset()), deed)
     with (
@@ -339,7 +339,7 @@ def test_a_frame_that_cannot_be_is_a_protocol_error_and_no_later_call_hangs(
 
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("transport", ["shm", "direct"])
-def test_a_server_that_leaves_the_transport_is_a_lost_connection(transport: str) -> None:
+def test_a_server_that_leaves_the_transport_is_a_lost_connection(transport: Any) -> None:
     behave = behaving(says(answer_to_reset()), lambda pipe: pipe.close())
     with (
         strange_server(ScriptedEnv(), transport, behave, PLAN) as address,
@@ -355,7 +355,7 @@ def test_a_server_that_leaves_the_transport_is_a_lost_connection(transport: str)
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])
-def test_an_answer_of_protobufs_own_form_is_as_good(transport: str) -> None:
+def test_an_answer_of_protobufs_own_form_is_as_good(transport: Any) -> None:
     result = session_pb2.StepResult(
         observation=SLAB, rewards=[2.5], terminations=[True], truncations=[False]
     )
@@ -372,7 +372,7 @@ def test_an_answer_of_protobufs_own_form_is_as_good(transport: str) -> None:
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])
-def test_a_step_of_protobufs_own_form_is_as_good(transport: str) -> None:
+def test_a_step_of_protobufs_own_form_is_as_good(transport: Any) -> None:
     call = session_pb2.StepCall(action=SLAB)
     with served() as (env, server):
         with raw_session(server.address) as session:

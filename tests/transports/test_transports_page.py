@@ -231,7 +231,7 @@ def test_another_user_shares_no_memory(caplog: pytest.LogCaptureFixture) -> None
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_view_is_read_only_and_the_rest_is_the_callers(transport: str) -> None:
+def test_a_view_is_read_only_and_the_rest_is_the_callers(transport: Any) -> None:
     env = make("CartPole-v1", 2)
     with (
         serving(env, direct=DIRECT) as server,
@@ -249,7 +249,7 @@ def test_a_view_is_read_only_and_the_rest_is_the_callers(transport: str) -> None
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_view_holds_what_a_copy_holds_until_the_next_call(transport: str) -> None:
+def test_a_view_holds_what_a_copy_holds_until_the_next_call(transport: Any) -> None:
     with serving(ScriptedEnv(), direct=DIRECT) as server:
         seen: dict[bool, list[Any]] = {}
         for copy in (True, False):
@@ -281,7 +281,7 @@ def test_spinning_is_switched_off_by_the_environment_variable(
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_server_that_is_killed_between_calls_is_told(transport: str) -> None:
+def test_a_server_that_is_killed_between_calls_is_told(transport: Any) -> None:
     with served("--env=CartPole-v1", f"--direct={DIRECT}") as (server, address):
         with contextlib.closing(
             rlmesh.RemoteEnv[Any, Any](address, transport=transport, reconnect=False)
@@ -295,7 +295,7 @@ def test_a_server_that_is_killed_between_calls_is_told(transport: str) -> None:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_server_that_is_killed_in_a_call_is_told(transport: str, tmp_path: Path) -> None:
+def test_a_server_that_is_killed_in_a_call_is_told(transport: Any, tmp_path: Path) -> None:
     began, go = tmp_path / "began", tmp_path / "go"
     os.mkfifo(began)
     os.mkfifo(go)
@@ -335,7 +335,7 @@ def session(address: str) -> Generator[session_pb2.OpenResult]:
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])
-def test_the_secret_admits_one_guest_at_a_time(transport: str) -> None:
+def test_the_secret_admits_one_guest_at_a_time(transport: Any) -> None:
     with (
         serving(ScriptedEnv(), direct=DIRECT) as server,
         session(server.address) as told,

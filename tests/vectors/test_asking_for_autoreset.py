@@ -80,7 +80,8 @@ def test_the_next_session_has_the_own_mode_again() -> None:
 
 def test_a_session_after_one_of_same_step_made_of_disabled_resets_by_itself() -> None:
     with serving(NoSwitch(sync_sub_envs(mode=AutoresetMode.DISABLED))) as server:
-        for asked, mode in (("same_step", "SAME_STEP"), (None, "DISABLED")):
+        asking: list[tuple[Any, str]] = [("same_step", "SAME_STEP"), (None, "DISABLED")]
+        for asked, mode in asking:
             client = rlmesh.RemoteVectorEnv[Any, Any](server.address, autoreset=asked)
             with contextlib.closing(client):
                 assert_told(client, record(sync_sub_envs(mode=AutoresetMode[mode]), STEPS))
@@ -111,7 +112,7 @@ class WithoutOptions(PlainVector):
         return super().reset(seed)
 
 
-UNSWITCHABLE: dict[str, tuple[Callable[[], Any], str, str]] = {
+UNSWITCHABLE: dict[str, tuple[Callable[[], Any], Any, str]] = {
     "next_step to same_step": (lambda: NoSwitch(sync_sub_envs()), "same_step", "'next_step'"),
     "next_step to disabled": (lambda: NoSwitch(sync_sub_envs()), "disabled", "'next_step'"),
     "same_step to next_step": (

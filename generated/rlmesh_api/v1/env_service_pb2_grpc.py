@@ -83,6 +83,11 @@ class EnvServiceServicer(object):
         A server receives messages of 1 MiB at most. A request of 1048576 bytes or more is sent in
         pieces, each a message: all but the last have exactly 1048576 bytes of the request, and the
         last has fewer, or none. Answers are sent whole.
+
+        A server sends an HTTP/2 ping after 10 seconds without data, also in a call, and ends a
+        connection that does not answer within 110 seconds: a client may compute on the thread that
+        answers pings, or be stopped, for so long. A client that sends pings leaves at least 5 seconds
+        between two of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

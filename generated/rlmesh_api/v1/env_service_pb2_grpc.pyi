@@ -29,6 +29,11 @@ class EnvServiceStub:
     A server receives messages of 1 MiB at most. A request of 1048576 bytes or more is sent in
     pieces, each a message: all but the last have exactly 1048576 bytes of the request, and the
     last has fewer, or none. Answers are sent whole.
+
+    A server sends an HTTP/2 ping after 10 seconds without data, also in a call, and ends a
+    connection that does not answer within 110 seconds: a client may compute on the thread that
+    answers pings, or be stopped, for so long. A client that sends pings leaves at least 5 seconds
+    between two of them.
     """
     Shutdown: _grpc.UnaryUnaryMultiCallable[_env_service_pb2.ShutdownRequest, _env_service_pb2.ShutdownResponse]
     """Ends the server as SIGTERM does. A server that does not allow it answers PERMISSION_DENIED."""
@@ -65,6 +70,11 @@ class EnvServiceServicer(metaclass=_abc_1.ABCMeta):
         A server receives messages of 1 MiB at most. A request of 1048576 bytes or more is sent in
         pieces, each a message: all but the last have exactly 1048576 bytes of the request, and the
         last has fewer, or none. Answers are sent whole.
+
+        A server sends an HTTP/2 ping after 10 seconds without data, also in a call, and ends a
+        connection that does not answer within 110 seconds: a client may compute on the thread that
+        answers pings, or be stopped, for so long. A client that sends pings leaves at least 5 seconds
+        between two of them.
         """
 
     @_abc_1.abstractmethod

@@ -4,7 +4,7 @@
     session.py      one session as a state machine
     calls.py        receives a session's calls through a pipe and answers each once
     requests.py     reads a request, and writes where its answer stands
-    opening.py      what opens a session, and what a client is told where there is no place
+    opening.py      which clients fit, and the answer when there is no place
     admission.py    the places of a server, and the queue for them
     watchdog.py     ends what has lasted longer than the options say
     connections.py  what a session asks of its stream and of the receiver of its calls

@@ -306,7 +306,7 @@ class Session:
         """Ends the session; its slot is given back once it is in no call. Any thread may.
 
         Args:
-            reason: What the client is told; None if it knows.
+            reason: What the client gets as the reason; None if it knows.
             by_stream: Whether its stream is about to end by itself, after the last answer.
         """
         with self._lock:

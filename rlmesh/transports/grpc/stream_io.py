@@ -1,10 +1,9 @@
-"""What sends requests into a session stream and has grpc take the answers from it.
+"""Sends requests into a session's stream, and receives its answers from grpc.
 
-What grpc offers for streams costs a client four wake-ups more than a step needs: a thread of its
-own takes every request, is told that it has left, and so is whoever waits for the answer. So
-`SwiftStreamIO` starts both operations itself, in one batch and on the caller's thread, through
-what grpc keeps to itself; where a grpc is built differently, `PlainStreamIO` does with what is
-public.
+The public interface of grpc costs a client four wake-ups more than a step needs: a thread of grpc
+takes every request and is woken when it has left, and another wakes the thread that waits for the
+answer. `SwiftStreamIO` starts both operations in one batch on the caller's thread. It uses
+internals of grpc; where a grpc is built differently, `PlainStreamIO` uses what is public.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import grpc
 __all__ = ["Ended", "Inbox", "StreamIO", "open_stream"]
 
 _NO_FLAGS = 0
-# How long a wait for grpc goes on before Ctrl-C is looked for.
+# How long a wait for grpc lasts before it checks for Ctrl-C.
 _LONGEST_WAIT = 0.1
 # How long the end of a stream may take to arrive here.
 _END_SECONDS = 1.0
@@ -57,7 +56,7 @@ class StreamIO(Protocol):
     def send(self, message: bytes, deadline: float | None) -> bool:
         """Sends a request and has one answer taken, unless one that was asked for is to come.
 
-        On a stream that has ended it does nothing; the inbox tells.
+        On a stream that has ended it does nothing; the inbox has the end.
 
         Returns:
             Whether it left before the deadline, on the monotonic clock; a call before it that was
@@ -70,11 +69,11 @@ class StreamIO(Protocol):
         ...
 
     def ask(self) -> None:
-        """Has one answer taken, unless one that was asked for is still to come."""
+        """Receives one more answer, unless one is being received already."""
         ...
 
     def end(self) -> None:
-        """The stream has ended: the inbox is told so, behind the last answer."""
+        """The stream has ended: puts `Ended` into the inbox, behind the last answer."""
         ...
 
 
@@ -82,11 +81,11 @@ def open_stream(method: Any, inbox: Inbox) -> tuple[Any, StreamIO, Callable[[], 
     """Opens a stream.
 
     Args:
-        method: Opens it, given an iterator of requests; takes answers to the inbox.
-        inbox: Where they arrive, and at last that the stream has ended.
+        method: Opens it, given an iterator of requests; puts answers into the inbox.
+        inbox: Where the answers arrive, and at last `Ended`.
 
     Returns:
-        The stream, what sends requests into it, and what says that there are no more.
+        The stream, what sends requests into it, and what ends its requests.
     """
     outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     stream = method(iter(outbox.get, None))
@@ -154,23 +153,23 @@ class SwiftStreamIO:
         return True
 
     def ask(self) -> None:
-        """Has one answer taken; see `StreamIO`."""
+        """Receives one more answer; see `StreamIO`."""
         with self._lock:
             if self._receiving not in self._due:
                 self._start((self._make_receive(_NO_FLAGS),), (self._receiving,))
 
     def end(self) -> None:
         """The stream has ended; see `StreamIO`. On grpc's thread, as is `_handle`."""
-        # An answer is told of only when the request of its batch has left as well.
+        # grpc reports an answer only after the request of the same batch has left.
         self._ending = self._receiving in self._due
         if not self._ending:
             self._inbox.put(Ended())
 
     def _may_send(self, deadline: float | None) -> bool:
-        """Waits until nothing is being sent; whether that was before the deadline.
+        """Waits until nothing is being sent; False at the deadline.
 
-        The request of a call that was given up is due until its answer has come, and only then
-        does the server turn to the next. The stream's lock is held.
+        The request of a call that was given up stays due until its answer has come, and the server
+        reads the next one only then. Called with the stream's lock held.
         """
         while self._sending in self._due and self._state.code is None:
             if deadline is not None and time.monotonic() >= deadline:

@@ -1,4 +1,4 @@
-"""A connection of the transport `direct` that is encrypted, as a pipe uses a plain one."""
+"""An encrypted connection of the transport `direct`, with the interface of a plain socket."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 def secured(
     sock: socket.socket, context: ssl.SSLContext, *, server_name: str | None = None
 ) -> ssl.SSLSocket:
-    """Shakes hands, within the connection's time limit.
+    """Makes the TLS handshake, within the connection's time limit.
 
     Args:
-        sock: The connection, which is the result's from now on.
+        sock: The connection. The result owns it.
         context: The certificates.
-        server_name: The name that the server's certificate must bear; None: this is the server.
+        server_name: The name that the server's certificate must have; None on the server's side.
 
     Raises:
-        OSError: If that fails; the connection is closed then.
+        OSError: If it fails. The connection is closed then.
     """
     with contextlib.ExitStack() as undo:
         undo.callback(sock.close)
@@ -41,8 +41,8 @@ def secured(
 class TlsSocket:
     """A non-blocking TLS connection with the methods of a socket that `TcpPipe` uses.
 
-    Where an interruption, by Ctrl-C, comes in the middle of moving a record, nobody knows how much
-    of it was moved: the connection ends then. A pipe mostly waits, and survives what comes there.
+    If Ctrl-C comes while a record is moved, it is unknown how much of it was moved, and the
+    connection ends. A pipe waits most of the time, and a wait survives Ctrl-C.
 
     Args:
         sock: The connection, after its handshake. This object owns it.

@@ -321,7 +321,7 @@ def test_vector_environments_keep_their_modes_in_a_worker() -> None:
     with isolated(sub_envs) as server:
         for mode in AutoresetMode:
             with contextlib.closing(
-                rlmesh.RemoteVectorEnv[Any, Any](server.address, autoreset=mode.value)
+                rlmesh.RemoteVectorEnv[Any, Any](server.address, autoreset=mode)
             ) as client:
                 assert client.metadata["autoreset_mode"] is mode
                 _, infos = client.reset(seed=1)
