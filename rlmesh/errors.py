@@ -3,6 +3,7 @@
     RlmeshError
     ├── InvalidAddressError       ValueError        an address, host, port or path
     ├── InvalidArgumentError      ValueError        a seed, an option, a timeout, a setting
+    │   └── UnexposedAttributeError   AttributeError    an attribute that no client may use
     ├── InvalidCredentialsError   ValueError        a token, certificate or key that is given
     ├── ArgumentTypeError         TypeError         an argument of another type than allowed
     ├── InvalidEnvError           TypeError         an object that is no environment
@@ -63,6 +64,7 @@ __all__ = [
     "SessionLostError",
     "StateError",
     "TlsError",
+    "UnexposedAttributeError",
     "UnsupportedSpaceError",
     "WrongEndpointKindError",
 ]
@@ -85,6 +87,10 @@ class InvalidAddressError(RlmeshError, ValueError):
 
 class InvalidArgumentError(RlmeshError, ValueError):
     """A seed, option, timeout or setting that is not allowed."""
+
+
+class UnexposedAttributeError(InvalidArgumentError, AttributeError):
+    """An attribute of the environment that the server does not expose to its clients."""
 
 
 class InvalidCredentialsError(RlmeshError, ValueError):

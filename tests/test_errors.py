@@ -27,6 +27,7 @@ CLASSES: list[type[RlmeshError]] = [getattr(errors, name) for name in errors.__a
 BUILT_IN = {
     "InvalidAddressError": ValueError,
     "InvalidArgumentError": ValueError,
+    "UnexposedAttributeError": AttributeError,
     "ArgumentTypeError": TypeError,
     "InvalidCredentialsError": ValueError,
     "InvalidEnvError": TypeError,

@@ -13,11 +13,12 @@ from typing_extensions import TypeVar
 
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env_client import EnvClient
+from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import EnvContract
-from rlmesh.errors import InvalidArgumentError, RemoteEnvError
+from rlmesh.errors import InvalidArgumentError
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 
@@ -25,12 +26,12 @@ ObsType = TypeVar("ObsType", default=Any)
 ActType = TypeVar("ActType", default=Any)
 
 
-class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
+class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
     """Drives a served environment as if it were local.
 
     Values are NumPy's, exactly as `observation_space` declares them, and the caller's to keep and
-    to write on. `spec`, `metadata` and `render_mode` are the environment's own; `spec` is None
-    where the environment is not registered in this process.
+    to write on. `spec`, `metadata` and `render_mode` are the environment's own. Where the
+    environment is not registered in this process, `gymnasium.make` refuses the `spec`.
 
     Example:
         >>> import gymnasium, rlmesh
@@ -78,6 +79,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             names no file with a contract.
         ProtocolError: If what answers does not speak RLMesh.
         ArgumentTypeError: If an argument has the wrong type.
+        StateError: If this process is a fork of one that had used gRPC, where a client would hang.
     """
 
     expected_contract: ClassVar[EnvContract | None] = None
@@ -112,7 +114,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             expected_contract=self.expected_contract,
             reconnect=reconnect,
         )
-        self._env_client = EnvClient(address, options)
+        self._env_client: EnvClient = EnvClient(address, options)
         # An environment that is dropped without close() must not hold its session for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
         # At the end of the program the call client closes itself.
@@ -251,35 +253,35 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             self.get_wrapper_attr(name)
         except AttributeError:
             return False
+        except InvalidArgumentError:
+            # The environment has it, and its value cannot travel.
+            return True
         return True
 
     def get_wrapper_attr(self, name: str) -> Any:
         """The attribute of this client, or else of the environment, if the server exposes it.
 
+        `client.name` is the same.
+
         Args:
             name: The attribute's name.
 
         Returns:
-            The attribute; a value that cannot travel arrives as its text. For a method of the
-            environment, a function that calls it there.
+            The attribute. For a method of the environment, a function that calls it there.
 
         Raises:
-            AttributeError: If neither has it.
-            RemoteEnvError: If the environment raised something else.
+            UnexposedAttributeError: If this client has no such attribute, and the server exposes
+                none. It is an `AttributeError`.
+            InvalidArgumentError: If the value cannot travel.
+            RemoteEnvError: If the environment raised; an `AttributeError` where it has no such
+                attribute.
         """
-        if hasattr(self, name):
-            return getattr(self, name)
-        try:
-            return self._env_client.get_attribute(name)
-        except InvalidArgumentError as error:
-            raise AttributeError(str(error)) from error
-        except RemoteEnvError as error:
-            if error.exception_type != AttributeError.__name__:
-                raise
-            raise AttributeError(str(error)) from error
+        return getattr(self, name)
 
     def set_wrapper_attr(self, name: str, value: Any, *, force: bool = True) -> bool:
         """Sets the attribute of this client, or else of the environment, if the server exposes it.
+
+        `client.name = value` is the same, with `force`.
 
         Args:
             name: The attribute's name.
@@ -291,15 +293,13 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
         Raises:
             ArgumentTypeError: If the value cannot travel.
-            InvalidArgumentError: If the server does not expose the name and `force` is true.
+            UnexposedAttributeError: If this client has no such attribute, the server exposes none,
+                and `force` is true.
             RemoteEnvError: If the environment raised.
         """
-        if hasattr(self, name):
-            setattr(self, name, value)
-            return True
         if not (force or self.has_wrapper_attr(name)):
             return False
-        self._env_client.set_attribute(name, value)
+        setattr(self, name, value)
         return True
 
     def close(self) -> None:

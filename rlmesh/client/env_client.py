@@ -14,6 +14,7 @@ from rlmesh.client.call_client import CallClient
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions, compile_stack
+from rlmesh.client.unexposed import unexposed
 from rlmesh.codec.infos.packing import PackingError, pack_listing, unpack, unpack_info
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
@@ -62,6 +63,11 @@ class EnvClient:
     def transport(self) -> str:
         """The name of the transport in use."""
         return self._call_client.transport
+
+    @property
+    def exposed(self) -> frozenset[str]:
+        """The names of the attributes that the server exposes."""
+        return self._call_client.exposed
 
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the environment; returns observation and info."""
@@ -266,6 +272,8 @@ class EnvClient:
             raise ArgumentTypeError(
                 f"the name of an attribute must be a str, got {type(name).__name__}"
             )
+        if name not in self.exposed:
+            raise unexposed(name, self.exposed)
         call = session_pb2.AttributeCall(verb=verb, name=name, argument=argument)
         return self._call_client.exchange(session_pb2.SessionRequest(attribute=call)).attribute
 

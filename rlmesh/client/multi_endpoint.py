@@ -14,6 +14,7 @@ from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env_client import EnvClient, Transition
 from rlmesh.client.stats import CallStats, added
 from rlmesh.client.transitions import Transitions, compile_stack
+from rlmesh.client.unexposed import unexposed
 from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.codec.vector.infos import add_sub_env, unmasked
@@ -36,6 +37,7 @@ class MultiEndpoint:
 
     Attributes:
         contracts: The endpoints' contracts.
+        address: The endpoints' addresses.
         num_envs: The number of all sub-environments.
         mode: When sub-environments reset themselves.
 
@@ -63,6 +65,7 @@ class MultiEndpoint:
         ends = np.cumsum([env_client.num_envs for env_client in self._env_clients]).tolist()
         self._ranges = list(pairwise([0, *ends]))
         self.num_envs: int = ends[-1]
+        self.address: list[str] = [env_client.address for env_client in self._env_clients]
         self._part = compile_part(contract.action_space, self.num_envs)
         self._join = compile_join(contract.observation_space)
         self._stack = compile_stack(contract.observation_space)
@@ -78,6 +81,11 @@ class MultiEndpoint:
     def transport(self) -> str:
         """The names of the transports in use."""
         return ", ".join(dict.fromkeys(env_client.transport for env_client in self._env_clients))
+
+    @property
+    def exposed(self) -> frozenset[str]:
+        """The names of the attributes that every server exposes."""
+        return frozenset.intersection(*(env_client.exposed for env_client in self._env_clients))
 
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the sub-environments."""
@@ -142,10 +150,12 @@ class MultiEndpoint:
 
     def get_attribute(self, name: str) -> Any:
         """Reads an attribute of every sub-environment."""
+        self._check_exposed(name)
         return _chained([env_client.get_attribute(name) for env_client in self._env_clients])
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Sets an attribute of every sub-environment."""
+        self._check_exposed(name)
         parts = [value] * len(self._env_clients)
         if is_row(value):
             if len(value) != self.num_envs:
@@ -159,9 +169,15 @@ class MultiEndpoint:
 
     def call_method(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Calls a method of every sub-environment."""
+        self._check_exposed(name)
         return _chained(
             [env_client.call_method(name, arguments, keywords) for env_client in self._env_clients]
         )
+
+    def _check_exposed(self, name: Any) -> None:
+        """Refuses a name that one of the servers hides, before any server is asked."""
+        if isinstance(name, str) and name not in self.exposed:
+            raise unexposed(name, self.exposed)
 
     def close(self) -> None:
         """Gives every environment back. May be called repeatedly."""

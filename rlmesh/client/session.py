@@ -58,6 +58,7 @@ class Session:
         form: Reads and writes the result of a step.
         transport: The name of the transport that carries its calls.
         reconnects: Whether the client resumes it, and opens another in its place.
+        exposed: The names of the attributes that the server exposes.
         closing: Set once it is closed. `Reconnect` waits on it, on the thread of a call.
 
     Raises:
@@ -87,6 +88,7 @@ class Session:
         # list, and `close` copies it, on any thread.
         self._connections: list[Connection] = []
         self._opened = session_pb2.OpenResult()
+        self.exposed: frozenset[str] = frozenset()
 
     @property
     def resume_seconds(self) -> float:
@@ -244,6 +246,7 @@ class Session:
             explain(unopened, connection.status(), "")
             raise unopened from error
         self._opened = answer.open
+        self.exposed = frozenset(answer.open.exposed)
         self._check_generation(answer.open.protocol_generation)
         return self._take_transport(connection, answer.open.transports)
 

@@ -84,10 +84,9 @@ def _builtin_types(kind: type[BaseException]) -> list[str]:
     """The names of the built-in exceptions that a type derives from, without their own bases."""
     if not issubclass(kind, Exception):
         return []
-    # `type.__mro__`, as a type may define an attribute of that name.
     bases = [
         base
-        for base in type.__dict__["__mro__"].__get__(kind)
+        for base in kind.__mro__
         if base is not Exception
         and issubclass(base, Exception)
         and getattr(builtins, base.__name__, None) is base
