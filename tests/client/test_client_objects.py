@@ -10,7 +10,6 @@ from typing import Any
 
 import gymnasium
 import pytest
-from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.wrappers import TimeAwareObservation
 
 import rlmesh
@@ -24,7 +23,11 @@ THERE = "OnlyThere-v3"
 def served_there() -> gymnasium.Env[Any, Any]:
     """An environment of an id that is not registered when the client comes."""
     gymnasium.register(
-        THERE, CartPoleEnv, max_episode_steps=7, reward_threshold=3.5, nondeterministic=True
+        THERE,
+        "gymnasium.envs.classic_control:CartPoleEnv",
+        max_episode_steps=7,
+        reward_threshold=3.5,
+        nondeterministic=True,
     )
     try:
         return gymnasium.make(THERE)

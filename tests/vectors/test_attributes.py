@@ -343,9 +343,9 @@ def test_a_name_that_clients_use_themselves_cannot_be_exposed(name: str) -> None
 
 
 def names_of(client: Any) -> set[str]:
-    kinds = type(client).__mro__
-    annotated: set[str] = {name for kind in kinds for name in vars(kind).get("__annotations__", ())}
-    return annotated | set(dir(type(client))) | vars(client).keys()
+    kind: type = type(client)
+    annotated = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", ())}
+    return annotated | set(dir(kind)) | set(vars(client))
 
 
 def test_every_name_of_a_client_is_reserved_and_no_other() -> None:
