@@ -13,11 +13,11 @@ import pytest
 import rlmesh
 from rlmesh.errors import EndpointBusyError, ProtocolError, SessionLostError
 from rlmesh.transports.grpc import options as grpc_options
-from rlmesh_api.v1 import session_pb2
+from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 from support.raw_sessions import raw_session
 from support.sample_envs import Gate, ScriptedEnv
 from support.serving import served_process, serving
-from support.watching import status_of, status_when
+from support.watching import channel_to, status_of, status_when
 
 TRANSPORTS = ["grpc", "shm", "direct"]
 EVERY_TRANSPORT = pytest.mark.parametrize("transport", TRANSPORTS)
@@ -180,4 +180,32 @@ def test_another_secret_takes_nobodys_place() -> None:
         assert former.call(2, reset=session_pb2.ResetCall()).WhichOneof("answer") == "reset"
         with pytest.raises(EndpointBusyError):
             rlmesh.RemoteEnv[Any, Any](server.address)
+        status_when(server.address, lambda told: len(told.sessions) == 1)
+
+
+def test_a_session_whose_client_gave_up_before_it_was_open_is_not_kept() -> None:
+    gate, made = Gate(), list[ScriptedEnv]()
+
+    def make() -> ScriptedEnv:
+        if made:
+            gate.wait()
+        made.append(ScriptedEnv())
+        return made[-1]
+
+    with (
+        serving(make, sessions=2, options=LONG) as server,
+        raw_session(server.address),
+        channel_to(server.address) as channel,
+    ):
+        stub = env_service_pb2_grpc.EnvServiceStub(channel)
+        call = session_pb2.OpenCall(protocol_generation=1, resumes=True)
+        stream: Any = stub.Session(iter([session_pb2.SessionRequest(sequence=1, open=call)]))
+        try:
+            assert gate.reached.wait(20)
+            stream.cancel()
+            # By the same connection: the server has heard of the end of the stream before.
+            told = stub.GetStatus(env_service_pb2.GetStatusRequest(), timeout=20)
+            assert len(told.sessions) == 2
+        finally:
+            gate.open()
         status_when(server.address, lambda told: len(told.sessions) == 1)
