@@ -92,7 +92,7 @@ def _drive(
             _compare(env.reset(seed=seed), twin.reset(seed=seed))
             counts.resets += 1
         if step in places:
-            _cut(env._env_client._connection._transport, places[step])
+            _cut(env._env_client._call_client._transport, places[step])
             counts.cuts += 1
         action = choose()
         here, there = env.step(action), twin.step(action)

@@ -82,14 +82,14 @@ class Proxy:
                         self._pass_on(key.fd)
 
     def _accept(self) -> None:
-        guest, _ = self._listener.accept()
+        peer, _ = self._listener.accept()
         try:
             server = socket.create_connection(self._target, _SECONDS)
         except OSError:
-            guest.close()
+            peer.close()
             return
         with self._lock:
-            for sock, other in ((guest, server), (server, guest)):
+            for sock, other in ((peer, server), (server, peer)):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._other[sock] = other
                 self._selector.register(sock, selectors.EVENT_READ)

@@ -48,15 +48,15 @@ def _opened() -> Generator[Feed]:
 def _listener(
     listener: socket.socket, greet: Callable[[socket.socket, bytes], None]
 ) -> Generator[queue.SimpleQueue[bytes | None]]:
-    """A listener without rules: it does with every guest what comes next in the queue."""
+    """A listener without rules: it does with every peer what comes next in the queue."""
     said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def stand() -> None:
         while (order := said.get()) is not None:
-            guest = listener.accept()[0]
-            with guest, contextlib.suppress(OSError):
-                guest.recv(SECRET_BYTES, socket.MSG_WAITALL)
-                greet(guest, order)
+            peer = listener.accept()[0]
+            with peer, contextlib.suppress(OSError):
+                peer.recv(SECRET_BYTES, socket.MSG_WAITALL)
+                greet(peer, order)
 
     thread = threading.Thread(target=stand, daemon=True)
     with listener:
@@ -75,14 +75,14 @@ def _order_by_memory() -> Generator[Feed]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(f"\0{name}")
 
-    def greet(guest: socket.socket, order: bytes) -> None:
+    def greet(peer: socket.socket, order: bytes) -> None:
         size = (1 << 12) * int.from_bytes(order[1:3], "little") + 1
         made = [create_segment(size) for _ in range(order[0] % 3)]
         try:
             for descriptor in made:
                 # An answer stands there before it is asked for.
                 os.pwrite(descriptor, b"\1", LINE)
-            socket.send_fds(guest, [order[3:] or b"\0"], made)
+            socket.send_fds(peer, [order[3:] or b"\0"], made)
         finally:
             for descriptor in made:
                 os.close(descriptor)
@@ -111,7 +111,7 @@ def _order_by_memory() -> Generator[Feed]:
 def _order_by_direct() -> Generator[Feed]:
     listener = socket.create_server(("127.0.0.1", 0))
     port_number = listener.getsockname()[1]
-    with _listener(listener, lambda guest, order: guest.sendall(order)) as said:
+    with _listener(listener, lambda peer, order: peer.sendall(order)) as said:
 
         def feed(data: bytes) -> None:
             said.put(data)
@@ -137,15 +137,15 @@ def _authenticate(secret: bytes) -> _Session | None:
 def _shown() -> Generator[Feed]:
     bound = socket.create_server(("127.0.0.1", 0))
     address = bound.getsockname()
-    # A guest that is let in says so.
+    # A peer that is let in says so.
     listener = open_direct_listener(bound, _authenticate)
 
     def feed(data: bytes) -> None:
         # The listener may have closed by then.
-        with socket.create_connection(address, 10) as guest, contextlib.suppress(OSError):
-            guest.sendall(data)
-            guest.shutdown(socket.SHUT_WR)
-            expect(guest.recv(9) == b"", "a stranger was let in")
+        with socket.create_connection(address, 10) as peer, contextlib.suppress(OSError):
+            peer.sendall(data)
+            peer.shutdown(socket.SHUT_WR)
+            expect(peer.recv(9) == b"", "a stranger was let in")
 
     try:
         yield lambda data: None if data[:SECRET_BYTES] == _SECRET else feed(data)

@@ -26,11 +26,6 @@ def is_live(console: Console) -> bool:
     return sys.stdout.isatty() and not console.is_dumb_terminal
 
 
-def plain(text: str) -> str:
-    """A text of another process without what could steer a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-
-
 def print_line(text: str) -> None:
     """Prints a line at once, even if no reader is left."""
     _write_what_can_be_written()

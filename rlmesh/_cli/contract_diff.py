@@ -14,11 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from rlmesh._cli.asking import as_json_option, credential_options, timeout_option
-from rlmesh._cli.console import make_console, plain
+from rlmesh._cli.console import make_console
 from rlmesh._cli.contract_source import contract_source, read_source
 from rlmesh._cli.failure import failures_on_one_line
 from rlmesh._cli.serve import with_options
 from rlmesh.contract import ContractDifference, EnvContract, compare_contracts
+from rlmesh.foreign_text import paragraphs
 
 BREAKING = 1
 _FAILED = 2
@@ -82,8 +83,8 @@ def _view(differences: Sequence[ContractDifference]) -> RenderableType:
     table.add_column(overflow="fold")
     for each in differences:
         verdict = Text("breaking", "red") if each.breaking else Text("compatible", "green")
-        change = Text(plain(f"{each.old} -> {each.new}"))
-        table.add_row(verdict, Text(plain(each.place)), Text(plain(each.aspect)), change)
+        change = Text(paragraphs(f"{each.old} -> {each.new}"))
+        table.add_row(verdict, Text(paragraphs(each.place)), Text(paragraphs(each.aspect)), change)
     count = sum(difference.breaking for difference in differences)
     total = f"{len(differences)} difference{'s' * (len(differences) > 1)}"
     summary = f"{count} of them breaking" if count else "none of them breaking"

@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rlmesh._cli.console import plain
 from rlmesh.contract import EnvContract
+from rlmesh.foreign_text import paragraphs
 from rlmesh.spaces import Space
 from rlmesh.spaces.paths import ROOT, child_place
 from rlmesh.spaces.summary import summarize
@@ -30,7 +30,7 @@ def contract_view(contract: EnvContract, facts: dict[str, str]) -> RenderableTyp
     about.add_column(style="bold cyan", no_wrap=True)
     about.add_column(overflow="fold")
     for name, fact in {**_facts(contract), **facts}.items():
-        about.add_row(name, Text(plain(fact)))
+        about.add_row(name, Text(paragraphs(fact)))
     return Group(about, _spaces(contract))
 
 
@@ -69,7 +69,9 @@ def _spaces(contract: EnvContract) -> Table:
     }
     for title, space in trees.items():
         for place, kind, *cells in _rows(space, ROOT):
-            table.add_row(title, Text(plain(place)), kind, *(Text(plain(cell)) for cell in cells))
+            table.add_row(
+                title, Text(paragraphs(place)), kind, *(Text(paragraphs(cell)) for cell in cells)
+            )
             title = ""  # noqa: PLW2901 - the title stands in the first row of its tree
     return table
 

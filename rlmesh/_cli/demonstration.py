@@ -15,12 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from rlmesh._cli.arguments import DEFAULT_ADDRESS
-from rlmesh._cli.console import is_live, make_console, plain
+from rlmesh._cli.console import is_live, make_console
 from rlmesh._cli.contract_table import contract_view
 from rlmesh._cli.episodes import Tally, drive
 from rlmesh._cli.server_process import ServerProcess
 from rlmesh._cli.signals import CommandSignals, EndedBySignal, wait_for_children
 from rlmesh.client.env import RemoteEnv
+from rlmesh.foreign_text import paragraphs
 from rlmesh.security import TOKEN_VARIABLE, ClientTLS, ServerTLS
 
 # A server whose demo was killed ends by itself.
@@ -146,7 +147,7 @@ def _display(console: Console, request: DemoRequest) -> Generator[_Display]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        live = _Live(progress, plain(request.env), request.episodes)
+        live = _Live(progress, paragraphs(request.env), request.episodes)
         yield live
         live.finish()
 

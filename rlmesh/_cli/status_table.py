@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from rlmesh._cli.console import plain
 from rlmesh.client.status import EndpointStatus, SessionStatus
+from rlmesh.foreign_text import paragraphs
 from rlmesh.transports.peer import Holder, describe
 from rlmesh_api.v1 import session_pb2
 
@@ -23,7 +23,7 @@ def status_view(found: EndpointStatus, address: str) -> Table:
     table.add_column(overflow="fold")
     for name, value in _rows(found, address):
         style = _STATE_STYLES.get(value, "") if name == "state" else ""
-        table.add_row(name, Text(plain(value), style=style))
+        table.add_row(name, Text(paragraphs(value), style=style))
     return table
 
 

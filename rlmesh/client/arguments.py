@@ -10,13 +10,14 @@ from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.packing import Degraded, pack, pack_listing
 from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh.limits import MAX_SEED_BITS
 from rlmesh_api.v1 import session_pb2
 
 RESET_MASK = "reset_mask"
 """The option that says which sub-environments to reset."""
 
-# Gymnasium takes any integer from 0; NumPy's SeedSequence has no upper limit either.
-_SEED = "a seed is an integer from 0, or None"
+# Gymnasium takes any integer from 0, and NumPy's SeedSequence too; a server has a limit.
+_SEED = f"a seed is an integer from 0 to 2**{MAX_SEED_BITS} - 1, or None"
 
 
 def reset_call(
@@ -58,14 +59,18 @@ def check_seed(seed: Any) -> int:
 
     Raises:
         ArgumentTypeError: If it is no integer.
-        InvalidArgumentError: If it is negative.
+        InvalidArgumentError: If it is negative, or too large.
     """
     kind = kind_of(seed)
     if issubclass(kind, bool | np.bool_) or not issubclass(kind, int | np.integer):
         raise ArgumentTypeError(f"reset: {_SEED}; got {type(seed).__name__} {seed!r:.80}")
-    if seed < 0:
-        raise InvalidArgumentError(f"reset: {_SEED}; got {seed}")
-    return int(seed)
+    number = int(seed)
+    if number.bit_length() > MAX_SEED_BITS:
+        # Python refuses to write so long a number.
+        raise InvalidArgumentError(f"reset: {_SEED}; got an int of {number.bit_length()} bits")
+    if number < 0:
+        raise InvalidArgumentError(f"reset: {_SEED}; got {number}")
+    return number
 
 
 def check_reset_mask(options: Any, num_envs: int) -> Any:

@@ -24,7 +24,6 @@ from rlmesh.errors import (
     EndpointError,
     ProtocolError,
     RlmeshError,
-    SessionLostError,
     StateError,
 )
 from rlmesh.transports.failures import error_from_failure
@@ -298,7 +297,8 @@ class CallClient:
         if self._closed:
             return
         self._closed = True
-        if not isinstance(self._reconnect.lost, SessionLostError | EndpointDrainingError):
+        # A session that the client took for lost may still hold its place.
+        if not isinstance(self._reconnect.lost, EndpointDrainingError):
             # In the middle of a call the answer may never come, and no connection may be there.
             idle = self._transport is not None and bool(self._free) and not self._behind
             self._session.leave(self._sequence + 1, politely=idle)

@@ -110,6 +110,7 @@ class Connection:
         wanted: str | None,
         head: int,
         report_seconds: float,
+        deadline: float,
     ) -> Transport:
         """Takes the first transport on offer that is wanted and reachable, else the stream.
 
@@ -119,11 +120,14 @@ class Connection:
             wanted: The transport to use; None: any.
             head: How many bytes of most answers stand before their slab.
             report_seconds: How long a transport that has ended waits for the stream to say why.
+            deadline: Until when one is looked for, on the monotonic clock.
         """
         stream = self._stream
         if stream is None:
             raise ValueError("a transport is chosen after the stream has begun")
-        found = enter(offers, secret, wanted=wanted, channels=self._channels, head=head)
+        found = enter(
+            offers, secret, wanted=wanted, channels=self._channels, head=head, deadline=deadline
+        )
         if found is None:
             return stream
         name, pipe = found

@@ -125,8 +125,6 @@ class Session:
             RlmeshError: What `open` raises.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        # The server may still hold the session that this client took for lost.
-        self.leave(0, politely=False)
         for connection in list(self._connections):
             self._drop(connection)
         connection = self._connect()
@@ -233,6 +231,8 @@ class Session:
             wait_seconds=busy,
             resumes=self.reconnects,
             request_timeout_seconds=options.request_timeout or 0.0,
+            # The server may still hold the session that this client took for lost.
+            replaces=self._opened.secret,
         )
         if self._autoreset is not None:
             call.autoreset_mode = self._autoreset.to_proto()
@@ -248,9 +248,10 @@ class Session:
         self._opened = answer.open
         self.exposed = frozenset(answer.open.exposed)
         self._check_generation(answer.open.protocol_generation)
-        return self._take_transport(connection, answer.open.transports)
+        return self._take_transport(connection, answer.open.transports, deadline + busy)
 
     def _resume(self, connection: Connection, seconds: float) -> Transport:
+        deadline = time.monotonic() + seconds
         request = session_pb2.SessionRequest(resume=self._resume_call())
         try:
             answer = connection.begin(request, seconds)
@@ -260,7 +261,7 @@ class Session:
                 f"the session with {self.address} is gone: another server answers there now "
                 f"({error}). The episode is lost; reset() opens another session"
             ) from error
-        return self._take_transport(connection, answer.resume.transports)
+        return self._take_transport(connection, answer.resume.transports, deadline)
 
     def _resume_call(self) -> session_pb2.ResumeCall:
         return session_pb2.ResumeCall(
@@ -268,7 +269,10 @@ class Session:
         )
 
     def _take_transport(
-        self, connection: Connection, offers: Iterable[session_pb2.TransportOffer]
+        self,
+        connection: Connection,
+        offers: Iterable[session_pb2.TransportOffer],
+        deadline: float,
     ) -> Transport:
         transport = connection.take_transport(
             offers,
@@ -276,6 +280,7 @@ class Session:
             wanted=self._options.transport,
             head=PREFIX + self.form.head,
             report_seconds=_SHORT_REPORT_SECONDS if self.resume_seconds else _LONG_REPORT_SECONDS,
+            deadline=deadline,
         )
         self.transport = transport.name
         return transport

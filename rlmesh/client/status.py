@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlmesh.errors import CallTimeoutError, EndpointUnreachableError
+from rlmesh.foreign_text import one_line, paragraphs
 from rlmesh.transports.peer import Holder
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
@@ -132,12 +133,13 @@ def _reason(status: EndpointStatus, session_id: str) -> str:
     if not found.call:
         what = f"The server answers, and is {status.state}"
         return what if status.holder is None else f"{what}; it is held by {status.holder}"
-    lines = found.stack.rstrip().splitlines()
+    lines = paragraphs(found.stack.rstrip()).splitlines()
     shown = lines[-_SHOWN_LINES:]
+    call = one_line(found.call)
     more = [] if len(shown) == len(lines) else ["  ..."]
     return "\n".join(
         [
-            f"The environment has been in {found.call} for {found.busy_seconds:.1f} s, at",
+            f"The environment has been in {call} for {found.busy_seconds:.1f} s, at",
             *more,
             *shown,
         ]

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
+import time
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 
 from rlmesh.address import LOOPBACK, TcpAddress, parse_address
 from rlmesh.client.channel import ChannelFactory
 from rlmesh.errors import InvalidAddressError, InvalidArgumentError, ProtocolError
-from rlmesh.transports.listener import enter_direct, enter_memory
+from rlmesh.transports.listener import GREETING_SECONDS, enter_direct, enter_memory
 from rlmesh.transports.pipe import Pipe
 from rlmesh.transports.transport import TRANSPORTS
 from rlmesh_api.v1 import session_pb2
+
+_log = logging.getLogger("rlmesh.client")
+
+MAX_OFFERS = 4
+"""How many offers of a server a client looks at."""
 
 
 def wanted_transport(transport: str | None) -> str | None:
@@ -38,6 +47,7 @@ def enter(
     wanted: str | None,
     channels: ChannelFactory,
     head: int,
+    deadline: float,
 ) -> tuple[str, Pipe] | None:
     """Connects to the first listener that accepts, of a transport that is wanted.
 
@@ -47,6 +57,7 @@ def enter(
         wanted: The transport to use; None: any.
         channels: Encrypts the connection as those to the endpoint are.
         head: How many bytes of most answers stand before their slab.
+        deadline: Until when the client looks for a transport, on the monotonic clock.
 
     Returns:
         The transport's name and the client's end of its pipe; None where no listener accepts.
@@ -54,28 +65,58 @@ def enter(
     Raises:
         ProtocolError: If the address in an offer cannot be read.
     """
-    for offer in offers:
+    for offer in islice(offers, MAX_OFFERS):
         if wanted not in (None, offer.transport):
             continue
+        seconds = min(deadline - time.monotonic(), GREETING_SECONDS)
+        if seconds <= 0:
+            return None
         pipe: Pipe | None = None
         if offer.transport == "shm":
-            pipe = enter_memory(offer.address, secret)
+            pipe = enter_memory(offer.address, secret, seconds)
         elif offer.transport == "direct":
-            pipe = _enter_direct(offer.address, secret, channels, head)
+            where = _direct_address(offer.address, channels, anywhere=wanted == "direct")
+            if where is not None:
+                host, port = where.host, where.port
+                pipe = enter_direct(
+                    host, port, secret, head=head, secure=channels.secure, seconds=seconds
+                )
         if pipe is not None:
             return offer.transport, pipe
     return None
 
 
-def _enter_direct(offered: str, secret: bytes, channels: ChannelFactory, head: int) -> Pipe | None:
+def _direct_address(offered: str, channels: ChannelFactory, *, anywhere: bool) -> TcpAddress | None:
+    """Where an offer leads, if the client goes there: to the endpoint's host, unless `anywhere`."""
     # Without a host it is the endpoint's.
-    elsewhere = not offered.startswith(":")
+    here = offered.startswith(":")
     try:
-        address = parse_address(offered if elsewhere else f"{LOOPBACK}{offered}")
+        address = parse_address(f"{LOOPBACK}{offered}" if here else offered)
     except InvalidAddressError as error:
         raise ProtocolError(f"the server offers no such transport: {error}") from error
     if not isinstance(address, TcpAddress):
         return None
-    if not elsewhere:
-        address = replace(address, host=channels.host)
-    return enter_direct(address.host, address.port, secret, head=head, secure=channels.secure)
+    if here:
+        return replace(address, host=channels.host)
+    if anywhere or _is_one_host(address, TcpAddress(channels.host, 0)):
+        return address
+    _log.info(
+        "the server at %s offers the transport direct at %s, which is another host; "
+        'transport="direct" uses it',
+        channels.host,
+        address,
+    )
+    return None
+
+
+def _is_one_host(one: TcpAddress, other: TcpAddress) -> bool:
+    if one.host == other.host or (one.is_loopback and other.is_loopback):
+        return True
+    return bool(_resolved(one.host) & _resolved(other.host))
+
+
+def _resolved(host: str) -> set[str]:
+    try:
+        return {str(where[0]) for *_, where in socket.getaddrinfo(host, None)}
+    except OSError:
+        return set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from rlmesh.errors import UnexposedAttributeError
+from rlmesh.foreign_text import one_line
 
 
 def unexposed(name: str, exposed: Collection[str], more: str = "") -> UnexposedAttributeError:
@@ -15,7 +16,7 @@ def unexposed(name: str, exposed: Collection[str], more: str = "") -> UnexposedA
         exposed: The names that are exposed.
         more: What to say at the end.
     """
-    known = ", ".join(sorted(exposed)) or "none"
+    known = one_line(", ".join(sorted(exposed))) or "none"
     return UnexposedAttributeError(
         f"the server exposes no attribute {name!r} (exposed: {known}); name it in "
         f"EnvServer(..., expose=(...)){more}"

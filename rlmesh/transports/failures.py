@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import grpc
 
 from rlmesh import errors
+from rlmesh.foreign_text import LONGEST_TEXT, one_line, paragraphs
 from rlmesh.transports.peer import Holder
 from rlmesh.transports.remote_errors import remote_env_error
 from rlmesh_api.v1 import session_pb2
@@ -72,31 +73,33 @@ _STATUSES: Mapping[grpc.StatusCode, tuple[Callable[[str], errors.RlmeshError], s
 
 def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.RlmeshError:
     """The error that a failure reported by a peer becomes here."""
+    message = paragraphs(failure.message)
     if failure.code in _OF_THE_ENVIRONMENT:
-        remote = failure.traceback.rstrip()
+        remote = paragraphs(failure.traceback.rstrip())
         kind = (
             errors.EnvCrashedError
             if failure.code == session_pb2.ERROR_CODE_ENV_CRASHED
             else remote_env_error(tuple(failure.builtin_types))
         )
         return kind(
-            f"{failure.message}\n\nTraceback in the serving process:\n{remote}"
-            if remote
-            else failure.message,
+            f"{message}
+
+Traceback in the serving process:
+{remote}" if remote else message,
             exception_type=failure.exception_type,
             exception_message=failure.exception_message,
             remote_traceback=failure.traceback,
         )
     if failure.code == session_pb2.ERROR_CODE_INVALID_OBSERVATION:
-        return errors.InvalidObservationError(failure.message, remote_traceback=failure.traceback)
+        return errors.InvalidObservationError(message, remote_traceback=failure.traceback)
     if failure.code == session_pb2.ERROR_CODE_INVALID_RESULT:
-        return errors.InvalidResultError(failure.message, remote_traceback=failure.traceback)
+        return errors.InvalidResultError(message, remote_traceback=failure.traceback)
     if failure.code == session_pb2.ERROR_CODE_BUSY:
         return _busy(failure, address)
     make = _FAILURES.get(failure.code)
     if make is not None:
-        return make(failure.message)
-    return errors.ProtocolError(f"the server at {address} failed: {failure.message}")
+        return make(message)
+    return errors.ProtocolError(f"the server at {address} failed: {message}")
 
 
 def _busy(failure: session_pb2.Failure, address: str) -> errors.EndpointBusyError:
@@ -127,6 +130,7 @@ def error_from_rpc(
         timeout: The deadline of the call in seconds, None where it had none.
     """
     code, details = status_of(error)
+    details = one_line(details, LONGEST_TEXT)
     if code is not None and code in _STATUSES:
         make, message = _STATUSES[code]
         return make(message.format(doing=doing, address=address, details=details, timeout=timeout))

@@ -22,6 +22,7 @@ import ssl
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
@@ -62,7 +63,9 @@ Secure: TypeAlias = Callable[[socket.socket], ssl.SSLSocket]
 """Encrypts a connection; the result owns it from then on."""
 
 # How long either side waits for the other's half of the greeting.
-_GREETING_SECONDS = 1.0
+GREETING_SECONDS = 1.0
+# A timeout of 0 would mean not to wait at all.
+_SHORTEST_SECONDS = 0.001
 # Peers that are greeted at the same time; further ones are closed at once, and use the stream.
 _MAX_GREETINGS = 16
 # How long a listener waits after the system has failed to accept a connection.
@@ -125,7 +128,7 @@ class Listener:
 
     def _greet(self, peer: socket.socket) -> None:
         try:
-            peer.settimeout(_GREETING_SECONDS)
+            peer.settimeout(GREETING_SECONDS)
             self._welcome(peer)
         except (OSError, BadSegmentError) as error:
             _log.debug("a greeting failed: %s", error)
@@ -208,12 +211,13 @@ def _receive_secret(peer: socket.socket) -> bytes:
     return peer.recv(SECRET_BYTES, socket.MSG_WAITALL)
 
 
-def enter_memory(name: str, secret: bytes) -> ShmPipe | None:
+def enter_memory(name: str, secret: bytes, seconds: float = GREETING_SECONDS) -> ShmPipe | None:
     """Connects to a listener of shared memory.
 
     Args:
         name: The listener's name in the abstract namespace.
         secret: The session's secret.
+        seconds: How long each step of connecting may take.
 
     Returns:
         The client's end of a pipe, or None where the listener cannot be reached or refuses: on
@@ -224,7 +228,7 @@ def enter_memory(name: str, secret: bytes) -> ShmPipe | None:
     with contextlib.ExitStack() as undo:
         sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         try:
-            sock.settimeout(_GREETING_SECONDS)
+            sock.settimeout(seconds)
             sock.connect(f"\0{name}")
             sock.sendall(secret)
             words, descriptors, _, _ = socket.recv_fds(sock, _PLAN.size, 1)
@@ -250,6 +254,7 @@ def enter_direct(
     *,
     head: int = 0,
     secure: Secure | None = None,
+    seconds: float = GREETING_SECONDS,
 ) -> TcpPipe | None:
     """Connects to a listener of the direct transport.
 
@@ -259,15 +264,19 @@ def enter_direct(
         secret: The session's secret.
         head: How many bytes of most answers stand before their slab.
         secure: Encrypts the connection before the secret is sent; None: nothing is encrypted.
+        seconds: How long connecting may take, name lookup excepted.
 
     Returns:
         The client's end of a pipe, or None where the listener cannot be reached or refuses.
     """
     with contextlib.ExitStack() as undo:
         try:
-            sock = undo.enter_context(socket.create_connection((host, port), _GREETING_SECONDS))
+            deadline = time.monotonic() + seconds
+            sock = undo.enter_context(socket.create_connection((host, port), seconds))
+            sock.settimeout(max(_SHORTEST_SECONDS, deadline - time.monotonic()))
             if secure is not None:
                 sock = undo.enter_context(secure(sock))
+                sock.settimeout(max(_SHORTEST_SECONDS, deadline - time.monotonic()))
             sock.sendall(secret)
             if sock.recv(1) != _WELCOME:
                 return None

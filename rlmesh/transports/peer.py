@@ -8,12 +8,11 @@ import sys
 from dataclasses import dataclass
 
 from rlmesh._version import __version__
+from rlmesh.foreign_text import one_line
 from rlmesh_api.v1 import session_pb2
 
 # One more with every change of the conversation that an older peer would misunderstand.
 PROTOCOL_GENERATION = 1
-
-_LONGEST_NAME = 200
 
 
 def this_peer() -> session_pb2.Peer:
@@ -26,15 +25,15 @@ def this_peer() -> session_pb2.Peer:
     )
 
 
+def bound_names(peer: session_pb2.Peer) -> None:
+    """Shortens what a peer says of itself, which a server keeps and sends in every status."""
+    peer.name, peer.host, peer.version = map(one_line, (peer.name, peer.host, peer.version))
+
+
 def describe(peer: session_pb2.Peer) -> str:
     """A peer in a sentence: `train.py (pid 4711 on gpu-3)`."""
-    place = f"pid {peer.pid}" + (f" on {_plain(peer.host)}" if peer.host else "")
-    return f"{_plain(peer.name) or 'a client'} ({place})"
-
-
-def _plain(text: str) -> str:
-    """A name from an unknown peer, without characters that control a terminal or begin a line."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LONGEST_NAME])
+    place = f"pid {peer.pid}" + (f" on {one_line(peer.host)}" if peer.host else "")
+    return f"{one_line(peer.name) or 'a client'} ({place})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

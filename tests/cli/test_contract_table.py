@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from rlmesh import spaces
-from rlmesh._cli.console import plain
 from rlmesh._cli.contract_table import contract_view
 from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.foreign_text import paragraphs
 from rlmesh_api.contract import EnvSpec
 
 
@@ -116,4 +116,4 @@ def test_markup_in_a_name_stays_text() -> None:
 
 
 def test_plain_keeps_lines_and_letters() -> None:
-    assert plain("zwölf\n零\t\x00") == "zwölf\n零\\t\\x00"
+    assert paragraphs("zwölf\n零\t\x00") == "zwölf\n零\\t\\x00"

@@ -31,10 +31,10 @@ CALL = session_pb2.ATTRIBUTE_VERB_CALL
 
 
 class Telling(gymnasium.Env[Any, Any]):
-    """Its info has the options; action 1 raises, action 2 returns what the space excludes."""
+    """Its info has the options; 1 raises, 2 observes what the space excludes, 3 gives no reward."""
 
     observation_space = gymnasium.spaces.Discrete(2)
-    action_space = gymnasium.spaces.Discrete(3)
+    action_space = gymnasium.spaces.Discrete(4)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -42,9 +42,11 @@ class Telling(gymnasium.Env[Any, Any]):
         super().reset(seed=seed)
         return 0, {"options": options}
 
-    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[int, Any, bool, bool, dict[str, Any]]:
         if action == 1:
             raise ValueError
+        if action == 3:
+            return 0, "no reward", False, False, {}
         return int(action), 0.0, False, False, {}
 
     def add(self, first: int, second: int = 0) -> int:
@@ -82,6 +84,16 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"does not answer within {CLIENT_PONG_SECONDS:g} seconds" in PAGE
     least = dict(server_options())["grpc.http2.min_ping_interval_without_data_ms"] / 1000
     assert f"at least {least:g} seconds" in PAGE
+
+
+def test_every_code_of_a_failure_is_listed() -> None:
+    listed = {
+        name for cell, *_ in TABLES["After a failure: Code of the failure"] for name in code(cell)
+    }
+    sent = {
+        name.removeprefix("ERROR_CODE_") for name in session_pb2.ErrorCode.DESCRIPTOR.values_by_name
+    }
+    assert listed - {"open", "resume"} == sent - {"UNSPECIFIED"}
 
 
 def test_generation_0_is_refused_and_the_stream_ends() -> None:
@@ -131,6 +143,7 @@ def test_after_close_the_stream_ends() -> None:
         ),
         ({"step": action(1)}, "ENVIRONMENT", {"reset": RESET}),
         ({"step": action(2)}, "INVALID_OBSERVATION", {"reset": RESET}),
+        ({"step": action(3)}, "INVALID_RESULT", {"reset": RESET}),
     ],
 )
 def test_after_these_failures_the_stream_is_open(

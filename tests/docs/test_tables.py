@@ -17,7 +17,11 @@ import pytest
 import rlmesh
 from rlmesh import errors
 from rlmesh._cli.main import main
+from rlmesh.codec.checks.conformance import MAX_REPORTED
 from rlmesh.codec.infos.degradation import PackingLimits
+from rlmesh.codec.infos.unpacking import MAX_ARGUMENT_VALUES
+from rlmesh.foreign_text import LONGEST_NAME
+from rlmesh.limits import MAX_SEED_BITS
 from rlmesh.server.rpc.health import MAX_ANSWERS, MAX_WATCHES
 from rlmesh.transports.grpc.options import MAX_STREAMS
 from rlmesh.transports.grpc.pieces import PIECE_BYTES
@@ -34,6 +38,7 @@ SERVER_ARGUMENTS = "docs/serving.md / What else the constructor takes: Argument"
 CLIENT_ARGUMENTS = "docs/driving.md / Driving an environment: Argument"
 SERVER_TLS = "docs/security.md / Settings: Of `ServerTLS`"
 CLIENT_TLS = "docs/security.md / Settings: Of `ClientTLS`"
+CLIENT_LIMITS = "docs/security.md / What a stranger may cost: What a client sends"
 STRANGERS = "docs/security.md / What a stranger may cost: What"
 SAFETY = "docs/security.md / Settings: Argument"
 INFO_LIMITS = "docs/conformance.md / Infos and options: Limit of an info"
@@ -197,7 +202,7 @@ HELD_BY: dict[str, list[str]] = {
     "docs/transports.md / Transports: Transport": [
         "transports/test_transports_page.py::test_here_a_client_shares_memory_whatever_the_address",
         "transports/test_transports_page.py::test_another_user_shares_no_memory",
-        "transports/test_transports_page.py::test_the_secret_admits_one_guest_at_a_time",
+        "transports/test_transports_page.py::test_the_secret_admits_one_peer_at_a_time",
         "transports/test_transports_page.py::test_a_server_offers_what_the_page_says_it_offers",
     ],
     "docs/transports.md / What a client chooses: You ask for": [
@@ -283,6 +288,13 @@ HELD_BY: dict[str, list[str]] = {
         "transports/test_transports_page.py::test_another_user_shares_no_memory",
         "docs/test_claims.py::test_a_client_does_not_end_a_server_that_does_not_allow_it",
         "vectors/test_attributes.py::test_nothing_is_exposed_by_itself",
+    ],
+    CLIENT_LIMITS: [
+        "security/test_client_limits.py::test_a_seed_beyond_the_limit_reaches_no_environment",
+        "security/test_client_limits.py::test_a_server_refuses_such_a_seed_of_a_client_that_does_not",
+        "security/test_client_limits.py::test_an_argument_of_too_many_values_is_refused_unmade",
+        "security/test_client_limits.py::test_a_long_name_of_a_client_is_cut",
+        "security/test_client_limits.py::test_a_session_reports_so_many_deviations",
     ],
     STRANGERS: [
         "security/test_health.py::test_watches_beyond_the_limit_are_refused_and_checks_are_answered",
@@ -487,6 +499,15 @@ def test_what_a_stranger_may_cost_is_listed() -> None:
         str(MAX_ANSWERS),
         str(MAX_STREAMS),
         f"{PIECE_BYTES >> 20} MiB, packed and unpacked",
+    ]
+
+
+def test_what_a_client_may_send_is_listed() -> None:
+    assert [limit for _, limit, _ in ROWS[CLIENT_LIMITS]] == [
+        f"{MAX_SEED_BITS} bits",
+        str(MAX_ARGUMENT_VALUES),
+        f"{LONGEST_NAME} characters",
+        str(MAX_REPORTED),
     ]
 
 

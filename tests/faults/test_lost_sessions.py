@@ -83,7 +83,7 @@ def test_after_another_server_has_come_the_episode_is_gone_and_a_reset_begins_an
         first_address = "tcp://{}:{}".format(*proxy.target)
         proxy.lead_to(other.address)
         if transport == "shm":
-            client._env_client._connection._transport._pipe.close()
+            client._env_client._call_client._transport._pipe.close()
         proxy.cut()
         # As long as it does not know, it may find a call in the memory that both still share.
         status_when(first_address, lambda told: told.sessions[0].holder.HasField("lost_seconds"))

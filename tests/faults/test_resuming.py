@@ -177,7 +177,7 @@ Break = Callable[[dict[str, ChaosProxy], Any, Any], object]
 
 BREAKS: dict[tuple[str, str], Break] = {
     ("shm", "the client's end"): lambda _, client, server: (
-        client._env_client._connection._transport._pipe.close()
+        client._env_client._call_client._transport._pipe.close()
     ),
     ("shm", "the server's end"): lambda _, client, server: [
         session.receiver and session.receiver.close()

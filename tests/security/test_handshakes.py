@@ -166,12 +166,12 @@ def another_program(context: ssl.SSLContext) -> Generator[str]:
 
         def answer() -> None:
             while not ended.is_set():
-                guest, _ = listener.accept()
+                peer, _ = listener.accept()
                 with contextlib.suppress(OSError):
-                    talk = context.wrap_socket(guest, server_side=True)
+                    talk = context.wrap_socket(peer, server_side=True)
                     with talk:
                         talk.sendall(b"220 mail.example.org\r\n")
-                guest.close()
+                peer.close()
 
         thread = threading.Thread(target=answer)
         thread.start()

@@ -294,9 +294,9 @@ def test_a_server_may_have_a_client_connect_elsewhere(monkeypatch: pytest.Monkey
         heard: list[bytes] = []
 
         def listen() -> None:
-            guest, _ = listener.accept()
-            with guest:
-                heard.append(guest.recv(1000))
+            peer, _ = listener.accept()
+            with peer:
+                heard.append(peer.recv(1000))
 
         thread = threading.Thread(target=listen)
         thread.start()

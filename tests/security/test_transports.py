@@ -188,15 +188,16 @@ def test_a_client_with_tls_shows_its_secret_to_no_other_server(
             context.load_cert_chain(
                 certificates.path("elsewhere.pem"), certificates.path("elsewhere.key")
             )
-            guest, _ = listener.accept()
-            with contextlib.suppress(OSError), context.wrap_socket(guest, server_side=True) as talk:
+            peer, _ = listener.accept()
+            with contextlib.suppress(OSError), context.wrap_socket(peer, server_side=True) as talk:
                 heard.append(talk.recv(100))
-            guest.close()
+            peer.close()
 
         thread = threading.Thread(target=listen)
         thread.start()
         monkeypatch.setattr(
-            "rlmesh.server.rpc.listeners._told", lambda _: f"127.0.0.1:{listener.getsockname()[1]}"
+            "rlmesh.server.rpc.listeners._offered",
+            lambda _: f"127.0.0.1:{listener.getsockname()[1]}",
         )
         at_server, at_client = sides("TLS", certificates)
         with (
@@ -243,11 +244,11 @@ def watched(target: str) -> Generator[tuple[str, bytearray]]:
     def meet() -> None:
         with contextlib.suppress(OSError):
             while True:
-                guest, _ = listener.accept()
-                stack.enter_context(guest)
+                peer, _ = listener.accept()
+                stack.enter_context(peer)
                 host = stack.enter_context(socket.create_connection((at.host, at.port)))
-                start(copy, guest, host)
-                start(copy, host, guest)
+                start(copy, peer, host)
+                start(copy, host, peer)
 
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -273,7 +274,7 @@ def test_nothing_readable_crosses_where_there_is_tls(
         watched(server.address) as (address, seen),
         watched(str(server.direct_address)) as (direct, seen_too),
     ):
-        monkeypatch.setattr("rlmesh.server.rpc.listeners._told", lambda _: direct)
+        monkeypatch.setattr("rlmesh.server.rpc.listeners._offered", lambda _: direct)
         with (
             server,
             rlmesh.RemoteEnv[Any, Any](address, transport=transport, **at_client) as client,

@@ -87,8 +87,8 @@ class RawSession:
         address = self.offer(transport)
         if transport == "shm":
             return enter_memory(address, shown)
-        host, _, pipe = address.rpartition(":")
-        return enter_direct(host, int(pipe), shown)
+        host, _, port = address.rpartition(":")
+        return enter_direct(host, int(port), shown)
 
     def pipe(self, transport: str) -> Pipe:
         """A pipe on a transport of this session."""

@@ -20,6 +20,8 @@ def main() -> None:
     parser.add_argument("--address", default="tcp://127.0.0.1:0")
     parser.add_argument("--start", action="store_true", help="start() and wait(), not serve()")
     parser.add_argument("--without-gymnasium", action="store_true")
+    parser.add_argument("--direct", action="store_true", help="offer the direct transport")
+    parser.add_argument("--resume", type=float, default=10.0, help="seconds to keep a session")
     arguments = parser.parse_args()
     if arguments.without_gymnasium:
         # Importing it raises from now on.
@@ -27,8 +29,10 @@ def main() -> None:
     import rlmesh
 
     # Where a test runs over the direct transport, see its fixture.
-    direct = "tcp://127.0.0.1:0" if os.environ.get("RLMESH_TRANSPORT") == "direct" else None
-    server = rlmesh.EnvServer(_make(arguments), arguments.address, direct=direct)
+    offers_direct = arguments.direct or os.environ.get("RLMESH_TRANSPORT") == "direct"
+    direct = "tcp://127.0.0.1:0" if offers_direct else None
+    options = rlmesh.ServeOptions(resume_timeout_seconds=arguments.resume)
+    server = rlmesh.EnvServer(_make(arguments), arguments.address, direct=direct, options=options)
     print(server.address, flush=True)  # noqa: T201 - the line that the test waits for
     if arguments.start:
         server.start()

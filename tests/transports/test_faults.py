@@ -17,7 +17,7 @@ import pytest
 
 import rlmesh
 from rlmesh.errors import EndpointBusyError, EndpointError, SessionLostError
-from rlmesh.transports import spin_policy as patience
+from rlmesh.transports import spin_policy
 from support.pipes import descriptors, opened_since, wait_until_asleep, wait_until_in
 from support.raw_sessions import raw_session
 from support.sample_envs import Gate, ScriptedEnv
@@ -184,9 +184,9 @@ def test_a_client_that_would_go_on_notices_soon_that_its_server_was_killed(trans
 
 def spin_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has what waits in this process spin for some tenths of a second."""
-    monkeypatch.setattr(patience, "_SHORT_SPIN", 0.3)
+    monkeypatch.setattr(spin_policy, "_SHORT_SPIN", 0.3)
     # Whoever else wants the processor.
-    monkeypatch.setattr(patience, "_ALONE", float("inf"))
+    monkeypatch.setattr(spin_policy, "_ALONE", float("inf"))
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])

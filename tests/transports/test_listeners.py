@@ -1,4 +1,4 @@
-"""The listeners: who comes in, who does not, and whom a rude guest keeps waiting."""
+"""The listeners: who comes in, who does not, and whom a rude peer keeps waiting."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def served() -> Generator[tuple[ScriptedEnv, rlmesh.EnvServer]]:
         yield env, server
 
 
-def bare_guest(session: RawSession, transport: str) -> socket.socket:
+def bare_peer(session: RawSession, transport: str) -> socket.socket:
     """A connection to a listener that has said nothing yet."""
     if transport == "shm":
         sock = socket.socket(socket.AF_UNIX)
@@ -60,14 +60,14 @@ def bare_guest(session: RawSession, transport: str) -> socket.socket:
 )
 def test_whoever_shows_another_secret_gets_nothing(transport: str, shown: bytes) -> None:
     with served() as (env, server), raw_session(server.address) as session:
-        with bare_guest(session, transport) as guest:
+        with bare_peer(session, transport) as peer:
             with contextlib.suppress(OSError):
-                guest.sendall(shown)
-                guest.shutdown(socket.SHUT_WR)
+                peer.sendall(shown)
+                peer.shutdown(socket.SHUT_WR)
             got: Any = (b"", [])
             # What was sent to nobody may come back as a reset.
             with contextlib.suppress(ConnectionResetError):
-                got = socket.recv_fds(guest, 100, 4)[:2]
+                got = socket.recv_fds(peer, 100, 4)[:2]
         assert got == (b"", [])
         assert env.calls == []
         # The one whom the session belongs to comes in afterwards.
@@ -79,10 +79,10 @@ def test_the_beginning_of_a_secret_opens_no_listener(transport: str) -> None:
     with served() as (_, server), raw_session(server.address) as session:
         *most, last = session.opened.secret
         assert session.enter(transport, bytes([*most, last ^ 1])) is None
-        with bare_guest(session, transport) as guest:
-            guest.sendall(session.opened.secret[:-1])
-            guest.shutdown(socket.SHUT_WR)
-            assert guest.recv(100) == b""
+        with bare_peer(session, transport) as peer:
+            peer.sendall(session.opened.secret[:-1])
+            peer.shutdown(socket.SHUT_WR)
+            assert peer.recv(100) == b""
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -121,34 +121,34 @@ def test_whoever_comes_in_again_takes_the_place_of_the_transport_before(
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("guests", [1, 8])
-def test_guests_who_say_nothing_keep_nobody_waiting(
-    transport: str, guests: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("peers", [1, 8])
+def test_peers_that_say_nothing_delay_no_other(
+    transport: str, peers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_GREETING_SECONDS", SOON)
+    monkeypatch.setattr(listeners, "GREETING_SECONDS", SOON)
     with contextlib.ExitStack() as stack:
         _, server = stack.enter_context(served())
         session = stack.enter_context(raw_session(server.address))
-        for _ in range(guests):
-            stack.enter_context(bare_guest(session, transport))
+        for _ in range(peers):
+            stack.enter_context(bare_peer(session, transport))
         session.pipe(transport).release()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_listener_full_of_guests_who_say_nothing_sends_the_next_to_grpc_at_once(
+def test_a_listener_full_of_silent_peers_sends_the_next_to_grpc_at_once(
     transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_GREETING_SECONDS", 2 * SOON)
+    monkeypatch.setattr(listeners, "GREETING_SECONDS", 2 * SOON)
     with contextlib.ExitStack() as stack:
         _, server = stack.enter_context(served())
         with raw_session(server.address) as session:
-            guests = [bare_guest(session, transport) for _ in range(listeners._MAX_GREETINGS)]
-            for guest in guests:
-                stack.enter_context(guest)
+            peers = [bare_peer(session, transport) for _ in range(listeners._MAX_GREETINGS)]
+            for peer in peers:
+                stack.enter_context(peer)
             # Answered without a greeting, and not when the others' time is over.
             assert session.enter(transport) is None
-            for guest in guests:
-                guest.close()
+            for peer in peers:
+                peer.close()
             pause = threading.Event()
             while (pipe := session.enter(transport)) is None:
                 pause.wait(0.01)
@@ -156,13 +156,13 @@ def test_a_listener_full_of_guests_who_say_nothing_sends_the_next_to_grpc_at_onc
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_guest_who_says_nothing_is_shown_out(
+def test_a_peer_that_says_nothing_is_closed(
     transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_GREETING_SECONDS", 0.05)
+    monkeypatch.setattr(listeners, "GREETING_SECONDS", 0.05)
     with served() as (_, server), raw_session(server.address) as session:
-        with bare_guest(session, transport) as guest:
-            assert guest.recv(1) == b""
+        with bare_peer(session, transport) as peer:
+            assert peer.recv(1) == b""
 
 
 class _Tired(socket.socket):
@@ -173,18 +173,18 @@ class _Tired(socket.socket):
         self.failures = [errno.EMFILE, errno.ECONNABORTED]
 
     def accept(self) -> Any:
-        guest = super().accept()
+        peer = super().accept()
         if self.failures:
-            guest[0].close()
+            peer[0].close()
             raise OSError(self.failures.pop(), "as if there were no descriptor")
-        return guest
+        return peer
 
 
-def test_a_listener_stays_open_after_a_guest_whom_the_system_would_not_let_in() -> None:
+def test_a_listener_stays_open_after_the_system_could_not_accept_a_peer() -> None:
     welcomed = threading.Event()
 
-    def welcome(guest: socket.socket) -> None:
-        guest.close()
+    def welcome(peer: socket.socket) -> None:
+        peer.close()
         welcomed.set()
 
     bound = _Tired()
@@ -235,14 +235,14 @@ def odd_listener(family: int, answer: Callable[[socket.socket], None]) -> Genera
         listener.listen()
 
         def serve() -> None:
-            guest, _ = listener.accept()
-            with guest:
-                guest.recv(SECRET_BYTES)
-                answer(guest)
-                # Until the guest has gone.
-                guest.settimeout(SOON)
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(SECRET_BYTES)
+                answer(peer)
+                # Until the peer has gone.
+                peer.settimeout(SOON)
                 with contextlib.suppress(ConnectionResetError):
-                    guest.recv(1)
+                    peer.recv(1)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -253,9 +253,9 @@ def odd_listener(family: int, answer: Callable[[socket.socket], None]) -> Genera
 
 
 def give(plan: tuple[int, int], *sizes: int) -> Callable[[socket.socket], None]:
-    def answer(guest: socket.socket) -> None:
+    def answer(peer: socket.socket) -> None:
         segments = [create_segment(size) for size in sizes]
-        socket.send_fds(guest, [listeners._PLAN.pack(*plan)], segments)
+        socket.send_fds(peer, [listeners._PLAN.pack(*plan)], segments)
         for segment in segments:
             os.close(segment)
 
@@ -268,10 +268,10 @@ PAGE = 4096
 @pytest.mark.parametrize(
     "answer",
     [
-        lambda guest: guest.sendall(b"?"),
-        lambda guest: guest.sendall(b"?" * 16),
-        lambda guest: socket.send_fds(guest, [b"?"], [guest.fileno()]),
-        lambda guest: socket.send_fds(guest, [listeners._PLAN.pack(PAGE, PAGE)], [guest.fileno()]),
+        lambda peer: peer.sendall(b"?"),
+        lambda peer: peer.sendall(b"?" * 16),
+        lambda peer: socket.send_fds(peer, [b"?"], [peer.fileno()]),
+        lambda peer: socket.send_fds(peer, [listeners._PLAN.pack(PAGE, PAGE)], [peer.fileno()]),
         give((PAGE, PAGE), 2 * PAGE),
         give((PAGE, PAGE + 1), 3 * PAGE),
         give((PAGE + 1, PAGE), 4 * PAGE),
@@ -305,8 +305,8 @@ def test_a_listener_of_shared_memory_that_gives_junk_is_none(
 def test_a_direct_listener_that_gives_junk_is_none(
     greeting: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_GREETING_SECONDS", 0.05)
+    monkeypatch.setattr(listeners, "GREETING_SECONDS", 0.05)
     before = descriptors()
-    with odd_listener(socket.AF_INET, lambda guest: guest.sendall(greeting)) as (host, port):
+    with odd_listener(socket.AF_INET, lambda peer: peer.sendall(greeting)) as (host, port):
         assert enter_direct(host, port, SECRET) is None
     assert not opened_since(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rlmesh.transports import spin_policy as patience
+from rlmesh.transports import spin_policy
 from rlmesh.transports.spin_policy import SpinPolicy
 
 SHORT, LONG = 50e-6, 5e-3
@@ -12,7 +12,7 @@ SHORT, LONG = 50e-6, 5e-3
 
 @pytest.fixture
 def side(monkeypatch: pytest.MonkeyPatch) -> SpinPolicy:
-    monkeypatch.setattr(patience, "SPINS", True)
+    monkeypatch.setattr(spin_policy, "SPINS", True)
     return SpinPolicy()
 
 
@@ -56,6 +56,6 @@ def test_a_side_looks_for_longer_where_that_is_long_enough(side: SpinPolicy) -> 
 
 
 def test_nobody_looks_where_that_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "SPINS", False)
+    monkeypatch.setattr(spin_policy, "SPINS", False)
     side = SpinPolicy()
     assert not any(wait(side, SHORT) for _ in range(10))

@@ -335,7 +335,7 @@ def session(address: str) -> Generator[session_pb2.OpenResult]:
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])
-def test_the_secret_admits_one_guest_at_a_time(transport: Any) -> None:
+def test_the_secret_admits_one_peer_at_a_time(transport: Any) -> None:
     with (
         serving(ScriptedEnv(), direct=DIRECT) as server,
         session(server.address) as told,

@@ -253,6 +253,7 @@ class OpenCall(_message.Message):
     WAIT_SECONDS_FIELD_NUMBER: _builtins.int
     RESUMES_FIELD_NUMBER: _builtins.int
     REQUEST_TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
     protocol_generation: _builtins.int
     """The highest protocol generation that the client speaks."""
     autoreset_mode: _contract_pb2.AutoresetMode.ValueType
@@ -277,6 +278,12 @@ class OpenCall(_message.Message):
     negative number and NaN are refused. An environment in a separate process that takes longer is
     ended then, as no answer is awaited any more.
     """
+    replaces: _builtins.bytes
+    """The secret of the client's former session, which it has lost and still may hold its place. That
+    session ends, and this one takes its place before every other client that waits, also where
+    `wait_seconds` is 0: once the former session is in no call. Empty where there is none; a secret
+    that belongs to no session changes nothing.
+    """
     @_builtins.property
     def peer(self) -> Global___Peer:
         """The client."""
@@ -291,10 +298,11 @@ class OpenCall(_message.Message):
         wait_seconds: _builtins.float = ...,
         resumes: _builtins.bool = ...,
         request_timeout_seconds: _builtins.float = ...,
+        replaces: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "autoreset_mode", b"autoreset_mode", "peer", b"peer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "as_vector", b"as_vector", "autoreset_mode", b"autoreset_mode", "peer", b"peer", "protocol_generation", b"protocol_generation", "request_timeout_seconds", b"request_timeout_seconds", "resumes", b"resumes", "wait_seconds", b"wait_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "as_vector", b"as_vector", "autoreset_mode", b"autoreset_mode", "peer", b"peer", "protocol_generation", b"protocol_generation", "replaces", b"replaces", "request_timeout_seconds", b"request_timeout_seconds", "resumes", b"resumes", "wait_seconds", b"wait_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__autoreset_mode: _TypeAlias = _typing.Literal["autoreset_mode"]  # noqa: Y015
     _WhichOneofArgType__autoreset_mode: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode"]  # noqa: Y015

@@ -123,8 +123,15 @@ def compile_check(
     return check
 
 
+MAX_REPORTED = 10_000
+"""How many different deviations one session reports."""
+
+
 class Reporter:
-    """Remembers which deviations a session has reported, so that each is reported once."""
+    """Remembers which deviations a session has reported, so that each is reported once.
+
+    After `MAX_REPORTED` of them no further one is reported, or remembered.
+    """
 
     def __init__(self) -> None:
         self._reported: set[tuple[str, str]] = set()
@@ -139,6 +146,8 @@ class Reporter:
             Dicts with the keys `kind`, `path`, `env_index` and `detail`.
         """
         news = [item for item in deviations if (item.kind, item.path) not in self._reported]
+        if len(self._reported) + len(news) > MAX_REPORTED:
+            del news[max(0, MAX_REPORTED - len(self._reported)) :]
         self._reported.update((item.kind, item.path) for item in news)
         return [asdict(item) for item in news]
 

@@ -7,7 +7,6 @@ operations. A comparison with NaN is false, so that a bound on either side finds
 
 from __future__ import annotations
 
-import functools
 import math
 import struct
 from collections.abc import Callable, Sequence
@@ -42,27 +41,45 @@ def compile_fast_check(
         domains: The leaves.
         others: What else must hold.
     """
-    small: list[NumericDomain] = []
-    checks: list[FastCheck] = []
-    unpacked = 0
+    small: list[list[NumericDomain]] = []
+    probes: list[FastCheck] = []
+    unpacked = _MOST_UNPACKED
     for domain in domains:
         if domain.low is None and domain.high is None and not _may_be_nan(domain):
             continue
         count = domain.leaf.count
-        if count <= _FEW and unpacked + count <= _MOST_UNPACKED:
-            small.append(domain)
-            unpacked += count
-        else:
-            checks.append(_compile_probe(domain))
-    if unpacked:
-        checks.insert(0, _compile_comparison(small))
+        if not 0 < count <= _FEW:
+            probes.append(_compile_probe(domain))
+            continue
+        unpacked += count
+        if unpacked > _MOST_UNPACKED:
+            small.append([])
+            unpacked = count
+        small[-1].append(domain)
+    checks = [*map(_compile_comparison, small), *probes]
     if others is not None:
         checks.append(others)
-    return functools.reduce(_both, checks) if checks else _holds_anyway
+    return _all_of(checks)
 
 
-def _both(first: FastCheck, second: FastCheck) -> FastCheck:
-    return lambda buffer, offset: first(buffer, offset) and second(buffer, offset)
+def _all_of(checks: list[FastCheck]) -> FastCheck:
+    if not checks:
+        return _holds_anyway
+    first, *more = checks
+    if not more:
+        return first
+    if len(more) == 1:
+        [second] = more
+        return lambda buffer, offset: first(buffer, offset) and second(buffer, offset)
+
+    # A loop, and not one function around the other: a space may have thousands of leaves.
+    def hold(buffer: Readable, offset: int) -> bool:
+        for check in checks:  # noqa: SIM110 - `all` would add a generator
+            if not check(buffer, offset):
+                return False
+        return True
+
+    return hold
 
 
 def _holds_anyway(_buffer: Readable, _offset: int) -> bool:

@@ -45,6 +45,16 @@ _TIMESTAMP_HEAD: Final = re.compile(
 )
 
 
+MAX_ARGUMENT_VALUES: Final = 1 << 20
+"""How many values the containers of an argument may hold: a list of one byte takes 64 of memory."""
+
+# A shorter argument cannot hold as many.
+_UNCOUNTED_BYTES: Final = MAX_ARGUMENT_VALUES
+# The first bytes of arrays and of maps whose length follows.
+_ARRAY_HEADS: Final = (0xDC, 0xDD)
+_MAP_HEADS: Final = (0xDE, 0xDF)
+
+
 # What msgpack and struct raise, and NumPy for an impossible dtype or shape.
 _DAMAGE: Final = (
     ArithmeticError,
@@ -95,8 +105,10 @@ def unpack_argument(data: bytes) -> Any:
         data: One packed value, from anybody.
 
     Raises:
-        PackingError: If the bytes are anything else.
+        PackingError: If the bytes are anything else, or hold more than `MAX_ARGUMENT_VALUES`.
     """
+    if len(data) > _UNCOUNTED_BYTES:
+        _check_count(data)
     value = unpack(data)
     if _TIMESTAMP_HEAD.search(data) and _has_timestamp(data):
         raise PackingError(
@@ -181,6 +193,38 @@ class _Reader:
         if marker.payload:
             raise ValueError(f"the marker {marker.code} has a payload")
         return tuple(items) if marker.code == _TUPLE else _keyed(items)
+
+
+def _check_count(data: bytes) -> None:
+    """Refuses a packed value of too many values, before any of them is made.
+
+    Only containers are counted: what else a byte may become is no larger than a few bytes.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=len(data))
+    unpacker.feed(data)
+    values, open_containers = 0, 1
+    try:
+        while open_containers:
+            open_containers -= 1
+            head = data[unpacker.tell()]
+            if 0x90 <= head <= 0x9F or head in _ARRAY_HEADS:
+                count = unpacker.read_array_header()
+            elif 0x80 <= head <= 0x8F or head in _MAP_HEADS:
+                count = 2 * unpacker.read_map_header()
+            else:
+                unpacker.skip()
+                count = 0
+            values += count
+            open_containers += count
+            if values > MAX_ARGUMENT_VALUES:
+                raise PackingError(
+                    f"{len(data)} bytes hold more than {MAX_ARGUMENT_VALUES} values; send arrays "
+                    f"in place of long lists"
+                )
+    except PackingError:
+        raise
+    except (msgpack.UnpackException, *_DAMAGE) as e:
+        raise PackingError(f"{len(data)} bytes are no packed value: {e}") from e
 
 
 def _has_timestamp(data: bytes) -> bool:

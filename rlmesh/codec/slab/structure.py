@@ -92,6 +92,7 @@ def _compile_open(space: TupleSpace | DictSpace, path: str) -> Flatten:
 
 def _compile_open_dict(keys: tuple[str, ...], path: str) -> Flatten:
     count = len(keys)
+    known = frozenset(keys)
     expected = f"expected a dict with the keys {_listed(keys)}"
 
     def open_mapping(value: Any) -> list[Any]:
@@ -99,7 +100,7 @@ def _compile_open_dict(keys: tuple[str, ...], path: str) -> Flatten:
             raise Violation("structure", path, None, f"{expected}, got {typename(value)}")
         # Asked for with `in`, as a defaultdict would make what it lacks.
         missing = [key for key in keys if key not in value]
-        unexpected = [key for key in value if key not in keys]
+        unexpected = [key for key in value if key not in known]
         if missing or unexpected:
             found = [f"without {_listed(missing)}"] if missing else []
             found += [f"with {_listed(unexpected)} besides"] if unexpected else []

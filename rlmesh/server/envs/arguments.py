@@ -7,10 +7,11 @@ from typing import Any
 from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.packing import PackingError
 from rlmesh.codec.infos.unpacking import unpack_argument
+from rlmesh.limits import MAX_SEED_BITS
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh_api.v1 import session_pb2
 
-_SEED = "a seed is an int from 0, or None"
+_SEED = f"a seed is an int from 0 to 2**{MAX_SEED_BITS} - 1, or None"
 
 
 def seed_of(call: session_pb2.ResetCall, num_envs: int | None) -> Any:
@@ -91,8 +92,13 @@ def _unpacked(packed: bytes, name: str) -> Any:
 def _checked(seed: Any) -> int | None:
     if seed is None:
         return None
-    if kind_of(seed) is int and seed >= 0:
-        return int(seed)
+    if kind_of(seed) is int:
+        bits = int(seed).bit_length()
+        if bits > MAX_SEED_BITS:
+            # Python refuses to write so long a number.
+            raise _refused(f"reset: {_SEED}; got an int of {bits} bits")
+        if seed >= 0:
+            return int(seed)
     raise _refused(f"reset: {_SEED}; got {_shown(seed)}")
 
 

@@ -33,6 +33,12 @@ class OpenStream:
         self._lock = threading.Lock()
         self._finished = False
 
+    @property
+    def active(self) -> bool:
+        """Whether the client has not ended it. Any thread may ask."""
+        active: bool = self._context.is_active()
+        return active
+
     def finish(self) -> None:
         """Ends the stream after the answers that were sent. May be called repeatedly."""
         with self._lock:

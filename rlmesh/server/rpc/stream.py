@@ -20,7 +20,7 @@ from rlmesh.server.sessions.requests import Answered, Request, damaged, failed_s
 from rlmesh.server.sessions.session import Session
 from rlmesh.transports.grpc.outbox import StreamOutbox
 from rlmesh.transports.grpc.pieces import whole_messages
-from rlmesh.transports.peer import PROTOCOL_GENERATION
+from rlmesh.transports.peer import PROTOCOL_GENERATION, bound_names
 from rlmesh_api.v1 import session_pb2
 
 # The calls that may be the first of a stream, and the number of each.
@@ -172,6 +172,7 @@ class StreamHandler:
                 f"the number of {call} is {number}, got {first.sequence}",
             )
         if call == "open":
+            bound_names(first.open.peer)
             session = self._manager.open(first.open, stream)
             session.sequence = first.sequence
             opened = answer.open

@@ -22,22 +22,38 @@ class Admission:
         self._queue: deque[_Waiting] = deque()
         self._closed = False
 
-    def take(self, seconds: float, on_leaving: Callable[[Callable[[], None]], None]) -> bool:
+    def take(
+        self,
+        seconds: float,
+        on_leaving: Callable[[Callable[[], None]], None],
+        vacate: Callable[[], None] | None = None,
+    ) -> bool:
         """Takes a place; False if none became free in time.
 
         Args:
             seconds: For how long to wait for one.
             on_leaving: Has a callback called when the client has left.
+            vacate: Ends the session whose place the client takes over: the client is the first in
+                the queue then, and waits as long as it takes. None: it takes over none.
         """
+        waiting = _Waiting()
         with self._lock:
-            if self._free and not self._closed:
-                self._free -= 1
-                return True
-            # `not >`: a NaN waits for nothing.
-            if self._closed or not seconds > 0:
+            if self._closed:
                 return False
-            waiting = _Waiting()
-            self._queue.append(waiting)
+            if self._free:
+                self._free -= 1
+                waiting.given = True
+            elif vacate is not None:
+                seconds = _LONGEST_WAIT
+                self._queue.appendleft(waiting)
+            elif seconds > 0:
+                self._queue.append(waiting)
+            else:
+                return False
+        if vacate is not None:
+            vacate()
+        if waiting.given:
+            return True
         on_leaving(waiting.over.set)
         waiting.over.wait(min(seconds, _LONGEST_WAIT))
         with self._lock:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from rlmesh.codec.step.wire import read_action, sequence_of
+from rlmesh.foreign_text import LONGEST_TEXT, one_line
 from rlmesh.server.failures import (
     FATAL,
     failure_of,
@@ -176,8 +177,8 @@ class SessionCalls:
             "session %s, call %d (%s): %s%s",
             session.id,
             sequence,
-            name,
-            failure.message,
+            one_line(name),
+            one_line(failure.message, LONGEST_TEXT),
             f"\n{failure.traceback}" if failure.traceback else "",
         )
         return *write_answer(failed_so(sequence, failure), outbox), failure.code in FATAL

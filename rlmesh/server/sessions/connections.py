@@ -12,6 +12,11 @@ from rlmesh_api.v1 import session_pb2
 class SessionStream(Protocol):
     """A client's gRPC stream, as `rlmesh.server.rpc.open_stream` has it. Any thread may call."""
 
+    @property
+    def active(self) -> bool:
+        """Whether the client has not ended it."""
+        ...
+
     def cancel(self) -> None:
         """Ends it at once."""
         ...

@@ -94,7 +94,14 @@ class SessionManager:
         check_generation(call.protocol_generation)
         check_seconds(call)
         self._provider.check(call)
-        if not self._admission.take(call.wait_seconds, stream.on_end):
+        if not stream.active:
+            # Also a client that gave up while this process was stopped: its session would hold a
+            # place, and nobody would know the secret.
+            raise CallFailedError(gone())
+        with self._lock:
+            former = self._find(call.replaces)
+        vacate = None if former is None else former.end
+        if not self._admission.take(call.wait_seconds, stream.on_end, vacate):
             if self._draining:
                 raise CallFailedError(draining())
             raise CallFailedError(busy(self.sessions(), self.capacity, call.wait_seconds))
@@ -116,6 +123,8 @@ class SessionManager:
                 raise CallFailedError(draining())
             slot.thread.call(lambda: self._enter(session, call), name="open")
             session.opened()
+            if not stream.active:
+                raise CallFailedError(gone())
         except BaseException as error:
             with self._lock:
                 self._remove_stream(stream)

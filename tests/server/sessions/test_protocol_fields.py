@@ -247,6 +247,11 @@ TABLE: dict[str, list[Try]] = {
         Try("negative", opening(request_timeout_seconds=-0.5), ARGUMENT),
         Try("NaN", opening(request_timeout_seconds=math.nan), ARGUMENT),
     ],
+    "OpenCall.replaces": [
+        Try("none", opening()),
+        Try("that of no session", opening(replaces=b"!" * 32)),
+        Try("a short one", opening(replaces=b"!")),
+    ],
     "ResumeCall.secret": [
         Try("that of a session", resuming()),
         Try("another one", resuming(secret=b"!" * 32), GONE),

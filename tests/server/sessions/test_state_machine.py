@@ -88,6 +88,13 @@ TABLE: dict[str, dict[State, State | str]] = {
         ENDING: ENDING,
         RELEASED: REFUSED,
     },
+    "its client opens another in its place": {
+        OPENING: ENDING,
+        CONNECTED: RELEASED,
+        DISCONNECTED: RELEASED,
+        ENDING: ENDING,
+        RELEASED: RELEASED,
+    },
     "the client closes it": {
         OPENING: NEVER,
         CONNECTED: RELEASED,
@@ -334,6 +341,13 @@ def leave(scene: Scene, _: Gate | None) -> bool:
     return scene.resume(leaves=True).WhichOneof("answer") == "failure"
 
 
+def replace(scene: Scene, _: Gate | None) -> bool:
+    # It has to wait until the session is released; nothing else says when it is the first in line.
+    stream = raw_session(scene.server.address, replaces=scene.session.secret)
+    scene.pool.submit(scene.undo.enter_context, stream)
+    return False
+
+
 def close(scene: Scene, _: Gate | None) -> bool:
     assert scene.make("close").WhichOneof("answer") == "close"
     return False
@@ -380,6 +394,7 @@ EVENTS: dict[str, Callable[[Scene, Gate | None], bool]] = {
     "the last connection breaks": break_connections,
     "the last connection of a client that does not resume breaks": break_connections,
     "the client leaves": leave,
+    "its client opens another in its place": replace,
     "the client closes it": close,
     "the client breaks the protocol": break_protocol,
     "its time is over": time_over,
