@@ -82,10 +82,7 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
             else remote_env_error(tuple(failure.builtin_types))
         )
         return kind(
-            f"{message}
-
-Traceback in the serving process:
-{remote}" if remote else message,
+            f"{message}\n\nTraceback in the serving process:\n{remote}" if remote else message,
             exception_type=failure.exception_type,
             exception_message=failure.exception_message,
             remote_traceback=failure.traceback,
