@@ -190,6 +190,19 @@ class Session:
         if self._connections:
             explain(error, self._connections[0].status(), self._opened.session_id)
 
+    def is_in_call(self, sequence: int) -> bool:
+        """Whether the server says that the environment is in a call of this session.
+
+        Args:
+            sequence: The call's number.
+        """
+        # `resume` leaves the connection in use alone in the list.
+        status = self._connections[0].status() if self._connections else None
+        return status is not None and any(
+            one.id == self._opened.session_id and bool(one.call) and one.sequence == sequence
+            for one in status.sessions
+        )
+
     def is_deserted(self) -> bool:
         """Whether no server listens at the endpoint any more, as far as this machine knows."""
         return is_deserted(self._address, _LOOK_SECONDS)
