@@ -64,6 +64,8 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
             keeps the session, the episode goes on, and each call is executed once. Where the
             session is gone, `reset` opens another. False: the call raises, and so does every later
             one.
+        render_mode: The render mode that the environment must have been made with, as
+            `gymnasium.make` passes it on where a client is registered. None: any.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -75,13 +77,17 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the endpoint is not what is expected.
-        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
-            names no file with a contract.
+        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, `expect`
+            names no file with a contract, or the environment has another render mode.
         ProtocolError: If what answers does not speak RLMesh.
         ArgumentTypeError: If an argument has the wrong type.
         StateError: If this process is a fork of one that had used gRPC, where a client would hang.
     """
 
+    # The modes that an environment may have: `gymnasium.make` compares with those of the class.
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as Gymnasium has it
+        "render_modes": ["human", "rgb_array", "rgb_array_list", "ansi", "ansi_list", "depth_array"]
+    }
     expected_contract: ClassVar[EnvContract | None] = None
     """The contract to expect where `expect` is None; for subclasses."""
 
@@ -99,6 +105,7 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         expect: EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
+        render_mode: str | None = None,
     ) -> None:
         options = ConnectOptions.read(
             vector=False,
@@ -120,12 +127,20 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         # At the end of the program the call client closes itself.
         self._finalizer.atexit = False
         contract = self._env_client.contract
+        if render_mode is not None and render_mode != contract.render_mode:
+            self._finalizer()
+            raise InvalidArgumentError(
+                f"render_mode={render_mode!r}: the environment at {self._env_client.address} was "
+                f"made with the render mode {contract.render_mode!r}, which no client can change; "
+                f"choose it where the environment is made, as in gymnasium.make(..., "
+                f"render_mode={render_mode!r})"
+            )
         self.env_contract: EnvContract = contract
         self.observation_space: gymnasium.Space[ObsType] = to_gymnasium_space(
             contract.observation_space
         )
         self.action_space: gymnasium.Space[ActType] = to_gymnasium_space(contract.action_space)
-        self.metadata: dict[str, Any] = local_metadata(contract)
+        self.metadata = local_metadata(contract)
         self.render_mode: str | None = contract.render_mode
         self.spec: EnvSpec | None = local_spec(contract)
 

@@ -23,13 +23,11 @@ class ExposedAttributes:
     is the client's; a server cannot expose one that `RemoteEnv` or `RemoteVectorEnv` uses.
     """
 
-    # Not set until the connection stands.
-    _env_client: EnvClient | MultiEndpoint
-
     # Type checkers do not see this, so that they report names that no client has.
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
+            # It is not set until the connection stands.
             env_client = vars(self).get("_env_client")
             if env_client is not None and name in env_client.exposed:
                 return env_client.get_attribute(name)
@@ -66,7 +64,7 @@ class ExposedAttributes:
 
     def __repr__(self) -> str:
         """The class, the address and the transport in use."""
-        env_client = vars(self).get("_env_client")
+        env_client: EnvClient | MultiEndpoint | None = vars(self).get("_env_client")
         name = type(self).__name__
         if env_client is None:
             return f"<{name}, not connected>"

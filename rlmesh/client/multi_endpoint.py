@@ -85,7 +85,10 @@ class MultiEndpoint:
     @property
     def exposed(self) -> frozenset[str]:
         """The names of the attributes that every server exposes."""
-        return frozenset.intersection(*(env_client.exposed for env_client in self._env_clients))
+        exposed = self._env_clients[0].exposed
+        for env_client in self._env_clients[1:]:
+            exposed &= env_client.exposed
+        return exposed
 
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the sub-environments."""

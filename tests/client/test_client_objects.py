@@ -13,7 +13,7 @@ import pytest
 from gymnasium.wrappers import TimeAwareObservation
 
 import rlmesh
-from rlmesh.errors import ArgumentTypeError, InvalidEnvError, StateError
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError, StateError
 from support.serving import remote, serving
 from support.vector_envs import SubEnv
 
@@ -100,3 +100,26 @@ def test_a_copy_of_a_client_is_refused_with_what_to_do(
 def test_a_client_that_could_not_connect_has_a_repr() -> None:
     client = object.__new__(rlmesh.RemoteEnv)
     assert repr(client) == "<RemoteEnv, not connected>"
+
+
+@pytest.mark.parametrize("mode", ["ansi", None])
+def test_a_registered_client_is_made_with_the_render_mode_of_the_environment(
+    mode: str | None,
+) -> None:
+    with serving(SubEnv()) as server:
+        gymnasium.register("Far-v0", "rlmesh:RemoteEnv", kwargs={"address": server.address})
+        try:
+            with gymnasium.make("Far-v0", render_mode=mode) as env:
+                env.reset()
+                assert (env.render_mode, env.render()) == ("ansi", "level 1, step 0")
+        finally:
+            del gymnasium.registry["Far-v0"]
+
+
+@pytest.mark.parametrize("mode", ["human", "rgb_array"])
+def test_another_render_mode_than_the_environments_is_refused_with_what_to_do(mode: str) -> None:
+    with serving(SubEnv()) as server:
+        for _ in range(2):
+            # The second finds the endpoint free: the first has given it back.
+            with pytest.raises(InvalidArgumentError, match=r"made with the render mode 'ansi'"):
+                rlmesh.RemoteEnv(server.address, render_mode=mode)
