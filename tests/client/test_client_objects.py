@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import TimeAwareObservation
 
 import rlmesh
@@ -43,7 +44,7 @@ def test_the_spec_of_an_environment_that_is_not_registered_here_has_what_the_con
         assert spec is not None
         assert (spec.id, spec.max_episode_steps, spec.reward_threshold) == (THERE, 7, 3.5)
         assert spec.nondeterministic
-        assert gymnasium.envs.registration.EnvSpec.from_json(spec.to_json()).id == THERE
+        assert EnvSpec.from_json(spec.to_json()).id == THERE
 
 
 def test_a_wrapper_that_reads_the_spec_works_where_the_environment_is_not_registered() -> None:

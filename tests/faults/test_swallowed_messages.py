@@ -29,19 +29,19 @@ class Sizes(gymnasium.Env[Any, Any]):
     def __init__(self, *, action: int, observation: int) -> None:
         self.action_space = gymnasium.spaces.Box(-1, 1, (action,), np.float64)
         self.observation_space = gymnasium.spaces.Box(-1, 1, (observation,), np.float64)
-        self.large = True
+        self.size = observation
         self.release: threading.Event | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        return np.zeros(self.observation_space.shape), {}
+        return np.zeros(self.size), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if self.release is not None:
             assert self.release.wait(SOON)
-        return np.zeros(self.observation_space.shape), 1.0, False, False, {}
+        return np.zeros(self.size), 1.0, False, False, {}
 
 
 class Swallowing:
