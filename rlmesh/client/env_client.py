@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rlmesh.client.arguments import reset_call
+from rlmesh.client.arguments import check_reset_mask, reset_call
 from rlmesh.client.call_client import CallClient
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.notices import Notices
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions, compile_stack
+from rlmesh.client.unexposed import unexposed
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
 from rlmesh.codec.infos.packing import PackingError, pack_listing, unpack, unpack_info
 from rlmesh.codec.slab.layout import compile_layout
@@ -67,8 +68,15 @@ class EnvClient:
         """The name of the transport in use."""
         return self._call_client.transport
 
+    @property
+    def exposed(self) -> frozenset[str]:
+        """The names of the attributes that the server exposes."""
+        return self._call_client.exposed
+
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the environment; returns observation and info."""
+        if self._num_envs is not None:
+            options = check_reset_mask(options, self._num_envs)
         request = self._reset_request(seed, options, 4)
         return self._reset_result(self._call_client.call(request, known=False))
 
@@ -274,6 +282,8 @@ class EnvClient:
             raise ArgumentTypeError(
                 f"the name of an attribute must be a str, got {type(name).__name__}"
             )
+        if name not in self.exposed:
+            raise unexposed(name, self.exposed)
         call = session_pb2.AttributeCall(verb=verb, name=name, argument=argument)
         return self._call_client.exchange(session_pb2.SessionRequest(attribute=call)).attribute
 

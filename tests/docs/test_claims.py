@@ -473,7 +473,10 @@ def test_the_registration_that_the_server_tells_is_in_the_contract() -> None:
     with serving(gymnasium.make("OnlyThere-v0")) as server:
         del gymnasium.registry["OnlyThere-v0"]
         with contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as env:
-            assert env.spec is None
+            assert env.spec is not None
+            assert env.spec.max_episode_steps == 7
+            with pytest.raises(errors.InvalidEnvError, match="cannot be made here"):
+                gymnasium.make(env.spec)
             assert env.env_contract.spec is not None
             assert env.env_contract.spec.max_episode_steps == 7
 
