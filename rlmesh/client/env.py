@@ -238,6 +238,18 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         """
         return self._env_client.stats()
 
+    @property
+    def notices(self) -> tuple[dict[str, Any], ...]:
+        """What RLMesh has to say about this session's values, each notice once.
+
+        Returns:
+            Dicts, the oldest first. With the key `rlmesh.conformance.warning`: a value outside its
+            space was delivered; `kind`, `path`, `env_index` and `detail`. With the key
+            `rlmesh.info.degraded`: a part of an info became text; `path`, `type` and `reason`.
+            Each is also logged, to `rlmesh.client`. The infos stay as the environment made them.
+        """
+        return tuple(self._env_client.notices.kept)
+
     def render(self) -> Any:
         """Renders the environment.
 

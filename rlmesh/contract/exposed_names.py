@@ -19,6 +19,7 @@ OWN_NAMES = frozenset(
         "get_attr",
         "set_attr",
         "stats",
+        "notices",
         "step_many",
         "transport",
     }
