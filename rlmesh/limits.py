@@ -5,3 +5,6 @@ from __future__ import annotations
 # Larger than any sensible observation, smaller than what would exhaust a machine.
 MAX_MESSAGE_BYTES = 1 << 30
 """The bytes of the largest message on every transport."""
+
+MAX_SEED_BITS = 1024
+"""The size of the largest seed. NumPy takes a time that grows with the square of it."""

@@ -102,7 +102,9 @@ def test_300_steps_are_the_same(what: str) -> None:
         assert_single_sameness(local, server.address)
 
 
-@pytest.mark.parametrize(("what", "mode", "each_sub_env"), FIVE_SUB_ENVS, indirect=["each_sub_env"])
+@pytest.mark.parametrize(
+    ("what", "mode", "each_transport"), FIVE_SUB_ENVS, indirect=["each_transport"]
+)
 def test_300_steps_of_five_sub_envs_are_the_same(what: str, mode: AutoresetMode) -> None:
     local = sample_envs.make(what, SUB_ENVS, mode)
     with serving(sample_envs.make(what, SUB_ENVS, mode)) as server, contextlib.closing(local):

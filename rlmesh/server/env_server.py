@@ -132,6 +132,7 @@ class EnvServer:
             self._contract,
             manager,
             serving.resume_timeout_seconds,
+            sorted(options.envs.exposed),
             self._end_by_client if serving.allow_remote_shutdown else None,
         )
         with contextlib.ExitStack() as undo:

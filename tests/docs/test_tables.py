@@ -21,7 +21,7 @@ from rlmesh.codec.checks.conformance import MAX_REPORTED
 from rlmesh.codec.infos.degradation import PackingLimits
 from rlmesh.codec.infos.unpacking import MAX_ARGUMENT_VALUES
 from rlmesh.foreign_text import LONGEST_NAME
-from rlmesh.server.envs.arguments import MAX_SEED_BITS
+from rlmesh.limits import MAX_SEED_BITS
 from rlmesh.server.rpc.health import MAX_ANSWERS, MAX_WATCHES
 from rlmesh.transports.grpc.options import MAX_STREAMS
 from rlmesh.transports.grpc.pieces import PIECE_BYTES
@@ -296,6 +296,7 @@ HELD_BY: dict[str, list[str]] = {
     ],
     CLIENT_LIMITS: [
         "security/test_client_limits.py::test_a_seed_beyond_the_limit_reaches_no_environment",
+        "security/test_client_limits.py::test_a_server_refuses_such_a_seed_of_a_client_that_does_not",
         "security/test_client_limits.py::test_an_argument_of_too_many_values_is_refused_unmade",
         "security/test_client_limits.py::test_a_long_name_of_a_client_is_cut",
         "security/test_client_limits.py::test_a_session_reports_so_many_deviations",

@@ -10,10 +10,11 @@ import pytest
 
 import rlmesh
 from rlmesh.codec.checks.conformance import MAX_REPORTED, Deviation, Reporter
+from rlmesh.codec.infos.packing import pack
 from rlmesh.codec.infos.unpacking import MAX_ARGUMENT_VALUES, PackingError, unpack_argument
 from rlmesh.errors import InvalidArgumentError
 from rlmesh.foreign_text import LONGEST_NAME
-from rlmesh.server.envs.arguments import MAX_SEED_BITS
+from rlmesh.limits import MAX_SEED_BITS
 from rlmesh_api.v1 import session_pb2
 from support.raw_sessions import raw_session
 from support.sample_envs import ScriptedEnv
@@ -29,11 +30,21 @@ def test_a_seed_beyond_the_limit_reaches_no_environment() -> None:
         rlmesh.RemoteEnv[Any, Any](server.address) as client,
     ):
         client.reset(seed=2**MAX_SEED_BITS - 1)
-        for seed in (2**MAX_SEED_BITS, 1 << 1_600_000):
-            with pytest.raises(InvalidArgumentError):
+        for seed in (2**MAX_SEED_BITS, 1 << 1_600_000, -(1 << 1_600_000)):
+            with pytest.raises(InvalidArgumentError, match=r"got an int of \d+ bits"):
                 client.reset(seed=seed)
         client.reset(seed=1)
     assert env.names().count("reset") == 2
+
+
+def test_a_server_refuses_such_a_seed_of_a_client_that_does_not() -> None:
+    env = ScriptedEnv()
+    with serving(env) as server, raw_session(server.address) as session:
+        call = session_pb2.ResetCall(seed=pack(1 << 1_600_000))
+        answer = session.call(2, reset=call)
+    assert answer.failure.code == session_pb2.ERROR_CODE_INVALID_ARGUMENT
+    assert "1600001 bits" in answer.failure.message
+    assert env.names().count("reset") == 0
 
 
 @pytest.mark.parametrize(

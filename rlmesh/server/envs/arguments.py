@@ -7,11 +7,9 @@ from typing import Any
 from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.packing import PackingError
 from rlmesh.codec.infos.unpacking import unpack_argument
+from rlmesh.limits import MAX_SEED_BITS
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh_api.v1 import session_pb2
-
-MAX_SEED_BITS = 1024
-"""The size of the largest seed. NumPy takes a time that grows with the square of it."""
 
 _SEED = f"a seed is an int from 0 to 2**{MAX_SEED_BITS} - 1, or None"
 

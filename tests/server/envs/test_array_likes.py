@@ -55,7 +55,9 @@ def test_lists_of_tensors_are_the_flags_and_rewards_of_sub_environments(on_card:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "True", [], Tensor(2), Tensor([True, False]), Undecided(), 0.5], ids=repr
+    "value",
+    [None, "True", [], Tensor(2), Tensor([True, False]), Undecided(), 0.5],
+    ids=["None", "a text", "an empty list", "two", "two flags", "undecided", "a half"],
 )
 def test_what_is_no_flag_is_refused(value: Any) -> None:
     with pytest.raises(BadResultError, match="terminated must be a bool, got"):
