@@ -125,6 +125,7 @@ def assert_delivers(client: rlmesh.RemoteEnv[Any, Any], space: spaces.Space[Any]
     observation, *_, info = client.step(acted)
     assert bits_of(observation) == bits_of(observed)
     assert info == {"action": bits_of(acted)}
+    assert client.notices == []
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -254,9 +255,9 @@ def test_nan_that_is_no_element_of_a_box_of_floats_is_rejected(
 def test_a_deviation_beside_nan_is_found() -> None:
     env = Padding(SPACES["bounded"], np.array([np.nan, 1.5, np.nan], np.float32))
     with delivering(env) as client:
-        _, info = client.reset()
-    [listed] = info["rlmesh.conformance.warning"]
-    assert (listed["kind"], listed["detail"]) == (
+        client.reset()
+        [notice] = client.notices
+    assert (notice["kind"], notice["detail"]) == (
         "bounds",
         "1.5 at [1] is above the largest allowed, 1.0",
     )
