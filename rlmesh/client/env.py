@@ -18,6 +18,7 @@ from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import EnvContract
 from rlmesh.errors import InvalidArgumentError, RemoteEnvError
+from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 
@@ -63,6 +64,9 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             keeps the session, the episode goes on, and each call is executed once. Where the
             session is gone, `reset` opens another. False: the call raises, and so does every later
             one.
+        max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
+            server cannot fill this process with a few bytes. The arrays of bounds count by their
+            size, and each space as 32 KiB besides. Experimental.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -74,9 +78,10 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the endpoint is not what is expected.
-        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
-            names no file with a contract.
-        ProtocolError: If what answers does not speak RLMesh.
+        InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
+            `transport` is an unknown word, or `expect` names no file with a contract.
+        ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
+            than `max_contract_bytes`.
         ArgumentTypeError: If an argument has the wrong type.
     """
 
@@ -97,6 +102,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         expect: EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
     ) -> None:
         options = ConnectOptions.read(
             vector=False,
@@ -111,6 +117,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             expect=expect,
             expected_contract=self.expected_contract,
             reconnect=reconnect,
+            max_contract_bytes=max_contract_bytes,
         )
         self._env_client = EnvClient(address, options)
         # An environment that is dropped without close() must not hold its session for ever.
