@@ -49,7 +49,7 @@ def foreign_array(value: Any) -> Any:
     Args:
         value: Anything; what its `__array__` raises means that it is no array.
     """
-    if getattr(kind_of(value), "__array__", None) is None:
+    if not hasattr(kind_of(value), "__array__"):  # pyright: ignore[reportUnknownArgumentType] # its type parameter
         return None
     try:
         array: npt.NDArray[Any] = np.asarray(value)
