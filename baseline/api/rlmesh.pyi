@@ -25,6 +25,7 @@ class EnvServer:
         direct: str | int | None = None,
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
+        nan: Literal["reject", "deliver"] = "reject",
     ) -> None: ...
     @property
     def address(self) -> str: ...
@@ -218,6 +219,7 @@ class EnvContract:
     spec: rlmesh_api.contract.EnvSpec | None
     batched_observation_space: rlmesh.spaces.Space | None
     batched_action_space: rlmesh.spaces.Space | None
+    delivers_nan: Experimental[bool]
     def __init__(
         self,
         *,
@@ -232,6 +234,7 @@ class EnvContract:
         spec: rlmesh_api.contract.EnvSpec | None = None,
         batched_observation_space: rlmesh.spaces.Space | None = None,
         batched_action_space: rlmesh.spaces.Space | None = None,
+        delivers_nan: bool = False,
     ) -> None: ...
     def to_dict(self) -> dict[str, Any]: ...
     @classmethod

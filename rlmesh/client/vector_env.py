@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Generic, Literal
+from types import TracebackType
+from typing import Any, ClassVar, Generic, Literal, Self
 
 import gymnasium
 import numpy as np
@@ -16,6 +17,7 @@ from gymnasium.vector import VectorEnv
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env import ActType, ObsType
 from rlmesh.client.env_client import EnvClient
+from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.client.stats import CallStats
@@ -29,6 +31,7 @@ from rlmesh.spaces.batching import batched_gymnasium_space
 
 
 class RemoteVectorEnv(
+    ExposedAttributes,
     VectorEnv[ObsType, ActType, npt.NDArray[Any]],
     Generic[ObsType, ActType],
 ):
@@ -100,6 +103,7 @@ class RemoteVectorEnv(
         ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
             than `max_contract_bytes`.
         ArgumentTypeError: If an argument has the wrong type.
+        StateError: If this process is a fork of one that had used gRPC, where a client would hang.
     """
 
     expected_contract: ClassVar[EnvContract | None] = None
@@ -315,12 +319,13 @@ class RemoteVectorEnv(
             **kwargs: Keyword arguments, likewise.
 
         Returns:
-            What each sub-environment returned. A value that cannot travel arrives as its text.
+            What each sub-environment returned.
 
         Raises:
             ArgumentTypeError: If an argument cannot travel.
-            InvalidArgumentError: If the server does not expose the name, or the environment has no
-                `call`.
+            UnexposedAttributeError: If the server does not expose the name. It is an
+                `AttributeError`.
+            InvalidArgumentError: If the environment has no `call`, or a value cannot travel.
             RemoteEnvError: If the method raised.
         """
         results: tuple[Any, ...] = self._env_client.call_method(name, args, kwargs)
@@ -333,12 +338,13 @@ class RemoteVectorEnv(
             name: The attribute's name.
 
         Returns:
-            The attribute of each sub-environment. A value that cannot travel arrives as its text.
+            The attribute of each sub-environment.
 
         Raises:
             ArgumentTypeError: If the name is no text.
-            InvalidArgumentError: If the server does not expose the name, or the environment has no
-                `get_attr`.
+            UnexposedAttributeError: If the server does not expose the name. It is an
+                `AttributeError`.
+            InvalidArgumentError: If the environment has no `get_attr`, or a value cannot travel.
             RemoteEnvError: If a sub-environment has no such attribute.
         """
         values: tuple[Any, ...] = self._env_client.get_attribute(name)
@@ -353,8 +359,9 @@ class RemoteVectorEnv(
 
         Raises:
             ArgumentTypeError: If a value cannot travel.
-            InvalidArgumentError: If the server does not expose the name, or the environment has no
-                `set_attr`.
+            UnexposedAttributeError: If the server does not expose the name. It is an
+                `AttributeError`.
+            InvalidArgumentError: If the environment has no `set_attr`.
             RemoteEnvError: If there are not as many values as sub-environments.
         """
         self._env_client.set_attribute(name, values)
@@ -366,6 +373,17 @@ class RemoteVectorEnv(
             **kwargs: Ignored: how Gymnasium's own vector environments are to end their workers.
         """
         self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def _seed_generator(self, seed: int | Sequence[int | None] | npt.NDArray[Any]) -> None:
         """Lets `np_random` follow from a seed that the environment has taken."""

@@ -13,7 +13,7 @@ from rlmesh.contract.space_comparison import Role, compare_spaces
 from rlmesh.spaces import from_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 from rlmesh.spaces.paths import ROOT, child_place
-from rlmesh_api.contract import EnvContract, EnvSpec, Space
+from rlmesh_api.contract import BoxSpace, DictSpace, EnvContract, EnvSpec, Space, TupleSpace
 
 __all__ = ["compare_contracts"]
 
@@ -55,6 +55,19 @@ def _differences(old: EnvContract, new: EnvContract) -> Iterator[ContractDiffere
     yield from _spec(old.spec, new.spec)
     for name, role in _BATCHED.items():
         yield from _batched(name, old, new, role)
+    # One that begins gives observations that were excluded; one that ends refuses such actions.
+    concerned = new.observation_space if new.delivers_nan else old.action_space
+    yield from _field(
+        "delivers_nan", old.delivers_nan, new.delivers_nan, breaking=_may_be_nan(concerned)
+    )
+
+
+def _may_be_nan(space: Space) -> bool:
+    if isinstance(space, TupleSpace):
+        return any(map(_may_be_nan, space.spaces))
+    if isinstance(space, DictSpace):
+        return any(_may_be_nan(entry.space) for entry in space.entries)
+    return isinstance(space, BoxSpace) and space.dtype.value.startswith("float")
 
 
 def _id(place: str, old: str, new: str) -> Iterator[ContractDifference]:

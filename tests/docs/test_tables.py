@@ -91,6 +91,11 @@ HELD_BY: dict[str, list[str]] = {
         "docs/test_claims.py::test_strict_rejects",
         "docs/test_claims.py::test_off_delivers",
     ],
+    "docs/conformance.md / NaN: `nan=`": [
+        "server/test_nan.py::test_nan_is_rejected_unless_the_server_delivers_it",
+        "server/test_nan.py::test_nan_arrives_bit_for_bit_in_observations_and_actions",
+        "server/test_nan.py::test_nan_that_is_no_element_of_a_box_of_floats_is_rejected",
+    ],
     "docs/conformance.md / Infos and options: Value": [
         "docs/test_claims.py::test_an_info_of_builtins_arrives_as_it_was",
         "docs/test_claims.py::test_subclasses_in_an_info_arrive_as_builtins",
@@ -413,6 +418,7 @@ def test_the_further_arguments_of_a_server_are_listed_with_their_defaults() -> N
     found = defaults(rlmesh.EnvServer)
     assert set(listed) == set(found) - {"env", "address", "host", "port", "path"}
     assert listed["expose"] == f"`{found['expose']!r}`"
+    assert listed["nan"] == f'`"{found["nan"]}"`'
     for name in ("tls", "insecure", "transports", "direct", "sessions"):
         assert listed[name] == f"`{found[name]!r}`"
 
@@ -489,6 +495,7 @@ def test_the_options_of_a_command_are_listed(name: str) -> None:
         ("typegen", "--timeout", "5"),
         ("status", "--timeout", "5"),
         ("wait", "--timeout", "30"),
+        ("serve", "--nan", "reject"),
         ("demo", "--episodes", "100"),
         ("demo", "--max-steps", "10000"),
         ("demo", "--env", "CartPole-v1"),
