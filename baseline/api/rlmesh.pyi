@@ -87,6 +87,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         expect: rlmesh.EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
     ) -> None: ...
     env_contract: rlmesh.EnvContract
     observation_space: gymnasium.Space[ObsType]
@@ -133,6 +134,7 @@ class RemoteVectorEnv(
         expect: rlmesh.EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
     ) -> None: ...
     closed: bool
     env_contract: rlmesh.EnvContract

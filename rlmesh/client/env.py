@@ -19,6 +19,7 @@ from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import EnvContract
 from rlmesh.errors import InvalidArgumentError
+from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 
@@ -64,6 +65,9 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
             keeps the session, the episode goes on, and each call is executed once. Where the
             session is gone, `reset` opens another. False: the call raises, and so does every later
             one.
+        max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
+            server cannot fill this process with a few bytes. The arrays of bounds count by their
+            size, and each space as 32 KiB besides. Experimental.
         render_mode: The render mode that the environment must have been made with, as
             `gymnasium.make` passes it on where a client is registered. None: any.
 
@@ -77,9 +81,11 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the endpoint is not what is expected.
-        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, `expect`
-            names no file with a contract, or the environment has another render mode.
-        ProtocolError: If what answers does not speak RLMesh.
+        InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
+            `transport` is an unknown word, `expect` names no file with a contract, or the
+            environment has another render mode.
+        ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
+            than `max_contract_bytes`.
         ArgumentTypeError: If an argument has the wrong type.
         StateError: If this process is a fork of one that had used gRPC, where a client would hang.
     """
@@ -105,6 +111,7 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         expect: EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
         render_mode: str | None = None,
     ) -> None:
         options = ConnectOptions.read(
@@ -120,6 +127,7 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
             expect=expect,
             expected_contract=self.expected_contract,
             reconnect=reconnect,
+            max_contract_bytes=max_contract_bytes,
         )
         self._env_client: EnvClient = EnvClient(address, options)
         # An environment that is dropped without close() must not hold its session for ever.

@@ -11,6 +11,7 @@ import logging
 from typing import Any
 
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
+from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.foreign_text import one_line
 
 _log = logging.getLogger("rlmesh.client")
@@ -35,8 +36,10 @@ class Notices:
         """Takes the keys out of an info."""
         for key in (CONFORMANCE_WARNING, INFO_DEGRADED):
             listed = info.pop(key, None)
-            for item in listed if isinstance(listed, list) else ():
-                self._add({"key": key, **item} if isinstance(item, dict) else {"key": key})
+            if not is_row(listed):
+                continue
+            for item in listed:
+                self._add({"key": key, **item} if is_mapping(item) else {"key": key})
 
     def _add(self, notice: dict[str, Any]) -> None:
         text = ", ".join(f"{name}: {value}" for name, value in notice.items() if name != "detail")

@@ -107,7 +107,7 @@ class Session:
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         connection = self._connect()
-        contract = connection.contract(timeout)
+        contract = connection.contract(timeout, self._options.max_contract_bytes)
         self._options.check(contract, self.address)
         self.contract = contract
         self.num_envs = None if self._options.vector is False else contract.num_envs
@@ -128,7 +128,7 @@ class Session:
         for connection in list(self._connections):
             self._drop(connection)
         connection = self._connect()
-        contract = connection.contract(timeout)
+        contract = connection.contract(timeout, self._options.max_contract_bytes)
         check_unchanged(self.contract, self.address, contract)
         return self._open(connection, deadline)
 

@@ -24,6 +24,7 @@ from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract
+from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
@@ -81,6 +82,9 @@ class RemoteVectorEnv(
             keeps the session, the episode goes on, and each call is executed once. Where the
             session is gone, `reset` opens another. False: the call raises, and so does every later
             one.
+        max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
+            server cannot fill this process with a few bytes. The arrays of bounds count by their
+            size, and each space as 32 KiB besides. Experimental.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -88,14 +92,16 @@ class RemoteVectorEnv(
         EndpointBusyError: If other clients hold every session, until the busy timeout.
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
-        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
-            names no file with a contract; if `autoreset` is no mode, or one that is not
-            available; if the environments of several addresses differ in their spaces or modes.
+        InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
+            `transport` is an unknown word, or `expect` names no file with a contract; if
+            `autoreset` is no mode, or one that is not available; if the environments of several
+            addresses differ in their spaces or modes.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
-        ProtocolError: If what answers does not speak RLMesh.
+        ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
+            than `max_contract_bytes`.
         ArgumentTypeError: If an argument has the wrong type.
         StateError: If this process is a fork of one that had used gRPC, where a client would hang.
     """
@@ -120,6 +126,7 @@ class RemoteVectorEnv(
         expect: EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
@@ -136,6 +143,7 @@ class RemoteVectorEnv(
             expect=expect,
             expected_contract=self.expected_contract,
             reconnect=reconnect,
+            max_contract_bytes=max_contract_bytes,
             autoreset=autoreset,
         )
         given: Any = address  # what is neither is refused where addresses are read

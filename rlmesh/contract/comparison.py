@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
+from rlmesh.contract.cost import cost_of, why_too_costly
 from rlmesh.contract.differences import ABSENT, ContractDifference, shown
 from rlmesh.contract.reading import UNKNOWN_ID
 from rlmesh.contract.space_comparison import Role, compare_spaces
@@ -97,9 +98,17 @@ def _batched(
     # Where the sub-environments are others, that has been reported.
     if (before is None and after is None) or num_envs[0] != num_envs[1]:
         return
-    found = compare_spaces(_place(name), _all_sub_envs(old, name), _all_sub_envs(new, name), role)
     states = ("absent" if space is None else "declared" for space in (before, after))
+    if None in (before, after) and any(map(_is_too_costly, (old, new))):
+        # What would have to be made to compare them is more than a client makes.
+        yield from _field(name, *states, breaking=True)
+        return
+    found = compare_spaces(_place(name), _all_sub_envs(old, name), _all_sub_envs(new, name), role)
     yield from found or _field(name, *states, breaking=False)
+
+
+def _is_too_costly(contract: EnvContract) -> bool:
+    return why_too_costly(cost_of(contract, as_vector=True)) is not None
 
 
 def _all_sub_envs(contract: EnvContract, name: str) -> Space:

@@ -39,6 +39,7 @@ CLIENT_ARGUMENTS = "docs/driving.md / Driving an environment: Argument"
 SERVER_TLS = "docs/security.md / Settings: Of `ServerTLS`"
 CLIENT_TLS = "docs/security.md / Settings: Of `ClientTLS`"
 CLIENT_LIMITS = "docs/security.md / What a stranger may cost: What a client sends"
+CONTRACT_COSTS = "docs/security.md / What a stranger may cost: What a server's contract declares"
 STRANGERS = "docs/security.md / What a stranger may cost: What"
 SAFETY = "docs/security.md / Settings: Argument"
 INFO_LIMITS = "docs/conformance.md / Infos and options: Limit of an info"
@@ -300,6 +301,13 @@ HELD_BY: dict[str, list[str]] = {
         "security/test_client_limits.py::test_an_argument_of_too_many_values_is_refused_unmade",
         "security/test_client_limits.py::test_a_long_name_of_a_client_is_cut",
         "security/test_client_limits.py::test_a_session_reports_so_many_deviations",
+    ],
+    CONTRACT_COSTS: [
+        "security/test_costly_contracts.py::test_a_contract_that_costs_too_much_is_refused_unmade",
+        "security/test_costly_contracts.py::test_a_space_counts_as_the_page_says",
+        "security/test_costly_contracts.py::test_a_large_message_is_refused_before_it_is_read",
+        "security/test_costly_contracts.py::test_the_number_that_the_error_names_is_enough",
+        "security/test_costly_contracts.py::test_the_commands_show_a_costly_contract",
     ],
     STRANGERS: [
         "security/test_health.py::test_watches_beyond_the_limit_are_refused_and_checks_are_answered",

@@ -125,7 +125,7 @@ def assert_delivers(client: rlmesh.RemoteEnv[Any, Any], space: spaces.Space[Any]
     observation, *_, info = client.step(acted)
     assert bits_of(observation) == bits_of(observed)
     assert info == {"action": bits_of(acted)}
-    assert client.notices == []
+    assert client.notices == ()
 
 
 @pytest.mark.parametrize("name", SPACES)
