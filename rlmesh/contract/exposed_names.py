@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gymnasium
-from gymnasium.vector import VectorEnv
+import functools
 
 OWN_NAMES = frozenset(
     {
@@ -32,7 +31,16 @@ def _names_of(kind: type) -> set[str]:
     return annotated | set(dir(kind))
 
 
-_GYMNASIUM_NAMES = frozenset(_names_of(gymnasium.Env) | _names_of(VectorEnv))
+@functools.cache
+def _gymnasium_names() -> frozenset[str]:
+    """The names of Gymnasium's classes; none on a server that has no Gymnasium."""
+    try:
+        # Here, so that serving an environment does not need it.
+        import gymnasium
+        from gymnasium.vector import VectorEnv
+    except ImportError:
+        return frozenset()
+    return frozenset(_names_of(gymnasium.Env) | _names_of(VectorEnv))
 
 
 def is_client_name(name: str) -> bool:
@@ -48,4 +56,4 @@ def is_client_name(name: str) -> bool:
         that begin and end with two underscores.
     """
     special = name.startswith("__") and name.endswith("__")
-    return special or name in OWN_NAMES or name in _GYMNASIUM_NAMES
+    return special or name in OWN_NAMES or name in _gymnasium_names()

@@ -53,7 +53,7 @@ def foreign_array(value: Any) -> Any:
         return None
     try:
         array: npt.NDArray[Any] = np.asarray(value)
-    except Exception:  # noqa: BLE001 - foreign code; a tensor on a graphics card, for one, refuses
+    except BaseException:  # noqa: BLE001 - foreign code may raise anything, SystemExit included
         return None
     # Of objects NumPy makes an array of anything, so that says nothing.
     return None if array.dtype.kind == "O" else array[()] if array.ndim == 0 else array

@@ -97,8 +97,12 @@ def split_step(
     return observation, reward, done & ~cut, done & cut, info
 
 
-def reward_of(value: Any) -> float:
+def reward_of(value: Any, name: str = "the reward") -> float:
     """A reward as float: any real scalar.
+
+    Args:
+        value: The reward.
+        name: How messages name it.
 
     Raises:
         BadResultError: If it is none.
@@ -113,7 +117,7 @@ def reward_of(value: Any) -> float:
     if hasattr(kind_of(value), "__array__") and not isinstance(value, np.ndarray):
         with contextlib.suppress(Exception):
             return float(value)
-    raise BadResultError(f"the reward must be a real number, got {_show(value)}")
+    raise BadResultError(f"{name} must be a real number, got {_show(value)}")
 
 
 def flag_of(value: Any, name: str) -> bool:
@@ -146,7 +150,7 @@ def rewards_of(values: Any, num_envs: int) -> npt.NDArray[np.float64]:
     """
     array = _array(values, num_envs, "the rewards")
     if array.dtype.kind == "O":
-        array = np.array([reward_of(value) for value in array], np.float64)
+        array = np.array([reward_of(value, "each of the rewards") for value in array], np.float64)
     if array.dtype.kind not in "fiub":
         raise BadResultError(f"the rewards must be real numbers, got dtype {array.dtype}")
     return array.astype(np.float64, copy=False)
