@@ -3,6 +3,7 @@
     RlmeshError
     ├── InvalidAddressError       ValueError        an address, host, port or path
     ├── InvalidArgumentError      ValueError        a seed, an option, a timeout, a setting
+    │   └── UnexposedAttributeError   AttributeError    an attribute that no client may use
     ├── InvalidCredentialsError   ValueError        a token, certificate or key that is given
     ├── ArgumentTypeError         TypeError         an argument of another type than allowed
     ├── InvalidEnvError           TypeError         an object that is no environment
@@ -63,6 +64,7 @@ __all__ = [
     "SessionLostError",
     "StateError",
     "TlsError",
+    "UnexposedAttributeError",
     "UnsupportedSpaceError",
     "WrongEndpointKindError",
 ]
@@ -85,6 +87,10 @@ class InvalidAddressError(RlmeshError, ValueError):
 
 class InvalidArgumentError(RlmeshError, ValueError):
     """A seed, option, timeout or setting that is not allowed."""
+
+
+class UnexposedAttributeError(InvalidArgumentError, AttributeError):
+    """An attribute of the environment that the server does not expose to its clients."""
 
 
 class InvalidCredentialsError(RlmeshError, ValueError):
@@ -162,6 +168,9 @@ class InvalidResultError(NonconformingValueError):
 
 class RemoteEnvError(RlmeshError, RuntimeError):
     """The environment raised an exception; the session lives on and a reset starts again.
+
+    An error is also an instance of the built-in types that the exception is an instance of, so that
+    `except ValueError` catches it. This excludes what is no `Exception`, such as `SystemExit`.
 
     Args:
         message: What happened, and what to do next.

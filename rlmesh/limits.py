@@ -6,5 +6,8 @@ from __future__ import annotations
 MAX_MESSAGE_BYTES = 1 << 30
 """The bytes of the largest message on every transport."""
 
+MAX_CONTRACT_BYTES = 1 << 30
+"""The memory that a client spends on the spaces of a contract, unless its caller allows more."""
+
 MAX_SEED_BITS = 1024
 """The size of the largest seed. NumPy takes a time that grows with the square of it."""

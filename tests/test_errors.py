@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import pickle
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +19,15 @@ from rlmesh.errors import (
     RemoteEnvError,
     RlmeshError,
 )
+from rlmesh.transports.failures import error_from_failure
+from rlmesh.transports.remote_errors import remote_env_error
+from rlmesh_api.v1 import session_pb2
 
 CLASSES: list[type[RlmeshError]] = [getattr(errors, name) for name in errors.__all__]
 BUILT_IN = {
     "InvalidAddressError": ValueError,
     "InvalidArgumentError": ValueError,
+    "UnexposedAttributeError": AttributeError,
     "ArgumentTypeError": TypeError,
     "InvalidCredentialsError": ValueError,
     "InvalidEnvError": TypeError,
@@ -107,3 +113,61 @@ def test_the_tree_in_the_docstring_names_every_class_in_its_place() -> None:
     for name, parent in drawn.items():
         if parent:
             assert issubclass(getattr(errors, name), getattr(errors, parent))
+
+
+BUILT_IN_EXCEPTIONS = sorted(
+    name
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type)
+    and issubclass(kind, Exception)
+    and kind.__name__ == name
+    and not issubclass(kind, BaseExceptionGroup)
+)
+
+
+@pytest.mark.parametrize("how", [by_pickle, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("name", BUILT_IN_EXCEPTIONS)
+def test_an_error_of_the_environment_is_of_the_built_in_type_that_it_was(
+    name: str, how: Callable[[Any], Any]
+) -> None:
+    error = error_from_failure(
+        session_pb2.Failure(
+            code=session_pb2.ERROR_CODE_ENVIRONMENT,
+            message="step() raised",
+            exception_type=name,
+            builtin_types=[name],
+        ),
+        "there",
+    )
+    error.add_note("in worker 3")
+    for one in (error, how(error)):
+        assert isinstance(one, getattr(builtins, name))
+        assert isinstance(one, RemoteEnvError)
+        assert type(one).__name__ == "RemoteEnvError"
+        assert (str(one), one.exception_type) == ("step() raised", name)
+        assert traceback.format_exception_only(one)[:1] == [
+            "rlmesh.errors.RemoteEnvError: step() raised\n"
+        ]
+        assert one.__notes__ == ["in worker 3"]
+        assert type(one) is type(error)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("SystemExit",),
+        ("KeyboardInterrupt",),
+        ("GeneratorExit",),
+        ("BaseException",),
+        ("ExceptionGroup",),
+        ("Exception",),
+        ("RuntimeError",),
+        ("print", "int", "", "no such thing"),
+        ("OSError", "SyntaxError"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_exception_to_catch_as_such_is_a_remote_env_error_only(
+    names: tuple[str, ...],
+) -> None:
+    assert remote_env_error(names) is RemoteEnvError

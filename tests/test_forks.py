@@ -216,6 +216,80 @@ with rlmesh.EnvServer(ScriptedEnv()) as server:
     assert run(program) == (0, "0 0\n", "")
 
 
+FORKED_CLIENT = """
+def make(address):
+    try:
+        rlmesh.RemoteEnv(address)
+    except rlmesh.errors.StateError as error:
+        assert 'get_context("spawn")' in str(error), error
+    else:
+        raise SystemExit(3)
+
+def remote(address):
+    return lambda: rlmesh.RemoteEnv(address)
+
+address = "{address}"
+{program}
+print("done")
+"""
+
+
+def run_beside_a_server(program: str) -> tuple[int, str, str]:
+    """Runs a program with the functions above; `address` is that of a server in this process."""
+    with serving(ScriptedEnv()) as server:
+        return run(FORKED_CLIENT.format(program=program, address=server.address))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "rlmesh.RemoteEnv(address).close(); assert in_fork(lambda: make(address)) == 0",
+        "with rlmesh.EnvServer(ScriptedEnv()): assert in_fork(lambda: make(address)) == 0",
+        """
+rlmesh.RemoteEnv(address).close()
+def twice():
+    assert in_fork(lambda: make(address)) == 0
+assert in_fork(twice) == 0
+""",
+        """
+rlmesh.RemoteEnv(address).close()
+process = fork.Process(target=make, args=(address,))
+process.start()
+process.join()
+assert process.exitcode == 0
+""",
+    ],
+    ids=["client", "server", "fork of a fork", "multiprocessing"],
+)
+def test_a_client_made_in_a_fork_of_a_process_that_used_grpc_is_refused_at_once(
+    program: str,
+) -> None:
+    assert run_beside_a_server(program) == (0, "done\n", "")
+
+
+def test_an_asynchronous_vector_of_clients_in_forks_says_what_to_do() -> None:
+    program = """
+gymnasium.vector.AsyncVectorEnv([remote(address)], context="fork")
+"""
+    code, _, complaints = run_beside_a_server(program)
+    # Gymnasium's worker dies of the error, which its process prints.
+    assert code == 1
+    assert "StateError" in complaints
+    assert 'AsyncVectorEnv(..., context="spawn")' in complaints
+
+
+def test_clients_may_be_made_in_forks_of_a_process_that_did_not_use_grpc() -> None:
+    program = """
+def drive():
+    with rlmesh.RemoteEnv(address) as env:
+        env.reset()
+
+for _ in range(2):
+    assert in_fork(drive) == 0
+"""
+    assert run_beside_a_server(program) == (0, "done\n", "")
+
+
 def test_importing_rlmesh_leaves_the_variables_of_the_environment_as_they_were() -> None:
     program = """
 print(sorted(os.environ.keys() & {"GRPC_ENABLE_FORK_SUPPORT", "GRPC_VERBOSITY"}))

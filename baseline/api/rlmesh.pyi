@@ -25,6 +25,7 @@ class EnvServer:
         direct: str | int | None = None,
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
+        nan: Literal["reject", "deliver"] = "reject",
     ) -> None: ...
     @property
     def address(self) -> str: ...
@@ -86,6 +87,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         expect: rlmesh.EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
     ) -> None: ...
     env_contract: rlmesh.EnvContract
     observation_space: gymnasium.Space[ObsType]
@@ -132,6 +134,7 @@ class RemoteVectorEnv(
         expect: rlmesh.EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
     ) -> None: ...
     closed: bool
     env_contract: rlmesh.EnvContract
@@ -216,6 +219,7 @@ class EnvContract:
     spec: rlmesh_api.contract.EnvSpec | None
     batched_observation_space: rlmesh.spaces.Space | None
     batched_action_space: rlmesh.spaces.Space | None
+    delivers_nan: Experimental[bool]
     def __init__(
         self,
         *,
@@ -230,6 +234,7 @@ class EnvContract:
         spec: rlmesh_api.contract.EnvSpec | None = None,
         batched_observation_space: rlmesh.spaces.Space | None = None,
         batched_action_space: rlmesh.spaces.Space | None = None,
+        delivers_nan: bool = False,
     ) -> None: ...
     def to_dict(self) -> dict[str, Any]: ...
     @classmethod

@@ -15,13 +15,14 @@ from fuzz.trees import mutate_json
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.codec.step.result import compile_step_result
-from rlmesh.contract import EnvContract, compare_contracts, received_contract
+from rlmesh.contract import EnvContract, compare_contracts, cost_of, received_contract
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 from rlmesh.typegen import render_module
 from rlmesh_api.v1 import contract_pb2
 
-_MOST_BYTES, _MOST_SUB_ENVS = 1 << 16, 64
+# What the spaces of a contract may take here: the `max_contract_bytes` of a client.
+_MOST_BYTES = 8 << 20
 
 
 @contextlib.contextmanager
@@ -77,9 +78,9 @@ def _live(contract: EnvContract) -> None:
     num_envs = contract.num_envs if contract.vector else None
     compile_step_result(num_envs)
     spaces = (contract.observation_space, contract.action_space)
-    # As a client takes as much memory as the values do, those of the last are small.
-    sizes = [compile_layout(space, num_envs).size for space in spaces]
-    if max(sizes) > _MOST_BYTES or contract.num_envs > _MOST_SUB_ENVS:
+    for space in spaces:
+        compile_layout(space, num_envs)
+    if cost_of(contract, as_vector=contract.vector) > _MOST_BYTES:
         return
     for space, batched in zip(
         spaces, (contract.batched_observation_space, contract.batched_action_space), strict=True

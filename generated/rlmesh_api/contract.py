@@ -375,6 +375,8 @@ class EnvContract(Record[contract_pb2.EnvContract]):
             structure, shapes and dtypes, but other bounds.
         batched_action_space: The space of all sub-environments' actions, where it is not simply
             `num_envs` times `action_space`.
+        delivers_nan: Whether NaN in a `Box` of floats is delivered, in observations and in actions.
+            Otherwise the server rejects it.
     """
 
     _message: ClassVar[type[contract_pb2.EnvContract]] = contract_pb2.EnvContract
@@ -390,6 +392,7 @@ class EnvContract(Record[contract_pb2.EnvContract]):
         "spec": codec.optional(record(EnvSpec)),
         "batched_observation_space": codec.optional(record(Space)),
         "batched_action_space": codec.optional(record(Space)),
+        "delivers_nan": codec.BOOL,
     }
 
     id: str
@@ -403,3 +406,4 @@ class EnvContract(Record[contract_pb2.EnvContract]):
     spec: EnvSpec | None = None
     batched_observation_space: Space | None = None
     batched_action_space: Space | None = None
+    delivers_nan: bool = False

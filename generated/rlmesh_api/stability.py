@@ -251,6 +251,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="A seed, option, timeout or setting that is not allowed.",
             ),
             Export(
+                name="UnexposedAttributeError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="An attribute of the environment that the server does not expose to its clients.",
+            ),
+            Export(
                 name="InvalidCredentialsError",
                 kind="exception",
                 stability=Stability.STABLE,

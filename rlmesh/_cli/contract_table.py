@@ -41,6 +41,8 @@ def _facts(contract: EnvContract) -> dict[str, str]:
         mode = contract.autoreset_mode
         facts["autoreset"] = mode.value.replace("_", " ") if mode else "not declared"
     facts["render mode"] = contract.render_mode or "none"
+    if contract.delivers_nan:
+        facts["NaN"] = "delivered"
     if contract.spec is not None:
         spec = contract.spec
         limit, threshold = spec.max_episode_steps, spec.reward_threshold

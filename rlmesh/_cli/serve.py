@@ -17,7 +17,7 @@ from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.serving import ServeRequest
 from rlmesh._cli.serving import serve as serve_until_ended
 from rlmesh.address import Address, TcpAddress
-from rlmesh.codec.checks.policy import POLICY_VARIABLE, Policy
+from rlmesh.codec.checks.policy import POLICY_VARIABLE, Nan, Policy
 from rlmesh.security import TOKEN_VARIABLE, ServerTLS
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.server_options import read_options
@@ -157,6 +157,14 @@ SERVING_OPTIONS = (
         "reject it, or not look. Default: warn.",
     ),
     click.option(
+        "--nan",
+        type=click.Choice([nan.value for nan in Nan]),
+        default=Nan.REJECT.value,
+        show_default=True,
+        help="What to do about NaN in a Box of floats, in observations and in actions: reject it, "
+        "or deliver it.",
+    ),
+    click.option(
         "--expose",
         metavar="NAME",
         multiple=True,
@@ -255,6 +263,7 @@ def run_serve(
     transports: tuple[str, ...],
     ready_fd: ReadyFd | None,
     validation: str | None,
+    nan: str,
     expose: tuple[str, ...],
     isolation: str | None,
     allow_remote_shutdown: bool,
@@ -297,6 +306,7 @@ def run_serve(
             ),
             sessions=sessions,
             validation=validation,
+            nan=nan,
             expose=expose,
             isolation=isolation,
             token=token,

@@ -8,10 +8,13 @@ import numpy as np
 
 from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.packing import Degraded, pack, pack_listing
-from rlmesh.codec.infos.type_guards import is_array, is_row
+from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.limits import MAX_SEED_BITS
 from rlmesh_api.v1 import session_pb2
+
+RESET_MASK = "reset_mask"
+"""The option that says which sub-environments to reset."""
 
 # Gymnasium takes any integer from 0, and NumPy's SeedSequence too; a server has a limit.
 _SEED = f"a seed is an integer from 0 to 2**{MAX_SEED_BITS} - 1, or None"
@@ -68,6 +71,31 @@ def check_seed(seed: Any) -> int:
     if number < 0:
         raise InvalidArgumentError(f"reset: {_SEED}; got {number}")
     return number
+
+
+def check_reset_mask(options: Any, num_envs: int) -> Any:
+    """The options of a reset, with its `reset_mask`, if it has one, as an array.
+
+    The errors are of the built-in types that Gymnasium's own vector environments raise.
+
+    Raises:
+        ArgumentTypeError: If the mask is no array of bools.
+        InvalidArgumentError: If its shape is wrong, or it holds for no sub-environment.
+    """
+    if not is_mapping(options) or RESET_MASK not in options:
+        return options
+    given = options[RESET_MASK]
+    mask = np.asarray(given)
+    expected = f"reset: {RESET_MASK} must be a bool array of shape ({num_envs},), got"
+    if is_row(given) or mask.dtype != np.bool_:
+        raise ArgumentTypeError(f"{expected} {type(given).__name__} {given!r:.80}")
+    if mask.shape != (num_envs,):
+        raise InvalidArgumentError(f"{expected} {mask.shape}")
+    if not mask.any():
+        raise InvalidArgumentError(
+            f"reset: {RESET_MASK} must hold for one sub-environment or more, got none"
+        )
+    return {**options, RESET_MASK: mask}
 
 
 def _sub_env_seeds(seeds: list[Any], num_envs: int) -> list[int | None]:

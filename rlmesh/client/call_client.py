@@ -98,6 +98,11 @@ class CallClient:
         """The name of the transport in use, or of the last one."""
         return self._session.transport
 
+    @property
+    def exposed(self) -> frozenset[str]:
+        """The names of the attributes that the server exposes."""
+        return self._session.exposed
+
     def step(self, action: bytes, began: float) -> Stepped:
         """Has the environment step.
 

@@ -16,6 +16,7 @@ from rlmesh.client.connect_diagnosis import Diagnosis, why_refused
 from rlmesh.errors import InvalidAddressError, InvalidCredentialsError
 from rlmesh.security import AUTHORIZATION, Credentials, check_confidential
 from rlmesh.transports.failures import status_of
+from rlmesh.transports.grpc.forks import check_not_forked, use_grpc
 from rlmesh.transports.grpc.options import channel_options
 from rlmesh.transports.listener import Secure
 from rlmesh.transports.tcp.tls_socket import secured
@@ -59,9 +60,11 @@ class ChannelFactory:
 
     Raises:
         InvalidCredentialsError: If a file cannot be used, or the token would cross in plaintext.
+        StateError: If this process is a fork of one that had used gRPC.
     """
 
     def __init__(self, address: Address, credentials: Credentials) -> None:
+        check_not_forked()
         check_confidential(credentials, address)
         self._address = address
         self.host: str = address.host if isinstance(address, TcpAddress) else "localhost"
@@ -83,6 +86,7 @@ class ChannelFactory:
                 _log.warning("the files of TLS changed and are not used yet: %s", error)
         self._dialed = True
         settings: list[tuple[str, Any]] = [*channel_options(self._address)]
+        use_grpc()
         if self._identity is None:
             channel = grpc.insecure_channel(self._address.dial_target, options=settings)
         else:

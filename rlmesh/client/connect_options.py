@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from rlmesh.client.expected_contract import check_expected, read_expected
+from rlmesh.client.expected_contract import check_affordable, check_expected, read_expected
 from rlmesh.client.transport_selection import wanted_transport
 from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, WrongEndpointKindError
@@ -33,6 +33,7 @@ class ConnectOptions:
             another one with a reset where the session is over.
         autoreset: When the sub-environments of a vector environment reset themselves. None: the
             environment's own mode.
+        max_contract_bytes: The memory that the spaces of the contract may take.
     """
 
     vector: bool | None
@@ -45,6 +46,7 @@ class ConnectOptions:
     expected: EnvContract | None
     reconnect: bool
     autoreset: AutoresetMode | None
+    max_contract_bytes: int
 
     @classmethod
     def read(
@@ -62,6 +64,7 @@ class ConnectOptions:
         expect: object,
         expected_contract: EnvContract | None,
         reconnect: object,
+        max_contract_bytes: object,
         autoreset: object = None,
     ) -> ConnectOptions:
         """Checks what a user gives to the constructor of a client.
@@ -79,6 +82,7 @@ class ConnectOptions:
             expect: Likewise.
             expected_contract: What the client's class expects where `expect` is None.
             reconnect: Likewise.
+            max_contract_bytes: Likewise.
             autoreset: Likewise.
 
         Raises:
@@ -101,6 +105,7 @@ class ConnectOptions:
             expected=read_expected(expect, expected_contract),
             reconnect=reconnect,
             autoreset=_read_autoreset(autoreset),
+            max_contract_bytes=_read_max_contract_bytes(max_contract_bytes),
         )
 
     def check(self, contract: EnvContract, address: str) -> None:
@@ -110,6 +115,7 @@ class ConnectOptions:
             WrongEndpointKindError: If it is a vector environment and must not be one, or the other
                 way round.
             ContractMismatchError: If its contract breaks the expected one.
+            ProtocolError: If the spaces of its contract take more memory than allowed.
         """
         if self.vector is False and contract.vector:
             raise WrongEndpointKindError(
@@ -120,7 +126,20 @@ class ConnectOptions:
             raise WrongEndpointKindError(
                 f"{contract.id} is a single environment; connect with rlmesh.RemoteEnv"
             )
+        # What is not expected is refused for that, whatever it takes: to compare makes no space.
         check_expected(self.expected, address, contract)
+        as_vector = self.vector is not False
+        check_affordable(contract, address, self.max_contract_bytes, as_vector=as_vector)
+
+
+def _read_max_contract_bytes(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise ArgumentTypeError(
+            f"max_contract_bytes must be an int, got {type(given).__name__} {given!r:.80}"
+        )
+    if given < 1:
+        raise InvalidArgumentError(f"max_contract_bytes must be 1 or more, got {given}")
+    return given
 
 
 def _read_autoreset(autoreset: object) -> AutoresetMode | None:

@@ -50,8 +50,10 @@ class Connection:
         self._ended, self._end = socket.socketpair()
         self._end.setblocking(False)
 
-    def contract(self, timeout: float | None) -> EnvContract:
-        """The endpoint's contract. A server that is not up yet is tried again until the timeout.
+    def contract(self, timeout: float | None, max_bytes: int) -> EnvContract:
+        """The endpoint's contract, which may take so many bytes.
+
+        A server that is not up yet is tried again until the timeout.
 
         Raises:
             EndpointUnreachableError: If no server answers in time.
@@ -72,7 +74,7 @@ class Connection:
                     f"running, and is that its address?"
                 ) from error
             raise failure from error
-        return read_response(response, self._address)
+        return read_response(response, self._address, max_bytes)
 
     def status(self) -> EndpointStatus | None:
         """What the server is doing; None where it does not answer within half a second."""

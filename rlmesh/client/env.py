@@ -13,11 +13,13 @@ from typing_extensions import TypeVar
 
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env_client import EnvClient
+from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import EnvContract
-from rlmesh.errors import InvalidArgumentError, RemoteEnvError
+from rlmesh.errors import InvalidArgumentError
+from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 
@@ -25,12 +27,12 @@ ObsType = TypeVar("ObsType", default=Any)
 ActType = TypeVar("ActType", default=Any)
 
 
-class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
+class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
     """Drives a served environment as if it were local.
 
     Values are NumPy's, exactly as `observation_space` declares them, and the caller's to keep and
-    to write on. `spec`, `metadata` and `render_mode` are the environment's own; `spec` is None
-    where the environment is not registered in this process.
+    to write on. `spec`, `metadata` and `render_mode` are the environment's own. Where the
+    environment is not registered in this process, `gymnasium.make` refuses the `spec`.
 
     Example:
         >>> import gymnasium, rlmesh
@@ -63,6 +65,11 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             keeps the session, the episode goes on, and each call is executed once. Where the
             session is gone, `reset` opens another. False: the call raises, and so does every later
             one.
+        max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
+            server cannot fill this process with a few bytes. The arrays of bounds count by their
+            size, and each space as 32 KiB besides. Experimental.
+        render_mode: The render mode that the environment must have been made with, as
+            `gymnasium.make` passes it on where a client is registered. None: any.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -74,12 +81,19 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the endpoint is not what is expected.
-        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
-            names no file with a contract.
-        ProtocolError: If what answers does not speak RLMesh.
+        InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
+            `transport` is an unknown word, `expect` names no file with a contract, or the
+            environment has another render mode.
+        ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
+            than `max_contract_bytes`.
         ArgumentTypeError: If an argument has the wrong type.
+        StateError: If this process is a fork of one that had used gRPC, where a client would hang.
     """
 
+    # The modes that an environment may have: `gymnasium.make` compares with those of the class.
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as Gymnasium has it
+        "render_modes": ["human", "rgb_array", "rgb_array_list", "ansi", "ansi_list", "depth_array"]
+    }
     expected_contract: ClassVar[EnvContract | None] = None
     """The contract to expect where `expect` is None; for subclasses."""
 
@@ -97,6 +111,8 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         expect: EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        render_mode: str | None = None,
     ) -> None:
         options = ConnectOptions.read(
             vector=False,
@@ -111,19 +127,28 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             expect=expect,
             expected_contract=self.expected_contract,
             reconnect=reconnect,
+            max_contract_bytes=max_contract_bytes,
         )
-        self._env_client = EnvClient(address, options)
+        self._env_client: EnvClient = EnvClient(address, options)
         # An environment that is dropped without close() must not hold its session for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
         # At the end of the program the call client closes itself.
         self._finalizer.atexit = False
         contract = self._env_client.contract
+        if render_mode is not None and render_mode != contract.render_mode:
+            self._finalizer()
+            raise InvalidArgumentError(
+                f"render_mode={render_mode!r}: the environment at {self._env_client.address} was "
+                f"made with the render mode {contract.render_mode!r}, which no client can change; "
+                f"choose it where the environment is made, as in gymnasium.make(..., "
+                f"render_mode={render_mode!r})"
+            )
         self.env_contract: EnvContract = contract
         self.observation_space: gymnasium.Space[ObsType] = to_gymnasium_space(
             contract.observation_space
         )
         self.action_space: gymnasium.Space[ActType] = to_gymnasium_space(contract.action_space)
-        self.metadata: dict[str, Any] = local_metadata(contract)
+        self.metadata = local_metadata(contract)
         self.render_mode: str | None = contract.render_mode
         self.spec: EnvSpec | None = local_spec(contract)
 
@@ -221,6 +246,18 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         """
         return self._env_client.stats()
 
+    @property
+    def notices(self) -> tuple[dict[str, Any], ...]:
+        """What RLMesh has to say about this session's values, each notice once.
+
+        Returns:
+            Dicts, the oldest first. With the key `rlmesh.conformance.warning`: a value outside its
+            space was delivered; `kind`, `path`, `env_index` and `detail`. With the key
+            `rlmesh.info.degraded`: a part of an info became text; `path`, `type` and `reason`.
+            Each is also logged, to `rlmesh.client`. The infos stay as the environment made them.
+        """
+        return tuple(self._env_client.notices.kept)
+
     def render(self) -> Any:
         """Renders the environment.
 
@@ -251,35 +288,35 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
             self.get_wrapper_attr(name)
         except AttributeError:
             return False
+        except InvalidArgumentError:
+            # The environment has it, and its value cannot travel.
+            return True
         return True
 
     def get_wrapper_attr(self, name: str) -> Any:
         """The attribute of this client, or else of the environment, if the server exposes it.
 
+        `client.name` is the same.
+
         Args:
             name: The attribute's name.
 
         Returns:
-            The attribute; a value that cannot travel arrives as its text. For a method of the
-            environment, a function that calls it there.
+            The attribute. For a method of the environment, a function that calls it there.
 
         Raises:
-            AttributeError: If neither has it.
-            RemoteEnvError: If the environment raised something else.
+            UnexposedAttributeError: If this client has no such attribute, and the server exposes
+                none. It is an `AttributeError`.
+            InvalidArgumentError: If the value cannot travel.
+            RemoteEnvError: If the environment raised; an `AttributeError` where it has no such
+                attribute.
         """
-        if hasattr(self, name):
-            return getattr(self, name)
-        try:
-            return self._env_client.get_attribute(name)
-        except InvalidArgumentError as error:
-            raise AttributeError(str(error)) from error
-        except RemoteEnvError as error:
-            if error.exception_type != AttributeError.__name__:
-                raise
-            raise AttributeError(str(error)) from error
+        return getattr(self, name)
 
     def set_wrapper_attr(self, name: str, value: Any, *, force: bool = True) -> bool:
         """Sets the attribute of this client, or else of the environment, if the server exposes it.
+
+        `client.name = value` is the same, with `force`.
 
         Args:
             name: The attribute's name.
@@ -291,15 +328,13 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
         Raises:
             ArgumentTypeError: If the value cannot travel.
-            InvalidArgumentError: If the server does not expose the name and `force` is true.
+            UnexposedAttributeError: If this client has no such attribute, the server exposes none,
+                and `force` is true.
             RemoteEnvError: If the environment raised.
         """
-        if hasattr(self, name):
-            setattr(self, name, value)
-            return True
         if not (force or self.has_wrapper_attr(name)):
             return False
-        self._env_client.set_attribute(name, value)
+        setattr(self, name, value)
         return True
 
     def close(self) -> None:

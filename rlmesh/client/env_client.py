@@ -9,11 +9,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rlmesh.client.arguments import reset_call
+from rlmesh.client.arguments import check_reset_mask, reset_call
 from rlmesh.client.call_client import CallClient
 from rlmesh.client.connect_options import ConnectOptions
+from rlmesh.client.notices import Notices
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions, compile_stack
+from rlmesh.client.unexposed import unexposed
+from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
 from rlmesh.codec.infos.packing import PackingError, pack_listing, unpack, unpack_info
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
@@ -54,6 +57,8 @@ class EnvClient:
         self.hold: Callable[[], None] = self._call_client.hold
         self.let_go: Callable[[], None] = self._call_client.let_go
         self.num_envs: int = num_envs or 1
+        self.notices: Notices = Notices()
+        self._unpack_info = unpack_info if num_envs else self._unpack_single_info
         self.address: str = self._call_client.address
         # Bound here, so that dropping a client needs no more than this one function.
         self.close: Callable[[], None] = self._call_client.close
@@ -63,8 +68,15 @@ class EnvClient:
         """The name of the transport in use."""
         return self._call_client.transport
 
+    @property
+    def exposed(self) -> frozenset[str]:
+        """The names of the attributes that the server exposes."""
+        return self._call_client.exposed
+
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the environment; returns observation and info."""
+        if self._num_envs is not None:
+            options = check_reset_mask(options, self._num_envs)
         request = self._reset_request(seed, options, 4)
         return self._reset_result(self._call_client.call(request, known=False))
 
@@ -95,7 +107,7 @@ class EnvClient:
         slab = result.observation
         try:
             observation = self._decode(slab, 0, len(slab), self._copy)
-            return observation, unpack_info(result.info)
+            return observation, self._unpack_info(result.info)
         except (Violation, ValueError) as error:
             raise self._damaged(error) from error
 
@@ -140,17 +152,23 @@ class EnvClient:
         reward, terminated, truncated, buffer, start, nbytes, info = found
         try:
             observation = self._decode(buffer, start, nbytes, self._copy)
-            unpacked = unpack_info(info) if info else {}
+            unpacked = self._unpack_info(info) if info else {}
         except (Violation, ValueError) as error:
             raise self._damaged(error) from error
         tally.done = perf_counter()
         return observation, reward, terminated, truncated, unpacked
 
+    def _unpack_single_info(self, packed: bytes) -> dict[str, Any]:
+        info = unpack_info(packed)
+        if CONFORMANCE_WARNING in info or INFO_DEGRADED in info:
+            self.notices.take(info)
+        return info
+
     def _transition(self, found: Stepped) -> Transition:
         reward, terminated, truncated, buffer, start, nbytes, info = found
         try:
             observation = self._decode(buffer, start, nbytes, self._copy)
-            unpacked = unpack_info(info) if info else {}
+            unpacked = self._unpack_info(info) if info else {}
         except (Violation, ValueError) as error:
             raise self._damaged(error) from error
         self._tally.done = perf_counter()
@@ -205,7 +223,7 @@ class EnvClient:
                 self._decode(buffer, start, nbytes, False)
                 for _, _, _, buffer, start, nbytes, _ in found
             ]
-            infos = [unpack_info(info) for *_, info in found]
+            infos = [self._unpack_info(info) for *_, info in found]
         except (Violation, ValueError) as error:
             raise self._damaged(error) from error
         rewards, terminations, truncations, *_ = zip(*found, strict=True)
@@ -264,6 +282,8 @@ class EnvClient:
             raise ArgumentTypeError(
                 f"the name of an attribute must be a str, got {type(name).__name__}"
             )
+        if name not in self.exposed:
+            raise unexposed(name, self.exposed)
         call = session_pb2.AttributeCall(verb=verb, name=name, argument=argument)
         return self._call_client.exchange(session_pb2.SessionRequest(attribute=call)).attribute
 

@@ -10,10 +10,14 @@ from rlmesh.contract import (
     ContractDifference,
     EnvContract,
     compare_contracts,
+    cost_of,
     load_contract,
+    message_cost,
     received_contract,
+    why_too_costly,
 )
 from rlmesh.errors import ArgumentTypeError, ContractMismatchError, ProtocolError
+from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh_api.v1 import env_service_pb2
 
 # How many differences an error lists.
@@ -81,12 +85,25 @@ def check_unchanged(before: EnvContract, address: str, contract: EnvContract) ->
         )
 
 
-def read_response(response: env_service_pb2.GetContractResponse, address: str) -> EnvContract:
+def read_response(
+    response: env_service_pb2.GetContractResponse,
+    address: str,
+    max_bytes: int = MAX_CONTRACT_BYTES,
+) -> EnvContract:
     """The contract in a server's answer.
 
+    It is read, and no space is made of it: what it takes is bounded by its message.
+
+    Args:
+        response: The answer.
+        address: The server's address.
+        max_bytes: The memory that the contract may take.
+
     Raises:
-        ProtocolError: If no environment can have it, or a later version of RLMesh has written it.
+        ProtocolError: If no environment can have it, if it is too large, or if a later version of
+            RLMesh has written it.
     """
+    _check_cost(message_cost(response.contract), max_bytes, address)
     try:
         return received_contract(response.contract)
     except ValueError as error:
@@ -94,6 +111,29 @@ def read_response(response: env_service_pb2.GetContractResponse, address: str) -
             f"the contract of {address} cannot be read: {error}. The server is RLMesh "
             f"{response.server.version}; upgrade the older of the two"
         ) from error
+
+
+def check_affordable(
+    contract: EnvContract, address: str, max_bytes: int, *, as_vector: bool
+) -> None:
+    """Checks that the spaces of a contract take no more memory than allowed.
+
+    Args:
+        contract: The contract.
+        address: The server's address.
+        max_bytes: How many bytes are allowed.
+        as_vector: Whether the client makes batched spaces.
+
+    Raises:
+        ProtocolError: If they take more.
+    """
+    _check_cost(cost_of(contract, as_vector=as_vector), max_bytes, address)
+
+
+def _check_cost(cost: int, max_bytes: int, address: str) -> None:
+    reason = why_too_costly(cost, max_bytes)
+    if reason is not None:
+        raise ProtocolError(f"the contract of {address} is refused: {reason}")
 
 
 def _mismatch(

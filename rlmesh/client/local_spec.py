@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NoReturn
 
+import gymnasium
 from gymnasium.envs.registration import EnvSpec, registry
 from gymnasium.vector import AutoresetMode
 
 from rlmesh import contract as contract_module
 from rlmesh.contract import EnvContract
+from rlmesh.errors import InvalidEnvError
 
 
 def local_spec(contract: EnvContract) -> EnvSpec | None:
-    """The spec of the environment, if the same id is registered in this process.
+    """The spec of the environment; None where the environment has none.
 
     A spec's `make` makes an environment here: only a spec of this process may say how. A server is
-    not trusted with the name of something to import, so where the environment is not installed
-    there is no spec, as for every environment that is not registered; `env_contract.spec` tells
-    what its registration says.
+    not trusted with the name of something to import. So where no environment of that id is
+    registered in this process, the spec has what the contract says, and `gymnasium.make` refuses
+    it.
     """
     served = contract.spec
-    known = registry.get(contract.id)
-    if served is None or known is None:
+    if served is None:
         return None
-    spec = copy.deepcopy(known)
+    known = registry.get(contract.id)
+    try:
+        spec = copy.deepcopy(known) if known else EnvSpec(contract.id, entry_point=_REFUSING)
+    except gymnasium.error.Error:
+        # The id has no form that Gymnasium reads.
+        return None
     spec.reward_threshold = served.reward_threshold
     spec.nondeterministic = served.nondeterministic
     spec.max_episode_steps = served.max_episode_steps
@@ -32,6 +38,23 @@ def local_spec(contract: EnvContract) -> EnvSpec | None:
     spec.disable_env_checker = served.disable_env_checker
     spec.kwargs = dict(served.kwargs)
     return spec
+
+
+def refuse_to_make(**_: Any) -> NoReturn:
+    """Stands in a client's `spec` for what makes the environment, where it is not registered.
+
+    Raises:
+        InvalidEnvError: Always.
+    """
+    raise InvalidEnvError(
+        "this spec belongs to a client of RLMesh and describes the environment of its server. No "
+        "environment of that id is registered in this process, so it cannot be made here; connect "
+        "another client with rlmesh.RemoteEnv(address), or import the package that registers the "
+        "environment"
+    )
+
+
+_REFUSING = f"{__name__}:{refuse_to_make.__name__}"
 
 
 def local_metadata(

@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from rlmesh.client.arguments import check_seed
+from rlmesh.client.arguments import RESET_MASK, check_reset_mask, check_seed
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env_client import EnvClient, Transition
 from rlmesh.client.stats import CallStats, added
 from rlmesh.client.transitions import Transitions, compile_stack
+from rlmesh.client.unexposed import unexposed
 from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.codec.vector.infos import add_sub_env, unmasked
 from rlmesh.codec.vector.parts import compile_join, compile_part
 from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.errors import ArgumentTypeError, InvalidActionError, InvalidArgumentError, RlmeshError
-
-_MASK = "reset_mask"
+from rlmesh.errors import InvalidActionError, InvalidArgumentError, RlmeshError
 
 
 class MultiEndpoint:
@@ -38,6 +37,7 @@ class MultiEndpoint:
 
     Attributes:
         contracts: The endpoints' contracts.
+        address: The endpoints' addresses.
         num_envs: The number of all sub-environments.
         mode: When sub-environments reset themselves.
 
@@ -65,6 +65,7 @@ class MultiEndpoint:
         ends = np.cumsum([env_client.num_envs for env_client in self._env_clients]).tolist()
         self._ranges = list(pairwise([0, *ends]))
         self.num_envs: int = ends[-1]
+        self.address: list[str] = [env_client.address for env_client in self._env_clients]
         self._part = compile_part(contract.action_space, self.num_envs)
         self._join = compile_join(contract.observation_space)
         self._stack = compile_stack(contract.observation_space)
@@ -80,6 +81,14 @@ class MultiEndpoint:
     def transport(self) -> str:
         """The names of the transports in use."""
         return ", ".join(dict.fromkeys(env_client.transport for env_client in self._env_clients))
+
+    @property
+    def exposed(self) -> frozenset[str]:
+        """The names of the attributes that every server exposes."""
+        exposed = self._env_clients[0].exposed
+        for env_client in self._env_clients[1:]:
+            exposed &= env_client.exposed
+        return exposed
 
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the sub-environments."""
@@ -144,10 +153,12 @@ class MultiEndpoint:
 
     def get_attribute(self, name: str) -> Any:
         """Reads an attribute of every sub-environment."""
+        self._check_exposed(name)
         return _chained([env_client.get_attribute(name) for env_client in self._env_clients])
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Sets an attribute of every sub-environment."""
+        self._check_exposed(name)
         parts = [value] * len(self._env_clients)
         if is_row(value):
             if len(value) != self.num_envs:
@@ -161,9 +172,15 @@ class MultiEndpoint:
 
     def call_method(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Calls a method of every sub-environment."""
+        self._check_exposed(name)
         return _chained(
             [env_client.call_method(name, arguments, keywords) for env_client in self._env_clients]
         )
+
+    def _check_exposed(self, name: Any) -> None:
+        """Refuses a name that one of the servers hides, before any server is asked."""
+        if isinstance(name, str) and name not in self.exposed:
+            raise unexposed(name, self.exposed)
 
     def close(self) -> None:
         """Gives every environment back. May be called repeatedly."""
@@ -267,20 +284,12 @@ class MultiEndpoint:
 
     def _options(self, options: Any) -> list[tuple[Any, bool]]:
         """The options for each endpoint, and whether it has no sub-environment to reset."""
-        if not is_mapping(options) or _MASK not in options:
+        options = check_reset_mask(options, self.num_envs)
+        if not is_mapping(options) or RESET_MASK not in options:
             return [(options, False)] * len(self._env_clients)
-        mask = np.asarray(options[_MASK])
-        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ArgumentTypeError(
-                f"reset: {_MASK} must be a bool array of shape ({self.num_envs},), got "
-                f"{options[_MASK]!r:.80}"
-            )
-        if not mask.any():
-            raise InvalidArgumentError(
-                f"reset: {_MASK} must hold for one sub-environment or more, got none"
-            )
+        mask = options[RESET_MASK]
         return [
-            ({**options, _MASK: mask[start:stop]}, not mask[start:stop].any())
+            ({**options, RESET_MASK: mask[start:stop]}, not mask[start:stop].any())
             for start, stop in self._ranges
         ]
 
@@ -295,6 +304,13 @@ def _check_alike(addresses: Sequence[str], contracts: Sequence[EnvContract]) -> 
                     f"{address} is {getattr(contract, name)}, that of {addresses[0]} is "
                     f"{getattr(first, name)}"
                 )
+        if contract.delivers_nan != first.delivers_nan:
+            does = {True: "delivers", False: "rejects"}
+            raise InvalidArgumentError(
+                f"the endpoints of one vector environment treat NaN alike, but {address} "
+                f"{does[contract.delivers_nan]} it and {addresses[0]} {does[first.delivers_nan]} "
+                f"it; serve all of them with the same nan="
+            )
         if contract.batched_observation_space or contract.batched_action_space:
             raise InvalidArgumentError(
                 f"the sub-environments of {address} differ in their bounds, so it cannot be one "

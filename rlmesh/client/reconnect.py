@@ -65,11 +65,17 @@ class Reconnect:
             RlmeshError: As `resume` and `Transport.take` say.
         """
         breaks, last = 0, -math.inf
+        unheard_since = time.monotonic()
         try:
             while breaks < _MOST_BREAKS:
                 breaks = breaks + 1 if time.monotonic() - last < _SOON_SECONDS else 1
                 transport = self.resume(error, wait)
                 last = time.monotonic()
+                if last - unheard_since > self._session.resume_seconds:
+                    # A call that has arrived may last as long as the environment takes.
+                    if not self._session.is_in_call(sequence):
+                        raise self.lose(self._swallowed(wait))
+                    unheard_since = last
                 try:
                     return exchange(transport, message, sequence, wait)
                 except EndpointError as again:
@@ -79,6 +85,15 @@ class Reconnect:
             # Its traceback refers to this frame, which would refer to it: a cycle that keeps alive
             # all that the transport holds.
             del error
+
+    def _swallowed(self, wait: Wait) -> SessionLostError:
+        session = self._session
+        return SessionLostError(
+            f"{wait.call}: {session.address} was reached again each time, but for "
+            f"{session.resume_seconds:g} s no answer to this call has come. Something on the way "
+            f"lets small messages pass and swallows large ones, as a network does whose MTU is "
+            f"smaller than its hosts assume. The episode is lost; reset() opens another session"
+        )
 
     def post(self, error: EndpointError, message: bytes, wait: Wait) -> Transport:
         """As `exchange`, without awaiting the answer; returns the transport that it comes by."""

@@ -58,6 +58,7 @@ class Session:
         form: Reads and writes the result of a step.
         transport: The name of the transport that carries its calls.
         reconnects: Whether the client resumes it, and opens another in its place.
+        exposed: The names of the attributes that the server exposes.
         closing: Set once it is closed. `Reconnect` waits on it, on the thread of a call.
 
     Raises:
@@ -87,6 +88,7 @@ class Session:
         # list, and `close` copies it, on any thread.
         self._connections: list[Connection] = []
         self._opened = session_pb2.OpenResult()
+        self.exposed: frozenset[str] = frozenset()
 
     @property
     def resume_seconds(self) -> float:
@@ -105,7 +107,7 @@ class Session:
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         connection = self._connect()
-        contract = connection.contract(timeout)
+        contract = connection.contract(timeout, self._options.max_contract_bytes)
         self._options.check(contract, self.address)
         self.contract = contract
         self.num_envs = None if self._options.vector is False else contract.num_envs
@@ -126,7 +128,7 @@ class Session:
         for connection in list(self._connections):
             self._drop(connection)
         connection = self._connect()
-        contract = connection.contract(timeout)
+        contract = connection.contract(timeout, self._options.max_contract_bytes)
         check_unchanged(self.contract, self.address, contract)
         return self._open(connection, deadline)
 
@@ -188,6 +190,19 @@ class Session:
         if self._connections:
             explain(error, self._connections[0].status(), self._opened.session_id)
 
+    def is_in_call(self, sequence: int) -> bool:
+        """Whether the server says that the environment is in a call of this session.
+
+        Args:
+            sequence: The call's number.
+        """
+        # `resume` leaves the connection in use alone in the list.
+        status = self._connections[0].status() if self._connections else None
+        return status is not None and any(
+            one.id == self._opened.session_id and bool(one.call) and one.sequence == sequence
+            for one in status.sessions
+        )
+
     def is_deserted(self) -> bool:
         """Whether no server listens at the endpoint any more, as far as this machine knows."""
         return is_deserted(self._address, _LOOK_SECONDS)
@@ -244,6 +259,7 @@ class Session:
             explain(unopened, connection.status(), "")
             raise unopened from error
         self._opened = answer.open
+        self.exposed = frozenset(answer.open.exposed)
         self._check_generation(answer.open.protocol_generation)
         return self._take_transport(connection, answer.open.transports, deadline + busy)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Generic, Literal
+from types import TracebackType
+from typing import Any, ClassVar, Generic, Literal, Self
 
 import gymnasium
 import numpy as np
@@ -16,18 +17,21 @@ from gymnasium.vector import VectorEnv
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env import ActType, ObsType
 from rlmesh.client.env_client import EnvClient
+from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract
+from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 
 
 class RemoteVectorEnv(
+    ExposedAttributes,
     VectorEnv[ObsType, ActType, npt.NDArray[Any]],
     Generic[ObsType, ActType],
 ):
@@ -78,6 +82,9 @@ class RemoteVectorEnv(
             keeps the session, the episode goes on, and each call is executed once. Where the
             session is gone, `reset` opens another. False: the call raises, and so does every later
             one.
+        max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
+            server cannot fill this process with a few bytes. The arrays of bounds count by their
+            size, and each space as 32 KiB besides. Experimental.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -85,15 +92,18 @@ class RemoteVectorEnv(
         EndpointBusyError: If other clients hold every session, until the busy timeout.
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
-        InvalidArgumentError: If a timeout is negative, `transport` is an unknown word, or `expect`
-            names no file with a contract; if `autoreset` is no mode, or one that is not
-            available; if the environments of several addresses differ in their spaces or modes.
+        InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
+            `transport` is an unknown word, or `expect` names no file with a contract; if
+            `autoreset` is no mode, or one that is not available; if the environments of several
+            addresses differ in their spaces or modes.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.
         TlsError: If no trusted connection can be made.
-        ProtocolError: If what answers does not speak RLMesh.
+        ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
+            than `max_contract_bytes`.
         ArgumentTypeError: If an argument has the wrong type.
+        StateError: If this process is a fork of one that had used gRPC, where a client would hang.
     """
 
     expected_contract: ClassVar[EnvContract | None] = None
@@ -116,6 +126,7 @@ class RemoteVectorEnv(
         expect: EnvContract | str | os.PathLike[str] | None = None,
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
@@ -132,6 +143,7 @@ class RemoteVectorEnv(
             expect=expect,
             expected_contract=self.expected_contract,
             reconnect=reconnect,
+            max_contract_bytes=max_contract_bytes,
             autoreset=autoreset,
         )
         given: Any = address  # what is neither is refused where addresses are read
@@ -307,12 +319,13 @@ class RemoteVectorEnv(
             **kwargs: Keyword arguments, likewise.
 
         Returns:
-            What each sub-environment returned. A value that cannot travel arrives as its text.
+            What each sub-environment returned.
 
         Raises:
             ArgumentTypeError: If an argument cannot travel.
-            InvalidArgumentError: If the server does not expose the name, or the environment has no
-                `call`.
+            UnexposedAttributeError: If the server does not expose the name. It is an
+                `AttributeError`.
+            InvalidArgumentError: If the environment has no `call`, or a value cannot travel.
             RemoteEnvError: If the method raised.
         """
         results: tuple[Any, ...] = self._env_client.call_method(name, args, kwargs)
@@ -325,12 +338,13 @@ class RemoteVectorEnv(
             name: The attribute's name.
 
         Returns:
-            The attribute of each sub-environment. A value that cannot travel arrives as its text.
+            The attribute of each sub-environment.
 
         Raises:
             ArgumentTypeError: If the name is no text.
-            InvalidArgumentError: If the server does not expose the name, or the environment has no
-                `get_attr`.
+            UnexposedAttributeError: If the server does not expose the name. It is an
+                `AttributeError`.
+            InvalidArgumentError: If the environment has no `get_attr`, or a value cannot travel.
             RemoteEnvError: If a sub-environment has no such attribute.
         """
         values: tuple[Any, ...] = self._env_client.get_attribute(name)
@@ -345,8 +359,9 @@ class RemoteVectorEnv(
 
         Raises:
             ArgumentTypeError: If a value cannot travel.
-            InvalidArgumentError: If the server does not expose the name, or the environment has no
-                `set_attr`.
+            UnexposedAttributeError: If the server does not expose the name. It is an
+                `AttributeError`.
+            InvalidArgumentError: If the environment has no `set_attr`.
             RemoteEnvError: If there are not as many values as sub-environments.
         """
         self._env_client.set_attribute(name, values)
@@ -358,6 +373,17 @@ class RemoteVectorEnv(
             **kwargs: Ignored: how Gymnasium's own vector environments are to end their workers.
         """
         self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def _seed_generator(self, seed: int | Sequence[int | None] | npt.NDArray[Any]) -> None:
         """Lets `np_random` follow from a seed that the environment has taken."""

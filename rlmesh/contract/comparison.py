@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
+from rlmesh.contract.cost import cost_of, why_too_costly
 from rlmesh.contract.differences import ABSENT, ContractDifference, shown
 from rlmesh.contract.reading import UNKNOWN_ID
 from rlmesh.contract.space_comparison import Role, compare_spaces
 from rlmesh.spaces import from_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 from rlmesh.spaces.paths import ROOT, child_place
-from rlmesh_api.contract import EnvContract, EnvSpec, Space
+from rlmesh_api.contract import BoxSpace, DictSpace, EnvContract, EnvSpec, Space, TupleSpace
 
 __all__ = ["compare_contracts"]
 
@@ -54,6 +55,19 @@ def _differences(old: EnvContract, new: EnvContract) -> Iterator[ContractDiffere
     yield from _spec(old.spec, new.spec)
     for name, role in _BATCHED.items():
         yield from _batched(name, old, new, role)
+    # One that begins gives observations that were excluded; one that ends refuses such actions.
+    concerned = new.observation_space if new.delivers_nan else old.action_space
+    yield from _field(
+        "delivers_nan", old.delivers_nan, new.delivers_nan, breaking=_may_be_nan(concerned)
+    )
+
+
+def _may_be_nan(space: Space) -> bool:
+    if isinstance(space, TupleSpace):
+        return any(map(_may_be_nan, space.spaces))
+    if isinstance(space, DictSpace):
+        return any(_may_be_nan(entry.space) for entry in space.entries)
+    return isinstance(space, BoxSpace) and space.dtype.value.startswith("float")
 
 
 def _id(place: str, old: str, new: str) -> Iterator[ContractDifference]:
@@ -84,9 +98,17 @@ def _batched(
     # Where the sub-environments are others, that has been reported.
     if (before is None and after is None) or num_envs[0] != num_envs[1]:
         return
-    found = compare_spaces(_place(name), _all_sub_envs(old, name), _all_sub_envs(new, name), role)
     states = ("absent" if space is None else "declared" for space in (before, after))
+    if None in (before, after) and any(map(_is_too_costly, (old, new))):
+        # What would have to be made to compare them is more than a client makes.
+        yield from _field(name, *states, breaking=True)
+        return
+    found = compare_spaces(_place(name), _all_sub_envs(old, name), _all_sub_envs(new, name), role)
     yield from found or _field(name, *states, breaking=False)
+
+
+def _is_too_costly(contract: EnvContract) -> bool:
+    return why_too_costly(cost_of(contract, as_vector=True)) is not None
 
 
 def _all_sub_envs(contract: EnvContract, name: str) -> Space:

@@ -21,11 +21,12 @@ _METHODS = ("reset", "step", "close")
 _VECTOR_MARKS = ("num_envs", "single_observation_space", "single_action_space")
 
 
-def read_contract(env: object) -> EnvContract:
+def read_contract(env: object, *, delivers_nan: bool = False) -> EnvContract:
     """Writes the contract of an environment, without calling any of its methods.
 
     Args:
         env: A `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or an object of that shape.
+        delivers_nan: Whether its server delivers NaN.
 
     Raises:
         InvalidEnvError: If it has not the shape of an environment.
@@ -57,6 +58,7 @@ def read_contract(env: object) -> EnvContract:
         batched_action_space=_batched(env, "action_space", action_space, num_envs)
         if vector
         else None,
+        delivers_nan=delivers_nan,
     )
     reason = why_too_large(contract)
     if reason is not None:

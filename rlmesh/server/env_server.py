@@ -65,14 +65,16 @@ class EnvServer:
         isolation: `process` runs each environment in its own worker process, so that one that
             crashes or hangs does not end the server; `env` must be a callable then. Default: in
             this process.
+        nan: `deliver` delivers NaN in a `Box` of floats bit for bit, in observations and in
+            actions, whatever `validation` says; the contract says so too. Default: `reject`.
 
     Raises:
         InvalidEnvError: If `env` has not the form of an environment.
         UnsupportedSpaceError: If one of its spaces cannot be carried.
         InvalidAddressError: If the address is invalid, or cannot be bound on this machine.
         AddressInUseError: If another server listens there.
-        InvalidArgumentError: If `validation` or `isolation` is an unknown word, `transports` holds
-            one, or there are no `sessions`.
+        InvalidArgumentError: If `validation`, `isolation` or `nan` is an unknown word, `transports`
+            holds one, or there are no `sessions`.
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
@@ -95,6 +97,7 @@ class EnvServer:
         direct: str | int | None = None,
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
+        nan: Literal["reject", "deliver"] = "reject",
     ) -> None:
         self._bind(
             env,
@@ -113,6 +116,7 @@ class EnvServer:
                 direct=direct,
                 sessions=sessions,
                 isolation=isolation,
+                nan=nan,
             ),
         )
 
@@ -128,6 +132,7 @@ class EnvServer:
             self._contract,
             manager,
             serving.resume_timeout_seconds,
+            sorted(options.envs.exposed),
             self._end_by_client if serving.allow_remote_shutdown else None,
         )
         with contextlib.ExitStack() as undo:

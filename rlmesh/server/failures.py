@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import traceback
 from collections.abc import Sequence
@@ -66,6 +67,7 @@ def env_raised(doing: str, error: BaseException) -> CallFailedError:
             exception_type=name,
             exception_message=message,
             traceback=trace,
+            builtin_types=_builtin_types(type(error)),
         )
     )
 
@@ -76,6 +78,24 @@ def stack_text(frame: FrameType) -> str:
     ours = [index for index, entry in enumerate(frames) if entry.filename.startswith(_HERE)]
     beyond = frames[ours[-1] + 1 :] if ours else frames
     return _sendable("".join(traceback.format_list(beyond or frames)), TRACEBACK_LIMIT)
+
+
+def _builtin_types(kind: type[BaseException]) -> list[str]:
+    """The names of the built-in exceptions that a type derives from, without their own bases."""
+    if not issubclass(kind, Exception):
+        return []
+    bases = [
+        base
+        for base in kind.__mro__
+        if base is not Exception
+        and issubclass(base, Exception)
+        and getattr(builtins, base.__name__, None) is base
+    ]
+    return [
+        base.__name__
+        for base in bases
+        if not any(other is not base and issubclass(other, base) for other in bases)
+    ]
 
 
 def _describe(error: BaseException) -> tuple[str, str, str]:

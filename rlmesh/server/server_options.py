@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlmesh.address import Address, TcpAddress, address_from
-from rlmesh.codec.checks.conformance import policy_from
+from rlmesh.codec.checks.conformance import Nan, policy_from
 from rlmesh.errors import ArgumentTypeError, InvalidAddressError
 from rlmesh.security import ServerTLS, token_from
 from rlmesh.server.envs.attributes import check_exposed
@@ -54,11 +54,13 @@ def read_options(
     direct: str | int | None = None,
     sessions: int | None = None,
     isolation: str | None = None,
+    nan: str = "reject",
 ) -> ServerOptions:
     """Checks the arguments of an `EnvServer`, which documents each; raises what it raises."""
     if options is not None and not isinstance(options, ServeOptions):
         raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
     policy = policy_from(validation, os.environ)
+    delivers_nan = Nan.parse(nan) is Nan.DELIVER
     bind_address = address_from(address, host=host, port=port, path=path)
     names = check_transports(transports, direct)
     direct_address = None if direct is None else _direct_address(direct)
@@ -75,7 +77,7 @@ def read_options(
             token=secret,
             identity=None if tls is None else ServerIdentity(tls),
         ),
-        envs=EnvOptions(policy=policy, exposed=check_exposed(expose)),
+        envs=EnvOptions(policy=policy, exposed=check_exposed(expose), delivers_nan=delivers_nan),
         serving=options or ServeOptions(),
         sessions=sessions,
         isolation=isolation,

@@ -9,14 +9,12 @@ import grpc
 from rlmesh import errors
 from rlmesh.foreign_text import LONGEST_TEXT, one_line, paragraphs
 from rlmesh.transports.peer import Holder
+from rlmesh.transports.remote_errors import remote_env_error
 from rlmesh_api.v1 import session_pb2
 
 __all__ = ["error_from_failure", "error_from_rpc", "status_of"]
 
-_OF_THE_ENVIRONMENT: Mapping[int, type[errors.RemoteEnvError]] = {
-    session_pb2.ERROR_CODE_ENVIRONMENT: errors.RemoteEnvError,
-    session_pb2.ERROR_CODE_ENV_CRASHED: errors.EnvCrashedError,
-}
+_OF_THE_ENVIRONMENT = (session_pb2.ERROR_CODE_ENVIRONMENT, session_pb2.ERROR_CODE_ENV_CRASHED)
 _FAILURES: Mapping[int, Callable[[str], errors.RlmeshError]] = {
     session_pb2.ERROR_CODE_PROTOCOL: errors.ProtocolError,
     session_pb2.ERROR_CODE_INVALID_ARGUMENT: errors.InvalidArgumentError,
@@ -78,7 +76,12 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
     message = paragraphs(failure.message)
     if failure.code in _OF_THE_ENVIRONMENT:
         remote = paragraphs(failure.traceback.rstrip())
-        return _OF_THE_ENVIRONMENT[failure.code](
+        kind = (
+            errors.EnvCrashedError
+            if failure.code == session_pb2.ERROR_CODE_ENV_CRASHED
+            else remote_env_error(tuple(failure.builtin_types))
+        )
+        return kind(
             f"{message}\n\nTraceback in the serving process:\n{remote}" if remote else message,
             exception_type=failure.exception_type,
             exception_message=failure.exception_message,

@@ -49,6 +49,11 @@ def test_a_space_is_one_row(space: spaces.Space, row: str) -> None:
     assert f"observation $ {row}" in shown(space)
 
 
+def test_that_nan_is_delivered_is_a_row() -> None:
+    assert "NaN" not in shown(spaces.Box(0, 1, (1,)))
+    assert "NaN delivered" in shown(spaces.Box(0, 1, (1,)), delivers_nan=True)
+
+
 def test_a_long_charset_is_cut() -> None:
     charset = "".join(map(chr, range(0x4E00, 0x4E00 + 100)))
     assert " and 60 more" in shown(spaces.Text(8, charset=charset))

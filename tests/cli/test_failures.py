@@ -139,6 +139,7 @@ def test_verbose_shows_the_traceback_too() -> None:
             "give --direct ADDRESS and --transport direct",
         ),
         (["--validation=lenient"], "'lenient' is not one of"),
+        (["--nan=keep"], "'keep' is not one of 'reject', 'deliver'"),
         (["--idle-timeout-seconds=-1"], "is not between 0 and 1000000000 seconds"),
         (["--drain-timeout-seconds=nan"], "is not between 0 and 1000000000 seconds"),
         (["--close-timeout-seconds=soon"], "'soon' is not a valid float"),

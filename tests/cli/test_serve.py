@@ -66,6 +66,12 @@ def test_keyword_arguments_and_the_render_mode_reach_the_environment() -> None:
         assert isinstance(env.render(), str)
 
 
+def test_nan_is_delivered_where_the_option_says_so() -> None:
+    with connected("--env=support.cli_envs:Padded", "--nan=deliver") as (_, env):
+        assert env.env_contract.delivers_nan
+        assert np.isnan(env.reset()[0]).all()
+
+
 def test_an_imported_package_registers_its_environments() -> None:
     with connected("--env=Endless-v0", "--import=support.cli_envs") as (_, env):
         assert env.env_contract.id == "Endless-v0"

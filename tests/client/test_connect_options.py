@@ -35,6 +35,7 @@ def options(**changes: Any) -> ConnectOptions:
         "expect": None,
         "expected_contract": None,
         "reconnect": True,
+        "max_contract_bytes": 1 << 30,
     }
     return ConnectOptions.read(**given | changes)
 
@@ -61,6 +62,9 @@ def test_options_cannot_be_changed_after_they_are_checked() -> None:
         ({"token": "two words"}, "token must be"),
         ({"tls": "cert.pem"}, "tls must be a rlmesh.ClientTLS"),
         ({"expect": 5}, "expect must be an EnvContract"),
+        ({"max_contract_bytes": 0}, "max_contract_bytes must be 1 or more, got 0"),
+        ({"max_contract_bytes": 1e9}, "max_contract_bytes must be an int, got float"),
+        ({"max_contract_bytes": True}, "max_contract_bytes must be an int, got bool"),
         ({"reconnect": 1}, "reconnect must be True or False"),
         ({"autoreset": "sometimes"}, "autoreset must be one of"),
     ],

@@ -180,13 +180,14 @@ def test_a_refused_action_beyond_the_end_of_the_episode_is_not_used() -> None:
         assert made.terminations.tolist() == [False, True]
 
 
-def test_each_step_tells_of_its_own_deviations() -> None:
+def test_a_deviation_of_one_step_of_many_is_noticed_and_in_no_info() -> None:
     env = ScriptedEnv()
     with remote(env) as client:
         client.reset(seed=0)
         large = np.array([5, 0], np.float32)
         infos = client.step_many([ACTION, large, ACTION]).infos
-    assert ["rlmesh.conformance.warning" in info for info in infos] == [False, True, False]
+        assert [notice["kind"] for notice in client.notices] == ["bounds"]
+    assert list(infos) == [{}, {}, {}]
 
 
 def test_without_actions_it_is_refused() -> None:

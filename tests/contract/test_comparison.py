@@ -199,6 +199,35 @@ FIELDS: list[tuple[str, str, EnvContract, EnvContract, bool]] = [
         dataclasses.replace(VECTOR, batched_action_space=MultiDiscrete([2, 2])),
         False,
     ),
+    *[
+        ("delivers_nan", "$.delivers_nan", *pair, breaking)
+        for space, breaking in (
+            (BOX, True),
+            (Dict({"a": Tuple([COIN, BOX])}), True),
+            (INTEGERS, False),
+            (Tuple([COIN, INTEGERS]), False),
+        )
+        for pair in (
+            (
+                a_contract(observation_space=space),
+                a_contract(observation_space=space, delivers_nan=True),
+            ),
+            (
+                a_contract(action_space=space, delivers_nan=True),
+                a_contract(action_space=space),
+            ),
+        )
+    ],
+    *[
+        ("delivers_nan", "$.delivers_nan", *pair, False)
+        for pair in (
+            (a_contract(action_space=BOX), a_contract(action_space=BOX, delivers_nan=True)),
+            (
+                a_contract(observation_space=BOX, delivers_nan=True),
+                a_contract(observation_space=BOX),
+            ),
+        )
+    ],
 ]
 
 

@@ -326,9 +326,11 @@ def test_warn_delivers_and_tells_once(kind: str) -> None:
     env = Returning(space, value)
     with remote(env) as client:
         _, info = client.reset()
-        assert kind in [told["kind"] for told in info["rlmesh.conformance.warning"]]
-        _, info = client.reset()
         assert info == {}
+        assert kind in [notice["kind"] for notice in client.notices]
+        before = client.notices
+        client.reset()
+        assert client.notices == before
 
 
 @pytest.mark.parametrize("kind", DEVIATING)
@@ -407,12 +409,18 @@ BECOMES_ITS_TEXT: dict[str, Any] = {
 
 
 def returned_info(info: dict[Any, Any]) -> dict[Any, Any]:
+    return returned_with_notices(info)[0]
+
+
+def returned_with_notices(
+    info: dict[Any, Any],
+) -> tuple[dict[Any, Any], tuple[dict[str, Any], ...]]:
     env = Returning(spaces.Discrete(1), 0)
     env.info = info
     with remote(env) as client:
         client.reset()
         arrived: dict[Any, Any] = client.step(0)[4]
-        return arrived
+        return arrived, client.notices
 
 
 def test_an_info_of_builtins_arrives_as_it_was() -> None:
@@ -435,15 +443,15 @@ def test_arrays_of_other_libraries_in_an_info_arrive_as_numpys() -> None:
 
 @pytest.mark.parametrize("value", BECOMES_ITS_TEXT.values(), ids=BECOMES_ITS_TEXT)
 def test_anything_else_in_an_info_becomes_its_text_and_is_listed(value: Any) -> None:
-    arrived = returned_info({"value": value, "other": 1})
-    assert (arrived["value"], arrived["other"]) == (str(value), 1)
-    assert [lost["path"] for lost in arrived["rlmesh.info.degraded"]] == ["$.value"]
+    arrived, notices = returned_with_notices({"value": value, "other": 1})
+    assert arrived == {"value": str(value), "other": 1}
+    assert [lost["path"] for lost in notices] == ["$.value"]
 
 
 def test_a_cycle_in_an_info_is_listed() -> None:
     cycle: dict[str, Any] = {}
     cycle["self"] = cycle
-    [lost] = returned_info({"a": cycle})["rlmesh.info.degraded"]
+    [lost] = returned_with_notices({"a": cycle})[1]
     assert (lost["path"], lost["reason"]) == ("$.a.self", "cycle")
 
 
@@ -465,7 +473,10 @@ def test_the_registration_that_the_server_tells_is_in_the_contract() -> None:
     with serving(gymnasium.make("OnlyThere-v0")) as server:
         del gymnasium.registry["OnlyThere-v0"]
         with contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as env:
-            assert env.spec is None
+            assert env.spec is not None
+            assert env.spec.max_episode_steps == 7
+            with pytest.raises(errors.InvalidEnvError, match="cannot be made here"):
+                gymnasium.make(env.spec)
             assert env.env_contract.spec is not None
             assert env.env_contract.spec.max_episode_steps == 7
 

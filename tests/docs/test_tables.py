@@ -39,6 +39,7 @@ CLIENT_ARGUMENTS = "docs/driving.md / Driving an environment: Argument"
 SERVER_TLS = "docs/security.md / Settings: Of `ServerTLS`"
 CLIENT_TLS = "docs/security.md / Settings: Of `ClientTLS`"
 CLIENT_LIMITS = "docs/security.md / What a stranger may cost: What a client sends"
+CONTRACT_COSTS = "docs/security.md / What a stranger may cost: What a server's contract declares"
 STRANGERS = "docs/security.md / What a stranger may cost: What"
 SAFETY = "docs/security.md / Settings: Argument"
 INFO_LIMITS = "docs/conformance.md / Infos and options: Limit of an info"
@@ -89,6 +90,11 @@ HELD_BY: dict[str, list[str]] = {
         "docs/test_claims.py::test_warn_delivers_and_tells_once",
         "docs/test_claims.py::test_strict_rejects",
         "docs/test_claims.py::test_off_delivers",
+    ],
+    "docs/conformance.md / NaN: `nan=`": [
+        "server/test_nan.py::test_nan_is_rejected_unless_the_server_delivers_it",
+        "server/test_nan.py::test_nan_arrives_bit_for_bit_in_observations_and_actions",
+        "server/test_nan.py::test_nan_that_is_no_element_of_a_box_of_floats_is_rejected",
     ],
     "docs/conformance.md / Infos and options: Value": [
         "docs/test_claims.py::test_an_info_of_builtins_arrives_as_it_was",
@@ -296,6 +302,13 @@ HELD_BY: dict[str, list[str]] = {
         "security/test_client_limits.py::test_a_long_name_of_a_client_is_cut",
         "security/test_client_limits.py::test_a_session_reports_so_many_deviations",
     ],
+    CONTRACT_COSTS: [
+        "security/test_costly_contracts.py::test_a_contract_that_costs_too_much_is_refused_unmade",
+        "security/test_costly_contracts.py::test_a_space_counts_as_the_page_says",
+        "security/test_costly_contracts.py::test_a_large_message_is_refused_before_it_is_read",
+        "security/test_costly_contracts.py::test_the_number_that_the_error_names_is_enough",
+        "security/test_costly_contracts.py::test_the_commands_show_a_costly_contract",
+    ],
     STRANGERS: [
         "security/test_health.py::test_watches_beyond_the_limit_are_refused_and_checks_are_answered",
         "security/test_health.py::test_calls_without_a_message_end_for_newer_ones",
@@ -405,6 +418,7 @@ def test_the_further_arguments_of_a_server_are_listed_with_their_defaults() -> N
     found = defaults(rlmesh.EnvServer)
     assert set(listed) == set(found) - {"env", "address", "host", "port", "path"}
     assert listed["expose"] == f"`{found['expose']!r}`"
+    assert listed["nan"] == f'`"{found["nan"]}"`'
     for name in ("tls", "insecure", "transports", "direct", "sessions"):
         assert listed[name] == f"`{found[name]!r}`"
 
@@ -481,6 +495,7 @@ def test_the_options_of_a_command_are_listed(name: str) -> None:
         ("typegen", "--timeout", "5"),
         ("status", "--timeout", "5"),
         ("wait", "--timeout", "30"),
+        ("serve", "--nan", "reject"),
         ("demo", "--episodes", "100"),
         ("demo", "--max-steps", "10000"),
         ("demo", "--env", "CartPole-v1"),

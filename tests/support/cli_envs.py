@@ -134,6 +134,19 @@ class Screaming(Counter):
         raise ArithmeticError("x" * 100_000)
 
 
+class Padded(Counter):
+    """Observes NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space: Any = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        return np.full(2, np.nan, np.float32), {}
+
+
 class Unsupported(Counter):
     """Has an observation space that RLMesh does not carry."""
 

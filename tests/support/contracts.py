@@ -30,6 +30,7 @@ def fully_set() -> EnvContract:
         metadata={"b": 1, "a": {"$x": (1.5, b"\0")}, "big": 2**70},
         spec=EnvSpec(id="E-v0", reward_threshold=1.5, max_episode_steps=9, kwargs={"a": None}),
         batched_observation_space=COIN,
+        delivers_nan=True,
     )
 
 

@@ -23,7 +23,7 @@ from rlmesh.transports.listener import (
 )
 from rlmesh.transports.pipe import Pipe
 from rlmesh.transports.shm.pipe import SegmentLayout
-from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+from rlmesh_api.v1 import contract_pb2, env_service_pb2, env_service_pb2_grpc, session_pb2
 
 SECONDS = 20.0
 SECRET = b"s" * SECRET_BYTES
@@ -146,6 +146,22 @@ class _Service(env_service_pb2_grpc.EnvServiceServicer):
             else:
                 closed = session_pb2.CloseResult()
                 yield session_pb2.SessionResponse(sequence=request.sequence, close=closed)
+
+
+@contextlib.contextmanager
+def serving_contract(contract: contract_pb2.EnvContract) -> Generator[str]:
+    """A server that sends this contract, whatever it says, and opens sessions without an end."""
+    sent = env_service_pb2.GetContractResponse(contract=contract, protocol_generation=1)
+    pool = ThreadPoolExecutor(4)
+    server = grpc.server(pool)
+    env_service_pb2_grpc.add_EnvServiceServicer_to_server(_Service(sent), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+        pool.shutdown()
 
 
 class Attached:

@@ -14,7 +14,13 @@ import pytest
 from gymnasium.wrappers import TimeLimit
 
 import rlmesh
-from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, RemoteEnvError
+from rlmesh.contract.exposed_names import OWN_NAMES, is_client_name
+from rlmesh.errors import (
+    ArgumentTypeError,
+    InvalidArgumentError,
+    RemoteEnvError,
+    UnexposedAttributeError,
+)
 from support.async_vectors import served_async_sub_envs
 from support.comparing import assert_same
 from support.plain_envs import PlainCounter, PlainVector
@@ -29,9 +35,7 @@ EXPOSED = (
     "table",
     "fail",
     "missing",
-    "np_random",
     "_hidden",
-    "__class__",
     "name",
 )
 SUB_ENVS = 3
@@ -111,7 +115,10 @@ def test_a_name_that_is_not_exposed_is_refused_by_name_and_the_session_goes_on()
             lambda: client.set_attr("table", 1),
             lambda: client.call("table"),
         ):
-            with pytest.raises(InvalidArgumentError, match="no attribute 'table'") as caught:
+            with pytest.raises(AttributeError, match="no attribute 'table'") as caught:
+                ask()
+            assert isinstance(caught.value, InvalidArgumentError)
+            with pytest.raises(UnexposedAttributeError) as caught:
                 ask()
             assert "exposed: level, scale" in str(caught.value)
             assert "expose=" in str(caught.value)
@@ -158,24 +165,38 @@ def test_a_value_that_cannot_travel_is_refused_before_it_is_set(value: Any) -> N
         assert_same(client.get_attr("level"), (1, 1, 1))
 
 
-def test_an_attribute_that_cannot_travel_is_its_text_and_is_logged(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with remote_sub_envs(sync_sub_envs()) as client:
+class Opaque(SubEnv):
+    """An environment with an attribute and a method that give what cannot travel."""
+
+    @property
+    def simulator(self) -> object:
+        return object()
+
+    def make(self) -> list[Any]:
+        return [1, object()]
+
+
+def test_a_value_of_the_environment_that_cannot_travel_is_an_error() -> None:
+    with remote(Opaque(), expose=("simulator", "make")) as client:
         client.reset(seed=1)
-        with caplog.at_level(logging.WARNING, "rlmesh.server"):
-            generators = client.get_attr("np_random")
-    assert len(generators) == 3
-    assert all("Generator(PCG64)" in text for text in generators)
-    (message,) = [record.getMessage() for record in caplog.records]
-    assert "np_random" in message
-    assert "Generator" in message
+        for ask in (
+            lambda: client.get_wrapper_attr("simulator"),
+            lambda: client.simulator,  # type: ignore[attr-defined] # the server exposes it
+            client.get_wrapper_attr("make"),
+        ):
+            with pytest.raises(InvalidArgumentError, match="type object cannot travel"):
+                ask()
+        assert client.has_wrapper_attr("simulator")
+        client.step(client.action_space.sample())
+    with remote_sub_envs([Opaque() for _ in range(2)], expose=("simulator",)) as envs:
+        with pytest.raises(InvalidArgumentError, match="type object cannot travel"):
+            envs.get_attr("simulator")
 
 
 @pytest.mark.parametrize("verb", ["get_attr", "set_attr", "call"])
 def test_a_vector_environment_without_a_way_to_its_sub_envs_is_named(verb: str) -> None:
-    with remote_sub_envs(PlainVector(), expose=("closed",)) as client:
-        arguments = ("closed", 1) if verb == "set_attr" else ("closed",)
+    with remote_sub_envs(PlainVector(), expose=("ended",)) as client:
+        arguments = ("ended", 1) if verb == "set_attr" else ("ended",)
         with pytest.raises(InvalidArgumentError, match=rf"PlainVector has no {verb}\(\)"):
             getattr(client, verb)(*arguments)
         client.reset(seed=1)
@@ -230,17 +251,111 @@ def test_a_single_environments_method_is_called_where_it_lives() -> None:
 
 def test_a_plain_objects_attributes() -> None:
     env = PlainCounter()
-    with remote(env, expose=("closed", "new", "render")) as client:
-        assert client.get_wrapper_attr("closed") is False
+    with remote(env, expose=("new",)) as client:
         assert client.set_wrapper_attr("new", 1)
         assert env.new == 1  # type: ignore[attr-defined] # set by the client
 
 
-def test_a_clients_own_attributes_come_first() -> None:
-    with remote(SubEnv(), expose=("metadata", "env_index")) as client:
-        assert client.get_wrapper_attr("metadata") is client.metadata
-        assert client.set_wrapper_attr("metadata", {"a": 1})
-        assert client.metadata == {"a": 1}
+def test_an_exposed_attribute_is_the_environments_to_read_to_write_and_to_call() -> None:
+    env = SubEnv()
+    with remote(TimeLimit(env, 10)) as made:
+        client: Any = TimeLimit(made, 5)
+        bare: Any = client.unwrapped
+        bare.level = 3
+        assert (env.level, bare.level, client.get_wrapper_attr("level")) == (3, 3, 3)
+        env.level = 4
+        assert (bare.level, client.get_wrapper_attr("level")) == (4, 4)
+        assert client.set_wrapper_attr("level", 5)
+        assert (env.level, bare.level) == (5, 5)
+        assert_same(bare.scale(3, plus=1.0), env.table * 3 + 1)
+        assert not hasattr(bare, "missing")
+        bare._hidden = "another text"  # exposed by its name
+        assert env._hidden == "another text"  # as said
+        with pytest.raises(ArgumentTypeError, match="cannot travel"):
+            bare.level = object()
+        assert env.level == 5
+
+
+def test_an_exposed_attribute_of_sub_envs_is_a_tuple_of_the_environments() -> None:
+    sub_envs = [SubEnv() for _ in range(3)]
+    with remote_sub_envs(sub_envs) as client:
+        envs: Any = client.unwrapped
+        envs.level = [1, 2, 3]
+        assert [env.level for env in sub_envs] == [1, 2, 3]
+        assert envs.level == client.get_attr("level") == (1, 2, 3)
+
+
+@pytest.mark.parametrize("vector", [False, True], ids=["single", "vector"])
+def test_an_unexposed_name_cannot_be_set_on_a_client_unawares(vector: bool) -> None:
+    expose = ("level",)
+    made: Any = (
+        remote_sub_envs([SubEnv()], expose=expose) if vector else remote(SubEnv(), expose=expose)
+    )
+    with made as opened:
+        client: Any = opened
+        with pytest.raises(AttributeError, match=r"expose=.*would change nothing"):
+            client.table = 5
+        with pytest.raises(AttributeError, match="expose="):
+            _ = client.table
+        assert not hasattr(client, "table")
+        for name in ("_private", "reward_range", "spec", "metadata", "render_mode"):
+            setattr(client, name, "own")
+            assert getattr(client, name) == "own"
+        client.np_random = generator = np.random.default_rng(1)
+        assert client.np_random is generator
+        for name in ("action_space", "observation_space"):
+            setattr(client, name, gymnasium.spaces.Discrete(2))
+            assert getattr(client, name) == gymnasium.spaces.Discrete(2)
+
+
+class Declaring(rlmesh.RemoteEnv[Any, Any]):
+    """A client with attributes of its own."""
+
+    count: int
+    limit = 1
+
+
+def test_a_subclass_of_a_client_has_the_attributes_that_its_class_declares() -> None:
+    with serving(SubEnv()) as server, Declaring(server.address) as client:
+        client.count, client.limit = 2, 3
+        assert (client.count, client.limit) == (2, 3)
+
+
+def test_asking_for_an_unexposed_name_is_no_call_to_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with remote(SubEnv()) as client:
+        with caplog.at_level(logging.DEBUG, "rlmesh.server"):
+            for _ in range(3):
+                assert not client.has_wrapper_attr("unexposed")
+                assert not hasattr(client, "unexposed")
+            assert client.stats().keys() <= {"attribute"}
+        assert "attribute" not in client.stats()
+    assert not [record for record in caplog.records if "unexposed" in record.getMessage()]
+
+
+@pytest.mark.parametrize(
+    "name", ["stats", "close", "transport", "step", "metadata", "np_random", "call", "__class__"]
+)
+def test_a_name_that_clients_use_themselves_cannot_be_exposed(name: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"have an attribute '{name}' themselves"):
+        rlmesh.EnvServer(SubEnv(), expose=("level", name))
+
+
+def names_of(client: Any) -> set[str]:
+    kind: type = type(client)
+    annotated = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", ())}
+    return annotated | set(dir(kind)) | set(vars(client))
+
+
+def test_every_name_of_a_client_is_reserved_and_no_other() -> None:
+    with remote(SubEnv(), expose=()) as single, remote_sub_envs([SubEnv()], expose=()) as several:
+        used = names_of(single) | names_of(several)
+    assert {name for name in used if not is_client_name(name)} == set()
+    gymnasiums = names_of(gymnasium.Env()) | names_of(gymnasium.vector.VectorEnv())
+    # The device of the clients for PyTorch.
+    assert OWN_NAMES - used == {"_device"}
+    assert not OWN_NAMES & gymnasiums
 
 
 def test_set_wrapper_attr_without_force_makes_no_attribute() -> None:
@@ -250,7 +365,7 @@ def test_set_wrapper_attr_without_force_makes_no_attribute() -> None:
         assert not client.set_wrapper_attr("new", 2, force=False)
         assert not client.set_wrapper_attr("unexposed", 2, force=False)
         assert (env.level, hasattr(env, "new")) == (2, False)
-        with pytest.raises(InvalidArgumentError, match="unexposed"):
+        with pytest.raises(UnexposedAttributeError, match="unexposed"):
             client.set_wrapper_attr("unexposed", 2)
 
 

@@ -14,8 +14,8 @@ from gymnasium.vector import AutoresetMode
 import rlmesh
 from support.async_vectors import STEPS, served_async_sub_envs
 from support.comparing import assert_same
-from support.serving import remote_vector
-from support.vector_envs import KINDS, Envs, record, sync_sub_envs, told
+from support.serving import remote_vector, serving
+from support.vector_envs import KINDS, Envs, SubEnv, record, sync_sub_envs, told
 
 pytestmark = pytest.mark.usefixtures("each_transport")
 
@@ -99,21 +99,39 @@ def test_a_reset_mask_resets_its_sub_envs_alone_and_options_pass_beside_it() -> 
 @pytest.mark.parametrize(
     ("mask", "kind"),
     [
-        (np.array([True, False]), "ValueError"),
-        (np.zeros(3, bool), "ValueError"),
-        (np.array([1, 0, 0]), "TypeError"),
-        ([True, False, False], "TypeError"),
+        (np.array([True, False]), rlmesh.errors.InvalidArgumentError),
+        (np.zeros(3, bool), rlmesh.errors.InvalidArgumentError),
+        (np.array([1, 0, 0]), rlmesh.errors.ArgumentTypeError),
+        ([True, False, False], rlmesh.errors.ArgumentTypeError),
     ],
     ids=["too short", "none", "no bools", "no array"],
 )
-def test_a_wrong_reset_mask_is_told_as_the_environment_tells_it(mask: Any, kind: str) -> None:
-    with remote_vector(sync_sub_envs(mode=AutoresetMode.DISABLED)) as client:
-        client.reset(seed=0)
-        with pytest.raises(rlmesh.errors.RemoteEnvError, match="reset_mask") as caught:
-            client.reset(options={"reset_mask": mask})
-        assert caught.value.exception_type == kind
-        client.reset(options={"reset_mask": np.array([True, False, False])})
-        client.step(client.action_space.sample())
+def test_a_wrong_reset_mask_is_one_error_however_many_endpoints_there_are(
+    mask: Any, kind: type[rlmesh.errors.RlmeshError]
+) -> None:
+    def make() -> Any:
+        return sync_sub_envs(mode=AutoresetMode.DISABLED)
+
+    local = make()
+    messages = []
+    with contextlib.ExitStack() as stack:
+        stack.callback(local.close)
+        several = [stack.enter_context(serving(SubEnv())).address for _ in range(3)]
+        one = stack.enter_context(serving(make())).address
+        for address in (one, several):
+            client = rlmesh.RemoteVectorEnv[Any, Any](address, autoreset="disabled")
+            stack.callback(client.close)
+            client.reset(seed=0)
+            with pytest.raises(kind, match="reset_mask") as caught:
+                client.reset(options={"reset_mask": mask})
+            messages.append(str(caught.value))
+            client.reset(options={"reset_mask": np.array([True, False, False])})
+            client.step(client.action_space.sample())
+        local.reset(seed=0)
+        with pytest.raises((TypeError, ValueError)) as own:
+            local.reset(options={"reset_mask": mask})
+    assert messages[0] == messages[1]
+    assert isinstance(caught.value, type(own.value)), "the built-in type is the one in-process"
 
 
 def test_a_sub_env_that_ended_and_was_not_reset_is_told_and_a_reset_mends_it() -> None:

@@ -121,6 +121,6 @@ def test_np_random_goes_on_where_no_sub_env_is_given_a_seed(seed: Any) -> None:
 def test_np_random_stays_where_the_environment_refuses_the_seed() -> None:
     with remote_vector(sync_sub_envs()) as client:
         client.reset(seed=9)
-        with pytest.raises(rlmesh.errors.RemoteEnvError):
+        with pytest.raises(rlmesh.errors.ArgumentTypeError):
             client.reset(seed=1, options={"reset_mask": "no mask"})
         assert client.np_random_seed == 9

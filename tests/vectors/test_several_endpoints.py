@@ -14,7 +14,6 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import rlmesh
 from rlmesh.errors import (
-    ArgumentTypeError,
     EndpointBusyError,
     EndpointUnreachableError,
     InvalidActionError,
@@ -172,7 +171,7 @@ def test_seeds_and_masks_are_for_all_sub_envs() -> None:
         with pytest.raises(InvalidArgumentError, match="each of the 3 sub-environments"):
             client.reset(seed=[1, 2])
         client.reset(seed=[1, None, 3])
-        with pytest.raises(ArgumentTypeError, match="reset_mask"):
+        with pytest.raises(InvalidArgumentError, match="reset_mask"):
             client.reset(options={"reset_mask": np.ones(2, np.bool_)})
         with pytest.raises(InvalidArgumentError, match="one sub-environment or more"):
             client.reset(options={"reset_mask": np.zeros(3, np.bool_)})

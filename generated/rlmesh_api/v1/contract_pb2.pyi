@@ -127,6 +127,7 @@ class EnvContract(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     BATCHED_OBSERVATION_SPACE_FIELD_NUMBER: _builtins.int
     BATCHED_ACTION_SPACE_FIELD_NUMBER: _builtins.int
+    DELIVERS_NAN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The environment's `spec.id`, or `UnknownEnv-v1` where it has none."""
     vector: _builtins.bool
@@ -139,6 +140,10 @@ class EnvContract(_message.Message):
     """
     render_mode: _builtins.str
     """The render mode that the environment was made with. Absent where it has none."""
+    delivers_nan: _builtins.bool
+    """Whether NaN in a `Box` of floats is delivered, in observations and in actions. Otherwise the
+    server rejects it.
+    """
     @_builtins.property
     def observation_space(self) -> _space_pb2.Space:
         """The space of one sub-environment's observation; always set."""
@@ -182,10 +187,11 @@ class EnvContract(_message.Message):
         spec: Global___EnvSpec | None = ...,
         batched_observation_space: _space_pb2.Space | None = ...,
         batched_action_space: _space_pb2.Space | None = ...,
+        delivers_nan: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "_batched_action_space", b"_batched_action_space", "_batched_observation_space", b"_batched_observation_space", "_render_mode", b"_render_mode", "_spec", b"_spec", "action_space", b"action_space", "autoreset_mode", b"autoreset_mode", "batched_action_space", b"batched_action_space", "batched_observation_space", b"batched_observation_space", "metadata", b"metadata", "observation_space", b"observation_space", "render_mode", b"render_mode", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "_batched_action_space", b"_batched_action_space", "_batched_observation_space", b"_batched_observation_space", "_render_mode", b"_render_mode", "_spec", b"_spec", "action_space", b"action_space", "autoreset_mode", b"autoreset_mode", "batched_action_space", b"batched_action_space", "batched_observation_space", b"batched_observation_space", "id", b"id", "metadata", b"metadata", "num_envs", b"num_envs", "observation_space", b"observation_space", "render_mode", b"render_mode", "spec", b"spec", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "_batched_action_space", b"_batched_action_space", "_batched_observation_space", b"_batched_observation_space", "_render_mode", b"_render_mode", "_spec", b"_spec", "action_space", b"action_space", "autoreset_mode", b"autoreset_mode", "batched_action_space", b"batched_action_space", "batched_observation_space", b"batched_observation_space", "delivers_nan", b"delivers_nan", "id", b"id", "metadata", b"metadata", "num_envs", b"num_envs", "observation_space", b"observation_space", "render_mode", b"render_mode", "spec", b"spec", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__autoreset_mode: _TypeAlias = _typing.Literal["autoreset_mode"]  # noqa: Y015
     _WhichOneofArgType__autoreset_mode: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode"]  # noqa: Y015

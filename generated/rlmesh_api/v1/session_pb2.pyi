@@ -55,7 +55,9 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     session ends.
     """
     ERROR_CODE_INVALID_ARGUMENT: _ErrorCode.ValueType  # 2
-    """A seed or an option that the environment cannot be given. The environment was not called."""
+    """A seed or an option that the environment cannot be given, and the environment was not called; or
+    an attribute that is not exposed, or whose value cannot travel.
+    """
     ERROR_CODE_INVALID_ACTION: _ErrorCode.ValueType  # 3
     """The action is not in the action space. The environment was not called."""
     ERROR_CODE_INVALID_OBSERVATION: _ErrorCode.ValueType  # 4
@@ -99,7 +101,9 @@ ERROR_CODE_PROTOCOL: ErrorCode.ValueType  # 1
 session ends.
 """
 ERROR_CODE_INVALID_ARGUMENT: ErrorCode.ValueType  # 2
-"""A seed or an option that the environment cannot be given. The environment was not called."""
+"""A seed or an option that the environment cannot be given, and the environment was not called; or
+an attribute that is not exposed, or whose value cannot travel.
+"""
 ERROR_CODE_INVALID_ACTION: ErrorCode.ValueType  # 3
 """The action is not in the action space. The environment was not called."""
 ERROR_CODE_INVALID_OBSERVATION: ErrorCode.ValueType  # 4
@@ -417,6 +421,7 @@ class OpenResult(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     TRANSPORTS_FIELD_NUMBER: _builtins.int
     RESUME_SECONDS_FIELD_NUMBER: _builtins.int
+    EXPOSED_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's name in logs and status pages."""
     protocol_generation: _builtins.int
@@ -429,6 +434,12 @@ class OpenResult(_message.Message):
     def transports(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransportOffer]:
         """The other transports on offer, the best first. Empty where there is none."""
 
+    @_builtins.property
+    def exposed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the attributes and methods of the environment that `AttributeCall` reaches, sorted.
+        Any other name is refused.
+        """
+
     def __init__(
         self,
         *,
@@ -437,10 +448,11 @@ class OpenResult(_message.Message):
         secret: _builtins.bytes = ...,
         transports: _abc.Iterable[Global___TransportOffer] | None = ...,
         resume_seconds: _builtins.float = ...,
+        exposed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["protocol_generation", b"protocol_generation", "resume_seconds", b"resume_seconds", "secret", b"secret", "session_id", b"session_id", "transports", b"transports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exposed", b"exposed", "protocol_generation", b"protocol_generation", "resume_seconds", b"resume_seconds", "secret", b"secret", "session_id", b"session_id", "transports", b"transports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -783,8 +795,8 @@ class AttributeResult(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     CALLABLE_FIELD_NUMBER: _builtins.int
     value: _builtins.bytes
-    """A packed value: the attribute, or what the method returned; None after setting. What cannot
-    travel is its text.
+    """A packed value: the attribute, or what the method returned; None after setting. Where it cannot
+    travel, the call fails with `INVALID_ARGUMENT`.
     """
     callable: _builtins.bool
     """Whether the attribute that was read is a method, to be called with another call; `value`
@@ -927,6 +939,7 @@ class Failure(_message.Message):
     HOLDER_FIELD_NUMBER: _builtins.int
     HOLDERS_FIELD_NUMBER: _builtins.int
     CAPACITY_FIELD_NUMBER: _builtins.int
+    BUILTIN_TYPES_FIELD_NUMBER: _builtins.int
     code: Global___ErrorCode.ValueType
     """Why."""
     message: _builtins.str
@@ -952,6 +965,13 @@ class Failure(_message.Message):
     def holders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Holder]:
         """The clients that hold places, the longest first, 16 at most. Empty unless the code is `BUSY`."""
 
+    @_builtins.property
+    def builtin_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which built-in exception types of Python the exception is an instance of, the most special ones
+        only: `ValueError`, or `KeyError` without its base `LookupError`. Empty unless the code is
+        `ENVIRONMENT`, and where there is none but `Exception`.
+        """
+
     def __init__(
         self,
         *,
@@ -963,10 +983,11 @@ class Failure(_message.Message):
         holder: Global___Holder | None = ...,
         holders: _abc.Iterable[Global___Holder] | None = ...,
         capacity: _builtins.int = ...,
+        builtin_types: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "code", b"code", "exception_message", b"exception_message", "exception_type", b"exception_type", "holder", b"holder", "holders", b"holders", "message", b"message", "traceback", b"traceback"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["builtin_types", b"builtin_types", "capacity", b"capacity", "code", b"code", "exception_message", b"exception_message", "exception_type", b"exception_type", "holder", b"holder", "holders", b"holders", "message", b"message", "traceback", b"traceback"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,9 +1,9 @@
 """Checks a slab against its space, on the serving side, for observations and actions alike.
 
-Always rejected are NaN, and an element of a Discrete, MultiDiscrete or MultiBinary outside of its
-domain; the encoder has rejected a wrong structure or shape and inexact values before. A value out
-of a Box's bounds, or out of a Text's charset or length, is a deviation, which a policy decides
-about. A slab without either costs the call of one compiled fast check.
+Always rejected is an element of a Discrete, MultiDiscrete or MultiBinary outside of its domain, and
+NaN unless the server delivers it; the encoder has rejected a wrong structure or shape and inexact
+values before. A value out of a Box's bounds, or out of a Text's charset or length, is a deviation,
+which a policy decides about. A slab without either costs the call of one compiled fast check.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from rlmesh.codec.checks.domains import NumericDomain, TextDomain, find_domains
 from rlmesh.codec.checks.explain import compile_inspect
 from rlmesh.codec.checks.fast_checks import FastCheck, compile_fast_check, compile_fast_text_check
-from rlmesh.codec.checks.policy import POLICY_VARIABLE, Policy, policy_from
+from rlmesh.codec.checks.policy import POLICY_VARIABLE, Nan, Policy, policy_from
 from rlmesh.codec.slab.layout import Layout
 from rlmesh.codec.slab.protocols import Notes, Readable
 from rlmesh.codec.slab.violations import Deviation, Violation
@@ -25,6 +25,7 @@ __all__ = [
     "POLICY_VARIABLE",
     "Check",
     "Deviation",
+    "Nan",
     "Policy",
     "Reporter",
     "compile_check",
@@ -56,8 +57,8 @@ class Check(Protocol):
             Always an empty list under another policy than `warn`.
 
         Raises:
-            Violation: If an element is NaN or outside of its domain; under policy `strict` for the
-                first deviation too.
+            Violation: If an element is outside of its domain, or NaN where that is rejected; under
+                policy `strict` for the first deviation too.
         """
         ...
 
@@ -68,6 +69,8 @@ def compile_fast_check_of(
     layout: Layout,
     batched: Space | None = None,
     policy: Policy = Policy.WARN,
+    *,
+    nan: Nan = Nan.REJECT,
 ) -> FastCheck:
     """Compiles the fast check that a `Check` asks first: whether a slab needs a closer look.
 
@@ -77,8 +80,9 @@ def compile_fast_check_of(
         layout: The layout that was compiled from them.
         batched: The space of all sub-environments, where they differ in their bounds.
         policy: What to do about deviations.
+        nan: What to do about NaN in a box of floats.
     """
-    domains = find_domains(layout.leaves, space, batched)
+    domains = find_domains(layout.leaves, space, batched, nan)
     numeric = [domain for domain in domains if isinstance(domain, NumericDomain)]
     if policy is Policy.OFF:
         return compile_fast_check([_required(domain) for domain in numeric])
@@ -87,7 +91,12 @@ def compile_fast_check_of(
 
 
 def compile_check(
-    space: Space, num_envs: int | None, layout: Layout, batched: Space | None = None
+    space: Space,
+    num_envs: int | None,
+    layout: Layout,
+    batched: Space | None = None,
+    *,
+    nan: Nan = Nan.REJECT,
 ) -> Check:
     """Compiles the check of a space.
 
@@ -96,10 +105,11 @@ def compile_check(
         num_envs: The number of sub-environments, None for a single endpoint.
         layout: The layout that was compiled from them.
         batched: The space of all sub-environments, where they differ in their bounds.
+        nan: What to do about NaN in a box of floats.
     """
-    is_fine = compile_fast_check_of(space, num_envs, layout, batched)
-    is_fine_at_least = compile_fast_check_of(space, num_envs, layout, batched, Policy.OFF)
-    inspect = compile_inspect(find_domains(layout.leaves, space, batched), layout.size)
+    is_fine = compile_fast_check_of(space, num_envs, layout, batched, nan=nan)
+    is_fine_at_least = compile_fast_check_of(space, num_envs, layout, batched, Policy.OFF, nan=nan)
+    inspect = compile_inspect(find_domains(layout.leaves, space, batched, nan), layout.size)
 
     def check(
         slab: Readable,

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from rlmesh.codec.checks.policy import Nan
 from rlmesh.codec.slab.leaves import Leaf
 from rlmesh_api.contract import (
     BoxSpace,
@@ -26,7 +27,7 @@ __all__ = ["Domain", "NumericDomain", "TextDomain", "TextRule", "find_domains"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NumericDomain:
-    """What a numeric leaf may hold; NaN never.
+    """What a numeric leaf may hold.
 
     Attributes:
         leaf: The leaf.
@@ -34,6 +35,7 @@ class NumericDomain:
         low: The least values, of shape `()` or the leaf's; None where the dtype has no less.
         high: The largest values likewise.
         required: Whether a value outside of them is refused whatever the policy.
+        nan: What happens to NaN; None where the dtype has none.
     """
 
     leaf: Leaf
@@ -41,6 +43,7 @@ class NumericDomain:
     low: npt.NDArray[Any] | None
     high: npt.NDArray[Any] | None
     required: bool
+    nan: Nan | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +83,22 @@ class TextDomain:
 Domain: TypeAlias = NumericDomain | TextDomain
 
 
-def find_domains(leaves: Sequence[Leaf], space: Space, batched: Space | None) -> list[Domain]:
+def find_domains(
+    leaves: Sequence[Leaf], space: Space, batched: Space | None, nan: Nan = Nan.REJECT
+) -> list[Domain]:
     """What each leaf may hold, in declared order.
 
     Args:
         leaves: The leaves of the space.
         space: The space of one sub-environment.
         batched: The space of all sub-environments, where they differ in their bounds.
+        nan: What happens to NaN.
     """
     if batched is None:
-        return [_domain(leaf, leaf.space, of_sub_env=True) for leaf in leaves]
+        return [_domain(leaf, leaf.space, nan, of_sub_env=True) for leaf in leaves]
     counterparts = _batched_leaves(space, batched)
     return [
-        _domain(leaf, of_all, of_sub_env=False)
+        _domain(leaf, of_all, nan, of_sub_env=False)
         for leaf, of_all in zip(leaves, counterparts, strict=True)
     ]
 
@@ -113,7 +119,7 @@ def _batched_leaves(space: Space, batched: Space) -> Iterator[Space]:
         raise TypeError(f"expected the batched space of {space}, got {batched}")
 
 
-def _domain(leaf: Leaf, space: Space, *, of_sub_env: bool) -> Domain:
+def _domain(leaf: Leaf, space: Space, nan: Nan, *, of_sub_env: bool) -> Domain:
     """What a leaf may hold, from the space of one sub-environment or from that of all of them."""
     if isinstance(space, TextSpace):
         return TextDomain(leaf, (_rule(space),) * (leaf.num_envs or 1))
@@ -135,7 +141,8 @@ def _domain(leaf: Leaf, space: Space, *, of_sub_env: bool) -> Domain:
         return np.broadcast_to(array.reshape(shape), leaf.shape)
 
     required = not isinstance(leaf.space, BoxSpace)
-    return NumericDomain(leaf, dtype, bound(low, least), bound(high, most), required)
+    held = nan if dtype.kind == "f" else None
+    return NumericDomain(leaf, dtype, bound(low, least), bound(high, most), required, held)
 
 
 def _rule(space: Space) -> TextRule:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from rlmesh.codec.checks.domains import Domain, NumericDomain, TextDomain
+from rlmesh.codec.checks.policy import Nan
 from rlmesh.codec.slab.locate import BadElement, bad_elements, element
 from rlmesh.codec.slab.protocols import Readable
 from rlmesh.codec.slab.texts import compile_text_read
@@ -47,7 +48,7 @@ def _look_at_numbers(domain: NumericDomain) -> _Look:
 
     def look(buffer: Readable, offset: int, _tail: list[int]) -> Iterator[Deviation]:
         array = ndarray(leaf.shape, dtype, buffer, offset + leaf.offset)
-        if dtype.kind == "f":
+        if domain.nan is Nan.REJECT:
             for bad_element in bad_elements(np.isnan(array), vector=vector):
                 number = element(array[bad_element.index], bad_element.within)
                 raise Violation(

@@ -2,7 +2,8 @@
 
 The elements of small leaves are unpacked by `struct` and compared in one Python expression, which
 takes a fraction of what a single call of NumPy costs. Larger leaves are checked in whole-array
-operations. A comparison with NaN is false, so that a bound on either side finds NaN too.
+operations. A comparison with NaN is false. Where NaN is rejected, the check asks whether every
+element is within its bounds, and so finds NaN too; where it is delivered, whether one is outside.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from numpy import ndarray
 
 from rlmesh.codec.checks.domains import NumericDomain, TextDomain
+from rlmesh.codec.checks.policy import Nan
 from rlmesh.codec.slab.protocols import Readable
 from rlmesh.codec.slab.texts import compile_text_read
 
@@ -45,7 +47,7 @@ def compile_fast_check(
     probes: list[FastCheck] = []
     unpacked = _MOST_UNPACKED
     for domain in domains:
-        if domain.low is None and domain.high is None and not _may_be_nan(domain):
+        if domain.low is None and domain.high is None and domain.nan is not Nan.REJECT:
             continue
         count = domain.leaf.count
         if not 0 < count <= _FEW:
@@ -124,7 +126,7 @@ def _compile_comparison(domains: Sequence[NumericDomain]) -> FastCheck:
         lows, highs = _each(domain.low, leaf.shape), _each(domain.high, leaf.shape)
         for low, high in zip(lows, highs, strict=True):
             name = f"v{len(names)}"
-            term = _term(name, low, high, may_be_nan=_may_be_nan(domain))
+            term = _term(name, low, high, domain.nan)
             if term:
                 layout += leaf.code
                 names.append(name)
@@ -148,13 +150,14 @@ def _each(bound: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> list[Any]:
     return np.broadcast_to(bound, shape).reshape(-1).tolist()
 
 
-def _term(name: str, low: Any, high: Any, *, may_be_nan: bool) -> str:
+def _term(name: str, low: Any, high: Any, nan: Nan | None) -> str:
     """The comparison of one element; empty where nothing can be wrong with it."""
     left = "" if low is None or low == -math.inf else f"{low!r} <= "
     right = "" if high is None or high == math.inf else f" <= {high!r}"
     if left or right:
-        return left + name + right
-    return f"{name} == {name}" if may_be_nan else ""
+        within = left + name + right
+        return f"({within} or {name} != {name})" if nan is Nan.DELIVER else within
+    return f"{name} == {name}" if nan is Nan.REJECT else ""
 
 
 def _compile_probe(domain: NumericDomain) -> FastCheck:
@@ -172,14 +175,20 @@ def _compile_probe(domain: NumericDomain) -> FastCheck:
         high_enough = low is None or bool((low <= array).all())
         return high_enough and (high is None or bool((array <= high).all()))
 
-    return holds
+    def holds_or_is_nan(buffer: Readable, base: int) -> bool:
+        array = ndarray(shape, dtype, buffer, base + offset)
+        too_low = low is not None and bool((array < low).any())
+        return not too_low and (high is None or not bool((array > high).any()))
+
+    return holds_or_is_nan if domain.nan is Nan.DELIVER else holds
 
 
 def _compile_uniform_probe(domain: NumericDomain) -> FastCheck:
     dtype, offset, shape = domain.dtype, domain.leaf.offset, (domain.leaf.count,)
     minimum, maximum = np.minimum.reduce, np.maximum.reduce
+    least_number, largest_number = np.fmin.reduce, np.fmax.reduce
     ask_low = domain.low is not None or domain.high is None
-    ask_high = domain.high is not None
+    has_low, ask_high = domain.low is not None, domain.high is not None
     least = dtype.type(-math.inf) if domain.low is None and ask_low else _scalar(domain.low)
     most = _scalar(domain.high)
 
@@ -189,7 +198,13 @@ def _compile_uniform_probe(domain: NumericDomain) -> FastCheck:
         high_enough = not ask_low or bool(minimum(array) >= least)
         return high_enough and (not ask_high or bool(maximum(array) <= most))
 
-    return holds
+    # These give NaN where there is nothing else.
+    def holds_or_is_nan(buffer: Readable, base: int) -> bool:
+        array = ndarray(shape, dtype, buffer, base + offset)
+        too_low = has_low and bool(least_number(array) < least)
+        return not too_low and not (ask_high and bool(largest_number(array) > most))
+
+    return holds_or_is_nan if domain.nan is Nan.DELIVER else holds
 
 
 def _compile_medium_probe(domain: NumericDomain) -> FastCheck:
@@ -213,6 +228,13 @@ def _compile_medium_probe(domain: NumericDomain) -> FastCheck:
         array = ndarray(shape, dtype, buffer, base + offset)
         return 0 not in (array == array).tobytes()  # noqa: PLR0124 - NaN differs from itself
 
+    def is_nowhere_outside(buffer: Readable, base: int) -> bool:
+        array = ndarray(shape, dtype, buffer, base + offset)
+        too_low = low is not None and 1 in (array < low).tobytes()
+        return not too_low and (high is None or 1 not in (array > high).tobytes())
+
+    if domain.nan is Nan.DELIVER:
+        return is_nowhere_outside
     if low is not None and high is not None:
         return is_between
     if low is not None:
@@ -226,7 +248,3 @@ def _scalar(bound: npt.NDArray[Any] | None) -> Any:
 
 def _flat(bound: npt.NDArray[Any] | None) -> Any:
     return bound if bound is None or bound.ndim == 0 else bound.reshape(-1)
-
-
-def _may_be_nan(domain: NumericDomain) -> bool:
-    return domain.dtype.kind == "f"

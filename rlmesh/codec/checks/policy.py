@@ -1,13 +1,14 @@
-"""What to do about a value that can travel although its space does not hold it."""
+"""What to do about values that their space does not hold, but that can travel, and about NaN."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import TypeVar
 
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 
-__all__ = ["POLICY_VARIABLE", "Policy", "policy_from"]
+__all__ = ["POLICY_VARIABLE", "Nan", "Policy", "policy_from"]
 
 POLICY_VARIABLE = "RLMESH_VALIDATION_POLICY"
 
@@ -34,13 +35,29 @@ class Policy(enum.StrEnum):
             ArgumentTypeError: If it is no str.
             InvalidArgumentError: If it names none.
         """
-        allowed = f"{source} must be one of {', '.join(map(repr, map(str, cls)))}"
-        if not isinstance(word, str):
-            raise ArgumentTypeError(f"{allowed}, got {word!r}")
-        try:
-            return cls(word)
-        except ValueError:
-            raise InvalidArgumentError(f"{allowed}, got {word!r}") from None
+        return _parse(cls, word, source)
+
+
+class Nan(enum.StrEnum):
+    """What to do about NaN in a box of floats."""
+
+    REJECT = "reject"
+    """Reject it."""
+    DELIVER = "deliver"
+    """Deliver it, bit for bit."""
+
+    @classmethod
+    def parse(cls, word: object) -> Nan:
+        """What a word says.
+
+        Args:
+            word: `reject` or `deliver`.
+
+        Raises:
+            ArgumentTypeError: If it is no str.
+            InvalidArgumentError: If it is another word.
+        """
+        return _parse(cls, word, "nan")
 
 
 def policy_from(argument: str | None, environ: Mapping[str, str]) -> Policy:
@@ -58,3 +75,16 @@ def policy_from(argument: str | None, environ: Mapping[str, str]) -> Policy:
         return Policy.parse(argument)
     word = environ.get(POLICY_VARIABLE)
     return Policy.parse(word, POLICY_VARIABLE) if word else Policy.WARN
+
+
+_Word = TypeVar("_Word", bound=enum.StrEnum)
+
+
+def _parse(words: type[_Word], word: object, source: str) -> _Word:
+    allowed = f"{source} must be one of {', '.join(map(repr, map(str, words)))}"
+    if not isinstance(word, str):
+        raise ArgumentTypeError(f"{allowed}, got {word!r:.80}")
+    try:
+        return words(word)
+    except ValueError:
+        raise InvalidArgumentError(f"{allowed}, got {word!r:.80}") from None

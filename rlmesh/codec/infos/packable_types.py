@@ -49,11 +49,10 @@ def foreign_array(value: Any) -> Any:
     Args:
         value: Anything; what its `__array__` raises means that it is no array.
     """
-    if not hasattr(kind_of(value), "__array__"):
+    if not hasattr(kind_of(value), "__array__"):  # pyright: ignore[reportUnknownArgumentType] # its type parameter
         return None
     try:
-        foreign: Any = value  # what `hasattr` has narrowed says nothing to pyright
-        array: npt.NDArray[Any] = np.asarray(foreign)
+        array: npt.NDArray[Any] = np.asarray(value)
     except Exception:  # noqa: BLE001 - foreign code; a tensor on a graphics card, for one, refuses
         return None
     # Of objects NumPy makes an array of anything, so that says nothing.

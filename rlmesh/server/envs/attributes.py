@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from rlmesh.codec.infos.packing import pack_listing
 from rlmesh.codec.infos.type_guards import is_collection
-from rlmesh.errors import ArgumentTypeError
+from rlmesh.contract.exposed_names import is_client_name
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh_api.v1 import session_pb2
-
-_log = logging.getLogger("rlmesh.server")
 
 
 class HiddenAttributeError(Exception):
-    """The server exposes no attribute of this name, or the environment cannot be asked."""
+    """The attribute is not exposed, the environment cannot be asked, or the value cannot travel."""
 
 
 def check_exposed(names: object) -> frozenset[str]:
@@ -22,11 +20,19 @@ def check_exposed(names: object) -> frozenset[str]:
 
     Raises:
         ArgumentTypeError: If they are not a collection of str.
+        InvalidArgumentError: If the clients have an attribute of that name themselves.
     """
     if is_collection(names):
         listed = list(names)
         exposed = [name for name in listed if isinstance(name, str)]
         if len(exposed) == len(listed):
+            own = sorted(filter(is_client_name, exposed))
+            if own:
+                raise InvalidArgumentError(
+                    f"expose: the clients have an attribute {own[0]!r} themselves, so a client "
+                    f"could not reach that of the environment; expose it by another name, with a "
+                    f"property or a method of the environment"
+                )
             return frozenset(exposed)
     raise ArgumentTypeError(
         f'expose must be a collection of attribute names, such as ("level",), got {names!r:.80}'
@@ -52,11 +58,11 @@ class Attributes:
     def answer(
         self, verb: session_pb2.AttributeVerb.ValueType, name: str, argument: Any
     ) -> session_pb2.AttributeResult:
-        """Reads, sets or calls an attribute. What cannot travel becomes its text, and is logged.
+        """Reads, sets or calls an attribute.
 
         Raises:
-            HiddenAttributeError: If the server does not expose the name, or the environment's
-                sub-environments cannot be asked.
+            HiddenAttributeError: If the server does not expose the name, the environment's
+                sub-environments cannot be asked, or the value cannot travel.
         """
         if name not in self._exposed:
             known = ", ".join(sorted(self._exposed)) or "none"
@@ -111,10 +117,10 @@ class Attributes:
 def _result(name: str, value: Any) -> session_pb2.AttributeResult:
     packed, degraded = pack_listing(value)
     if degraded:
-        _log.warning(
-            "attribute %s: %s cannot travel and became its text: %s",
-            name,
-            degraded[0].type,
-            degraded[0].path,
+        part = degraded[0]
+        raise HiddenAttributeError(
+            f"{name}: a value of type {part.type} cannot travel ({part.reason}, at {part.path}); "
+            f"have the environment give numbers, texts, NumPy arrays, lists, tuples and dicts of "
+            f"them"
         )
     return session_pb2.AttributeResult(value=packed)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-from rlmesh.codec.checks.conformance import Policy, compile_check, compile_fast_check_of
+from rlmesh.codec.checks.conformance import (
+    Nan,
+    Policy,
+    compile_check,
+    compile_fast_check_of,
+)
 from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, Readable, Writable, compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh.codec.step.result import StepResultCodec, compile_step_result
@@ -51,12 +56,13 @@ class Codecs:
             contract.batched_observation_space,
         )
         acted = contract.action_space, num_envs, self.action, contract.batched_action_space
+        nan = Nan.DELIVER if contract.delivers_nan else Nan.REJECT
         self._check_observation, self._check_action = (
-            compile_check(*observed),
-            compile_check(*acted),
+            compile_check(*observed, nan=nan),
+            compile_check(*acted, nan=nan),
         )
-        self._observation_holds = compile_fast_check_of(*observed, policy)
-        self._action_holds = compile_fast_check_of(*acted, policy)
+        self._observation_holds = compile_fast_check_of(*observed, policy, nan=nan)
+        self._action_holds = compile_fast_check_of(*acted, policy, nan=nan)
         self._decode_action = self.action.decode
 
     def decode_action(self, slab: bytes, noticed: Noticed) -> tuple[Any, Sequence[Deviation]]:

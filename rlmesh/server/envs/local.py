@@ -85,7 +85,7 @@ class LocalBackend:
     def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
         """The environment as a vector environment of one, as a list of one would be."""
         env = vector_of([self._own_env])
-        contract = read_contract(env)
+        contract = read_contract(env, delivers_nan=self.contract.delivers_nan)
         return contract, env, Codecs(contract, 1, self._policy)
 
     @property

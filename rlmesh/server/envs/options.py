@@ -14,7 +14,9 @@ class EnvOptions:
     Attributes:
         policy: What to do about values outside of their bounds.
         exposed: The names of the attributes that a client may read, set or call.
+        delivers_nan: Whether NaN in a box of floats is delivered; the contract says so too.
     """
 
     policy: Policy
     exposed: frozenset[str] = frozenset()
+    delivers_nan: bool = False

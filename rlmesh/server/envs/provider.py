@@ -256,7 +256,7 @@ def _isolated(factory: WorkerFactory, sessions: int) -> EnvProvider:
 def _backend_of(env: Any, options: EnvOptions) -> LocalBackend:
     if is_row(env):
         env = vector_of(env)
-    return LocalBackend(env, read_contract(env), options)
+    return LocalBackend(env, read_contract(env, delivers_nan=options.delivers_nan), options)
 
 
 def _makes_envs(env: Any, sessions: int | None) -> bool:

@@ -20,6 +20,7 @@ from rlmesh.server.rpc.listeners import Listeners
 from rlmesh.server.rpc.options import EndpointOptions
 from rlmesh.server.rpc.service import EnvService
 from rlmesh.server.rpc.socket_file import file_at, remove_file
+from rlmesh.transports.grpc.forks import use_grpc
 from rlmesh.transports.grpc.options import server_options
 from rlmesh.transports.grpc.transport import SESSION_METHOD
 from rlmesh_api.v1 import env_service_pb2
@@ -132,6 +133,7 @@ class RpcServer:
         self._service = service
         self._listeners = listeners
         self._health = Health(("", *_SERVICES))
+        use_grpc()
         self._server = grpc.server(
             ThreadPerCall(),
             interceptors=[TokenInterceptor(options.token)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import grpc
 
@@ -22,6 +22,7 @@ class EnvService:
         contract: The contract of every environment.
         manager: The session manager.
         grace: For how many seconds a session is kept after its connection has broken.
+        exposed: The names that attribute calls reach, sorted.
         shutdown: Begins to end the server and returns; None if clients may not end it.
 
     Attributes:
@@ -33,6 +34,7 @@ class EnvService:
         contract: EnvContract,
         manager: SessionManager,
         grace: float,
+        exposed: Sequence[str],
         shutdown: Callable[[], None] | None,
     ) -> None:
         self._contract = env_service_pb2.GetContractResponse(
@@ -42,6 +44,7 @@ class EnvService:
         )
         self._manager = manager
         self._grace = grace
+        self._exposed = exposed
         self._shutdown = shutdown
         self._since = time.monotonic()
         self.transports: list[session_pb2.TransportOffer] = []
@@ -69,7 +72,7 @@ class EnvService:
 
     def session(self) -> StreamHandler:
         """Returns what serves one session's stream."""
-        return StreamHandler(self._manager, self.transports, self._grace)
+        return StreamHandler(self._manager, self.transports, self._grace, self._exposed)
 
     def Shutdown(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.ShutdownRequest, context: grpc.ServicerContext

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -38,14 +38,20 @@ class StreamHandler:
         manager: The session manager.
         transports: The transports on offer beside the stream, the best first.
         grace: For how many seconds a session is kept after its connection has broken.
+        exposed: The names that attribute calls reach, sorted.
     """
 
     def __init__(
-        self, manager: SessionManager, transports: list[session_pb2.TransportOffer], grace: float
+        self,
+        manager: SessionManager,
+        transports: list[session_pb2.TransportOffer],
+        grace: float,
+        exposed: Sequence[str],
     ) -> None:
         self._manager = manager
         self._transports = transports
         self._grace = grace
+        self._exposed = exposed
 
     def serve(
         self,
@@ -174,6 +180,7 @@ class StreamHandler:
             opened.protocol_generation = PROTOCOL_GENERATION
             opened.transports.extend(self._transports)
             opened.secret = session.secret
+            opened.exposed.extend(self._exposed)
             opened.resume_seconds = self._grace if session.resumes else 0.0
             return session
         answer.resume.SetInParent()

@@ -166,14 +166,12 @@ class HotCall(Protocol):
 
 
 class SessionBackend(Protocol):
-    """What answers a session's calls, on the slot's thread.
+    """What answers a session's calls, on the slot's thread."""
 
-    Attributes:
-        step: The hot call; another one in each session.
-        timings: What this session's calls have cost.
-    """
-
-    step: HotCall
+    @property
+    def step(self) -> HotCall:
+        """The hot call; another one in each session."""
+        ...
 
     @property
     def timings(self) -> Timings:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rlmesh.codec.checks.conformance import Policy, compile_check
+from rlmesh.codec.checks.conformance import Nan, Policy, compile_check
 from rlmesh.codec.slab.layout import Deviation, Violation, compile_layout
 from rlmesh.spaces import from_gymnasium_space
 from rlmesh_api.contract import DiscreteSpace, Dtype
@@ -34,12 +34,13 @@ def checked(
     policy: Policy = Policy.WARN,
     num_envs: int | None = None,
     batched: Space | None = None,
+    nan: Nan = Nan.REJECT,
 ) -> list[Deviation]:
     """The deviations of a value, the same wherever its slab stands."""
     ours = from_gymnasium_space(space)
     layout = compile_layout(ours, num_envs)
     whole = None if batched is None else from_gymnasium_space(batched)
-    check = compile_check(ours, num_envs, layout, whole)
+    check = compile_check(ours, num_envs, layout, whole, nan=nan)
     notes: list[Deviation] = []
     slab = layout.encode(value, notes)
     moved = memoryview(b"\xff" * 8 + slab + b"\xff" * 8)
@@ -409,6 +410,54 @@ def test_bounds_are_not_looked_for_when_off() -> None:
     ours = from_gymnasium_space(Tuple([Box(0, 9, (4,), np.uint8), Text(3)]))
     check = compile_check(ours, None, compile_layout(ours))
     assert check(b"", 0, Policy.OFF) == []
+
+
+def test_a_box_without_bounds_that_may_hold_nan_is_not_looked_at() -> None:
+    # A slab that is too short for any look at it.
+    for space in (*(unbounded(count) for count in SIZES), Tuple([unbounded(3), unbounded(9000)])):
+        ours = from_gymnasium_space(space)
+        check = compile_check(ours, None, compile_layout(ours), nan=Nan.DELIVER)
+        assert [check(b"", 0, policy) for policy in Policy] == [[], [], []]
+
+
+def unbounded(count: int) -> Box:
+    return Box(-np.inf, np.inf, (count,))
+
+
+# Uniform bounds, on one side and on both, and bounds of each element.
+BOUNDS: list[tuple[Any, Any]] = [(-1, 1), (-np.inf, 1), (-1, np.inf), ("each", "each")]
+
+
+@pytest.mark.parametrize("num_envs", [None, 2])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("count", SIZES)
+@pytest.mark.parametrize(("low", "high"), BOUNDS)
+def test_nan_that_is_delivered_is_within_all_bounds_and_hides_nothing(
+    low: Any, high: Any, count: int, dtype: Any, num_envs: int | None
+) -> None:
+    if low == "each":
+        steps = np.arange(count) % 3
+        low, high = -1 - steps.astype(dtype), 1 + steps.astype(dtype)
+    space = Box(low, high, (count,), dtype)
+    shape = (count,) if num_envs is None else (num_envs, count)
+    for policy in Policy:
+        for fill in (0, np.nan):
+            value = np.full(shape, fill, dtype)
+            value[..., :: max(count // 2, 1)] = np.nan
+            assert checked(space, value, policy, num_envs, nan=Nan.DELIVER) == []
+    for number, bound in ((-9, low), (9, high)):
+        for fill in (0, np.nan):
+            value = np.full(shape, fill, dtype)
+            value[..., -1] = number
+            expected = [] if np.isinf(bound).all() else [None] if num_envs is None else [0, 1]
+            found = checked(space, value, Policy.WARN, num_envs, nan=Nan.DELIVER)
+            assert [(item.kind, item.env_index) for item in found] == [
+                ("bounds", env_index) for env_index in expected
+            ]
+            assert checked(space, value, Policy.OFF, num_envs, nan=Nan.DELIVER) == []
+            if expected:
+                with pytest.raises(Violation, match=r"9\.0 at \[\d+\] is "):
+                    checked(space, value, Policy.STRICT, num_envs, nan=Nan.DELIVER)
 
 
 def test_many_small_leaves_are_all_checked() -> None:

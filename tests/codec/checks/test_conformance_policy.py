@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rlmesh.codec.checks.conformance import POLICY_VARIABLE, Policy, Reporter, policy_from
+from rlmesh.codec.checks.conformance import POLICY_VARIABLE, Nan, Policy, Reporter, policy_from
 from rlmesh.codec.slab.layout import Deviation
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 
@@ -28,6 +28,12 @@ def test_an_unknown_word_is_refused_with_the_allowed_ones(word: str) -> None:
 def test_a_policy_that_is_no_word_is_refused(word: Any) -> None:
     with pytest.raises(ArgumentTypeError, match="'warn', 'strict', 'off', got"):
         Policy.parse(word)
+
+
+@pytest.mark.parametrize("nan", list(Nan))
+def test_what_happens_to_nan_is_read_from_its_word(nan: Nan) -> None:
+    assert Nan.parse(nan.value) is nan
+    assert Nan.parse(nan) is nan
 
 
 def test_the_argument_comes_before_the_variable() -> None:

@@ -98,7 +98,7 @@ DAMAGES: list[tuple[str, Change, str]] = [
     (
         "proto: a brace too many",
         swap(SPACE_PROTO, "message BoxSpace {", "message BoxSpace {{"),
-        "protoc: rlmesh_api/v1/space.proto:73:",
+        "protoc: rlmesh_api/v1/space.proto:77:",
     ),
     (
         "record: not there",
@@ -152,7 +152,7 @@ def test_a_damaged_frozen_schema_is_named_by_buf(copy: Copy) -> None:
     swap(FROZEN_PROTO, "message BoxSpace {", "messag BoxSpace {")(copy.root)
     by_digest, by_buf = check(copy.root)
     assert by_digest.startswith("baseline/schema/rlmesh_api/v1/space.proto: expected only what ")
-    assert by_buf.startswith("baseline/schema/rlmesh_api/v1/space.proto:73: expected what ")
+    assert by_buf.startswith("baseline/schema/rlmesh_api/v1/space.proto:77: expected what ")
 
 
 def test_a_damaged_configuration_of_buf_is_named(copy: Copy) -> None:

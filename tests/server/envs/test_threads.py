@@ -27,7 +27,7 @@ class Bound(ScriptedEnv):
 
 BOUND: dict[str, Callable[[sqlite3.Connection], Any]] = {
     "sqlite3": lambda database: database.execute("select 1"),
-    "the current event loop": lambda _: asyncio.get_event_loop_policy().get_event_loop(),
+    "the current event loop": lambda _: asyncio.get_event_loop(),
     "handlers of signals": lambda _: signal.signal(signal.SIGUSR1, signal.SIG_DFL),
 }
 

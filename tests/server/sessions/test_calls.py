@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +90,51 @@ def test_the_type_of_a_library_carries_its_module() -> None:
     with remote(env) as client, pytest.raises(RemoteEnvError) as caught:
         client.reset()
     assert caught.value.exception_type == f"{__name__}.HardwareError"
+
+
+class StuckError(KeyError, ValueError):
+    """An error of a library, of two built-in types."""
+
+
+@pytest.mark.parametrize("isolation", [None, "process"])
+@pytest.mark.parametrize(
+    ("error", "kinds"),
+    [
+        (ValueError("no"), [ValueError]),
+        (KeyError("level"), [KeyError]),
+        (FileNotFoundError(2, "No such file"), [FileNotFoundError]),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "why"), [UnicodeDecodeError]),
+        (StopIteration(1), [StopIteration]),
+        (NotImplementedError(), [NotImplementedError]),
+        (StuckError("x"), [KeyError, ValueError]),
+        (json.JSONDecodeError("no", "", 0), [ValueError]),
+    ],
+    ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",
+)
+def test_code_that_catches_the_built_in_type_of_an_exception_goes_on_to_work(
+    error: Exception, kinds: list[type[Exception]], isolation: str | None
+) -> None:
+    env = ScriptedEnv()
+    env.script["reset"] = raiser(error)
+    served: Any = env if isolation is None else lambda: env
+    with serving(served, isolation=isolation) as server:
+        client = rlmesh.RemoteEnv[Any, Any](server.address)
+        for kind in kinds:
+            with pytest.raises(kind, match="reset") as caught:
+                client.reset()
+            assert isinstance(caught.value, RemoteEnvError)
+        client.close()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), HardwareError("red")])
+def test_an_exception_of_no_built_in_type_to_catch_is_a_remote_env_error_only(
+    error: BaseException,
+) -> None:
+    env = ScriptedEnv()
+    env.script["reset"] = raiser(error)
+    with remote(env) as client, pytest.raises(RemoteEnvError) as caught:
+        client.reset()
+    assert type(caught.value) is RemoteEnvError
 
 
 @pytest.mark.parametrize(

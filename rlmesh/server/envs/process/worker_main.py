@@ -94,7 +94,7 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
             env: Any = factory()
         if is_row(env):
             env = vector_of(env)
-        contract = read_contract(env)
+        contract = read_contract(env, delivers_nan=spec.options.delivers_nan)
         return LocalBackend(env, contract, spec.options), contract
     except RlmeshError as error:
         # With the type of the error: the server raises the same.

@@ -1,0 +1,51 @@
+"""Which attributes of an environment a server can expose by name, and which names clients use."""
+
+from __future__ import annotations
+
+import gymnasium
+from gymnasium.vector import VectorEnv
+
+OWN_NAMES = frozenset(
+    {
+        "_device",
+        "_env_client",
+        "_finalizer",
+        "_may_have",
+        "_seed_generator",
+        "call",
+        "env_contract",
+        "env_contracts",
+        "expected_contract",
+        "get_attr",
+        "set_attr",
+        "stats",
+        "notices",
+        "step_many",
+        "transport",
+    }
+)
+"""The names of the attributes that the clients have and Gymnasium's classes have not."""
+
+
+def _names_of(kind: type) -> set[str]:
+    annotated = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", ())}
+    return annotated | set(dir(kind))
+
+
+_GYMNASIUM_NAMES = frozenset(_names_of(gymnasium.Env) | _names_of(VectorEnv))
+
+
+def is_client_name(name: str) -> bool:
+    """Whether the clients use an attribute's name themselves.
+
+    No server can expose such a name: on a client it is the client's own attribute.
+
+    Args:
+        name: The name.
+
+    Returns:
+        True for the names of `RemoteEnv` and `RemoteVectorEnv`, for Gymnasium's own, and for all
+        that begin and end with two underscores.
+    """
+    special = name.startswith("__") and name.endswith("__")
+    return special or name in OWN_NAMES or name in _GYMNASIUM_NAMES
