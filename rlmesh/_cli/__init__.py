@@ -24,6 +24,7 @@ Shared:
     arguments: Reads the command line into exact types.
     failure: Shows failures on one line.
     console: Output for people.
+    output: Output that waits for no reader, for the commands that serve.
     contract_source, contract_table: Where a contract comes from; how it is shown.
     status_table: How a server's status is shown.
 """

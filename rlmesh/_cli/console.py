@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from rich.console import Console
@@ -24,16 +23,6 @@ def is_live(console: Console) -> bool:
     FORCE_COLOR makes a pipe coloured, and no terminal of it.
     """
     return sys.stdout.isatty() and not console.is_dumb_terminal
-
-
-def print_line(text: str) -> None:
-    """Prints a line at once, even if no reader is left."""
-    _write_what_can_be_written()
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # The reader has gone, and Python must not stumble over it once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write_what_can_be_written() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import click
 
@@ -28,18 +28,25 @@ def one_line(error: BaseException) -> str:
     return " ".join(text.split())
 
 
+def _complain(text: str) -> None:
+    click.echo(text, err=True)
+
+
 @contextlib.contextmanager
-def failures_on_one_line(*, verbose: bool = False, exit_code: int = 1) -> Generator[None]:
+def failures_on_one_line(
+    *, verbose: bool = False, exit_code: int = 1, complain: Callable[[str], None] = _complain
+) -> Generator[None]:
     """Ends the command with one line when RLMesh or a load fails inside of this.
 
     Args:
         verbose: Whether to show the traceback too.
         exit_code: The exit code.
+        complain: Writes a text on standard error.
     """
     try:
         yield
     except (RlmeshError, LoadError, OSError) as error:
         if verbose:
-            traceback.print_exception(error)
-        click.ClickException(one_line(error)).show()
+            complain("".join(traceback.format_exception(error)).rstrip())
+        complain(f"Error: {one_line(error)}")
         sys.exit(exit_code)

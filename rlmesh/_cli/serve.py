@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from functools import reduce
@@ -13,6 +12,7 @@ import click
 from rlmesh._cli import arguments
 from rlmesh._cli.failure import failures_on_one_line
 from rlmesh._cli.loading import EnvRequest
+from rlmesh._cli.output import Output
 from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.serving import ServeRequest
 from rlmesh._cli.serving import serve as serve_until_ended
@@ -282,9 +282,6 @@ def run_serve(
     tls = server_tls(tls_cert, tls_key, tls_client_ca)
     if not (token or tls or insecure or TOKEN_VARIABLE in os.environ):
         _check_reach(address, direct)
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    if verbose:
-        logging.getLogger("rlmesh").setLevel(logging.INFO)
     request = EnvRequest(
         name=env,
         kwargs=with_render_mode(kwargs, render_mode),
@@ -292,7 +289,10 @@ def run_serve(
         num_envs=num_envs,
         vectorization_mode=vectorization_mode or "sync",
     )
-    with failures_on_one_line(verbose=verbose):
+    with (
+        Output(verbose=verbose) as output,
+        failures_on_one_line(verbose=verbose, complain=output.complain),
+    ):
         options = read_options(
             address=str(address),
             options=ServeOptions(
@@ -315,7 +315,7 @@ def run_serve(
             transports=transports or None,
             direct=None if direct is None else str(direct),
         )
-        serve_until_ended(ServeRequest(env=request, options=options, ready_fd=ready_fd))
+        serve_until_ended(ServeRequest(env=request, options=options, ready_fd=ready_fd), output)
 
 
 def server_tls(certificate: str | None, key: str | None, client_ca: str | None) -> ServerTLS | None:

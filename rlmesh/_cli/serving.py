@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from rlmesh._cli.console import print_line
 from rlmesh._cli.loading import EnvRequest, load
+from rlmesh._cli.output import Output
 from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.signals import (
     CommandSignals,
@@ -44,8 +43,12 @@ class ServeRequest:
     ready_fd: ReadyFd | None = None
 
 
-def serve(request: ServeRequest) -> None:
+def serve(request: ServeRequest, output: Output) -> None:
     """Makes the environment and serves it until a signal, a client or idleness ends the server.
+
+    Args:
+        request: What to serve, and how.
+        output: Where to say that it is served.
 
     Raises:
         LoadError: If the environment could not be made.
@@ -69,7 +72,7 @@ def serve(request: ServeRequest) -> None:
         if signals.arrived:
             server.shutdown()
             return
-        with _ReadinessThread(server, request) as readiness:
+        with _ReadinessThread(server, request, output) as readiness:
             try:
                 server.serve()
             except StateError:
@@ -112,10 +115,11 @@ class _ReadinessThread:
         failure: Why the ready descriptor could not be written; None: it could.
     """
 
-    def __init__(self, server: _Server, request: ServeRequest) -> None:
+    def __init__(self, server: _Server, request: ServeRequest, output: Output) -> None:
         self.failure: OSError | None = None
         self._server = server
         self._request = request
+        self._output = output
         self._returned = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rlmesh-readiness", daemon=True)
 
@@ -148,8 +152,8 @@ class _ReadinessThread:
         self._server.wait()
         if not self._returned.wait(_RETURN_SECONDS):
             # The environment's thread, the main one, is stuck in a call.
-            message = "Error: the environment did not return, and was not closed."
-            print(message, file=sys.stderr, flush=True)
+            self._output.complain("Error: the environment did not return, and was not closed.")
+            self._output.flush()
             exit_at_once(1)
 
     def _announce(self) -> None:
@@ -162,4 +166,4 @@ class _ReadinessThread:
                     f"the address could not be written on the ready descriptor: {error.strerror}; "
                     f"its reader must stay until it has read the line"
                 ) from error
-        print_line(f"{self._server.env_contract.id} is served at {address}; Ctrl-C ends it.")
+        self._output.say(f"{self._server.env_contract.id} is served at {address}; Ctrl-C ends it.")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rlmesh.client.status import EndpointStatus, SessionStatus
-from rlmesh.foreign_text import paragraphs
+from rlmesh.foreign_text import one_line, paragraphs
 from rlmesh.transports.peer import Holder, describe
 from rlmesh_api.v1 import session_pb2
 
@@ -42,16 +42,16 @@ def _rows(found: EndpointStatus, address: str) -> Iterator[tuple[str, str]]:
         yield from _call(found)
     for session in found.sessions:
         if len(found.sessions) > 1:
-            yield f"session {session.id}", str(session.holder)
+            yield f"session {one_line(session.id)}", str(session.holder)
         yield from _session(session)
 
 
 def _session(session: SessionStatus) -> Iterator[tuple[str, str]]:
     if session.transport:
-        yield "transport", session.transport
+        yield "transport", one_line(session.transport)
     yield "calls", f"{session.calls}, of which {session.failures} failed"
     if session.deviations:
-        counts = (f"{kind} {count}" for kind, count in session.deviations.items())
+        counts = (f"{one_line(kind)} {count}" for kind, count in session.deviations.items())
         yield "deviations", ", ".join(counts)
     if session.call:
         yield from _call(session)
@@ -62,13 +62,13 @@ def _session(session: SessionStatus) -> Iterator[tuple[str, str]]:
 def _call(found: EndpointStatus | SessionStatus) -> Iterator[tuple[str, str]]:
     if found.call:
         number = f"number {found.sequence} of its session"
-        yield "in call", f"{found.call}, {number}, for {found.busy_seconds:.1f} s"
+        yield "in call", f"{one_line(found.call)}, {number}, for {found.busy_seconds:.1f} s"
         yield "at", found.stack.rstrip()
 
 
 def introduce(server: session_pb2.Peer) -> str:
     """A server in a sentence."""
-    return f"{describe(server)}, RLMesh {server.version}"
+    return f"{describe(server)}, RLMesh {one_line(server.version)}"
 
 
 def status_dict(found: EndpointStatus) -> dict[str, Any]:

@@ -127,6 +127,13 @@ class Breaking(Counter):
         return super().step(action)
 
 
+class Screaming(Counter):
+    """Raises in every step, with a message of a hundred thousand characters."""
+
+    def step(self, action: np.int64) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
+        raise ArithmeticError("x" * 100_000)
+
+
 class Padded(Counter):
     """Observes NaN."""
 

@@ -102,16 +102,20 @@ def start(
 
 @contextlib.contextmanager
 def command(
-    *arguments: str, program: Program = RLMESH, pass_fds: Sequence[int] = ()
+    *arguments: str,
+    program: Program = RLMESH,
+    output: int = subprocess.PIPE,
+    pass_fds: Sequence[int] = (),
 ) -> Generator[Command]:
     """Runs a program of this interpreter; whatever is left of it at the end is killed.
 
     Args:
         *arguments: What follows the program.
         program: What follows the interpreter.
+        output: Where standard output and standard error go.
         pass_fds: The descriptors that it gets.
     """
-    process = start([*program, *arguments], pass_fds=pass_fds)
+    process = start([*program, *arguments], output=output, pass_fds=pass_fds)
     with process:
         try:
             yield Command(process)
@@ -127,11 +131,15 @@ def run(*arguments: str, program: Program = RLMESH, pass_fds: Sequence[int] = ()
 
 
 @contextlib.contextmanager
-def served(*arguments: str, program: Program = SERVE_ENV) -> Generator[tuple[Command, str]]:
+def served(
+    *arguments: str, program: Program = SERVE_ENV, output: int = subprocess.PIPE
+) -> Generator[tuple[Command, str]]:
     """Runs a serving command with `--ready-fd`; gives it and its address once it serves."""
     with pipe() as (reader, writer):
         fd = writer.fileno()
-        with command(*arguments, f"--ready-fd={fd}", program=program, pass_fds=[fd]) as started:
+        with command(
+            *arguments, f"--ready-fd={fd}", program=program, output=output, pass_fds=[fd]
+        ) as started:
             writer.close()
             address = reader.read().decode().strip()
             assert address, f"no server: {started.end()}"
