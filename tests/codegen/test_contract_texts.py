@@ -161,12 +161,17 @@ def test_what_does_not_go_together_is_refused_by_its_place(
 KNOWN = {
     "smallest": "2a082a575f6938a18ecaaf6fd720a6bd8b697120bf838e59a03ddf023dfce98c",
     "fully set": "eeba2e308a26b1e4b518c9ca405bb6e85b9f8a5f848d6232d0c65697fe606746",
+    "and NaN": "90a0b58acd81d5f69c36192befad2868544b9271860190f7a6780479c1ff284e",
 }
 
 
 def test_known_contracts_have_the_fingerprints_that_they_always_had() -> None:
-    found = {"smallest": a_contract().fingerprint, "fully set": fully_set().fingerprint}
-    assert found == KNOWN
+    contracts = {
+        "smallest": a_contract(),
+        "fully set": dataclasses.replace(fully_set(), delivers_nan=False),
+        "and NaN": fully_set(),
+    }
+    assert {name: contract.fingerprint for name, contract in contracts.items()} == KNOWN
 
 
 def test_a_fingerprint_is_the_same_in_another_process() -> None:
