@@ -205,7 +205,7 @@ ENDINGS = {
     "the end": "",
     "sys.exit": "sys.exit(0)",
     "an exit from a function": "exec('def f(e):\\n  sys.exit(0)\\nf(env)')",
-    "a cycle": "env.myself = env; del env",
+    "a cycle": "env._myself = env; del env",
     "after a wrapper": "import gymnasium; wrapped = gymnasium.wrappers.TimeLimit(env, 5); del env",
     "on another thread": "import threading; t = threading.Thread(target=env.reset); t.start()",
     "two clients": "other = rlmesh.RemoteEnv(sys.argv[2]); other.reset()",
