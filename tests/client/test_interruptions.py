@@ -194,7 +194,7 @@ def test_a_client_that_is_dropped_in_a_cycle_frees_the_endpoint(vector: bool) ->
         for _ in range(3):
             client: Any = connect(server.address)
             client.reset(seed=0)
-            client.myself = client
+            client._myself = client
             del client
             gc.collect()
         connect(server.address).close()

@@ -377,7 +377,7 @@ CLASSES = [
     breaks(
         "make a property a method",
         "rlmesh.RemoteEnv.transport (Stable): it was an attribute and is a function",
-        drop(ENV, "    @property\n"),
+        swap(ENV, "    @property\n    def transport", "    def transport"),
     ),
     breaks(
         "make a class method a plain one",
