@@ -58,7 +58,7 @@ class EnvClient:
         self.let_go: Callable[[], None] = self._call_client.let_go
         self.num_envs: int = num_envs or 1
         self.notices: Notices = Notices()
-        self._unpack_info = unpack_info if num_envs else self._unpack_single_info
+        self._unpack_info = unpack_info if num_envs else _noticing(self.notices)
         self.address: str = self._call_client.address
         # Bound here, so that dropping a client needs no more than this one function.
         self.close: Callable[[], None] = self._call_client.close
@@ -157,12 +157,6 @@ class EnvClient:
             raise self._damaged(error) from error
         tally.done = perf_counter()
         return observation, reward, terminated, truncated, unpacked
-
-    def _unpack_single_info(self, packed: bytes) -> dict[str, Any]:
-        info = unpack_info(packed)
-        if CONFORMANCE_WARNING in info or INFO_DEGRADED in info:
-            self.notices.take(info)
-        return info
 
     def _transition(self, found: Stepped) -> Transition:
         reward, terminated, truncated, buffer, start, nbytes, info = found
@@ -311,3 +305,15 @@ def _step_call(slab: bytes, noticed: list[Deviation]) -> session_pb2.StepCall:
             kind=part.kind, path=part.path, env_index=part.env_index, detail=part.detail
         )
     return call
+
+
+def _noticing(notices: Notices) -> Callable[[bytes], dict[str, Any]]:
+    """Unpacks infos and takes the notices out. It holds no client, which would make a cycle."""
+
+    def unpack_single(packed: bytes) -> dict[str, Any]:
+        info = unpack_info(packed)
+        if CONFORMANCE_WARNING in info or INFO_DEGRADED in info:
+            notices.take(info)
+        return info
+
+    return unpack_single
