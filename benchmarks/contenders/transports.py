@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Literal
 
 import rlmesh
 from benchmarks.contenders.driven import Driven, UnavailableError, driven_env
@@ -37,7 +37,9 @@ def direct(workload: Workload) -> contextlib.AbstractContextManager[Driven]:
 
 
 @contextlib.contextmanager
-def _transport(workload: Workload, transport: str, **options: Any) -> Generator[Driven]:
+def _transport(
+    workload: Workload, transport: Literal["shm", "direct", "grpc"], **options: Any
+) -> Generator[Driven]:
     client: Callable[..., Any] = rlmesh.RemoteVectorEnv if workload.num_envs else rlmesh.RemoteEnv
     _require(client, options)
     _require(rlmesh.EnvServer, _SERVER_OPTIONS.get(transport, {}))
