@@ -267,6 +267,62 @@ def test_a_client_made_in_a_fork_of_a_process_that_used_grpc_is_refused_at_once(
     assert run_beside_a_server(program) == (0, "done\n", "")
 
 
+def test_a_server_made_in_a_fork_of_a_process_that_used_grpc_is_refused_at_once() -> None:
+    program = """
+rlmesh.RemoteEnv(address).close()
+
+def serve():
+    env = ScriptedEnv()
+    try:
+        rlmesh.EnvServer(env)
+    except rlmesh.errors.StateError as error:
+        assert "a server made here would hang" in str(error), error
+        assert 'get_context("spawn")' in str(error), error
+        assert env.names() == []
+    else:
+        raise SystemExit(3)
+
+assert in_fork(serve) == 0
+"""
+    assert run_beside_a_server(program) == (0, "done\n", "")
+
+
+def test_a_server_may_be_made_in_a_fork_of_a_process_that_did_not_use_grpc() -> None:
+    program = """
+def serve():
+    with rlmesh.EnvServer(ScriptedEnv()) as server, rlmesh.RemoteEnv(server.address) as env:
+        env.reset()
+
+for _ in range(2):
+    assert in_fork(serve) == 0
+"""
+    assert run_beside_a_server(program) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize("verb", ["serve", "start", "wait", "__enter__"])
+def test_a_server_serves_only_in_the_process_that_made_it(verb: str) -> None:
+    program = f"""
+server = rlmesh.EnvServer(ScriptedEnv())
+
+def serve():
+    try:
+        server.{verb}()
+    except rlmesh.errors.StateError as error:
+        assert f"made in process {{os.getppid()}}" in str(error), error
+    else:
+        raise SystemExit(3)
+
+assert in_fork(serve) == 0
+with server, rlmesh.RemoteEnv(server.address) as env:
+    env.reset()
+    if "{verb}" == "wait":
+        assert in_fork(serve) == 0
+    env.step(env.action_space.sample())
+print("done")
+"""
+    assert run(program) == (0, "done\n", "")
+
+
 def test_an_asynchronous_vector_of_clients_in_forks_says_what_to_do() -> None:
     program = """
 gymnasium.vector.AsyncVectorEnv([remote(address)], context="fork")

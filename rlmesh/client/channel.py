@@ -64,7 +64,7 @@ class ChannelFactory:
     """
 
     def __init__(self, address: Address, credentials: Credentials) -> None:
-        check_not_forked()
+        check_not_forked("client")
         check_confidential(credentials, address)
         self._address = address
         self.host: str = address.host if isinstance(address, TcpAddress) else "localhost"

@@ -21,6 +21,7 @@ from rlmesh.server.rpc.service import EnvService
 from rlmesh.server.server_options import ServerOptions, read_options
 from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.signals import SignalListener
+from rlmesh.transports.grpc.forks import check_not_forked
 
 
 class EnvServer:
@@ -77,6 +78,7 @@ class EnvServer:
             holds one, or there are no `sessions`.
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
+        StateError: If this process is a fork of one that had used gRPC, where a server would hang.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class EnvServer:
         isolation: Literal["process"] | None = None,
         nan: Literal["reject", "deliver"] = "reject",
     ) -> None:
+        check_not_forked("server")
         self._bind(
             env,
             read_options(
@@ -179,7 +182,8 @@ class EnvServer:
         native code, and `serve` returns only after the environment.
 
         Raises:
-            StateError: If the server was started or shut down before.
+            StateError: If the server was started or shut down before, or was made in the process
+                that this one is a fork of.
         """
         with SignalListener(self._end_by_signal) as signals:
             self._life.begin("serve")
@@ -194,7 +198,8 @@ class EnvServer:
         A program that ends without a shutdown is shut down by its end.
 
         Raises:
-            StateError: If the server was started or shut down before.
+            StateError: If the server was started or shut down before, or was made in the process
+                that this one is a fork of.
         """
         self._life.begin("start")
         self._answer(self._provider.start)
@@ -213,9 +218,11 @@ class EnvServer:
         Raises:
             ArgumentTypeError: If `timeout` is no number.
             InvalidArgumentError: If `timeout` is negative or not finite.
-            StateError: If the server was never started, or this is called by its environment.
+            StateError: If the server was never started or was made in the process that this one is
+                a fork of, or if this is called by its environment.
         """
         check_seconds("timeout", timeout)
+        self._life.check_not_forked("wait")
         if self._life.state is State.BOUND:
             raise StateError("wait: the server was not started; call start() first")
         if self._life.on_env_thread:

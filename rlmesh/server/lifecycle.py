@@ -90,10 +90,11 @@ class Lifecycle:
             verb: What the user called, for the message.
 
         Raises:
-            StateError: If it has begun or ended before.
+            StateError: If it has begun or ended before, or this is a fork of its process.
             OSError: If the system has no descriptor left. The server has ended then.
             RuntimeError: If the system allows no further thread. The server has ended then.
         """
+        self.check_not_forked(verb)
         if not self._unbegun.acquire(blocking=False):
             raise StateError(
                 f"{verb}: the server at {self._rpc_server.address} is {self.state.value}; a "
@@ -110,6 +111,23 @@ class Lifecycle:
             self._end(unbegun=True)
             raise
         atexit.register(self.shutdown)
+
+    def check_not_forked(self, verb: str) -> None:
+        """Refuses a call in a forked process, which has this object but none of its threads.
+
+        Args:
+            verb: What the user called, for the message.
+
+        Raises:
+            StateError: If this is a fork of the server's process.
+        """
+        if os.getpid() != self._process:
+            raise StateError(
+                f"{verb}: the server at {self._rpc_server.address} was made in process "
+                f"{self._process}, and this process, {os.getpid()}, is a fork of that one; a "
+                f"server serves in the process that made it. Make it in a process that is started "
+                f'by spawn, with multiprocessing.get_context("spawn")'
+            )
 
     def end(self, reason: str) -> None:
         """Asks for the end, and returns. May be called repeatedly, from anywhere."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from rlmesh.errors import StateError
 
@@ -27,18 +28,21 @@ def use_grpc() -> None:
     _Process.used = True
 
 
-def check_not_forked() -> None:
-    """Refuses to make a client where it would hang.
+def check_not_forked(kind: Literal["client", "server"]) -> None:
+    """Refuses to make a client or a server where it would hang.
+
+    Args:
+        kind: What is to be made.
 
     Raises:
         StateError: If this process is a fork of one that had used gRPC.
     """
     if _Process.forked:
         raise StateError(
-            "this process is a fork of one that has used gRPC, which does not work after a fork: a "
-            "client made here would hang. Start the process by spawn, with "
-            'multiprocessing.get_context("spawn") or AsyncVectorEnv(..., context="spawn"), or make '
-            "clients only in the forked processes and none, and no server, before they are forked"
+            f"this process is a fork of one that has used gRPC, which does not work after a fork: "
+            f"a {kind} made here would hang. Start the process by spawn, with "
+            f'multiprocessing.get_context("spawn") or AsyncVectorEnv(..., context="spawn"), or '
+            f"make clients and servers only in the forked processes, and none before the fork"
         )
 
 
