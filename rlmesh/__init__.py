@@ -6,6 +6,7 @@ What is exported is imported when it is first used. The serving side needs no Gy
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import rlmesh.transports  # noqa: F401 # pyright: ignore[reportUnusedImport] - imports grpc as it must be
@@ -55,6 +56,11 @@ _LAZY = {
     "Transitions": "rlmesh.client.transitions",
     "compare_contracts": "rlmesh.contract",
 }
+
+
+if "gymnasium" in sys.modules:
+    # Where Gymnasium is imported later, the first use of a client registers it.
+    importlib.import_module("rlmesh.registration")
 
 
 def __getattr__(name: str) -> Any:

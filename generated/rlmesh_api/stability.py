@@ -421,6 +421,14 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="Drives a served vector environment as a `gymnasium.vector.VectorEnv`.",
             ),
         ),
+        "rlmesh.registration": (
+            Export(
+                name="REMOTE_ID",
+                kind="constant",
+                stability=Stability.EXPERIMENTAL,
+                summary="The id of the clients in Gymnasium's registry.",
+            ),
+        ),
         "rlmesh.torch": (
             Export(
                 name="RemoteEnv",

@@ -4,7 +4,9 @@ From the user down to the wire:
 
 - `env`, `vector_env`: the public clients, `RemoteEnv` and `RemoteVectorEnv`.
 - `connect_options`: what their constructors take, checked once; `expected_contract` is a part.
-- `multi_endpoint`: several endpoints as one vector environment.
+- `vector_endpoints`, `multi_endpoint`: one endpoint or several as one vector environment.
+- `sub_env_attributes`: what a vector client knows of its sub-environments without its server.
+- `made_by_gymnasium`: what `gymnasium.make_vec` calls for the id of `rlmesh.registration`.
 - `env_client`: encodes actions, decodes observations and infos.
 - `call_client`: numbers the calls, one at a time, and posts them on the transport.
 - `reconnect`: finds another transport when the connection has broken.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ class ConnectOptions:
         autoreset: When the sub-environments of a vector environment reset themselves. None: the
             environment's own mode.
         max_contract_bytes: The memory that the spaces of the contract may take.
+        render_mode: The render mode that the environment must have been made with. None: any.
     """
 
     vector: bool | None
@@ -47,6 +49,7 @@ class ConnectOptions:
     reconnect: bool
     autoreset: AutoresetMode | None
     max_contract_bytes: int
+    render_mode: str | None
 
     @classmethod
     def read(
@@ -65,6 +68,7 @@ class ConnectOptions:
         expected_contract: EnvContract | None,
         reconnect: object,
         max_contract_bytes: object,
+        render_mode: object,
         autoreset: object = None,
     ) -> ConnectOptions:
         """Checks what a user gives to the constructor of a client.
@@ -83,6 +87,7 @@ class ConnectOptions:
             expected_contract: What the client's class expects where `expect` is None.
             reconnect: Likewise.
             max_contract_bytes: Likewise.
+            render_mode: Likewise.
             autoreset: Likewise.
 
         Raises:
@@ -106,7 +111,12 @@ class ConnectOptions:
             reconnect=reconnect,
             autoreset=_read_autoreset(autoreset),
             max_contract_bytes=_read_max_contract_bytes(max_contract_bytes),
+            render_mode=_read_render_mode(render_mode),
         )
+
+    def for_any_kind(self) -> ConnectOptions:
+        """The same for an endpoint that may be a vector environment or a single one."""
+        return dataclasses.replace(self, vector=None)
 
     def check(self, contract: EnvContract, address: str) -> None:
         """Refuses an endpoint that this client is not for.
@@ -115,6 +125,7 @@ class ConnectOptions:
             WrongEndpointKindError: If it is a vector environment and must not be one, or the other
                 way round.
             ContractMismatchError: If its contract breaks the expected one.
+            InvalidArgumentError: If its environment was made with another render mode.
             ProtocolError: If the spaces of its contract take more memory than allowed.
         """
         if self.vector is False and contract.vector:
@@ -128,6 +139,13 @@ class ConnectOptions:
             )
         # What is not expected is refused for that, whatever it takes: to compare makes no space.
         check_expected(self.expected, address, contract)
+        if self.render_mode is not None and self.render_mode != contract.render_mode:
+            raise InvalidArgumentError(
+                f"render_mode={self.render_mode!r}: the environment at {address} was made with the "
+                f"render mode {contract.render_mode!r}, which no client can change; choose it "
+                f"where the environment is made, as in gymnasium.make(..., "
+                f"render_mode={self.render_mode!r})"
+            )
         as_vector = self.vector is not False
         check_affordable(contract, address, self.max_contract_bytes, as_vector=as_vector)
 
@@ -139,6 +157,14 @@ def _read_max_contract_bytes(given: object) -> int:
         )
     if given < 1:
         raise InvalidArgumentError(f"max_contract_bytes must be 1 or more, got {given}")
+    return given
+
+
+def _read_render_mode(given: object) -> str | None:
+    if given is not None and not isinstance(given, str):
+        raise ArgumentTypeError(
+            f"render_mode must be a str or None, got {type(given).__name__} {given!r:.80}"
+        )
     return given
 
 

@@ -11,6 +11,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from typing_extensions import TypeVar
 
+import rlmesh.registration  # noqa: F401 # pyright: ignore[reportUnusedImport] - it registers the clients
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.exposed_attributes import ExposedAttributes
@@ -128,6 +129,7 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
             expected_contract=self.expected_contract,
             reconnect=reconnect,
             max_contract_bytes=max_contract_bytes,
+            render_mode=render_mode,
         )
         self._env_client: EnvClient = EnvClient(address, options)
         # An environment that is dropped without close() must not hold its session for ever.
@@ -135,14 +137,6 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         # At the end of the program the call client closes itself.
         self._finalizer.atexit = False
         contract = self._env_client.contract
-        if render_mode is not None and render_mode != contract.render_mode:
-            self._finalizer()
-            raise InvalidArgumentError(
-                f"render_mode={render_mode!r}: the environment at {self._env_client.address} was "
-                f"made with the render mode {contract.render_mode!r}, which no client can change; "
-                f"choose it where the environment is made, as in gymnasium.make(..., "
-                f"render_mode={render_mode!r})"
-            )
         self.env_contract: EnvContract = contract
         self.observation_space: gymnasium.Space[ObsType] = to_gymnasium_space(
             contract.observation_space

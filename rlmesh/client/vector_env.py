@@ -21,7 +21,9 @@ from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.client.stats import CallStats
+from rlmesh.client.sub_env_attributes import SUB_ENV_NAMES, sub_env_attribute
 from rlmesh.client.transitions import Transitions
+from rlmesh.client.vector_endpoints import connect_vector
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract
 from rlmesh.limits import MAX_CONTRACT_BYTES
@@ -39,7 +41,7 @@ class RemoteVectorEnv(
 
     Observations, rewards (float64), terminations and truncations (bool) are NumPy's,
     sub-environment axis first, and the caller's to keep and to write on. Sub-environments reset
-    themselves as the environment's own do; `metadata["autoreset_mode"]` says when. `np_random` is
+    themselves as the environment's own do; `autoreset_mode` says when. `np_random` is
     this client's own generator, seeded from the seeds given to `reset`; the
     sub-environments' generators stay with the server.
 
@@ -85,6 +87,10 @@ class RemoteVectorEnv(
         max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
             server cannot fill this process with a few bytes. The arrays of bounds count by their
             size, and each space as 32 KiB besides. Experimental.
+        num_envs: How many sub-environments there must be, as `gymnasium.make_vec` passes it on
+            where a client is registered. Of a server of single environments at one address, so many
+            sessions become the sub-environments. None: as many as are served.
+        render_mode: The render mode that the environments must have been made with. None: any.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -95,7 +101,8 @@ class RemoteVectorEnv(
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
             `transport` is an unknown word, or `expect` names no file with a contract; if
             `autoreset` is no mode, or one that is not available; if the environments of several
-            addresses differ in their spaces or modes.
+            addresses differ in their spaces or modes; if there are not `num_envs`
+            sub-environments, or they have another render mode.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.
@@ -127,6 +134,8 @@ class RemoteVectorEnv(
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        num_envs: int | None = None,
+        render_mode: str | None = None,
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
@@ -144,12 +153,10 @@ class RemoteVectorEnv(
             expected_contract=self.expected_contract,
             reconnect=reconnect,
             max_contract_bytes=max_contract_bytes,
+            render_mode=render_mode,
             autoreset=autoreset,
         )
-        given: Any = address  # what is neither is refused where addresses are read
-        self._env_client: EnvClient | MultiEndpoint = (
-            MultiEndpoint(list(given), options) if is_row(given) else EnvClient(given, options)
-        )
+        self._env_client: EnvClient | MultiEndpoint = connect_vector(address, options, num_envs)
         # An environment that is dropped without close() must not hold its session for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
         # At the end of the program the call client closes itself.
@@ -178,8 +185,17 @@ class RemoteVectorEnv(
             else batched_gymnasium_space(contract.action_space, self.num_envs)
         )
         self.metadata: dict[str, Any] = local_metadata(contract, self._env_client.mode)
+        self.autoreset_mode: gymnasium.vector.AutoresetMode | None = self.metadata.get(
+            "autoreset_mode"
+        )
         self.render_mode: str | None = contract.render_mode
         self.spec: EnvSpec | None = local_spec(contract)
+        self._seeds: list[int] = [-1] * self.num_envs
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override] # as SyncVectorEnv has it
+        """The seed of each sub-environment's last seeded reset; -1 for one without."""
+        return tuple(self._seeds)
 
     @property
     def transport(self) -> str:
@@ -219,11 +235,10 @@ class RemoteVectorEnv(
             ProtocolError: If the server sent what it should not.
         """
         returned = self._env_client.reset(seed, options)
-        if options is not None:
-            # What a wrapper does afterwards depends on whether the mask is still there.
-            options.pop("reset_mask", None)
+        # What a wrapper does afterwards depends on whether the mask is still there.
+        mask = None if options is None else options.pop("reset_mask", None)
         if seed is not None:
-            self._seed_generator(seed)
+            self._seed_generator(seed, mask)
         return returned
 
     def step(
@@ -314,7 +329,7 @@ class RemoteVectorEnv(
         """Calls a method of every sub-environment, or reads an attribute, if the server exposes it.
 
         Args:
-            name: The method's name.
+            name: The method's name, or one of those that `get_attr` needs no server for.
             *args: Positional arguments, of types that infos can hold.
             **kwargs: Keyword arguments, likewise.
 
@@ -328,6 +343,8 @@ class RemoteVectorEnv(
             InvalidArgumentError: If the environment has no `call`, or a value cannot travel.
             RemoteEnvError: If the method raised.
         """
+        if name in SUB_ENV_NAMES:
+            return sub_env_attribute(name, self.env_contracts, self.np_random_seed)
         results: tuple[Any, ...] = self._env_client.call_method(name, args, kwargs)
         return results
 
@@ -335,7 +352,8 @@ class RemoteVectorEnv(
         """Reads an attribute of every sub-environment, if the server exposes it.
 
         Args:
-            name: The attribute's name.
+            name: The attribute's name. `spec`, `metadata`, `render_mode` and `np_random_seed` are
+                known to the client: what the contracts say, and the seeds of the last resets.
 
         Returns:
             The attribute of each sub-environment.
@@ -347,6 +365,8 @@ class RemoteVectorEnv(
             InvalidArgumentError: If the environment has no `get_attr`, or a value cannot travel.
             RemoteEnvError: If a sub-environment has no such attribute.
         """
+        if name in SUB_ENV_NAMES:
+            return sub_env_attribute(name, self.env_contracts, self.np_random_seed)
         values: tuple[Any, ...] = self._env_client.get_attribute(name)
         return values
 
@@ -385,12 +405,19 @@ class RemoteVectorEnv(
     ) -> None:
         self.close()
 
-    def _seed_generator(self, seed: int | Sequence[int | None] | npt.NDArray[Any]) -> None:
-        """Lets `np_random` follow from a seed that the environment has taken."""
+    def _seed_generator(
+        self, seed: int | Sequence[int | None] | npt.NDArray[Any], mask: Any
+    ) -> None:
+        """Lets `np_random` and its seeds follow from a seed that the environment has taken."""
+        seeds: list[int | None]
         if isinstance(seed, (int, np.integer)):
+            seeds = [int(seed) + env_index for env_index in range(self.num_envs)]
             super().reset(seed=int(seed))
-            return
-        seeds = [int(env_index) for env_index in seed if env_index is not None]
-        if seeds:
-            # Gymnasium's setter: no single seed stands for it, so `np_random_seed` is -1.
-            self.np_random = np.random.default_rng(seeds)
+        else:
+            seeds = [None if one is None else int(one) for one in seed]
+            given = [one for one in seeds if one is not None]
+            if given:
+                self.np_random = np.random.default_rng(given)
+        for env_index, one in enumerate(seeds):
+            if one is not None and (mask is None or mask[env_index]):
+                self._seeds[env_index] = one

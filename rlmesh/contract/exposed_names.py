@@ -11,6 +11,8 @@ OWN_NAMES = frozenset(
         "_finalizer",
         "_may_have",
         "_seed_generator",
+        "_seeds",
+        "autoreset_mode",
         "call",
         "env_contract",
         "env_contracts",

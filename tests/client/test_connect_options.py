@@ -36,15 +36,16 @@ def options(**changes: Any) -> ConnectOptions:
         "expected_contract": None,
         "reconnect": True,
         "max_contract_bytes": 1 << 30,
+        "render_mode": None,
     }
     return ConnectOptions.read(**given | changes)
 
 
 def test_the_options_take_every_keyword_of_both_clients() -> None:
     taken = keywords(ConnectOptions.read) - {"vector", "expected_contract"}
-    assert keywords(rlmesh.RemoteVectorEnv) == taken
-    # `render_mode` is compared with the contract, once that has come.
-    assert keywords(rlmesh.RemoteEnv) - {"render_mode"} == taken - {"autoreset"}
+    # How many sub-environments there must be is for the endpoints together.
+    assert keywords(rlmesh.RemoteVectorEnv) - {"num_envs"} == taken
+    assert keywords(rlmesh.RemoteEnv) == taken - {"autoreset"}
 
 
 def test_options_cannot_be_changed_after_they_are_checked() -> None:
@@ -66,6 +67,7 @@ def test_options_cannot_be_changed_after_they_are_checked() -> None:
         ({"max_contract_bytes": 0}, "max_contract_bytes must be 1 or more, got 0"),
         ({"max_contract_bytes": 1e9}, "max_contract_bytes must be an int, got float"),
         ({"max_contract_bytes": True}, "max_contract_bytes must be an int, got bool"),
+        ({"render_mode": 1}, "render_mode must be a str or None, got int 1"),
         ({"reconnect": 1}, "reconnect must be True or False"),
         ({"autoreset": "sometimes"}, "autoreset must be one of"),
     ],

@@ -3,7 +3,7 @@
     python tests/foreign/generate_stubs.py FOLDER
 
 C++ and Java come from protoc, TypeScript from protoc-gen-es, and Go from protoc-gen-go where that
-is on the PATH: neither PyPI nor npm has it.
+is on the PATH: neither PyPI nor npm has it, Debian has it in its package protoc-gen-go.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support.node_packages import node_environment
 from support.repository import ROOT
+
+NO_GO = (
+    "protoc-gen-go is not on the PATH. Neither PyPI nor npm has it; Debian has: apt-get install "
+    "protoc-gen-go"
+)
+"""Why there are no stubs of Go."""
 
 
 def generate_stubs(folder: Path) -> dict[str, Path]:
@@ -57,5 +63,8 @@ def generate_stubs(folder: Path) -> dict[str, Path]:
 
 
 if __name__ == "__main__":
-    for language, where in generate_stubs(Path(sys.argv[1])).items():
+    made = generate_stubs(Path(sys.argv[1]))
+    for language, where in made.items():
         sys.stdout.write(f"{language}: {where}\n")
+    if "go" not in made:
+        sys.stdout.write(f"go: none. {NO_GO}\n")

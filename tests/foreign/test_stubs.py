@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from foreign.generate_stubs import generate_stubs
+from foreign.generate_stubs import NO_GO, generate_stubs
 from rlmesh_api.v1 import contract_pb2, env_service_pb2, session_pb2, space_pb2, value_pb2
-from support.node_packages import MISSING, node_environment
+from support.node_packages import MISSING, PACKAGES, node, node_environment
 from support.repository import ROOT
 
 PROTOS = [path.stem for path in (ROOT / "schema/rlmesh_api/v1").glob("*.proto")]
@@ -18,6 +19,15 @@ FILES = [
     module.DESCRIPTOR
     for module in (contract_pb2, env_service_pb2, session_pb2, space_pb2, value_pb2)
 ]
+
+# A program of a user: it has the types of the schema.
+USE = """
+import { create, toBinary } from "@bufbuild/protobuf";
+import { SessionRequestSchema } from "./stubs/rlmesh_api/v1/session_pb";
+
+const request = create(SessionRequestSchema, { sequence: 1n, call: { case: "render", value: {} } });
+export const bytes: Uint8Array = toBinary(SessionRequestSchema, request);
+"""
 
 pytestmark = pytest.mark.xdist_group("stubs")
 
@@ -53,9 +63,28 @@ def test_typescript_has_a_module_for_each_proto_and_the_service(stubs: dict[str,
     assert "export const EnvService: GenService<" in (folder / "env_service_pb.ts").read_text()
 
 
+def test_typescript_compiles(stubs: dict[str, Path], tmp_path: Path) -> None:
+    compiler = PACKAGES / "typescript/bin/tsc"
+    if not compiler.is_file():
+        pytest.skip(f"there is no {compiler}: `make node-packages` installs it")
+    shutil.copytree(stubs["typescript"], tmp_path / "stubs")
+    (tmp_path / "node_modules").symlink_to(PACKAGES)
+    (tmp_path / "use.ts").write_text(USE)
+    options = ["--noEmit", "--strict", "--target", "es2022", "--module", "esnext"]
+    files = [str(file) for file in (tmp_path / "stubs").rglob("*.ts")]
+    done = subprocess.run(
+        [node(), compiler, *options, "--moduleResolution", "bundler", "use.ts", *files],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_go_has_one_package(stubs: dict[str, Path]) -> None:
     if "go" not in stubs:
-        pytest.skip("protoc-gen-go is not on the PATH, and neither PyPI nor npm has it")
+        pytest.skip(NO_GO)
     folder = stubs["go"] / "rlmesh_api/v1"
     assert names(folder) == {f"{proto}.pb.go" for proto in PROTOS}
     packages = [

@@ -127,7 +127,7 @@ def test_a_name_that_is_not_exposed_is_refused_by_name_and_the_session_goes_on()
 
 def test_nothing_is_exposed_by_itself() -> None:
     with remote_sub_envs(sync_sub_envs(), expose=()) as client:
-        for name in ("level", "spec", "_hidden", "__class__", "__dict__", "close", "reset", ""):
+        for name in ("level", "_hidden", "__class__", "__dict__", "close", "reset", ""):
             with pytest.raises(InvalidArgumentError, match="exposed: none"):
                 client.get_attr(name)
 

@@ -88,20 +88,20 @@ def test_np_random_follows_from_an_integer_as_that_of_a_vector_environment() -> 
     with remote_vector(sync_sub_envs()) as client:
         seed: Any = np.int64(9)
         client.reset(seed=seed)
-        assert client.np_random_seed == 9
+        assert client.np_random_seed == (9, 10, 11)
         assert client.np_random.random() == seeding.np_random(9)[0].random()
 
 
 @pytest.mark.parametrize(
     "seed", [[1, 2, 3], (1, 2, 3), np.array([1, 2, 3])], ids=["list", "tuple", "array"]
 )
-def test_np_random_follows_from_the_seeds_of_sub_envs_and_has_no_seed_of_its_own(seed: Any) -> None:
+def test_np_random_follows_from_the_seeds_of_sub_envs(seed: Any) -> None:
     with remote_vector(sync_sub_envs()) as client:
         client.reset(seed=9)
         drawn: list[float] = []
         for _ in range(2):
             client.reset(seed=seed)
-            assert client.np_random_seed == -1
+            assert client.np_random_seed == (1, 2, 3)
             drawn.append(client.np_random.random())
         assert drawn[0] == drawn[1]
         client.reset(seed=[1, 2, 4])
@@ -115,7 +115,7 @@ def test_np_random_goes_on_where_no_sub_env_is_given_a_seed(seed: Any) -> None:
         generator = client.np_random
         client.reset(seed=seed)
         assert client.np_random is generator
-        assert client.np_random_seed == 9
+        assert client.np_random_seed == (9, 10, 11)
 
 
 def test_np_random_stays_where_the_environment_refuses_the_seed() -> None:
@@ -123,4 +123,4 @@ def test_np_random_stays_where_the_environment_refuses_the_seed() -> None:
         client.reset(seed=9)
         with pytest.raises(rlmesh.errors.ArgumentTypeError):
             client.reset(seed=1, options={"reset_mask": "no mask"})
-        assert client.np_random_seed == 9
+        assert client.np_random_seed == (9, 10, 11)

@@ -198,6 +198,12 @@ def _outline(value: Any, array: _Array) -> str:
     """What a value that is no array of numbers is."""
     if is_array(value):
         return f"an array of dtype {array.dtype}"
+    if array.dtype.kind == "V":
+        # JAX's bfloat16: a dtype that another library has added to NumPy's.
+        return (
+            f"{typename(value)} of dtype {array.dtype}; convert it first, to a dtype of NumPy such "
+            f"as float32"
+        )
     return typename(value)
 
 

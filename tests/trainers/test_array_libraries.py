@@ -1,0 +1,134 @@
+"""Environments and callers that use PyTorch's tensors and JAX's arrays."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+import rlmesh
+from rlmesh.errors import InvalidActionError
+from support.comparing import assert_same
+from support.serving import remote, remote_vector, serving
+
+ARRAYS: dict[str, Callable[[Any], Any]] = {"torch": torch.tensor, "jax": jnp.asarray}
+
+
+class Tensors(gymnasium.Env[Any, Any]):
+    """Everything that it returns is an array of another library."""
+
+    def __init__(self, array: Callable[[Any], Any]) -> None:
+        self.observation_space = spaces.Box(-10, 10, (2,), np.float32)
+        self.action_space = spaces.Box(-1, 1, (2,), np.float32)
+        self._array = array
+        self._steps = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._steps = 0
+        return self._array([0.0, 0.0]), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        self._steps += 1
+        array = self._array
+        info = {
+            "success": array(False),
+            "distance": array(0.5),
+            "count": array(self._steps),
+            "row": array([1.5, 2.5]),
+            "nested": {"flags": [array([True, False])]},
+        }
+        observation = array(np.asarray(action, np.float32) * self._steps)
+        return observation, array(0.25), array(False), array(self._steps == 2), info
+
+
+@pytest.mark.parametrize("library", ARRAYS)
+def test_what_an_environment_returns_in_arrays_of_another_library_arrives_as_numpys(
+    library: str,
+) -> None:
+    with remote(Tensors(ARRAYS[library])) as client:
+        assert_same(client.reset(), (np.zeros(2, np.float32), {}))
+        action = np.array([0.5, -0.25], np.float32)
+        for step in (1, 2):
+            observation, reward, terminated, truncated, info = client.step(action)
+            assert_same(observation, action * step)
+            assert (reward, terminated, truncated) == (0.25, False, step == 2)
+            assert type(reward) is float
+            assert type(truncated) is bool
+            assert not info["success"]
+            assert (float(info["distance"]), int(info["count"])) == (0.5, step)
+            assert np.asarray(info["row"]).tolist() == [1.5, 2.5]
+            assert info["nested"]["flags"][0].tolist() == [True, False]
+        assert client.notices == ()
+
+
+@pytest.mark.parametrize("library", ARRAYS)
+def test_a_vector_environment_may_return_arrays_of_another_library(library: str) -> None:
+    with remote_vector([Tensors(ARRAYS[library]) for _ in range(2)]) as client:
+        client.reset()
+        _, rewards, terminations, truncations, infos = client.step(np.ones((2, 2), np.float32))
+        assert_same(rewards, np.full(2, 0.25))
+        assert_same((terminations, truncations), (np.zeros(2, bool), np.zeros(2, bool)))
+        assert not np.any(np.asarray(infos["success"], bool))
+        assert not [key for key in infos if "rlmesh" in key]
+
+
+def torch_actions() -> dict[str, Any]:
+    return {
+        "tensor": torch.tensor([0.5, -0.25]),
+        "double": torch.tensor([0.5, -0.25], dtype=torch.float64),
+        "half": torch.tensor([0.5, -0.25], dtype=torch.float16),
+        "JAX": jnp.asarray([0.5, -0.25]),
+    }
+
+
+@pytest.mark.parametrize("name", torch_actions())
+def test_an_action_may_be_an_array_of_another_library(name: str) -> None:
+    with remote(Tensors(torch.tensor)) as client:
+        client.reset()
+        observation, *_ = client.step(torch_actions()[name])
+        assert_same(observation, np.array([0.5, -0.25], np.float32))
+
+
+def test_an_action_that_numpy_cannot_read_is_refused_with_what_to_do() -> None:
+    with remote(Tensors(torch.tensor)) as client:
+        client.reset()
+        for action, remedy in (
+            (torch.tensor([0.5, -0.25], dtype=torch.bfloat16), "of a dtype of NumPy"),
+            (jnp.asarray([0.5, -0.25], jnp.bfloat16), "bfloat16; convert it first"),
+            (torch.tensor([0.5, -0.25], requires_grad=True), "detach"),
+        ):
+            with pytest.raises(InvalidActionError, match=remedy):
+                client.step(action)
+        client.step(np.zeros(2, np.float32))
+
+
+def test_the_torch_client_takes_actions_that_require_a_gradient() -> None:
+    import rlmesh.torch
+
+    with (
+        serving(Tensors(torch.tensor)) as server,
+        contextlib.closing(rlmesh.torch.RemoteEnv(server.address, device="cpu")) as client,
+    ):
+        client.reset()
+        action = torch.tensor([0.5, -0.25], requires_grad=True)
+        observation, *_ = client.step(action)
+        assert torch.equal(observation, action)
+
+
+def test_a_plain_client_of_jax_arrays_is_as_in_process() -> None:
+    local = Tensors(jnp.asarray)
+    local.reset()
+    with serving(Tensors(jnp.asarray)) as server, rlmesh.RemoteEnv(server.address) as client:
+        client.reset()
+        action = jnp.asarray([0.5, 0.5])
+        assert_same(client.step(action)[0], np.asarray(local.step(action)[0]))
