@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from rlmesh.codec.step.wire import FAILURE, PREFIX, write_action
 from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
+from rlmesh.processes.worker_process import WorkerProcess
 from rlmesh.server.envs.backend import Step
 from rlmesh.server.envs.process.handshake import await_env
-from rlmesh.server.envs.process.worker_process import WorkerProcess
 from rlmesh.server.envs.timings import Timings
 from rlmesh.server.failures import CallFailedError, another_contract, failed
 from rlmesh.server.sessions.requests import Request, write_answer
