@@ -465,6 +465,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
         ),
         "rlmesh.torch": (
             Export(
+                name="Model",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A network as a model for `ModelWorker`.",
+            ),
+            Export(
                 name="RemoteEnv",
                 kind="class",
                 stability=Stability.EXPERIMENTAL,
