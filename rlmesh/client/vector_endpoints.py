@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlmesh.client.connect_options import ConnectOptions
+from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.codec.infos.type_guards import is_row
@@ -17,7 +17,7 @@ from rlmesh.errors import (
 
 
 def connect_vector(
-    address: Any, options: ConnectOptions, num_envs: int | None
+    address: Any, options: EnvConnectOptions, num_envs: int | None
 ) -> EnvClient | MultiEndpoint:
     """Connects to the endpoints of a vector client.
 
@@ -51,7 +51,7 @@ def connect_vector(
     return made
 
 
-def _sessions(address: str, options: ConnectOptions, num_envs: int) -> MultiEndpoint:
+def _sessions(address: str, options: EnvConnectOptions, num_envs: int) -> MultiEndpoint:
     """Opens a session for each sub-environment at the address of a single environment."""
     try:
         return MultiEndpoint([address] * num_envs, options)

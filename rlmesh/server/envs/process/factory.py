@@ -12,16 +12,18 @@ from typing import Any
 
 from rlmesh import errors
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, RlmeshError
+from rlmesh.processes.supervisor import Supervisor
+from rlmesh.processes.worker_process import WorkerProcess
 from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.process.backend import ProcessBackend
-from rlmesh.server.envs.process.control import WorkerSpec
-from rlmesh.server.envs.process.supervisor import Supervisor
-from rlmesh.server.envs.process.worker_process import WorkerProcess
+from rlmesh.server.envs.process.spec import WorkerSpec
 from rlmesh.server.failures import failed
 from rlmesh.transports.failures import error_from_failure
 from rlmesh.transports.listener import SUPPORTED
 from rlmesh_api.v1 import session_pb2
 
+# What a worker runs.
+_PROGRAM = "rlmesh.server.envs.process.worker_main"
 # How long a worker's environment may take to be made; but three times as long as the first one's,
 # for which there is no limit.
 _START_SECONDS = 60.0
@@ -103,7 +105,7 @@ class WorkerFactory:
 
     def _start(self) -> WorkerProcess:
         try:
-            worker = WorkerProcess(self._supervisor, self._spec)
+            worker = WorkerProcess(self._supervisor, self._spec, _PROGRAM)
         except OSError as error:
             raise failed(
                 session_pb2.ERROR_CODE_ENV_CRASHED,

@@ -8,20 +8,36 @@ import sys
 
 # The worker imports from where this process does, whatever its own path would be.
 _PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[5:]; "
-    "from rlmesh.server.envs.process.worker_main import main; main(*map(int, sys.argv[1:5]))"
+    "import sys; sys.path[:] = sys.argv[6:]; from importlib import import_module; "
+    "import_module(sys.argv[1]).main(*map(int, sys.argv[2:6]))"
 )
 
 
-def launch(calls: int, control: int, stack_dump: int) -> subprocess.Popen[bytes]:
-    """Starts a worker; `rlmesh.server.envs.process.worker_main.main` says what it is given.
+def launch(module: str, calls: int, control: int, stack_dump: int) -> subprocess.Popen[bytes]:
+    """Starts a worker.
+
+    Args:
+        module: The name of the module whose `main` it runs, with this process's id and the three
+            descriptors.
+        calls: The descriptor of the socket that the calls cross.
+        control: The descriptor of the control channel.
+        stack_dump: The descriptor of the stack dump; -1 where there is none.
 
     Raises:
         OSError: If the system starts no further process.
     """
     given = [str(number) for number in (os.getpid(), calls, control, stack_dump)]
     return subprocess.Popen(  # noqa: S603 - this interpreter, and no shell
-        [sys.executable, *_options(), "-P", "-c", _PROGRAM, *given, *map(os.fspath, sys.path)],
+        [
+            sys.executable,
+            *_options(),
+            "-P",
+            "-c",
+            _PROGRAM,
+            module,
+            *given,
+            *map(os.fspath, sys.path),
+        ],
         pass_fds=[number for number in (calls, control, stack_dump) if number >= 0],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -15,13 +15,14 @@ import signal
 import sys
 import time
 
+from rlmesh.envs.raised import is_ours
+
 _log = logging.getLogger("rlmesh.server")
 
 _SUPPORTED = sys.platform == "linux"
 # How long the handler may take, and how long it is given once it has begun to write.
 _WRITING_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
-_HERE = os.path.dirname(os.path.dirname(__file__))
 
 
 def make_stack_dump() -> int:
@@ -69,7 +70,7 @@ def record(pid: int, descriptor: int) -> str:
 def _turned(text: str) -> str:
     """The stack with the innermost frame last, without the server's own frames before it."""
     frames = [line for line in text.splitlines() if line.startswith("  File ")][::-1]
-    ours = [index for index, line in enumerate(frames) if line.startswith(f'  File "{_HERE}')]
+    ours = [index for index, line in enumerate(frames) if is_ours(line.removeprefix('  File "'))]
     beyond = frames[ours[-1] + 1 :] if ours else frames
     return "".join(f"{line}\n" for line in beyond or frames)
 
