@@ -267,14 +267,14 @@ def test_a_client_made_in_a_fork_of_a_process_that_used_grpc_is_refused_at_once(
     assert run_beside_a_server(program) == (0, "done\n", "")
 
 
-def test_a_server_made_in_a_fork_of_a_process_that_used_grpc_is_refused_at_once() -> None:
-    program = """
-rlmesh.RemoteEnv(address).close()
-
+@pytest.mark.parametrize("kind", ["EnvServer", "ModelWorker"])
+def test_a_server_made_in_a_fork_of_a_process_that_used_grpc_is_refused_at_once(kind: str) -> None:
+    program = f"rlmesh.RemoteEnv(address).close(); kind = rlmesh.{kind}"
+    program += """
 def serve():
     env = ScriptedEnv()
     try:
-        rlmesh.EnvServer(env)
+        kind(env)
     except rlmesh.errors.StateError as error:
         assert "a server made here would hang" in str(error), error
         assert 'get_context("spawn")' in str(error), error
