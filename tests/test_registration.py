@@ -203,7 +203,8 @@ def test_a_vector_client_has_what_a_vector_environment_of_gymnasium_has() -> Non
         with rlmesh.RemoteVectorEnv[Any, Any](server.address) as client:
             names = public_names(gymnasium.vector.SyncVectorEnv) - local_only
             assert {name for name in names if not hasattr(client, name)} == set()
-            assert client.autoreset_mode is local.autoreset_mode is AutoresetMode.NEXT_STEP
+            assert client.autoreset_mode is AutoresetMode.NEXT_STEP
+            assert local.metadata["autoreset_mode"] is client.autoreset_mode
 
 
 def test_what_the_contract_says_of_a_sub_environment_is_an_attribute_of_each() -> None:
@@ -226,10 +227,11 @@ def test_what_the_contract_says_of_a_sub_environment_is_an_attribute_of_each() -
 
 def test_the_seeds_are_a_tuple_of_those_that_the_sub_environments_were_reset_with() -> None:
     with (
-        contextlib.closing(sync_sub_envs(mode=AutoresetMode.DISABLED)) as local,
+        contextlib.closing(sync_sub_envs(mode=AutoresetMode.DISABLED)) as made,
         serving(sync_sub_envs(mode=AutoresetMode.DISABLED)) as server,
         rlmesh.RemoteVectorEnv[Any, Any](server.address) as client,
     ):
+        local: Any = made
         assert client.np_random_seed == (-1, -1, -1)
         for seed, mask in (
             (7, None),

@@ -39,5 +39,5 @@ def remote_vector_env(
             f"{REMOTE_ID} needs address= or addresses=, got {given}; give "
             f'gymnasium.make_vec("{REMOTE_ID}", num_envs=..., address="tcp://HOST:PORT")'
         )
-    where = address if addresses is None else list(addresses)
+    where: Any = address if addresses is None else list(addresses)
     return RemoteVectorEnv(where, num_envs=num_envs, **options)

@@ -48,7 +48,7 @@ WRAPPERS: dict[str, Any] = {
     "TransformObservation": lambda env: wrappers.TransformObservation(
         env, lambda observation: observation * 2, env.observation_space
     ),
-    "TransformReward": lambda env: wrappers.TransformReward(env, lambda reward: reward * 2),
+    "TransformReward": lambda env: wrappers.TransformReward(env, lambda reward: float(reward) * 2),
 }
 
 
