@@ -27,7 +27,6 @@ from torchrl.envs import (
     GymWrapper,
     RewardSum,
     StepCounter,
-    TransformedEnv,
     default_info_dict_reader,
 )
 
@@ -48,18 +47,16 @@ def dataset_of(env: gymnasium.Env[Any, Any], name: str) -> list[Any]:
         collector.reset(seed=1)
         for _ in range(STEPS):
             collector.step(ACTION)
-    dataset = collector.create_dataset(name, env_spec=None, **_AUTHOR)
+    dataset = collector.create_dataset(name)
+    collector.close()
     return [
         (episode.observations, episode.actions, episode.rewards, episode.infos)
         for episode in dataset.iterate_episodes()
     ]
 
 
-_AUTHOR = {"author": "RLMesh", "author_email": "-", "code_permalink": "-", "algorithm_name": "-"}
-
-
-# Minari checks the observations itself, here as there.
-@pytest.mark.filterwarnings("ignore:Observation is not in observation space")
+# Minari warns of deviations itself, here as there, and of what a dataset does not say.
+@pytest.mark.filterwarnings("ignore::UserWarning:minari")
 def test_minari_records_the_infos_that_it_records_locally(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,15 +101,16 @@ def test_a_wrapper_of_stable_baselines_does_what_it_does_locally(name: str) -> N
 
 
 def rollout_of(env: Any, keys: list[str]) -> dict[Any, Any]:
-    wrapped: Any = TransformedEnv(
-        GymWrapper(env), Compose(RewardSum(), StepCounter(), DoubleToFloat())
-    )
+    made: Any = GymWrapper(env)
     if keys:
-        wrapped.base_env.set_info_dict_reader(default_info_dict_reader(keys))
+        made.set_info_dict_reader(default_info_dict_reader(keys))
+    wrapped = made.append_transform(Compose(RewardSum(), StepCounter(), DoubleToFloat()))
     torch.manual_seed(1)
     wrapped.set_seed(1)
-    made = wrapped.rollout(STEPS, break_when_any_done=False)
-    return {key: value.numpy() for key, value in made.items(include_nested=True, leaves_only=True)}
+    rollout = wrapped.rollout(STEPS, break_when_any_done=False)
+    return {
+        key: value.numpy() for key, value in rollout.items(include_nested=True, leaves_only=True)
+    }
 
 
 def test_torchrl_reads_the_infos_that_it_reads_locally() -> None:
