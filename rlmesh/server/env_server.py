@@ -137,7 +137,12 @@ class EnvServer:
         )
         with contextlib.ExitStack() as undo:
             undo.callback(provider.discard)
-            self._listeners = Listeners(options.endpoint, provider.plan, manager.authenticate)
+            self._listeners = Listeners(
+                options.endpoint,
+                provider.plan,
+                manager.authenticate,
+                lendable=options.isolation is not None,
+            )
             undo.callback(self._listeners.close)
             self._rpc_server = RpcServer(
                 service, options.endpoint, self._listeners, provider.capacity

@@ -137,12 +137,15 @@ class Listener:
             self._greetings.release()
 
 
-def open_shm_listener(plan: SegmentLayout, authenticate: Authenticate) -> tuple[str, Listener]:
+def open_shm_listener(
+    plan: SegmentLayout, authenticate: Authenticate, *, lendable: bool = False
+) -> tuple[str, Listener]:
     """Opens a listener of shared memory.
 
     Args:
         plan: How segments are divided.
         authenticate: Finds the session that a secret belongs to.
+        lendable: Whether the pipes may be lent to other processes.
 
     Returns:
         The socket's name in the abstract namespace, and the listener.
@@ -166,7 +169,8 @@ def open_shm_listener(plan: SegmentLayout, authenticate: Authenticate) -> tuple[
             os.close(descriptor)
             raise
         peer.settimeout(None)
-        session.attach(ShmPipe(peer, descriptor, plan, client=False), "shm", process)
+        pipe = ShmPipe(peer, descriptor, plan, client=False, lendable=lendable)
+        session.attach(pipe, "shm", process)
 
     return name, Listener(listener, welcome)
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.server.envs.timings import Timings
+from rlmesh.server.sessions.endpoint import Lender
 from rlmesh.server.sessions.requests import Request
 from rlmesh.transports.pipe import Outbox
 from rlmesh.transports.shm.pipe import SegmentLayout
@@ -46,6 +47,11 @@ class Backend(Protocol):
     @property
     def plan(self) -> SegmentLayout:
         """How much shared memory its calls take."""
+        ...
+
+    @property
+    def lender(self) -> Lender | None:
+        """Has another process answer calls by itself; None: this one answers all."""
         ...
 
     def begin_session(

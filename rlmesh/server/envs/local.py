@@ -38,12 +38,14 @@ class LocalBackend:
 
     Attributes:
         contract: As given.
+        lender: None: calls in this process are answered by it.
         step: Steps it in this session.
         timings: How long this session's calls took.
     """
 
     def __init__(self, env: Any, contract: EnvContract, options: EnvOptions) -> None:
         self._own_env = env
+        self.lender: None = None
         self._home = HomeThread()
         self._closed = False
         self.contract: EnvContract = contract

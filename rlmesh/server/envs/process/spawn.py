@@ -8,21 +8,23 @@ import sys
 
 # The worker imports from where this process does, whatever its own path would be.
 _PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[5:]; "
-    "from rlmesh.server.envs.process.worker_main import main; main(*map(int, sys.argv[1:5]))"
+    "import sys; sys.path[:] = sys.argv[7:]; "
+    "from rlmesh.server.envs.process.worker_main import main; main(*map(int, sys.argv[1:7]))"
 )
 
 
-def launch(calls: int, control: int, stack_dump: int) -> subprocess.Popen[bytes]:
+def launch(
+    calls: int, control: int, stack_dump: int, loans: int, page: int
+) -> subprocess.Popen[bytes]:
     """Starts a worker; `rlmesh.server.envs.process.worker_main.main` says what it is given.
 
     Raises:
         OSError: If the system starts no further process.
     """
-    given = [str(number) for number in (os.getpid(), calls, control, stack_dump)]
+    given = [str(number) for number in (os.getpid(), calls, control, stack_dump, loans, page)]
     return subprocess.Popen(  # noqa: S603 - this interpreter, and no shell
         [sys.executable, *_options(), "-P", "-c", _PROGRAM, *given, *map(os.fspath, sys.path)],
-        pass_fds=[number for number in (calls, control, stack_dump) if number >= 0],
+        pass_fds=[number for number in (calls, control, stack_dump, loans, page) if number >= 0],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         # Ctrl-C in a terminal is for the server alone, and what the environment has started can be

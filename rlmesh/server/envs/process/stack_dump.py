@@ -12,8 +12,12 @@ import fcntl
 import logging
 import os
 import signal
+import stat
 import sys
 import time
+from typing import BinaryIO
+
+from rlmesh.server.failures import TRACEBACK_LIMIT
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -52,7 +56,9 @@ def record(pid: int, descriptor: int) -> str:
     """
     if descriptor < 0:
         return ""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/fd/{descriptor}", "rb") as box:
+    with contextlib.suppress(OSError), _opened(f"/proc/{pid}/fd/{descriptor}") as box:
+        if not stat.S_ISREG(os.fstat(box.fileno()).st_mode):
+            return ""
         os.kill(pid, _signal())
         deadline = time.monotonic() + _WRITING_SECONDS
         written = -1
@@ -62,8 +68,13 @@ def record(pid: int, descriptor: int) -> str:
                 break
             written = size
             time.sleep(_PAUSE_SECONDS)
-        return _turned(box.read().decode(errors="backslashreplace"))
+        return _turned(box.read(TRACEBACK_LIMIT).decode(errors="backslashreplace"))
     return ""
+
+
+def _opened(path: str) -> BinaryIO:
+    """Opens a file of the worker's without waiting: it may have put a pipe in its place."""
+    return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
 
 
 def _turned(text: str) -> str:

@@ -12,6 +12,7 @@ import threading
 from typing import IO, cast
 
 from rlmesh.server.envs.process.control import ControlChannel, ControlMessage, write_message
+from rlmesh.server.envs.process.lending import Lending, open_lending
 from rlmesh.server.envs.process.spawn import launch
 from rlmesh.server.envs.process.stack_dump import make_stack_dump, record
 from rlmesh.server.envs.process.supervisor import Supervisor
@@ -38,6 +39,7 @@ class WorkerProcess:
     Attributes:
         pid: Its process id.
         calls: This side's end of the socket that the calls go through.
+        lending: Lends it the pipes of clients; None where the system does not give what that needs.
         lifeline: A descriptor that is readable when it has died; None where there is none.
         dead: Whether it has died.
         last_stack: Where the environment was when the worker was killed in the middle of a call,
@@ -66,21 +68,27 @@ class WorkerProcess:
         self.calls: socket.socket
         self.calls, their_calls = socket.socketpair()
         self._control, their_control = socket.socketpair()
+        self.lending: Lending | None = open_lending()
         try:
             with their_calls, their_control:
                 supervisor.do(lambda: self._start(their_calls, their_control))
         except BaseException:
             self.calls.close()
             self._control.close()
+            self._close_lending()
             raise
         with contextlib.suppress(OSError):  # it has died at once
             self._control.sendall(write_message(ControlMessage.SPEC, spec))
 
     def _start(self, calls: socket.socket, control: socket.socket) -> None:
         self._stack_dump = make_stack_dump()
+        lending = self.lending
+        loans, page = (-1, -1) if lending is None else lending.theirs
         try:
-            self._process = launch(calls.fileno(), control.fileno(), self._stack_dump)
+            self._process = launch(calls.fileno(), control.fileno(), self._stack_dump, loans, page)
         finally:
+            if lending is not None:
+                lending.close_theirs()
             # Where this side needs it, it opens the worker's.
             if self._stack_dump >= 0:
                 os.close(self._stack_dump)
@@ -159,6 +167,11 @@ class WorkerProcess:
         if self._died.wait(_DYING_SECONDS) and self.lifeline is not None:
             os.close(self.lifeline)
             self.lifeline = None
+        self._close_lending()
+
+    def _close_lending(self) -> None:
+        if self.lending is not None:
+            self.lending.close()
 
     def account(self) -> str:
         """How it died, for a message."""
