@@ -104,7 +104,11 @@ class Listeners:
             offers.append(session_pb2.TransportOffer(transport="shm", address=name))
         if self._direct_socket is not None and self.direct is not None:
             bound, self._direct_socket = self._direct_socket, None
-            self._listeners.append(open_direct_listener(bound, self._authenticate, self._identity))
+            self._listeners.append(
+                open_direct_listener(
+                    bound, self._authenticate, self._identity, lendable=self._lendable
+                )
+            )
             offers.append(
                 session_pb2.TransportOffer(transport="direct", address=_offered(self.direct))
             )

@@ -128,7 +128,7 @@ class SessionCalls:
             return
         end: LoanEnd | None = None
         try:
-            end = lender.lend(pipe, session.sequence, wake_fd)
+            end = lender.lend(pipe, session.sequence, wake_fd, resumes=session.resumes)
         finally:
             session.lent_until(end)
 

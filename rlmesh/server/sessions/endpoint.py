@@ -213,7 +213,7 @@ class Lender(Protocol):
         """When the last call ended there, as `SlotThread.last_used`. Any thread may ask."""
         ...
 
-    def lend(self, pipe: Pipe, sequence: int, wake_fd: int) -> LoanEnd | None:
+    def lend(self, pipe: Pipe, sequence: int, wake_fd: int, *, resumes: bool) -> LoanEnd | None:
         """Lends a pipe, and waits until it is back, on the slot's thread.
 
         The pipe comes back with the call that the other process leaves to this one, without a call
@@ -223,6 +223,7 @@ class Lender(Protocol):
             pipe: The pipe, between two calls.
             sequence: The number of the session's last call.
             wake_fd: A descriptor that is readable when this process wants the pipe back.
+            resumes: Whether the client comes back after its connection has broken.
 
         Returns:
             How the loan ended; None if this pipe cannot be lent now.

@@ -21,13 +21,14 @@ _PAGE = mmap.ALLOCATIONGRANULARITY
 _CONTROL_BYTES = _PAGE
 # What texts and infos may add to the slabs before a message needs its own segment.
 _EXTRA_BYTES = 1 << 20
-# Where the message begins and ends, and the size of its own segment; 0 where it is in the area.
-_HEADER = struct.Struct("<QQQ")
+HEADER = struct.Struct("<QQQ")
+"""Where the message begins and ends, and the size of its own segment; 0 where it is in the area."""
+
 # How long the other side may take to read the rings that fill the socket.
 _DRAIN_SECONDS = 1.0
 _DESCRIPTOR = socket.SOL_SOCKET, socket.SCM_RIGHTS
 _AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-_pack_header, _unpack_header = _HEADER.pack_into, _HEADER.unpack_from
+_pack_header, _unpack_header = HEADER.pack_into, HEADER.unpack_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,6 @@ class SegmentLayout:
         return _CONTROL_BYTES + self.request + self.answer
 
 
-class LargeMessageError(BadFrameError):
-    """A message in its own segment, which a borrowed pipe leaves to the lender."""
-
-
 class ShmPipe:
     """Sends and receives messages through a segment; see `Pipe`.
 
@@ -65,8 +62,6 @@ class ShmPipe:
         descriptor: The segment. The pipe owns it.
         plan: How the segment is divided.
         client: Whether this is the client's side.
-        lendable: Whether another process may use it for a while, see `lend`.
-        borrowed: Whether another process has lent it.
     """
 
     reserved = RESERVED
@@ -78,30 +73,22 @@ class ShmPipe:
         plan: SegmentLayout,
         *,
         client: bool,
-        lendable: bool = False,
-        borrowed: bool = False,
     ) -> None:
-        self._segment: int | None = None
         try:
             if min(plan.request, plan.answer) < RESERVED:
                 raise BadSegmentError(f"no header fits into {plan}")
             lines = map_segment(descriptor, _CONTROL_BYTES)
             request = map_segment(descriptor, plan.request, _CONTROL_BYTES)
             answer = map_segment(descriptor, plan.answer, _CONTROL_BYTES + plan.request)
-            if lendable:
-                self._segment = os.dup(descriptor)
         finally:
             os.close(descriptor)
-        self.plan: SegmentLayout = plan
-        self._borrowed = borrowed
         # The maps themselves, not views of them: access takes half the time.
         self._out, self._in = (request, answer) if client else (answer, request)
         self._sock = sock
         self._lines, self._mine = lines, 0 if client else LINE
         self._doorbell = Doorbell(lines, sock, first=client)
         self._ring, self._wait = self._doorbell.post, self._doorbell.wait
-        # The other process has answered so many.
-        self._received = self._lent_at = lines[self._mine] if borrowed else 0
+        self._received = 0
         self._elsewhere: tuple[int, mmap.mmap] | None = None
         self._sent_elsewhere: bytes | mmap.mmap = b""
 
@@ -205,90 +192,17 @@ class ShmPipe:
     def leave_to_parent(self) -> None:
         """Closes what a forked process has inherited of the transport; the parent's goes on."""
         self._sock.close()
-        self._close_segment()
 
     def release(self) -> None:
         """Ends the transport and closes the socket; only for the thread that receives."""
         self.close()
         self._leave()
 
-    def lend(self) -> list[int] | None:
-        """The descriptors with which another process can use the pipe: the socket, the segment.
-
-        Until `take_back`, this process only looks at `unanswered`. None: it is not lendable.
-        """
-        if self._segment is None:
-            return None
-        self._leave_elsewhere()
-        self._lent_at = self._lines[self._mine]
-        return [self._sock.fileno(), self._segment]
-
-    def take_back(self, request: int | None = None, answer: mmap.mmap | None = None) -> None:
-        """Goes on where the other process has stopped, at whatever point.
-
-        Args:
-            request: The segment of the last request, if it has one that was not read. The pipe
-                owns it.
-            answer: The segment of the last answer, if it has one.
-        """
-        self._received = self._lines[self._mine]
-        if answer is not None:
-            self._sent_elsewhere = answer
-        elif self._received != self._lent_at:
-            self._sent_elsewhere = b""
-        if request is not None:
-            self._doorbell.keep_descriptor(request)
-
-    @property
-    def large_answer_bytes(self) -> int:
-        """The bytes of the last answer's own segment; 0 where it has none."""
-        return len(self._sent_elsewhere)
-
-    def give_back(self) -> tuple[int | None, int | None]:
-        """Ends the use of a borrowed pipe; returns what `take_back` needs, for the caller to close.
-
-        Raises:
-            SegmentRefusedError: If the system does not give the memory for the last answer.
-        """
-        answer = None
-        try:
-            last = self._sent_elsewhere
-            if last:
-                answer = create_segment(len(last))
-                map_segment(answer, len(last))[:] = last
-            return self._doorbell.take_kept(), answer
-        except BaseException:
-            if answer is not None:
-                os.close(answer)
-            raise
-        finally:
-            self._leave()
-
-    def unanswered(self) -> bytes | None:
-        """The other side's last message, if it was not answered; empty if it has its own segment.
-
-        Any thread may ask, whichever process uses the pipe.
-        """
-        lines, mine = self._lines, self._mine
-        if lines[LINE - mine] == lines[mine]:
-            return None
-        return self.last_request()
-
-    def last_request(self) -> bytes:
-        """The other side's last message; empty if it has its own segment. As `unanswered`."""
-        start, end, elsewhere = _unpack_header(self._in)
-        return b"" if elsewhere else bytes(self._in[start:end])
-
     def _leave(self) -> None:
+        """Frees what this process holds of the transport."""
         self._sock.close()
         self._doorbell.close()
         self._leave_elsewhere()
-        self._close_segment()
-
-    def _close_segment(self) -> None:
-        segment, self._segment = self._segment, None
-        if segment is not None:
-            os.close(segment)
 
     def _post_elsewhere(self, start: int, end: int, descriptor: int, view: mmap.mmap) -> None:
         self._announce(start, end, descriptor, len(view))
@@ -315,8 +229,6 @@ class ShmPipe:
     def _fetch_elsewhere(self, size: int) -> mmap.mmap:
         if size > MAX_MESSAGE_BYTES:
             raise BadFrameError(f"a message of {size} bytes; the limit is {MAX_MESSAGE_BYTES}")
-        if self._borrowed:
-            raise LargeMessageError(f"a message of {size} bytes, for the process that lends")
         descriptor = self._doorbell.take_descriptor()
         if descriptor is None:
             raise BadFrameError("a message in its own segment, and no segment with it")

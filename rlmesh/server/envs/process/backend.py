@@ -19,7 +19,9 @@ from rlmesh.server.failures import CallFailedError, another_contract, failed
 from rlmesh.server.sessions.endpoint import LoanEnd
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
-from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
+from rlmesh.transports.shm.lending import LendableShmPipe
+from rlmesh.transports.shm.pipe import SegmentLayout
+from rlmesh.transports.tcp.lending import LendableTcpPipe
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 _log = logging.getLogger("rlmesh.server")
@@ -168,17 +170,20 @@ class ProcessBackend:
         lending = self._worker.lending
         return 0.0 if lending is None else lending.page.last_used()
 
-    def lend(self, pipe: Pipe, sequence: int, wake_fd: int) -> LoanEnd | None:
+    def lend(self, pipe: Pipe, sequence: int, wake_fd: int, *, resumes: bool) -> LoanEnd | None:
         """Has the worker answer the calls of a pipe by itself for a while; see `Lender`."""
         worker, lending = self._worker, self._worker.lending
-        if not (self._lends and isinstance(pipe, ShmPipe) and lending is not None):
+        # A connection may break with its worker, which only a client notices that does not resume.
+        lendable = LendableShmPipe | LendableTcpPipe if resumes else LendableShmPipe
+        if not (self._lends and isinstance(pipe, lendable) and lending is not None):
             return None
         if self._lost is not None or not worker.going:
             # The next call reports it, or starts another worker.
             return None
         loan = Loan(worker, lending, pipe, sequence)
-        if not loan.begin():
-            self._lends = False
+        begun = loan.begin()
+        if not begun:
+            self._lends = begun is None
             return None
         self._loan = loan
         try:

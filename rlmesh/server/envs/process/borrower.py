@@ -13,6 +13,7 @@ import mmap
 import os
 import socket
 from time import monotonic
+from typing import TypeAlias
 
 from google.protobuf.message import DecodeError
 
@@ -29,10 +30,15 @@ from rlmesh.server.envs.process.call_page import (
 )
 from rlmesh.server.failures import failure_of
 from rlmesh.server.sessions.requests import Request, read_request
+from rlmesh.transports.lending import Remains
 from rlmesh.transports.pipe import BadFrameError, WakeReason
-from rlmesh.transports.shm.pipe import ShmPipe
+from rlmesh.transports.shm.lending import BorrowedShmPipe
 from rlmesh.transports.shm.segment import BadSegmentError, SegmentRefusedError
+from rlmesh.transports.tcp.lending import BorrowedTcpPipe
 from rlmesh_api.v1 import session_pb2
+
+Borrowed: TypeAlias = BorrowedShmPipe | BorrowedTcpPipe
+"""A pipe of the server's that this process may use."""
 
 _begin, _write_total = BEGIN.pack_into, TOTAL.pack_into
 _STEP, _AT_STEPS = CALL_NUMBERS["step"], place_of("step")
@@ -55,7 +61,7 @@ class Borrower:
         self._channel = channel
         self._page = page
         self._backend = backend
-        self._pipe: ShmPipe | None = None
+        self._pipe: Borrowed | None = None
         self._loan = self._sequence = 0
         # How many calls there were of each kind in this loan, and how many seconds they took.
         self._totals: dict[str, tuple[int, float]] = {}
@@ -100,7 +106,7 @@ class Borrower:
         """Begins another session."""
         self._failed = None
 
-    def _answer_steps(self, pipe: ShmPipe) -> bool:
+    def _answer_steps(self, pipe: Borrowed) -> bool:
         """Answers steps, and one other call at most; returns whether the loan goes on."""
         receive, post, page, step = pipe.receive, pipe.post, self._page, self._backend.step
         sequence = self._sequence
@@ -143,7 +149,7 @@ class Borrower:
             self._totals["step"] = count, spent
         return self._answer(message, since, pipe)
 
-    def _answer(self, message: bytes, since: float, pipe: ShmPipe) -> bool:
+    def _answer(self, message: bytes, since: float, pipe: Borrowed) -> bool:
         """Answers a call that is no step in the fixed form; False if it is left to the server."""
         try:
             request = read_request(message)
@@ -153,7 +159,7 @@ class Borrower:
             return False
         return self._execute(request, since, pipe)
 
-    def _execute(self, request: Request, since: float, pipe: ShmPipe) -> bool:
+    def _execute(self, request: Request, since: float, pipe: Borrowed) -> bool:
         page, kind = self._page, request.kind
         if kind == "attribute":
             write_name(page, request.name)
@@ -193,21 +199,18 @@ class Borrower:
             raise ServerGoneError
         return message.loan != self._loan
 
-    def _end(self, pipe: ShmPipe) -> None:
+    def _end(self, pipe: Borrowed) -> None:
         """Gives the pipe back."""
         self._page[AT_KIND] = 0
         self._pipe = None
-        answer_bytes = pipe.large_answer_bytes
         try:
-            request, answer = pipe.give_back()
+            remains = pipe.give_back()
         except SegmentRefusedError:
-            request = answer = None
+            remains = Remains()
         try:
-            self._give_back(
-                loans.Returned(self._loan, self._sequence, request, answer, answer_bytes)
-            )
+            self._give_back(loans.Returned(self._loan, self._sequence, remains))
         finally:
-            for descriptor in (request, answer):
+            for descriptor in (remains.request, remains.answer):
                 if descriptor is not None:
                     os.close(descriptor)
 
@@ -224,23 +227,25 @@ class Borrower:
             self._pipe.leave_to_parent()
 
 
-def _open(message: loans.Lent) -> ShmPipe:
+def _open(message: loans.Lent) -> Borrowed:
     """The pipe that the server lends.
 
     Raises:
         OSError: If this process may open no more descriptors.
         BadSegmentError: As above, for memory.
     """
+    descriptors, plan = message.descriptors, message.plan
     with contextlib.ExitStack() as undo:
-        for descriptor in message.descriptors:
+        for descriptor in descriptors:
             undo.callback(os.close, descriptor)
-        if len(message.descriptors) != 2:
+        if len(descriptors) != (1 if plan is None else 2):
             raise OSError("this process may open no more descriptors")
         undo.pop_all()
-    connection, segment = message.descriptors
-    sock = socket.socket(fileno=connection)
+    sock = socket.socket(fileno=descriptors[0])
+    if plan is None:
+        return BorrowedTcpPipe(sock)
     try:
-        return ShmPipe(sock, segment, message.plan, client=False, borrowed=True)
+        return BorrowedShmPipe(sock, descriptors[1], plan)
     except BaseException:
         sock.close()
         raise

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import mmap
 import os
 import select
 import time
 
 from google.protobuf.message import DecodeError
 
-from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.server.envs.process import loans
-from rlmesh.server.envs.process.call_page import NotedCall
+from rlmesh.server.envs.process.call_page import CALL_NUMBERS, NotedCall
 from rlmesh.server.envs.process.lending import Lending
 from rlmesh.server.envs.process.worker_process import WorkerProcess
 from rlmesh.server.sessions.requests import Request, read_request
-from rlmesh.transports.shm.pipe import ShmPipe
-from rlmesh.transports.shm.segment import BadSegmentError, map_segment
+from rlmesh.transports.lending import LendablePipe, Remains
+from rlmesh.transports.shm.segment import BadSegmentError
+from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -52,7 +51,7 @@ class Loan:
     """
 
     def __init__(
-        self, worker: WorkerProcess, lending: Lending, pipe: ShmPipe, sequence: int
+        self, worker: WorkerProcess, lending: Lending, pipe: LendablePipe, sequence: int
     ) -> None:
         self.sequence: int = sequence
         self.request: bytes = b""
@@ -67,21 +66,26 @@ class Loan:
         # The number of the request that is not answered, and since when the server knows of it.
         self._waiting: tuple[int, float] | None = None
 
-    def begin(self) -> bool:
-        """Offers the pipe to the worker; returns whether it could."""
-        descriptors = self._pipe.lend()
-        if descriptors is None:
-            return False
+    def begin(self) -> bool | None:
+        """Offers the pipe to the worker.
+
+        Returns:
+            Whether it could; None if only this pipe cannot be lent, at this moment.
+        """
+        offer = self._pipe.lend()
+        if offer is None:
+            return None
+        plan, descriptors = offer
         self._page.clear()
-        lent = loans.Lent(self._number, self.sequence, self._pipe.plan, descriptors)
         try:
-            loans.lend(self._channel, lent)
+            loans.lend(self._channel, loans.Lent(self._number, self.sequence, plan, descriptors))
         except OSError as error:
             _log.warning(
                 "calls to the environment's process cross the server, because the system passes no "
                 "descriptor on: %s",
                 error,
             )
+            self._pipe.take_back(Remains())
             return False
         return True
 
@@ -159,33 +163,29 @@ class Loan:
             return None
         if returned is None or returned.loan == self._number:
             return returned
-        for descriptor in (returned.request, returned.answer):
-            if descriptor is not None:
-                os.close(descriptor)
+        _close(returned.remains)
         return None
 
     def _take_back(self, returned: loans.Returned) -> bool:
         """Goes on after a worker that has stopped by itself; whether it took the pipe at all."""
-        answer: mmap.mmap | None = None
-        request = returned.request
-        if returned.answer is not None:
-            try:
-                answer = _map_answer(returned.answer, returned.answer_bytes)
-            except BadSegmentError as error:
-                self._worker.kill(f"it sent what cannot be: {error}")
-            finally:
-                os.close(returned.answer)
-        self._pipe.take_back(request, answer)
+        pipe, remains = self._pipe, returned.remains
+        try:
+            pipe.take_back(remains)
+        except BadSegmentError as error:
+            self._worker.kill(f"it sent what cannot be: {error}")
+            pipe.close()
+        finally:
+            _close(remains)
         self._advance(returned.sequence)
-        if self._pipe.unanswered() is None:
-            self.request = self._pipe.last_request()
+        if pipe.unanswered() is None:
+            self.request = pipe.last_request()
         return returned.sequence >= self.sequence
 
     def _take_over(self) -> None:
         """Goes on after a worker that has died."""
-        call = self._page.call()
-        pipe = self._pipe
-        pipe.take_back()
+        call, pipe = self._page.call(), self._pipe
+        answered = self._page.sequence - (call is not None) > self.sequence
+        pipe.take_over(None if call is None else _stands_for(call), answered=answered)
         message = pipe.unanswered()
         if message is None:
             self._advance(self._page.sequence)
@@ -202,10 +202,17 @@ class Loan:
             self.complete = self._pipe.last() != b""
 
 
-def _map_answer(descriptor: int, nbytes: int) -> mmap.mmap:
-    if nbytes > MAX_MESSAGE_BYTES:
-        raise BadSegmentError(f"an answer of {nbytes} bytes; the limit is {MAX_MESSAGE_BYTES}")
-    return map_segment(descriptor, nbytes)
+def _close(remains: Remains) -> None:
+    for descriptor in (remains.request, remains.answer):
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _stands_for(call: NotedCall) -> bytes:
+    """A request of the call's number and kind; it is answered, and not executed again."""
+    request = session_pb2.SessionRequest(sequence=call.sequence)
+    getattr(request, call.name if call.name in CALL_NUMBERS else "attribute").SetInParent()
+    return request.SerializeToString()
 
 
 def _read(message: bytes) -> Request:

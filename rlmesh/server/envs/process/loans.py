@@ -14,12 +14,14 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from rlmesh.transports.lending import Remains
 from rlmesh.transports.shm.pipe import SegmentLayout
 
 _LEND, _RECALL = b"l", b"r"
 _TO_WORKER = struct.Struct("<cQQQQ")
-_TO_SERVER = struct.Struct("<BQQQ")
+_TO_SERVER = struct.Struct("<BQQQQQQ")
 _REQUEST, _ANSWER = 1, 2
+_NO_SEGMENT = SegmentLayout(0, 0)
 _MOST_DESCRIPTORS = 4
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_MOST_DESCRIPTORS * array.array("i").itemsize)
 _AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
@@ -35,14 +37,14 @@ class Lent(NamedTuple):
     Attributes:
         loan: The loan's number.
         sequence: The number of the session's last call.
-        plan: How the segment is divided.
+        plan: How the segment is divided; None where there is none.
         descriptors: The socket and the segment; the receiver owns them. Fewer where the worker may
             open no more.
     """
 
     loan: int
     sequence: int
-    plan: SegmentLayout
+    plan: SegmentLayout | None
     descriptors: list[int]
 
 
@@ -62,16 +64,12 @@ class Returned(NamedTuple):
     Attributes:
         loan: The loan's number.
         sequence: The number of the last call that it answered, or of the session's last before it.
-        request: The segment of a request that has its own and was not read; the receiver owns it.
-        answer: The segment of the last answer, if it has its own; the receiver owns it.
-        answer_bytes: The bytes of that segment.
+        remains: What the worker leaves of the pipe; the receiver closes its descriptors.
     """
 
     loan: int
     sequence: int
-    request: int | None = None
-    answer: int | None = None
-    answer_bytes: int = 0
+    remains: Remains = Remains()
 
 
 def lend(channel: socket.socket, loan: Lent) -> None:
@@ -80,7 +78,7 @@ def lend(channel: socket.socket, loan: Lent) -> None:
     Raises:
         OSError: If the worker has gone, or the system passes no descriptors on.
     """
-    plan = loan.plan
+    plan = loan.plan or _NO_SEGMENT
     words = _TO_WORKER.pack(_LEND, loan.loan, loan.sequence, plan.request, plan.answer)
     _send(channel, words, loan.descriptors)
 
@@ -97,12 +95,20 @@ def give_back(channel: socket.socket, returned: Returned) -> None:
     Raises:
         OSError: If the server has gone.
     """
-    flags, descriptors = 0, list[int]()
-    for flag, descriptor in ((_REQUEST, returned.request), (_ANSWER, returned.answer)):
+    flags, descriptors, remains = 0, list[int](), returned.remains
+    for flag, descriptor in ((_REQUEST, remains.request), (_ANSWER, remains.answer)):
         if descriptor is not None:
             flags |= flag
             descriptors.append(descriptor)
-    words = _TO_SERVER.pack(flags, returned.loan, returned.sequence, returned.answer_bytes)
+    words = _TO_SERVER.pack(
+        flags,
+        returned.loan,
+        returned.sequence,
+        remains.request_bytes,
+        remains.request_end,
+        remains.answer_bytes,
+        remains.answer_left,
+    )
     _send(channel, words, descriptors)
 
 
@@ -114,7 +120,8 @@ def receive_in_worker(channel: socket.socket) -> Lent | Recalled | None:
     kind, loan, sequence, request, answer = _TO_WORKER.unpack(words)
     if kind == _RECALL:
         return Recalled(loan)
-    return Lent(loan, sequence, SegmentLayout(request, answer), descriptors)
+    plan = SegmentLayout(request, answer)
+    return Lent(loan, sequence, None if plan == _NO_SEGMENT else plan, descriptors)
 
 
 def receive_in_server(channel: socket.socket) -> Returned | None:
@@ -131,17 +138,17 @@ def receive_in_server(channel: socket.socket) -> Returned | None:
             undo.callback(os.close, descriptor)
         if len(words) != _TO_SERVER.size:
             raise BadLoanError(f"a message of {len(words)} bytes instead of {_TO_SERVER.size}")
-        flags, loan, sequence, nbytes = _TO_SERVER.unpack(words)
+        flags, loan, sequence, *numbers = _TO_SERVER.unpack(words)
         if flags not in range(4) or flags.bit_count() != len(descriptors):
             raise BadLoanError(f"{len(descriptors)} descriptors with the flags {flags}")
         undo.pop_all()
     given = iter(descriptors)
+    request, answer = _next(given, flags & _REQUEST), _next(given, flags & _ANSWER)
+    request_bytes, request_end, answer_bytes, answer_left = numbers
     return Returned(
         loan,
         sequence,
-        request=_next(given, flags & _REQUEST),
-        answer=_next(given, flags & _ANSWER),
-        answer_bytes=nbytes,
+        Remains(request, request_bytes, request_end, answer, answer_bytes, answer_left),
     )
 
 

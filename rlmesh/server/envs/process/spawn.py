@@ -28,8 +28,9 @@ def launch(
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         # Ctrl-C in a terminal is for the server alone, and what the environment has started can be
-        # ended with it.
-        start_new_session=True,
+        # ended with it. A group and no session: Linux schedules the processes of a session as one
+        # (autogroup), so a client that yields its processor to a worker in another one waits.
+        process_group=0,
     )
 
 
