@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from rlmesh.transports.pipe import Pipe
-from rlmesh.transports.shm.pipe import SegmentLayout
 
 
 class Remains(NamedTuple):
@@ -38,14 +37,14 @@ class Remains(NamedTuple):
 class LendablePipe(Pipe, Protocol):
     """A pipe that can be lent. One thread uses it, except where noted."""
 
-    def lend(self) -> tuple[SegmentLayout | None, list[int]] | None:
+    def lend(self) -> tuple[tuple[int, int], list[int]] | None:
         """What another process needs to use the pipe.
 
         Until `take_back` or `take_over` this process only looks at `unanswered`.
 
         Returns:
-            How the segment is divided, if there is one, and the descriptors, which stay the pipe's;
-            None if it cannot be lent at this moment.
+            The bytes of the segment's two areas, 0 where there is none, and the descriptors, which
+            stay the pipe's; None if it cannot be lent at this moment.
         """
         ...
 

@@ -7,20 +7,21 @@ from typing import Any
 
 from rlmesh.codec.infos.packing import pack
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
+from rlmesh.envs.forks import EndsInChild
+from rlmesh.envs.gym_compat import UnsupportedArgumentError, compile_render, compile_reset
+from rlmesh.envs.results import BadResultError, split_reset
 from rlmesh.server.envs.arguments import argument_of, options_of, seed_of
 from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.envs.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.envs.backend import Step
 from rlmesh.server.envs.codecs import Codecs
-from rlmesh.server.envs.forks import EndsInChild
-from rlmesh.server.envs.gym_compat import UnsupportedArgumentError, compile_render, compile_reset
 from rlmesh.server.envs.home_thread import HomeThread
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.options import EnvOptions
-from rlmesh.server.envs.results import BadResultError, split_reset, unreadable
 from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.timings import Timings
+from rlmesh.server.envs.unreadable import unreadable
 from rlmesh.server.failures import failed
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.transports.pipe import Outbox

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rlmesh.server.envs.forks import EndsInChild
+from rlmesh.envs.forks import EndsInChild
 from rlmesh.server.failures import CallFailedError, stack_text
 from rlmesh.server.sessions.endpoint import Call, RunningCall, Source, ThreadStoppedError
 from rlmesh_api.v1 import session_pb2

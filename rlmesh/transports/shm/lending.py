@@ -37,13 +37,13 @@ class LendableShmPipe(ShmPipe):
         self._plan = plan
         self._lent_at = 0
 
-    def lend(self) -> tuple[SegmentLayout | None, list[int]] | None:
+    def lend(self) -> tuple[tuple[int, int], list[int]] | None:
         """What another process needs to use the pipe; see `LendablePipe`."""
         if self._segment is None:
             return None
         self._leave_elsewhere()
         self._lent_at = self._lines[self._mine]
-        return self._plan, [self._sock.fileno(), self._segment]
+        return (self._plan.request, self._plan.answer), [self._sock.fileno(), self._segment]
 
     def take_back(self, remains: Remains) -> None:
         """Goes on where the other process has stopped; see `LendablePipe`."""

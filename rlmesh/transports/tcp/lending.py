@@ -14,7 +14,6 @@ import socket
 from rlmesh.codec.slab.protocols import Readable
 from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.transports.lending import Remains
-from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh.transports.shm.segment import BadSegmentError, create_segment, map_segment
 from rlmesh.transports.tcp.pipe import LENGTH, TcpPipe
 
@@ -35,13 +34,13 @@ class LendableTcpPipe(TcpPipe):
         self._socket = sock
         self._lent = False
 
-    def lend(self) -> tuple[SegmentLayout | None, list[int]] | None:
+    def lend(self) -> tuple[tuple[int, int], list[int]] | None:
         """What another process needs to use the pipe; see `LendablePipe`."""
         _, _, arrived, returned = self._inbound
         if self._unsent() or sum(arrived) > returned:
             return None
         self._lent = True
-        return None, [self._socket.fileno()]
+        return (0, 0), [self._socket.fileno()]
 
     def take_back(self, remains: Remains) -> None:
         """Goes on where the other process has stopped; see `LendablePipe`."""

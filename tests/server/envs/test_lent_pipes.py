@@ -34,17 +34,22 @@ from support.watching import SERVING, channel_to, check_health
 Client = rlmesh.RemoteEnv[Any, Any]
 
 
+@pytest.fixture(autouse=True, params=["shm", "direct"])
+def _transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLMESH_TRANSPORT", request.param)
+
+
 @contextlib.contextmanager
 def lent(folder: Path, **settings: Any) -> Generator[rlmesh.EnvServer]:
     make = functools.partial(LentEnv, str(folder))
-    with serving(make, isolation="process", **settings) as server:
+    with serving(make, isolation="process", direct="tcp://127.0.0.1:0", **settings) as server:
         yield server
 
 
 @contextlib.contextmanager
 def client_of(server: rlmesh.EnvServer, **settings: Any) -> Generator[Client]:
-    with contextlib.closing(Client(server.address, transport="shm", **settings)) as client:
-        assert client.transport == "shm"
+    with contextlib.closing(Client(server.address, **settings)) as client:
+        assert client.transport == os.environ["RLMESH_TRANSPORT"]
         yield client
 
 
@@ -113,7 +118,7 @@ def server_process(folder: Path) -> Generator[tuple[subprocess.Popen[str], str]]
 def test_a_worker_answers_its_client_while_the_server_is_stopped(tmp_path: Path) -> None:
     with (
         server_process(tmp_path) as (process, address),
-        contextlib.closing(Client(address, transport="shm")) as client,
+        contextlib.closing(Client(address)) as client,
     ):
         client.reset()
         process.send_signal(signal.SIGSTOP)
@@ -130,7 +135,7 @@ def test_a_worker_answers_its_client_while_the_server_is_stopped(tmp_path: Path)
 def test_a_server_that_is_killed_ends_its_worker_and_its_client_notices(tmp_path: Path) -> None:
     with (
         server_process(tmp_path) as (process, address),
-        contextlib.closing(Client(address, transport="shm")) as client,
+        contextlib.closing(Client(address)) as client,
     ):
         _, info = client.reset()
         with calling(lambda: client.step(deed("wait"))) as outcome:
@@ -144,7 +149,7 @@ def test_a_client_that_is_killed_in_a_step_leaves_its_place(tmp_path: Path) -> N
     program = """
 import sys, rlmesh
 from support.lent_env import deed
-env = rlmesh.RemoteEnv(sys.argv[1], transport="shm")
+env = rlmesh.RemoteEnv(sys.argv[1])
 env.reset()
 env.step(deed("wait"))
 """
@@ -163,7 +168,7 @@ def test_status_says_what_the_worker_does_and_how_many_calls_it_answered(tmp_pat
         for count in range(1, 40):
             client.step(deed("count"))
             told = status(server).sessions[0]
-            assert (told.call, told.transport) == ("", "shm")
+            assert (told.call, told.transport) == ("", client.transport)
             assert told.calls == count + 1
         with calling(lambda: client.step(deed("wait"))) as outcome:
             stack = ""
@@ -227,17 +232,20 @@ def test_the_death_of_a_worker_breaks_no_connection(tmp_path: Path, reconnect: b
             os.kill(info["pid"], signal.SIGKILL)
             with pytest.raises(EnvCrashedError, match="SIGKILL"):
                 client.step(deed("count"))
-            assert client.transport == "shm"
         _, info = client.reset()
         with calling(lambda: client.step(deed("wait"))) as outcome:
             wait_until(lambda: diary(tmp_path)[-1] == "step 1")
             os.kill(info["pid"], signal.SIGKILL)
         assert isinstance(outcome[0], EnvCrashedError)
         assert "in step()" in str(outcome[0])
-        assert [session.transport for session in status(server).sessions] == ["shm"]
+        assert [session.transport for session in status(server).sessions] == [client.transport]
 
 
-@pytest.mark.parametrize("name", ["stop", "hide"])
+@pytest.mark.parametrize(
+    ("_transport", "name"),
+    [("shm", "stop"), ("shm", "hide"), ("direct", "stop")],
+    indirect=["_transport"],
+)
 def test_a_worker_that_hangs_whatever_it_says_is_replaced_after_the_clients_time(
     tmp_path: Path, name: str
 ) -> None:
@@ -250,7 +258,11 @@ def test_a_worker_that_hangs_whatever_it_says_is_replaced_after_the_clients_time
         assert client.step(deed("count"))[0] == 1
 
 
-@pytest.mark.parametrize("name", ["stop", "hide"])
+@pytest.mark.parametrize(
+    ("_transport", "name"),
+    [("shm", "stop"), ("shm", "hide"), ("direct", "stop")],
+    indirect=["_transport"],
+)
 def test_a_worker_that_hangs_whatever_it_says_is_replaced_after_the_servers_time(
     tmp_path: Path, name: str
 ) -> None:
@@ -444,7 +456,8 @@ def test_a_session_goes_on_over_grpc_when_its_shared_memory_broke(
         with calling(lambda: client.step(deed("wait"))) as outcome:
             wait_until(lambda: "step 1" in diary(tmp_path))
             # From now on nobody reaches the listener.
-            monkeypatch.setattr("rlmesh.client.transport_selection.enter_memory", no_pipe)
+            for name in ("enter_memory", "enter_direct"):
+                monkeypatch.setattr(f"rlmesh.client.transport_selection.{name}", no_pipe)
             break_clients_end(server, client)
             wait_until(functools.partial(calls_by_stream, server))
             (tmp_path / "go").touch()
@@ -459,7 +472,7 @@ def calls_by_stream(server: Any) -> bool:
     return session.receiver is not None and bool(session.receiver.by_stream)
 
 
-def no_pipe(*_: Any) -> None:
+def no_pipe(*_: Any, **__: Any) -> None:
     return None
 
 

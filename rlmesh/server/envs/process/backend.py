@@ -10,10 +10,10 @@ from rlmesh.codec.step.wire import FAILURE, PREFIX, write_action
 from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
 from rlmesh.server.envs.backend import Step
 from rlmesh.server.envs.process.call_page import NotedCall
+from rlmesh.server.envs.process.env_worker import EnvWorker
 from rlmesh.server.envs.process.handshake import await_env
 from rlmesh.server.envs.process.lent_timings import LentTimings
 from rlmesh.server.envs.process.loan import Loan
-from rlmesh.server.envs.process.worker_process import WorkerProcess
 from rlmesh.server.envs.timings import Timings
 from rlmesh.server.failures import CallFailedError, another_contract, failed
 from rlmesh.server.sessions.endpoint import LoanEnd
@@ -52,7 +52,7 @@ class ProcessBackend:
         start_timeout: As given.
     """
 
-    def __init__(self, start: Callable[[], WorkerProcess], start_timeout: float | None) -> None:
+    def __init__(self, start: Callable[[], EnvWorker], start_timeout: float | None) -> None:
         self.start_timeout: float | None = start_timeout
         self._start = start
         self._lost: session_pb2.Failure | None = None

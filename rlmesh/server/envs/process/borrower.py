@@ -33,6 +33,7 @@ from rlmesh.server.sessions.requests import Request, read_request
 from rlmesh.transports.lending import Remains
 from rlmesh.transports.pipe import BadFrameError, WakeReason
 from rlmesh.transports.shm.lending import BorrowedShmPipe
+from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh.transports.shm.segment import BadSegmentError, SegmentRefusedError
 from rlmesh.transports.tcp.lending import BorrowedTcpPipe
 from rlmesh_api.v1 import session_pb2
@@ -234,15 +235,15 @@ def _open(message: loans.Lent) -> Borrowed:
         OSError: If this process may open no more descriptors.
         BadSegmentError: As above, for memory.
     """
-    descriptors, plan = message.descriptors, message.plan
+    descriptors, plan = message.descriptors, SegmentLayout(*message.areas)
     with contextlib.ExitStack() as undo:
         for descriptor in descriptors:
             undo.callback(os.close, descriptor)
-        if len(descriptors) != (1 if plan is None else 2):
+        if len(descriptors) != (2 if plan.request else 1):
             raise OSError("this process may open no more descriptors")
         undo.pop_all()
     sock = socket.socket(fileno=descriptors[0])
-    if plan is None:
+    if not plan.request:
         return BorrowedTcpPipe(sock)
     try:
         return BorrowedShmPipe(sock, descriptors[1], plan)

@@ -18,8 +18,8 @@ from google.protobuf.message import DecodeError
 
 from rlmesh.server.envs.process import loans
 from rlmesh.server.envs.process.call_page import CALL_NUMBERS, NotedCall
+from rlmesh.server.envs.process.env_worker import EnvWorker
 from rlmesh.server.envs.process.lending import Lending
-from rlmesh.server.envs.process.worker_process import WorkerProcess
 from rlmesh.server.sessions.requests import Request, read_request
 from rlmesh.transports.lending import LendablePipe, Remains
 from rlmesh.transports.shm.segment import BadSegmentError
@@ -51,7 +51,7 @@ class Loan:
     """
 
     def __init__(
-        self, worker: WorkerProcess, lending: Lending, pipe: LendablePipe, sequence: int
+        self, worker: EnvWorker, lending: Lending, pipe: LendablePipe, sequence: int
     ) -> None:
         self.sequence: int = sequence
         self.request: bytes = b""
@@ -75,10 +75,10 @@ class Loan:
         offer = self._pipe.lend()
         if offer is None:
             return None
-        plan, descriptors = offer
+        areas, descriptors = offer
         self._page.clear()
         try:
-            loans.lend(self._channel, loans.Lent(self._number, self.sequence, plan, descriptors))
+            loans.lend(self._channel, loans.Lent(self._number, self.sequence, areas, descriptors))
         except OSError as error:
             _log.warning(
                 "calls to the environment's process cross the server, because the system passes no "

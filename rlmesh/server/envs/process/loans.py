@@ -15,13 +15,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rlmesh.transports.lending import Remains
-from rlmesh.transports.shm.pipe import SegmentLayout
 
 _LEND, _RECALL = b"l", b"r"
 _TO_WORKER = struct.Struct("<cQQQQ")
 _TO_SERVER = struct.Struct("<BQQQQQQ")
 _REQUEST, _ANSWER = 1, 2
-_NO_SEGMENT = SegmentLayout(0, 0)
 _MOST_DESCRIPTORS = 4
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_MOST_DESCRIPTORS * array.array("i").itemsize)
 _AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
@@ -37,14 +35,14 @@ class Lent(NamedTuple):
     Attributes:
         loan: The loan's number.
         sequence: The number of the session's last call.
-        plan: How the segment is divided; None where there is none.
+        areas: The bytes of the segment's two areas; 0 where there is no segment.
         descriptors: The socket and the segment; the receiver owns them. Fewer where the worker may
             open no more.
     """
 
     loan: int
     sequence: int
-    plan: SegmentLayout | None
+    areas: tuple[int, int]
     descriptors: list[int]
 
 
@@ -78,8 +76,7 @@ def lend(channel: socket.socket, loan: Lent) -> None:
     Raises:
         OSError: If the worker has gone, or the system passes no descriptors on.
     """
-    plan = loan.plan or _NO_SEGMENT
-    words = _TO_WORKER.pack(_LEND, loan.loan, loan.sequence, plan.request, plan.answer)
+    words = _TO_WORKER.pack(_LEND, loan.loan, loan.sequence, *loan.areas)
     _send(channel, words, loan.descriptors)
 
 
@@ -120,8 +117,7 @@ def receive_in_worker(channel: socket.socket) -> Lent | Recalled | None:
     kind, loan, sequence, request, answer = _TO_WORKER.unpack(words)
     if kind == _RECALL:
         return Recalled(loan)
-    plan = SegmentLayout(request, answer)
-    return Lent(loan, sequence, None if plan == _NO_SEGMENT else plan, descriptors)
+    return Lent(loan, sequence, (request, answer), descriptors)
 
 
 def receive_in_server(channel: socket.socket) -> Returned | None:

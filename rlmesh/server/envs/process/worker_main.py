@@ -15,24 +15,24 @@ from google.protobuf.message import DecodeError
 
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
+from rlmesh.envs.forks import EndsInChild
 from rlmesh.errors import RlmeshError
-from rlmesh.server.envs.forks import EndsInChild
-from rlmesh.server.envs.list_vector_env import vector_of
-from rlmesh.server.envs.local import LocalBackend
-from rlmesh.server.envs.process.borrower import Borrower, ServerGoneError
-from rlmesh.server.envs.process.call_page import PAGE_BYTES
-from rlmesh.server.envs.process.control import (
+from rlmesh.processes.control import (
     ControlMessage,
-    WorkerSpec,
     read_message,
     write_message,
 )
-from rlmesh.server.envs.process.parent_death import (
+from rlmesh.processes.parent_death import (
     StatusThread,
     end_with_server,
     leave_signals_to_server,
 )
-from rlmesh.server.envs.process.stack_dump import begin_recording
+from rlmesh.processes.stack_dump import begin_recording
+from rlmesh.server.envs.list_vector_env import vector_of
+from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.process.borrower import Borrower, ServerGoneError
+from rlmesh.server.envs.process.call_page import PAGE_BYTES
+from rlmesh.server.envs.process.spec import WorkerSpec
 from rlmesh.server.failures import CallFailedError, env_raised, failure_of
 from rlmesh.server.sessions.requests import Request, damaged, failed_so, read_request, write_answer
 from rlmesh.transports.pipe import Outbox, Pipe, WakeReason

@@ -9,13 +9,13 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Sequence
 from typing import IO, cast
 
-from rlmesh.server.envs.process.control import ControlChannel, ControlMessage, write_message
-from rlmesh.server.envs.process.lending import Lending, open_lending
-from rlmesh.server.envs.process.spawn import launch
-from rlmesh.server.envs.process.stack_dump import make_stack_dump, record
-from rlmesh.server.envs.process.supervisor import Supervisor
+from rlmesh.processes.control import ControlChannel, ControlMessage, write_message
+from rlmesh.processes.spawn import launch
+from rlmesh.processes.stack_dump import make_stack_dump, record
+from rlmesh.processes.supervisor import Supervisor
 
 # How many bytes of a worker's stderr are kept, and how many lines a message about its death shows.
 _KEPT = 8192
@@ -35,11 +35,12 @@ class WorkerProcess:
     Args:
         supervisor: Where it is started and watched.
         spec: What it is to make, pickled.
+        module: The name of the module whose `main` it runs; see `launch`.
+        descriptors: Further descriptors that it gets, in the end of `main`'s arguments.
 
     Attributes:
         pid: Its process id.
         calls: This side's end of the socket that the calls go through.
-        lending: Lends it the pipes of clients; None where the system does not give what that needs.
         lifeline: A descriptor that is readable when it has died; None where there is none.
         dead: Whether it has died.
         last_stack: Where the environment was when the worker was killed in the middle of a call,
@@ -49,7 +50,14 @@ class WorkerProcess:
         OSError: If no process can be started.
     """
 
-    def __init__(self, supervisor: Supervisor, spec: bytes) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        spec: bytes,
+        module: str,
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        self._descriptors = descriptors
         self.dead: bool = False
         self.last_stack: str | None = None
         self._supervisor = supervisor
@@ -68,27 +76,23 @@ class WorkerProcess:
         self.calls: socket.socket
         self.calls, their_calls = socket.socketpair()
         self._control, their_control = socket.socketpair()
-        self.lending: Lending | None = open_lending()
         try:
             with their_calls, their_control:
-                supervisor.do(lambda: self._start(their_calls, their_control))
+                supervisor.do(lambda: self._start(module, their_calls, their_control))
         except BaseException:
             self.calls.close()
             self._control.close()
-            self._close_lending()
             raise
         with contextlib.suppress(OSError):  # it has died at once
             self._control.sendall(write_message(ControlMessage.SPEC, spec))
 
-    def _start(self, calls: socket.socket, control: socket.socket) -> None:
+    def _start(self, module: str, calls: socket.socket, control: socket.socket) -> None:
         self._stack_dump = make_stack_dump()
-        lending = self.lending
-        loans, page = (-1, -1) if lending is None else lending.theirs
         try:
-            self._process = launch(calls.fileno(), control.fileno(), self._stack_dump, loans, page)
+            self._process = launch(
+                module, calls.fileno(), control.fileno(), self._stack_dump, self._descriptors
+            )
         finally:
-            if lending is not None:
-                lending.close_theirs()
             # Where this side needs it, it opens the worker's.
             if self._stack_dump >= 0:
                 os.close(self._stack_dump)
@@ -167,11 +171,6 @@ class WorkerProcess:
         if self._died.wait(_DYING_SECONDS) and self.lifeline is not None:
             os.close(self.lifeline)
             self.lifeline = None
-        self._close_lending()
-
-    def _close_lending(self) -> None:
-        if self.lending is not None:
-            self.lending.close()
 
     def account(self) -> str:
         """How it died, for a message."""

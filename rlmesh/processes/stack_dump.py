@@ -17,7 +17,7 @@ import sys
 import time
 from typing import BinaryIO
 
-from rlmesh.server.failures import TRACEBACK_LIMIT
+from rlmesh.envs.raised import TRACEBACK_LIMIT, is_ours
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -25,7 +25,6 @@ _SUPPORTED = sys.platform == "linux"
 # How long the handler may take, and how long it is given once it has begun to write.
 _WRITING_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
-_HERE = os.path.dirname(os.path.dirname(__file__))
 
 
 def make_stack_dump() -> int:
@@ -80,7 +79,7 @@ def _opened(path: str) -> BinaryIO:
 def _turned(text: str) -> str:
     """The stack with the innermost frame last, without the server's own frames before it."""
     frames = [line for line in text.splitlines() if line.startswith("  File ")][::-1]
-    ours = [index for index, line in enumerate(frames) if line.startswith(f'  File "{_HERE}')]
+    ours = [index for index, line in enumerate(frames) if is_ours(line.removeprefix('  File "'))]
     beyond = frames[ours[-1] + 1 :] if ours else frames
     return "".join(f"{line}\n" for line in beyond or frames)
 

@@ -5,26 +5,45 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 
 # The worker imports from where this process does, whatever its own path would be.
 _PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[7:]; "
-    "from rlmesh.server.envs.process.worker_main import main; main(*map(int, sys.argv[1:7]))"
+    "import sys; sys.path[:] = sys.argv[3:]; from importlib import import_module; "
+    "import_module(sys.argv[1]).main(*map(int, sys.argv[2].split()))"
 )
 
 
 def launch(
-    calls: int, control: int, stack_dump: int, loans: int, page: int
+    module: str, calls: int, control: int, stack_dump: int, more: Iterable[int] = ()
 ) -> subprocess.Popen[bytes]:
-    """Starts a worker; `rlmesh.server.envs.process.worker_main.main` says what it is given.
+    """Starts a worker.
+
+    Args:
+        module: The name of the module whose `main` it runs, with this process's id and the
+            descriptors.
+        calls: The descriptor of the socket that the calls cross.
+        control: The descriptor of the control channel.
+        stack_dump: The descriptor of the stack dump; -1 where there is none.
+        more: Further descriptors; -1 for one that there is not.
 
     Raises:
         OSError: If the system starts no further process.
     """
-    given = [str(number) for number in (os.getpid(), calls, control, stack_dump, loans, page)]
+    descriptors = (calls, control, stack_dump, *more)
+    given = " ".join(map(str, (os.getpid(), *descriptors)))
     return subprocess.Popen(  # noqa: S603 - this interpreter, and no shell
-        [sys.executable, *_options(), "-P", "-c", _PROGRAM, *given, *map(os.fspath, sys.path)],
-        pass_fds=[number for number in (calls, control, stack_dump, loans, page) if number >= 0],
+        [
+            sys.executable,
+            *_options(),
+            "-P",
+            "-c",
+            _PROGRAM,
+            module,
+            given,
+            *map(os.fspath, sys.path),
+        ],
+        pass_fds=[number for number in descriptors if number >= 0],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         # Ctrl-C in a terminal is for the server alone, and what the environment has started can be
