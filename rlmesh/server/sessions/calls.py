@@ -124,13 +124,13 @@ class SessionCalls:
     def lend(self, lender: Lender, pipe: Pipe, wake_fd: int) -> None:
         """Lends the session's pipe to another process until it comes back, if that takes it."""
         session = self._session
-        if not session.lends():
-            return
         end: LoanEnd | None = None
         try:
-            end = lender.lend(pipe, session.sequence, wake_fd, resumes=session.resumes)
+            if session.lends():
+                end = lender.lend(pipe, session.sequence, wake_fd, resumes=session.resumes)
         finally:
-            session.lent_until(end)
+            if not session.lent_until(end):
+                pipe.finish()
 
     def answered(self, seconds: float) -> bool:
         """An answer has left after so many seconds; returns whether further calls may follow."""

@@ -357,15 +357,16 @@ class Session:
         self.in_call = True
         with self._lock:
             lent = self.lent = self.refusal is None
-        if not lent:
-            self.lent_until(None)
         return lent
 
-    def lent_until(self, end: LoanEnd | None) -> None:
-        """The pipe is back.
+    def lent_until(self, end: LoanEnd | None) -> bool:
+        """The pipe is back, or was not lent.
 
         Args:
             end: How the loan ended; None: there was none, or it ended with an error.
+
+        Returns:
+            Whether further calls may follow; else the pipe is to be finished.
         """
         with self._lock:
             self.lent = False
@@ -377,15 +378,12 @@ class Session:
         self.in_call = False
         with self._lock:
             if not self.drains:
-                return
+                return True
             # `drain` leaves this to the call, if there is one.
-            stream, receiver = self.stream, self.receiver
-        if receiver is not None:
-            receiver.close()
+            stream = self.stream
         if stream is not None:
             stream.cancel()
-        elif receiver is None:
-            self.end()
+        return False
 
     def _note_last_call(self, end: LoanEnd) -> None:
         """Keeps what a repetition of the last call is compared with and answered."""

@@ -27,6 +27,7 @@ from rlmesh.errors import (
 from rlmesh.server.envs.process import lending, loan
 from rlmesh.transports.shm.segment import SegmentRefusedError
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc
+from support.certificates import make_certificates
 from support.lent_env import LentEnv, deed
 from support.serving import serving, start_python
 from support.watching import SERVING, channel_to, check_health
@@ -130,6 +131,56 @@ def test_a_worker_answers_its_client_while_the_server_is_stopped(tmp_path: Path)
         process.send_signal(signal.SIGCONT)
         assert client.stats()["step"].count == 600
         assert client.step(deed("count"))[0] == 303
+
+
+def is_lent(server: Any) -> bool:
+    [session] = server._life._manager.sessions()
+    return bool(session.lent)
+
+
+def test_a_pipe_is_lent_between_calls(tmp_path: Path) -> None:
+    with lent(tmp_path) as server, client_of(server) as client:
+        client.reset()
+        for count in range(1, 10):
+            assert client.step(deed("count"))[0] == count
+            wait_until(functools.partial(is_lent, server))
+
+
+@pytest.mark.parametrize(
+    ("_transport", "settings", "encrypted"),
+    [
+        ("grpc", {}, False),
+        ("grpc", {}, True),
+        ("direct", {}, True),
+        ("direct", {"reconnect": False}, False),
+    ],
+    indirect=["_transport"],
+)
+def test_where_a_loan_cannot_serve_the_server_relays(
+    tmp_path: Path, settings: dict[str, Any], encrypted: bool
+) -> None:
+    tls: dict[str, Any] = {"server": {}, "client": {}}
+    if encrypted:
+        certificates = make_certificates(tmp_path)
+        tls = {"server": {"tls": certificates.server()}, "client": {"tls": certificates.client()}}
+    with (
+        lent(tmp_path, **tls["server"]) as server,
+        client_of(server, **tls["client"], **settings) as client,
+    ):
+        _, info = client.reset()
+        for count in range(1, 10):
+            assert client.step(deed("count"))[0] == count
+            assert not borrowed(server)
+        os.kill(info["pid"], signal.SIGKILL)
+        with pytest.raises(EnvCrashedError, match="SIGKILL"):
+            client.step(deed("count"))
+        assert client.reset()[0] == 0
+
+
+def borrowed(server: Any) -> bool:
+    """Whether a worker has a pipe."""
+    [slot] = server._provider.all()
+    return slot.made._loan is not None
 
 
 def test_a_server_that_is_killed_ends_its_worker_and_its_client_notices(tmp_path: Path) -> None:

@@ -105,9 +105,9 @@ class ProcessBackend:
         if request.action is not None:
             return self._step(request.sequence, request.action, outbox)
         message = request.message or session_pb2.SessionRequest()
-        crashed, self._crashed_call = self._crashed_call, 0
-        if request.sequence == crashed and self._lost is not None:
+        if self._lost is not None and self._crashed_call and request.sequence == self._crashed_call:
             # Also a reset: it has been executed.
+            self._crashed_call = 0
             raise CallFailedError(self._lost)
         if message.HasField("stats"):
             stats = session_pb2.SessionResponse(sequence=request.sequence, stats=self._stats())
@@ -284,7 +284,7 @@ class ProcessBackend:
             self._starting = False
         self._pipe = made.pipe
         self._lost = None
-        self._lends = True
+        self._lends, self._crashed_call = True, 0
         found = compare_contracts(self.contract, made.contract)
         if found:
             self._worker.kill("it is of no use")
