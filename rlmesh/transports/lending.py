@@ -18,11 +18,12 @@ class Remains(NamedTuple):
 
     Attributes:
         request: What it has received and the lender has not: of shared memory the last request's
-            own segment, of a socket the bytes of the last request and of what came after it.
-        request_bytes: How many bytes of a socket.
+            own segment, of a socket the bytes of the last request, of what came after it, and of
+            the last answer.
+        request_bytes: How many bytes of a socket, without the answer.
         request_end: Where the last request ends in them, if it was answered; else 0.
-        answer: The last answer, where the pipe does not hold it.
-        answer_bytes: How many bytes that is.
+        answer: Of shared memory, the last answer's own segment.
+        answer_bytes: How many bytes the answer is.
         answer_left: How many of them have left, of a socket.
     """
 

@@ -15,7 +15,7 @@ from rlmesh.transports.lending import Remains
 from rlmesh.transports.pipe import BadFrameError
 from rlmesh.transports.shm.doorbell import LINE
 from rlmesh.transports.shm.pipe import HEADER, SegmentLayout, ShmPipe
-from rlmesh.transports.shm.segment import BadSegmentError, create_segment, map_segment
+from rlmesh.transports.shm.segment import BadSegmentError, copy_to_segment, map_segment
 
 
 class LendableShmPipe(ShmPipe):
@@ -102,20 +102,18 @@ class BorrowedShmPipe(ShmPipe):
         # The lender has received and answered so many.
         self._received = self._lines[self._mine]
 
-    def give_back(self) -> Remains:
+    def give_back(self, last_request: bytes) -> Remains:
         """Ends the use of the pipe; returns what the lender needs.
+
+        Args:
+            last_request: Not used: it stands in the segment.
 
         Raises:
             SegmentRefusedError: If the system does not give the memory for the last answer.
         """
-        last, answer = self._sent_elsewhere, None
-        try:
-            if last:
-                answer = create_segment(len(last))
-                map_segment(answer, len(last))[:] = last
-            request = self._doorbell.take_kept()
-        finally:
-            self._leave()
+        last, request = self._sent_elsewhere, self._doorbell.take_kept()
+        self._leave()
+        answer = copy_to_segment(last) if last else None
         return Remains(request=request, answer=answer, answer_bytes=len(last))
 
     def _fetch_elsewhere(self, size: int) -> mmap.mmap:

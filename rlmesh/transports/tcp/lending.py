@@ -8,17 +8,16 @@ its session.
 
 from __future__ import annotations
 
-import os
 import socket
 
 from rlmesh.codec.slab.protocols import Readable
 from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.transports.lending import Remains
-from rlmesh.transports.shm.segment import BadSegmentError, create_segment, map_segment
+from rlmesh.transports.shm.segment import BadSegmentError, copy_to_segment, map_segment
 from rlmesh.transports.tcp.pipe import LENGTH, TcpPipe
 
-# A frame and the beginning of another one, which a peer that does not wait may have sent.
-_MOST_BYTES = 2 * MAX_MESSAGE_BYTES
+# A request, the beginning of another one, which a peer that does not wait may have sent, an answer.
+_MOST_BYTES = 3 * MAX_MESSAGE_BYTES
 _PEEKED_BYTES = 1 << 16
 
 
@@ -45,8 +44,8 @@ class LendableTcpPipe(TcpPipe):
     def take_back(self, remains: Remains) -> None:
         """Goes on where the other process has stopped; see `LendablePipe`."""
         self._lent = False
-        request = _taken(remains.request, remains.request_bytes)
-        answer = _taken(remains.answer, remains.answer_bytes)
+        content = _taken(remains.request, remains.request_bytes + remains.answer_bytes)
+        request, answer = content[: remains.request_bytes], content[remains.request_bytes :]
         if remains.request_end > len(request) or remains.answer_left > len(answer):
             raise BadSegmentError(f"impossible remains of a connection: {remains}")
         self._hold(request, remains.request_end)
@@ -98,29 +97,29 @@ class BorrowedTcpPipe(TcpPipe):
         sock: The connection. The pipe owns it.
     """
 
-    def give_back(self) -> Remains:
+    def give_back(self, last_request: bytes) -> Remains:
         """Ends the use of the pipe; returns what the lender needs.
+
+        Args:
+            last_request: The last request, if it was answered; empty for a step.
 
         Raises:
             SegmentRefusedError: If the system does not give the memory for it.
         """
-        received, view, arrived, returned = self._inbound
+        received, view, arrived, _ = self._inbound
         sent, frame, left = self._outbound
-        request = answer = None
-        try:
-            request = _passed(view[: sum(arrived)])
-            answer = _passed(frame)
-        except BaseException:
-            if request is not None:
-                os.close(request)
-            raise
-        finally:
-            self._sock.close()
+        self._sock.close()
+        request: list[Readable] = [view[: sum(arrived)]]
+        end = 0
+        if sent == received:
+            # The connection has dropped the request from what has arrived.
+            head = LENGTH.pack(len(last_request)) + last_request
+            request, end = [head, *request], len(head)
+        nbytes = sum(map(len, request))
         return Remains(
-            request=request,
-            request_bytes=sum(arrived),
-            request_end=returned if sent == received else 0,
-            answer=answer,
+            request=copy_to_segment(*request, frame) if nbytes or frame else None,
+            request_bytes=nbytes,
+            request_end=end,
             answer_bytes=len(frame),
             answer_left=min(sum(left), len(frame)),
         )
@@ -135,26 +134,13 @@ def _message(view: Readable, arrived: int) -> bytes:
     return bytes(view[LENGTH.size : end]) if end <= arrived else b""
 
 
-def _passed(content: memoryview) -> int | None:
-    """A segment with that content, to be passed on; None where there is none."""
-    if not content:
-        return None
-    descriptor = create_segment(len(content))
-    try:
-        map_segment(descriptor, len(content))[:] = content
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
 def _taken(descriptor: int | None, nbytes: int) -> bytes:
     """The content of a segment that was passed on; the caller closes it.
 
     Raises:
         BadSegmentError: If it is none of that size.
     """
-    if descriptor is None:
+    if descriptor is None or not nbytes:
         return b""
     if nbytes > _MOST_BYTES:
         raise BadSegmentError(f"{nbytes} bytes of a connection")

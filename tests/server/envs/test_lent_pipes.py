@@ -58,6 +58,16 @@ def diary(folder: Path) -> list[str]:
     return (folder / "diary").read_text().splitlines()
 
 
+def reset_soon(client: Client) -> Any:
+    """Resets; another worker may take longer to start than the client waits."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return client.reset()
+        except CallTimeoutError:
+            assert time.monotonic() < deadline
+
+
 def in_diary(folder: Path, line: str) -> bool:
     return line in diary(folder)
 
@@ -304,7 +314,7 @@ def test_a_worker_that_hangs_whatever_it_says_is_replaced_after_the_clients_time
         _, info = client.reset()
         with pytest.raises(CallTimeoutError):
             client.step(deed(name))
-        _, again = client.reset()
+        _, again = reset_soon(client)
         assert again["pid"] != info["pid"]
         assert client.step(deed("count"))[0] == 1
 
@@ -333,7 +343,7 @@ def test_a_worker_that_is_stopped_between_calls_is_replaced_after_the_clients_ti
         os.kill(info["pid"], signal.SIGSTOP)
         with pytest.raises(CallTimeoutError):
             client.step(deed("count"))
-        assert client.reset()[1]["pid"] != info["pid"]
+        assert reset_soon(client)[1]["pid"] != info["pid"]
 
 
 def test_a_worker_that_does_not_give_a_connection_back_is_killed(

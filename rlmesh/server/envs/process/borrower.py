@@ -30,11 +30,10 @@ from rlmesh.server.envs.process.call_page import (
 )
 from rlmesh.server.failures import failure_of
 from rlmesh.server.sessions.requests import Request, read_request
-from rlmesh.transports.lending import Remains
 from rlmesh.transports.pipe import BadFrameError, WakeReason
 from rlmesh.transports.shm.lending import BorrowedShmPipe
 from rlmesh.transports.shm.pipe import SegmentLayout
-from rlmesh.transports.shm.segment import BadSegmentError, SegmentRefusedError
+from rlmesh.transports.shm.segment import BadSegmentError
 from rlmesh.transports.tcp.lending import BorrowedTcpPipe
 from rlmesh_api.v1 import session_pb2
 
@@ -66,6 +65,8 @@ class Borrower:
         self._loan = self._sequence = 0
         # How many calls there were of each kind in this loan, and how many seconds they took.
         self._totals: dict[str, tuple[int, float]] = {}
+        # The number and the message of the last call that was no step in the fixed form.
+        self._last_request = 0, b""
         self._failed: tuple[int, session_pb2.Failure] | None = None
         os.register_at_fork(after_in_child=self._leave_to_parent)
 
@@ -74,6 +75,7 @@ class Borrower:
 
         Raises:
             ServerGoneError: If the server has gone instead.
+            SegmentRefusedError: If the last answer cannot be passed on. It dies with this process.
             SystemExit: If the environment ends the process.
         """
         message = loans.receive_in_worker(self._channel)
@@ -82,7 +84,7 @@ class Borrower:
         if isinstance(message, loans.Recalled):
             return  # of a pipe that was given back a moment ago
         self._loan, self._sequence = message.loan, message.sequence
-        self._failed = None
+        self._failed, self._last_request = None, (0, b"")
         try:
             pipe = self._pipe = _open(message)
         except (OSError, BadSegmentError):
@@ -158,9 +160,9 @@ class Borrower:
             return False
         if request.sequence != self._sequence + 1 or request.kind not in CALL_NUMBERS:
             return False
-        return self._execute(request, since, pipe)
+        return self._execute(request, message, since, pipe)
 
-    def _execute(self, request: Request, since: float, pipe: Borrowed) -> bool:
+    def _execute(self, request: Request, message: bytes, since: float, pipe: Borrowed) -> bool:
         page, kind = self._page, request.kind
         if kind == "attribute":
             write_name(page, request.name)
@@ -176,6 +178,7 @@ class Borrower:
         self._note(kind, count + 1, spent + now - since, now)
         page[AT_KIND] = 0
         self._sequence = request.sequence
+        self._last_request = request.sequence, message
         pipe.post(start, end)
         return True
 
@@ -204,10 +207,8 @@ class Borrower:
         """Gives the pipe back."""
         self._page[AT_KIND] = 0
         self._pipe = None
-        try:
-            remains = pipe.give_back()
-        except SegmentRefusedError:
-            remains = Remains()
+        number, request = self._last_request
+        remains = pipe.give_back(request if number == self._sequence else b"")
         try:
             self._give_back(loans.Returned(self._loan, self._sequence, remains))
         finally:
