@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import resource
@@ -82,7 +83,8 @@ class LentEnv(gymnasium.Env[np.int64, np.int64]):
             _HARM[name]()
 
     def _note(self, words: str) -> None:
-        with (self._folder / "diary").open("a") as file:
+        # Not after `limit`: the file needs a descriptor.
+        with contextlib.suppress(OSError), (self._folder / "diary").open("a") as file:
             file.write(f"{words}\n")
 
 
