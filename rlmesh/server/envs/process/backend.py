@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 from rlmesh.codec.step.wire import FAILURE, PREFIX, write_action
 from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
-from rlmesh.server.envs.backend import Step
+from rlmesh.server.envs.backend import DEPENDENT, Step
 from rlmesh.server.envs.process.call_page import NotedCall
 from rlmesh.server.envs.process.env_worker import EnvWorker
 from rlmesh.server.envs.process.handshake import await_env
 from rlmesh.server.envs.process.lent_timings import LentTimings
 from rlmesh.server.envs.process.loan import Loan
-from rlmesh.server.envs.timings import Timings
 from rlmesh.server.failures import CallFailedError, another_contract, failed
 from rlmesh.server.sessions.endpoint import LoanEnd
 from rlmesh.server.sessions.requests import Request, write_answer
+from rlmesh.server.timings import Timings
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
 from rlmesh.transports.shm.lending import LendableShmPipe
 from rlmesh.transports.shm.pipe import SegmentLayout
@@ -47,10 +47,13 @@ class ProcessBackend:
     Attributes:
         contract: The environment's contract.
         plan: How much shared memory the calls take.
-        step: Steps it.
+        hot: Steps it.
+        dependent: The calls that depend on the call before.
         timings: How long this session's calls took.
         start_timeout: As given.
     """
+
+    dependent = DEPENDENT
 
     def __init__(self, start: Callable[[], EnvWorker], start_timeout: float | None) -> None:
         self.start_timeout: float | None = start_timeout
@@ -58,7 +61,7 @@ class ProcessBackend:
         self._lost: session_pb2.Failure | None = None
         self._opened: session_pb2.OpenCall | None = None
         self._deviations: dict[str, int] = {}
-        self.step: Step = self._step
+        self.hot: Step = self._step
         self._timings = LentTimings(self._lent_totals)
         self.timings: Timings = self._timings
         self._timeout: float | None = None
@@ -102,8 +105,8 @@ class ProcessBackend:
         Raises:
             CallFailedError: If the call fails, or the worker is or gets lost.
         """
-        if request.action is not None:
-            return self._step(request.sequence, request.action, outbox)
+        if request.payload is not None:
+            return self._step(request.sequence, request.payload, outbox)
         message = request.message or session_pb2.SessionRequest()
         if self._lost is not None and self._crashed_call and request.sequence == self._crashed_call:
             # Also a reset: it has been executed.

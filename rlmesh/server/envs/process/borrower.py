@@ -18,6 +18,7 @@ from typing import TypeAlias
 from google.protobuf.message import DecodeError
 
 from rlmesh.codec.step.wire import read_action
+from rlmesh.server.envs.backend import ENV
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.process import loans
 from rlmesh.server.envs.process.call_page import (
@@ -111,7 +112,7 @@ class Borrower:
 
     def _answer_steps(self, pipe: Borrowed) -> bool:
         """Answers steps, and one other call at most; returns whether the loan goes on."""
-        receive, post, page, step = pipe.receive, pipe.post, self._page, self._backend.step
+        receive, post, page, step = pipe.receive, pipe.post, self._page, self._backend.hot
         sequence = self._sequence
         count, spent = self._totals.get("step", (0, 0.0))
         try:
@@ -155,7 +156,7 @@ class Borrower:
     def _answer(self, message: bytes, since: float, pipe: Borrowed) -> bool:
         """Answers a call that is no step in the fixed form; False if it is left to the server."""
         try:
-            request = read_request(message)
+            request = read_request(message, ENV)
         except DecodeError:
             return False
         if request.sequence != self._sequence + 1 or request.kind not in CALL_NUMBERS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from rlmesh.server.envs.timings import Timings
+from rlmesh.server.timings import Timings
 
 
 class LentTimings(Timings):

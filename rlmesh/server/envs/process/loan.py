@@ -16,6 +16,7 @@ import time
 
 from google.protobuf.message import DecodeError
 
+from rlmesh.server.envs.backend import ENV
 from rlmesh.server.envs.process import loans
 from rlmesh.server.envs.process.call_page import CALL_NUMBERS, NotedCall
 from rlmesh.server.envs.process.env_worker import EnvWorker
@@ -219,5 +220,5 @@ def _read(message: bytes) -> Request:
     """A request that the worker has not begun; nameless where it cannot be read yet."""
     with contextlib.suppress(DecodeError):
         if message:
-            return read_request(message)
-    return Request("call", 0)
+            return read_request(message, ENV)
+    return Request("call", 0, "no call")

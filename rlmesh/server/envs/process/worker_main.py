@@ -28,6 +28,7 @@ from rlmesh.processes.parent_death import (
     leave_signals_to_server,
 )
 from rlmesh.processes.stack_dump import begin_recording
+from rlmesh.server.envs.backend import ENV
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.process.borrower import Borrower, ServerGoneError
@@ -144,7 +145,7 @@ def _answer(
 ) -> tuple[int, int, bool]:
     """Executes a call and writes its answer; where that stands, and whether it was the last."""
     try:
-        request = read_request(message)
+        request = read_request(message, ENV)
     except DecodeError as error:
         return *_failed(0, damaged(error), outbox), False
     # By its kind: an attribute may have any name.
@@ -162,8 +163,8 @@ def _answer(
 
 
 def _execute(backend: LocalBackend, request: Request, outbox: Outbox) -> tuple[int, int]:
-    if request.action is not None:
-        return backend.step(request.sequence, request.action, outbox)
+    if request.payload is not None:
+        return backend.hot(request.sequence, request.payload, outbox)
     call = request.message or session_pb2.SessionRequest()
     response = session_pb2.SessionResponse(sequence=request.sequence)
     if call.HasField("open"):

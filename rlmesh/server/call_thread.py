@@ -1,7 +1,8 @@
-"""The environment thread: the one thread that makes, calls and closes an environment.
+"""A call thread: the one thread that makes, calls and closes an environment or a model.
 
-MuJoCo, pygame and most simulators want every call from one and the same thread. The thread that
-runs `EnvThread.run` is that thread; other threads hand it calls and wait for the results.
+MuJoCo, pygame and most simulators want every call from one and the same thread, and so does what
+uses a GPU. The thread that runs `CallThread.run` is that thread; other threads hand it calls and
+wait for the results.
 """
 
 from __future__ import annotations
@@ -80,14 +81,18 @@ class PostedCall:
         return self._result
 
 
-class EnvThread:
+class CallThread:
     """Runs calls one after the other on the thread that called `run`.
 
-    `_lock` guards `_stopped`, and that no call is handed in after the end. Only the environment
-    thread writes `_source`, `_running` and `_last_used`.
+    `_lock` guards `_stopped`, and that no call is handed in after the end. Only the call thread
+    writes `_source`, `_running` and `_last_used`.
+
+    Args:
+        name: The name of the thread that `start` starts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._calls: queue.SimpleQueue[PostedCall | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stopped = False
@@ -125,10 +130,10 @@ class EnvThread:
         return threading.get_ident() == self._thread_id
 
     def start(self) -> None:
-        """Starts a daemon thread, `rlmesh-env`, that runs calls."""
+        """Starts a daemon thread that runs calls."""
         self._has_own_thread = True
         try:
-            threading.Thread(target=self.run, name="rlmesh-env", daemon=True).start()
+            threading.Thread(target=self.run, name=self._name, daemon=True).start()
         except RuntimeError:
             self._has_own_thread = False
             raise
@@ -164,7 +169,7 @@ class EnvThread:
             if not (self._has_own_thread or isinstance(error, (MemoryError, OSError))):
                 raise
             self._running = None
-            _log.exception("an error outside of the environment's calls ends the session")
+            _log.exception("an error outside of a call ends the session")
             source, self._source = self._source, None
             if source is not None:
                 source.fail(error)
