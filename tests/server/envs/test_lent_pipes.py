@@ -232,10 +232,9 @@ def test_status_says_what_the_worker_does_and_how_many_calls_it_answered(tmp_pat
             assert (told.call, told.transport) == ("", client.transport)
             assert told.calls == count + 1
         with calling(lambda: client.step(deed("wait"))) as outcome:
-            stack = ""
-            while "lent_env.py" not in stack:
+            told = status(server).sessions[0]
+            while "lent_env.py" not in told.stack:
                 told = status(server).sessions[0]
-                stack = told.stack
             assert (told.call, told.sequence) == ("step", 42)
             assert told.busy_seconds > 0
             (tmp_path / "go").touch()
