@@ -37,8 +37,10 @@ def space_labels(contract: Contract, spaces: Iterable[SpaceSupport]) -> Labels:
 
 def schema_labels(schema: Schema) -> Labels:
     """The labels of the messages and services whose comment ends with one."""
-    items = [*schema.messages.values(), *(each for file in schema.files for each in file.services)]
-    return {item.name: label for item in items if (label := label_of(item.comment)) is not _STABLE}
+    comments = {message.name: message.comment for message in schema.messages.values()}
+    comments |= {each.name: each.comment for file in schema.files for each in file.services}
+    labels = {name: label_of(comment) for name, comment in comments.items()}
+    return {name: label for name, label in labels.items() if label is not _STABLE}
 
 
 def label_of(comment: str) -> Stability:
