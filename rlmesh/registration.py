@@ -9,7 +9,10 @@ Gymnasium looks for no plugins since its version 1.0, but it imports a module th
 
 from __future__ import annotations
 
-from gymnasium.envs.registration import register, registry
+from gymnasium.envs.registration import (
+    register,  # pyright: ignore[reportUnknownVariableType] # its kwargs are a bare dict
+    registry,
+)
 
 __all__ = ["REMOTE_ID"]
 

@@ -51,7 +51,7 @@ def connect_vector(
     return made
 
 
-def _sessions(address: str, options: EnvConnectOptions, num_envs: int) -> MultiEndpoint:
+def _sessions(address: Any, options: EnvConnectOptions, num_envs: int) -> MultiEndpoint:
     """Opens a session for each sub-environment at the address of a single environment."""
     try:
         return MultiEndpoint([address] * num_envs, options)

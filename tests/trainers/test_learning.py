@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,7 @@ def learned(name: str, env: gymnasium.Env[Any, Any]) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_learner_learns_the_same_weights(name: str) -> None:
     env_id, _ = LEARNERS[name]
-    with gymnasium.make(env_id) as env:
+    with contextlib.closing(gymnasium.make(env_id)) as env:
         expected = learned(name, env)
     with remote(gymnasium.make(env_id)) as client:
         weights = learned(name, client)
