@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 from gymnasium import wrappers
 
+import rlmesh
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING
 from support.comparing import assert_same
 from support.deviating_envs import STEPS, Deviating
-from support.serving import remote
+from support.serving import remote, serving
 
 ONE = np.full(1, 1, np.float32)
 WRAPPERS: dict[str, Any] = {
@@ -75,6 +77,19 @@ def test_a_wrapper_does_what_it_does_locally(name: str) -> None:
     with remote(Deviating()) as client:
         assert_same(transitions(wrap(client)), expected)
         assert [notice["key"] for notice in client.notices] == [CONFORMANCE_WARNING]
+
+
+def test_an_asynchronous_vector_of_clients_gives_the_infos_of_the_environments() -> None:
+    with serving(partial(Deviating, deviates=True), sessions=2) as server:
+        connect = partial(rlmesh.RemoteEnv, server.address, busy_timeout_seconds=60)
+        envs: Any = gymnasium.vector.AsyncVectorEnv([connect] * 2, context="spawn")
+        with contextlib.closing(envs):
+            envs.reset(seed=1)
+            infos = [envs.step(np.zeros((2, 1), np.float32))[-1] for _ in range(STEPS)]
+    assert [info["steps"].tolist() for info in infos] == [
+        [step] * 2 for step in range(1, STEPS + 1)
+    ]
+    assert {key for info in infos for key in info} == {"steps", "_steps", "speed", "_speed"}
 
 
 @pytest.mark.exotic

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,10 @@ from torchrl.envs import (
     default_info_dict_reader,
 )
 
-import rlmesh
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING
 from support.comparing import assert_same
 from support.deviating_envs import STEPS, TURNING, Deviating, three
-from support.serving import remote, remote_vector, serving
+from support.serving import remote, remote_vector
 
 ACTION = np.zeros(1, np.float32)
 EPISODES = 2
@@ -132,27 +130,3 @@ def test_torchrl_takes_a_vector_client_as_it_takes_a_local_vector(make: Any) -> 
     expected = rollout_of(make(), [])
     with remote_vector(make()) as client:
         assert_same(rollout_of(client, []), expected)
-
-
-def test_an_async_vector_of_gymnasium_takes_clients_that_deviate() -> None:
-    with serving(partial(Deviating, deviates=True), sessions=3) as server:
-        envs: Any = gymnasium.vector.AsyncVectorEnv(
-            [_Remote(server.address)] * 2, context="spawn", shared_memory=True
-        )
-        envs.reset(seed=1)
-        infos = [envs.step(np.zeros((2, 1), np.float32))[-1] for _ in range(STEPS)]
-        envs.close()
-    assert [info["steps"].tolist() for info in infos] == [
-        [step] * 2 for step in range(1, 1 + STEPS)
-    ]
-    assert {key for info in infos for key in info} == {"steps", "_steps", "speed", "_speed"}
-
-
-class _Remote:
-    """Makes a client in a worker, for which it is pickled."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-
-    def __call__(self) -> rlmesh.RemoteEnv[Any, Any]:
-        return rlmesh.RemoteEnv(self._address, busy_timeout_seconds=20)
