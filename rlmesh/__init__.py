@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rlmesh.client.transitions import Transitions
     from rlmesh.client.vector_env import RemoteVectorEnv
     from rlmesh.contract import ContractDifference, EnvContract, compare_contracts
+    from rlmesh.parallel.make_vec import make_vec
+    from rlmesh.parallel.vector_env import ParallelVectorEnv
     from rlmesh.security import ClientTLS, ServerTLS
     from rlmesh.server.env_server import EnvServer
     from rlmesh.server.options import ServeOptions
@@ -30,6 +32,7 @@ __all__ = [
     "ContractDifference",
     "EnvContract",
     "EnvServer",
+    "ParallelVectorEnv",
     "RemoteEnv",
     "RemoteVectorEnv",
     "RlmeshError",
@@ -39,6 +42,7 @@ __all__ = [
     "__version__",
     "compare_contracts",
     "errors",
+    "make_vec",
     "spaces",
 ]
 
@@ -48,12 +52,14 @@ _LAZY = {
     "ContractDifference": "rlmesh.contract",
     "EnvContract": "rlmesh.contract",
     "EnvServer": "rlmesh.server.env_server",
+    "ParallelVectorEnv": "rlmesh.parallel.vector_env",
     "RemoteEnv": "rlmesh.client.env",
     "RemoteVectorEnv": "rlmesh.client.vector_env",
     "ServeOptions": "rlmesh.server.options",
     "ServerTLS": "rlmesh.security",
     "Transitions": "rlmesh.client.transitions",
     "compare_contracts": "rlmesh.contract",
+    "make_vec": "rlmesh.parallel.make_vec",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rlmesh.client.arguments import check_reset_mask, reset_call
+from rlmesh.client.arguments import reset_call
 from rlmesh.client.call_client import CallClient
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.notices import Notices
@@ -28,6 +28,7 @@ from rlmesh.errors import (
     InvalidArgumentError,
     ProtocolError,
 )
+from rlmesh.parallel.resets import check_reset_mask
 from rlmesh.transports.pipe import Received
 from rlmesh_api.v1 import session_pb2
 

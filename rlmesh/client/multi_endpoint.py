@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from rlmesh.client.arguments import RESET_MASK, check_reset_mask, check_seed
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.env_client import EnvClient, Transition
 from rlmesh.client.stats import CallStats, added
 from rlmesh.client.transitions import Transitions, compile_stack
 from rlmesh.client.unexposed import unexposed
-from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
+from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.codec.vector.infos import add_sub_env, unmasked
 from rlmesh.codec.vector.parts import compile_join, compile_part
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import InvalidActionError, InvalidArgumentError, RlmeshError
+from rlmesh.parallel.resets import RESET_MASK, check_reset_mask, seeds_of
 
 
 class MultiEndpoint:
@@ -270,16 +270,7 @@ class MultiEndpoint:
     def _seeds(self, seed: Any) -> list[Any]:
         if seed is None:
             return [None] * len(self._env_clients)
-        if is_row(seed) or (is_array(seed) and seed.ndim):
-            seeds = list(seed)
-            if len(seeds) != self.num_envs:
-                raise InvalidArgumentError(
-                    f"reset: seeds must be one for each of the {self.num_envs} sub-environments, "
-                    f"got {len(seeds)}"
-                )
-        else:
-            # As Gymnasium's vector environments count on from it.
-            seeds = [check_seed(seed) + env_index for env_index in range(self.num_envs)]
+        seeds = seeds_of(seed, self.num_envs)
         return [seeds[start:stop] for start, stop in self._ranges]
 
     def _options(self, options: Any) -> list[tuple[Any, bool]]:
