@@ -8,6 +8,7 @@ In the process that steps them:
     batch: Reads what the workers wrote into the segment.
     factories: What makes the sub-environments, checked and pickled.
     resets: The arguments of a reset, checked.
+    sub_env_numbers: Numbers of sub-environments, checked.
     pending: The errors of calls in the wrong order.
 
 In a worker:

@@ -30,6 +30,7 @@ from rlmesh.parallel.frames import Frame, split_parts
 from rlmesh.parallel.pending import ClosedError, NothingPendingError, PendingError
 from rlmesh.parallel.pool import Report, WorkerPool
 from rlmesh.parallel.resets import RESET_MASK, check_reset_mask, mask_of, seeds_of
+from rlmesh.parallel.sub_env_numbers import sub_env_numbers
 from rlmesh.parallel.worker import first_of
 from rlmesh.seconds import check_seconds
 from rlmesh.spaces import to_gymnasium_space
@@ -324,7 +325,7 @@ class ParallelVectorEnv(
                 the sub-environments were not taken; that is Gymnasium's `AlreadyPendingCallError`.
         """
         self._check_known("send")
-        indices = _indices(env_ids, self.num_envs)
+        indices = sub_env_numbers(env_ids, self.num_envs)
         pending = indices[self._pool.sent[indices]]
         if len(pending):
             raise PendingError(
@@ -594,24 +595,6 @@ def _mode_from(given: object) -> AutoresetMode:
             f"autoreset_mode must be one of {', '.join(AutoresetMode)}, got {given!r:.80}"
         )
     return mode
-
-
-def _indices(env_ids: Any, num_envs: int) -> npt.NDArray[np.intp]:
-    if env_ids is None:
-        return np.arange(num_envs)
-    given = np.asarray(env_ids)
-    if given.dtype.kind not in "iu" or given.ndim != 1:
-        raise ArgumentTypeError(
-            f"env_ids must be a list of numbers of sub-environments, got {env_ids!r:.80}"
-        )
-    indices = given.astype(np.intp)
-    if not len(indices) or int(indices.min()) < 0 or int(indices.max()) >= num_envs:
-        raise InvalidArgumentError(
-            f"env_ids must be numbers from 0 to {num_envs - 1}, one or more, got {env_ids!r:.80}"
-        )
-    if len(np.unique(indices)) != len(indices):
-        raise InvalidArgumentError(f"env_ids names a sub-environment twice: {env_ids!r:.80}")
-    return indices
 
 
 def _spec(contract: EnvContract) -> EnvSpec | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -41,12 +42,13 @@ def test_calls_in_the_wrong_order_raise_gymnasiums_errors() -> None:
             envs.recv()
         actions = envs.action_space.sample()
         envs.step_async(actions)
-        for call in (
+        calls: list[Callable[[], object]] = [
             lambda: envs.step(actions),
             lambda: envs.step_async(actions),
             lambda: envs.send(actions),
             lambda: envs.get_attr("level"),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(AlreadyPendingCallError, match=r"step_wait\(\) or recv\(\)|recv"):
                 call()
         envs.step_wait()

@@ -84,7 +84,7 @@ def test_values_of_every_space_cross_as_they_are(name: str) -> None:
 
 def test_methods_and_attributes_are_those_of_the_sub_environments() -> None:
     with parallel_sub_envs("box", AutoresetMode.NEXT_STEP) as envs:
-        local = sync_sub_envs("box")
+        local: Any = sync_sub_envs("box")
         for each in (envs, local):
             each.reset(seed=2)
             each.set_attr("level", [1, 2, 3])

@@ -76,3 +76,14 @@ class Other(FrailEnv):
 def fail_to_make() -> Any:
     """Makes no environment."""
     raise LookupError("no scene")
+
+
+class Odd(FrailEnv):
+    """Has an attribute, and an info, that cannot leave its process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thing = object()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return 1, 1.0, False, False, {"thing": self.thing}

@@ -44,7 +44,7 @@ _CLIENT_ERRORS = (
 
 # Calls that depend on the call before. They are not executed after a call that never arrived; a
 # reset is, since it starts again, and so is a call that only reads.
-_DEPENDENT = ("step", "step_many")
+_DEPENDENT = ("step", "step_many", "step_some")
 
 
 @dataclass(slots=True)
