@@ -13,6 +13,7 @@ from rlmesh.codec.infos.unpacking import unpack
 from rlmesh.codec.slab.arrays import compile_put, compile_read
 from rlmesh.codec.slab.leaves import Leaf, arrange
 from rlmesh.codec.slab.protocols import Put, Read
+from rlmesh.codec.slab.single_leaf import compile_single_encode_into
 from rlmesh.codec.slab.structure import compile_assemble, compile_flatten
 from rlmesh.codec.slab.violations import Violation, typename
 from rlmesh.contract import AutoresetMode
@@ -26,8 +27,9 @@ from rlmesh_api.v1 import session_pb2
 
 __all__ = ["SubEnv"]
 
-_REWARD = struct.Struct("<d")
+_pack_reward = struct.Struct("<d").pack_into
 _NO_TAIL: Any = ()
+_NO_TEXTS: list[str] = []
 
 
 class SubEnv:
@@ -105,18 +107,9 @@ class SubEnv:
         Raises:
             CallFailedError: If it raised, or gave what it should not.
         """
-        mode, ended = self.mode, None
-        if self._over and mode is not AutoresetMode.SAME_STEP:
-            if mode is AutoresetMode.DISABLED:
-                raise failed(
-                    session_pb2.ERROR_CODE_INVALID_ARGUMENT,
-                    f"sub-environment {self._env_index}: its episode is over, and autoreset is "
-                    f'disabled; reset it first, with reset(options={{"reset_mask": ...}})',
-                )
-            observation, info = self._reset({})
-            self._note(0.0, terminated=False, truncated=False)
-            self._over = False
-            return self._report(self._put("reset", observation), None, info)
+        if self._over and self.mode is not AutoresetMode.SAME_STEP:
+            return self._begin_episode()
+        memory = self._memory
         action = self._action()
         generation = forks.generation
         try:
@@ -129,24 +122,42 @@ class SubEnv:
             forks.end_process(None)
         try:
             observation, reward, terminated, truncated, info = split_step(returned)
-            reward = reward_of(reward)
-            terminated, truncated = (
-                flag_of(terminated, "terminated"),
-                flag_of(truncated, "truncated"),
-            )
+            # What nearly every environment gives needs no frames of functions.
+            if type(reward) is not float:
+                reward = reward_of(reward)
+            if terminated is not True and terminated is not False:
+                terminated = flag_of(terminated, "terminated")
+            if truncated is not True and truncated is not False:
+                truncated = flag_of(truncated, "truncated")
         except BadResultError as error:
             raise self._bad_result("step", error) from error
-        self._over = terminated or truncated
-        if self._over and mode is AutoresetMode.SAME_STEP:
+        ended = None
+        self._over = over = terminated or truncated
+        if over and self.mode is AutoresetMode.SAME_STEP:
             ended = {"final_obs": observation, "final_info": info}
             observation, info = self._reset({})
         texts = self._put("step", observation)
-        self._note(reward, terminated=terminated, truncated=truncated)
+        _pack_reward(memory, self._reward, reward)
+        memory[self._terminated] = terminated
+        memory[self._truncated] = truncated
         return self._report(texts, ended, info) if texts or ended or info else b""
+
+    def _begin_episode(self) -> bytes:
+        """Resets it in place of a step; returns its report."""
+        if self.mode is AutoresetMode.DISABLED:
+            raise failed(
+                session_pb2.ERROR_CODE_INVALID_ARGUMENT,
+                f"sub-environment {self._env_index}: its episode is over, and autoreset is "
+                f'disabled; reset it first, with reset(options={{"reset_mask": ...}})',
+            )
+        observation, info = self._reset({})
+        self._note(0.0, terminated=False, truncated=False)
+        self._over = False
+        return self._report(self._put("reset", observation), None, info)
 
     def _note(self, reward: float, *, terminated: bool, truncated: bool) -> None:
         memory = self._memory
-        _REWARD.pack_into(memory, self._reward, reward)
+        _pack_reward(memory, self._reward, reward)
         memory[self._terminated] = terminated
         memory[self._truncated] = truncated
 
@@ -205,11 +216,12 @@ def _compile_write(
     if len(leaves) == 1 and not isinstance(space, TextSpace):
         (leaf,) = leaves
         if leaf is not None and space.kind not in ("dict", "tuple"):
-            put_one = compile_put(leaf)
+            encode_into = compile_single_encode_into(replace(leaf, offset=0))
+            place = base + leaf.offset
 
             def write_one(observation: Any) -> list[str]:
-                put_one(observation, memory, base, None, _NO_TAIL)
-                return []
+                encode_into(observation, memory, place)
+                return _NO_TEXTS
 
             return write_one
     flatten = compile_flatten(space)
