@@ -117,6 +117,8 @@ class ParallelVectorEnv(
         self._write = self._actions.write_all
         self._behind = False
         self._posted = False
+        # Why the worker of a sub-environment was replaced whose results were not taken since.
+        self._replaced_since: dict[int, str] = {}
         # In which order `recv` takes what is done: the longest sent first.
         self._turn = 0
         self._turns: npt.NDArray[np.int64] = np.zeros(self.num_envs, np.int64)
@@ -211,6 +213,7 @@ class ParallelVectorEnv(
         self._behind = True
         pool.settle()
         self._posted = False
+        self._replaced_since.clear()
         reports = self._command(Frame.RESET, packed, "reset")
         if options is not None:
             options.pop(RESET_MASK, None)
@@ -371,6 +374,7 @@ class ParallelVectorEnv(
         infos = self._infos(reports, chosen.tolist(), replaced)
         infos["env_id"] = chosen.astype(np.int64)
         rewards, terminations, truncations = self._results.numbers()
+        truncations[list(replaced)] = True
         return (
             self._results.observations_of(chosen),
             rewards[chosen],
@@ -487,11 +491,13 @@ class ParallelVectorEnv(
         reports = pool.take()
         self._posted = False
         infos: dict[str, Any] = {}
-        if reports or pool.lost:
-            everything = np.arange(self.num_envs)
-            replaced = self._account(reports, doing, everything)
+        rewards, terminations, truncations = results.numbers()
+        if reports or pool.lost or self._replaced_since:
+            replaced = self._account(reports, doing, np.arange(self.num_envs))
             infos = self._infos(reports, range(self.num_envs), replaced)
-        return (results.observations(), *results.numbers(), infos)
+            rewards, terminations, truncations = results.numbers()
+            truncations[list(replaced)] = True
+        return results.observations(), rewards, terminations, truncations, infos
 
     def _account(
         self, reports: dict[int, Report], doing: str, taken: npt.NDArray[np.intp]
@@ -503,13 +509,17 @@ class ParallelVectorEnv(
         if pool.lost and self.on_crash == "raise":
             failures = [pool.crashed(doing), *failures]
         elif pool.lost:
-            replaced = self._replaced(reports)
+            self._replaced_since.update(self._replaced(reports))
+        for env_index in taken.tolist() if self._replaced_since else ():
+            if env_index in self._replaced_since:
+                replaced[env_index] = self._replaced_since.pop(env_index)
         if failures:
             self._behind = True
             raise first_of(failures)
         return replaced
 
     def _replaced(self, reports: dict[int, Report]) -> dict[int, str]:
+        """Replaces the workers that died; why, for each of their sub-environments."""
         pool = self._pool
         reasons: dict[int, str] = {}
         self._behind = True

@@ -88,6 +88,22 @@ def test_a_worker_is_replaced_and_no_other_episode_is_touched(
         assert "rlmesh.env.replaced" not in infos
 
 
+def test_every_sub_environment_of_a_replaced_worker_says_so_when_it_is_received() -> None:
+    with frail(on_crash="replace", batch_size=1) as envs:
+        envs.reset()
+        envs.send(np.array([way("exit")]), [0])
+        *_, truncations, infos = envs.recv(timeout=60)
+        assert infos["env_id"].tolist() == [0]
+        assert truncations.tolist() == [True]
+        assert "rlmesh.env.replaced" in infos
+        # Its neighbour was in no step.
+        for expected in ([True], [False]):
+            envs.send(np.array([way("count")]), [1])
+            *_, truncations, infos = envs.recv(timeout=60)
+            assert truncations.tolist() == expected
+            assert ("rlmesh.env.replaced" in infos) is expected[0]
+
+
 def test_a_worker_that_was_killed_between_two_calls_is_noticed() -> None:
     with frail() as envs:
         _, infos = envs.reset()

@@ -8,16 +8,38 @@ from typing import Any
 import gymnasium
 
 from support.frail_env import FrailEnv
-from support.sample_spaces import SAMPLE_SPACES
+from support.sample_spaces import SAMPLE_SPACES, UNSAMPLEABLE
 from support.vector_envs import SubEnv
+
+# Whose batches Gymnasium cannot draw, whose empty containers SyncVectorEnv cannot step, and what
+# stands too deep with one level more.
+_NOT_TOGETHER = {
+    *("box_integer_bounded_below", "multi_discrete_extremes", "text_no_characters"),
+    *("dict_empty", "dict_empty_keeping_order", "dict_nested", "tuple_empty", "tuple_nested"),
+    "nested_deeply",
+    *UNSAMPLEABLE,
+}
+
+ALL = "all of them"
+"""Names a Dict of all sample spaces that Gymnasium can step in batches."""
 
 
 class SpaceEnv(gymnasium.Env[Any, Any]):
-    """Observes and takes samples of a space, and returns its actions in its infos."""
+    """Observes samples of a space, and then its actions.
+
+    Args:
+        name: A name of a sample space, or `ALL`.
+    """
 
     def __init__(self, name: str) -> None:
-        self.observation_space = SAMPLE_SPACES[name]
-        self.action_space = SAMPLE_SPACES[name]
+        together = SAMPLE_SPACES.keys() - _NOT_TOGETHER
+        space = (
+            gymnasium.spaces.Dict({each: SAMPLE_SPACES[each] for each in sorted(together)})
+            if name == ALL
+            else SAMPLE_SPACES[name]
+        )
+        self.observation_space = space
+        self.action_space = space
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
