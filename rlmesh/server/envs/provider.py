@@ -12,13 +12,14 @@ from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
 from rlmesh.server.envs.autoreset import check_mode
-from rlmesh.server.envs.backend import Backend
+from rlmesh.server.envs.backend import ENV, Backend
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.options import EnvOptions, ParallelOptions
 from rlmesh.server.envs.process.factory import WorkerFactory, isolated_factory
 from rlmesh.server.envs.slot import EnvSlot
 from rlmesh.server.failures import CallFailedError
+from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.transports.failures import error_of_making
 from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh_api.v1 import session_pb2
@@ -28,12 +29,14 @@ class EnvProvider(Protocol):
     """Where sessions find an environment.
 
     Attributes:
+        kind: What kind of endpoint it is.
         capacity: How many sessions there can be at once.
         contract: What every environment is.
         plan: How much shared memory the calls of one session take.
         on_caller: Whether `run` calls an environment.
     """
 
+    kind: EndpointKind
     on_caller: bool
     capacity: int
     contract: EnvContract
@@ -43,7 +46,7 @@ class EnvProvider(Protocol):
         """Refuses what no environment can do; see `rlmesh.server.sessions.endpoint.Provider`."""
         ...
 
-    def take(self) -> EnvSlot:
+    def take(self, call: session_pb2.OpenCall) -> EnvSlot:
         """A slot for a session; its environment may not have been made yet."""
         ...
 
@@ -76,6 +79,7 @@ class OneEnvProvider:
         owned: Whether the environment was made for this server.
     """
 
+    kind = ENV
     on_caller = True
     capacity = 1
 
@@ -91,7 +95,7 @@ class OneEnvProvider:
         """Refuses an autoreset mode that does not exist, or is missing."""
         check_mode(call, self.contract)
 
-    def take(self) -> EnvSlot:
+    def take(self, call: session_pb2.OpenCall) -> EnvSlot:
         """The slot."""
         return self._slot
 
@@ -130,6 +134,7 @@ class EnvPerSessionProvider:
         BaseException: What `make` raises.
     """
 
+    kind = ENV
     on_caller = False
 
     def __init__(self, make: Callable[[], Backend], capacity: int) -> None:
@@ -153,7 +158,7 @@ class EnvPerSessionProvider:
         """Refuses an autoreset mode that does not exist, or is missing."""
         check_mode(call, self.contract)
 
-    def take(self) -> EnvSlot:
+    def take(self, call: session_pb2.OpenCall) -> EnvSlot:
         """The first slot for the first session, then a new one for each."""
         with self._lock:
             slot, self._spare = self._spare, None
