@@ -12,9 +12,9 @@ from rlmesh.codec.checks.policy import Policy
 from rlmesh.contract import EnvContract
 from rlmesh.server.envs.codecs import Codecs
 from rlmesh.server.envs.infos import InfoPacker
-from rlmesh.server.envs.timings import Timings
 from rlmesh.server.envs.unreadable import unreadable
 from rlmesh.server.failures import CallFailedError, failed
+from rlmesh.server.timings import Timings
 from rlmesh_api.v1 import session_pb2
 
 
