@@ -358,7 +358,7 @@ class WorkerPool:
         self._workers[number] = worker
         self.lost.discard(number)
         self._watch()
-        _log.warning("%s start again, in process %d", worker.name, worker.process.pid)
+        _log.warning("a new worker for %s, in process %d", worker.name, worker.process.pid)
 
     def crashed(self, doing: str) -> EnvCrashedError:
         """The error for all workers that have died."""
