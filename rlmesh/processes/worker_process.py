@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Sequence
 from typing import IO, cast
 
 from rlmesh.processes.control import ControlChannel, ControlMessage, write_message
@@ -35,6 +36,7 @@ class WorkerProcess:
         supervisor: Where it is started and watched.
         spec: What it is to make, pickled.
         module: The name of the module whose `main` it runs; see `launch`.
+        descriptors: Further descriptors that it gets, in the end of `main`'s arguments.
 
     Attributes:
         pid: Its process id.
@@ -48,7 +50,14 @@ class WorkerProcess:
         OSError: If no process can be started.
     """
 
-    def __init__(self, supervisor: Supervisor, spec: bytes, module: str) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        spec: bytes,
+        module: str,
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        self._descriptors = descriptors
         self.dead: bool = False
         self.last_stack: str | None = None
         self._supervisor = supervisor
@@ -80,7 +89,9 @@ class WorkerProcess:
     def _start(self, module: str, calls: socket.socket, control: socket.socket) -> None:
         self._stack_dump = make_stack_dump()
         try:
-            self._process = launch(module, calls.fileno(), control.fileno(), self._stack_dump)
+            self._process = launch(
+                module, calls.fileno(), control.fileno(), self._stack_dump, self._descriptors
+            )
         finally:
             # Where this side needs it, it opens the worker's.
             if self._stack_dump >= 0:

@@ -97,6 +97,11 @@ HELD_BY: dict[str, list[str]] = {
             "test_asynchronous_steps.py::test_a_late_result_is_an_error_that_says_where_the_sub_environment_is",
         )
     ],
+    "docs/serving.md / In a process of its own: Transport": [
+        "server/envs/test_lent_pipes.py::test_a_pipe_is_lent_between_calls",
+        "server/envs/test_lent_pipes.py::test_a_worker_answers_its_client_while_the_server_is_stopped",
+        "server/envs/test_lent_pipes.py::test_where_a_loan_cannot_serve_the_server_relays",
+    ],
     "docs/command-line.md / serve: `ENV`": [
         "cli/test_serve.py::test_one_line_names_the_environment_and_the_address",
         "cli/test_serve.py::test_an_id_with_its_package",

@@ -12,16 +12,14 @@ from typing import Any
 
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.processes.supervisor import Supervisor
-from rlmesh.processes.worker_process import WorkerProcess
 from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.process.backend import ProcessBackend
+from rlmesh.server.envs.process.env_worker import EnvWorker
 from rlmesh.server.envs.process.spec import WorkerSpec
 from rlmesh.server.failures import failed
 from rlmesh.transports.listener import SUPPORTED
 from rlmesh_api.v1 import session_pb2
 
-# What a worker runs.
-_PROGRAM = "rlmesh.server.envs.process.worker_main"
 # How long a worker's environment may take to be made; but three times as long as the first one's,
 # for which there is no limit.
 _START_SECONDS = 60.0
@@ -80,7 +78,7 @@ class WorkerFactory:
         )
         self._supervisor = Supervisor()
         self._start_timeout: float | None = None
-        self._workers: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
+        self._workers: weakref.WeakSet[EnvWorker] = weakref.WeakSet()
 
     def make(self) -> ProcessBackend:
         """Makes an environment.
@@ -101,9 +99,9 @@ class WorkerFactory:
         for worker in list(self._workers):
             worker.kill("there is no server for it")
 
-    def _start(self) -> WorkerProcess:
+    def _start(self) -> EnvWorker:
         try:
-            worker = WorkerProcess(self._supervisor, self._spec, _PROGRAM)
+            worker = EnvWorker(self._supervisor, self._spec)
         except OSError as error:
             raise failed(
                 session_pb2.ERROR_CODE_ENV_CRASHED,
