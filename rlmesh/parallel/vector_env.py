@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
@@ -460,6 +461,10 @@ class ParallelVectorEnv(
         Args:
             timeout: How many seconds that may take, before workers are killed; None: 10.
             terminate: Whether to kill the workers at once.
+
+        Raises:
+            ArgumentTypeError: If `timeout` is no number.
+            InvalidArgumentError: If it is negative or not finite.
         """
         check_seconds("timeout", timeout)
         if self._finalizer.detach() is not None:
@@ -527,7 +532,7 @@ class ParallelVectorEnv(
             reason = pool.account(number)
             pool.replace(number)
             run = pool.run_of(number)
-            packed = pickled(([None] * len(run), None, [True] * len(run), True), "reset")
+            packed = pickle.dumps(([None] * len(run), None, [True] * len(run), True))
             answers = pool.command(Frame.RESET, {number: packed}, "reset")
             for env_index, report in zip(run, answers, strict=True):
                 reports[env_index] = report
