@@ -840,7 +840,7 @@ Global___StepSomeResult: _TypeAlias = StepSomeResult  # noqa: Y015
 
 @_typing.final
 class PredictCall(_message.Message):
-    """Asks a model what to do."""
+    """Asks a model what to do. Experimental."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -881,7 +881,7 @@ Global___PredictCall: _TypeAlias = PredictCall  # noqa: Y015
 
 @_typing.final
 class PredictResult(_message.Message):
-    """What a model has answered."""
+    """What a model has answered. Experimental."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
