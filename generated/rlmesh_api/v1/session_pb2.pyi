@@ -751,7 +751,7 @@ Global___StepManyResult: _TypeAlias = StepManyResult  # noqa: Y015
 
 @_typing.final
 class PartialAction(_message.Message):
-    """The action of some sub-environments of a vector environment."""
+    """The action of some sub-environments of a vector environment. Experimental."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -781,7 +781,7 @@ Global___PartialAction: _TypeAlias = PartialAction  # noqa: Y015
 class StepSomeCall(_message.Message):
     """Has some sub-environments of a vector environment step, and answers when enough are done. Only an
     environment that steps its sub-environments apart can do that; another one answers with a failure
-    of the code `INVALID_ARGUMENT`.
+    of the code `INVALID_ARGUMENT`. Experimental.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -810,7 +810,7 @@ Global___StepSomeCall: _TypeAlias = StepSomeCall  # noqa: Y015
 
 @_typing.final
 class StepSomeResult(_message.Message):
-    """What the sub-environments returned that were done first."""
+    """What the sub-environments returned that were done first. Experimental."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
