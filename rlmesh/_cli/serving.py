@@ -19,6 +19,7 @@ from rlmesh._cli.signals import (
     wait_for_children,
 )
 from rlmesh.errors import StateError
+from rlmesh.foreign_text import one_line
 from rlmesh.server.env_server import EnvServer
 from rlmesh.server.server_options import ServerOptions
 from rlmesh.server.signals import exit_at_once
@@ -166,4 +167,6 @@ class _ReadinessThread:
                     f"the address could not be written on the ready descriptor: {error.strerror}; "
                     f"its reader must stay until it has read the line"
                 ) from error
-        self._output.say(f"{self._server.env_contract.id} is served at {address}; Ctrl-C ends it.")
+        self._output.say(
+            f"{one_line(self._server.env_contract.id)} is served at {address}; Ctrl-C ends it."
+        )

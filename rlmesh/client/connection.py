@@ -20,11 +20,16 @@ from rlmesh.transports.failures import error_from_failure, error_from_rpc
 from rlmesh.transports.grpc.transport import GrpcTransport
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.pipe_transport import PipeTransport
+from rlmesh.transports.system_resources import system_resources
 from rlmesh.transports.transport import Transport, Wait, exchange
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
 
 # How long a server may take to report what it is doing, when a call has failed already.
 _STATUS_SECONDS = 0.5
+MAX_SMALL_ANSWER_BYTES = 1 << 20
+"""The bytes of the answer to a call that begins or ends a session; it holds names and addresses."""
+
+_SMALL_ANSWERS = ("open", "resume", "close")
 
 
 class Connection:
@@ -36,19 +41,28 @@ class Connection:
     Args:
         channels: Makes channels to the endpoint.
         address: Its address, for messages.
+
+    Raises:
+        SystemResourceError: If too few descriptors are free.
     """
 
     def __init__(self, channels: ChannelFactory, address: str) -> None:
         self._channels = channels
         self._address = address
-        self._channel = channels.channel()
+        # Wakes a wait on the transport `direct` when the stream has ended: its peer is gone then,
+        # though the TCP connection may stay silent.
+        with system_resources(f"connect to {address}"):
+            self._ended, self._end = socket.socketpair()
+        try:
+            self._end.setblocking(False)
+            self._channel = channels.channel()
+        except BaseException:
+            self._ended.close()
+            self._end.close()
+            raise
         self._stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
         self._stream: GrpcTransport | None = None
         self._transport: Transport | None = None
-        # Wakes a wait on the transport `direct` when the stream has ended: its peer is gone then,
-        # though the TCP connection may stay silent.
-        self._ended, self._end = socket.socketpair()
-        self._end.setblocking(False)
 
     def contract(self, timeout: float | None, max_bytes: int) -> EnvContract:
         """The endpoint's contract, which may take so many bytes.
@@ -182,6 +196,11 @@ def read_answer(
         RlmeshError: The failure that the answer reports.
     """
     buffer, start, end = received
+    if call in _SMALL_ANSWERS and end - start > MAX_SMALL_ANSWER_BYTES:
+        raise ProtocolError(
+            f"{address} answered {call} with {end - start} bytes; at most {MAX_SMALL_ANSWER_BYTES} "
+            f"are allowed"
+        )
     try:
         response = session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
     except DecodeError as error:

@@ -17,6 +17,7 @@ from rlmesh.contract import (
     why_too_costly,
 )
 from rlmesh.errors import ArgumentTypeError, ContractMismatchError, ProtocolError
+from rlmesh.foreign_text import LONGEST_TEXT, one_line
 from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh_api.v1 import env_service_pb2
 
@@ -108,8 +109,8 @@ def read_response(
         return received_contract(response.contract)
     except ValueError as error:
         raise ProtocolError(
-            f"the contract of {address} cannot be read: {error}. The server is RLMesh "
-            f"{response.server.version}; upgrade the older of the two"
+            f"the contract of {address} cannot be read: {one_line(str(error), LONGEST_TEXT)}. The "
+            f"server is RLMesh {one_line(response.server.version)}; upgrade the older of the two"
         ) from error
 
 
@@ -146,8 +147,9 @@ def _mismatch(
 ) -> ContractMismatchError:
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     text = "; ".join(map(str, shown[:_SHOWN])) or "their fields differ"
+    text = one_line(text, LONGEST_TEXT)
     return ContractMismatchError(
-        f"{contract.id} at {address} is not {wanted}: {text}{more}. {remedy}",
+        f"{one_line(contract.id)} at {address} is not {wanted}: {text}{more}. {remedy}",
         differences=differences,
     )
 

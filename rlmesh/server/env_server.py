@@ -21,6 +21,7 @@ from rlmesh.server.rpc.service import EnvService
 from rlmesh.server.server_options import ServerOptions, read_options
 from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.signals import SignalListener
+from rlmesh.transports.system_resources import check_descriptors, system_resources
 
 
 class EnvServer:
@@ -77,6 +78,7 @@ class EnvServer:
             holds one, or there are no `sessions`.
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
+        SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 
     def __init__(
@@ -135,7 +137,8 @@ class EnvServer:
             sorted(options.envs.exposed),
             self._end_by_client if serving.allow_remote_shutdown else None,
         )
-        with contextlib.ExitStack() as undo:
+        doing = f"serve at {options.endpoint.address}"
+        with system_resources(doing), contextlib.ExitStack() as undo:
             undo.callback(provider.discard)
             self._listeners = Listeners(options.endpoint, provider.plan, manager.authenticate)
             undo.callback(self._listeners.close)
@@ -180,7 +183,9 @@ class EnvServer:
 
         Raises:
             StateError: If the server was started or shut down before.
+            SystemResourceError: If too few descriptors are free. The server is as before.
         """
+        check_descriptors(f"serve at {self.address}")
         with SignalListener(self._end_by_signal) as signals:
             self._life.begin("serve")
             if self._provider.on_caller:
@@ -195,7 +200,9 @@ class EnvServer:
 
         Raises:
             StateError: If the server was started or shut down before.
+            SystemResourceError: If too few descriptors are free. The server is as before.
         """
+        check_descriptors(f"start the server at {self.address}")
         self._life.begin("start")
         self._answer(self._provider.start)
 

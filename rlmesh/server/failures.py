@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import FrameType, TracebackType
 
 from rlmesh.contract import ContractDifference
+from rlmesh.foreign_text import log_lines
 from rlmesh_api.v1 import session_pb2
 
 # What an exception may say, in characters. A simulator that puts its state into its message must
@@ -70,6 +71,12 @@ def env_raised(doing: str, error: BaseException) -> CallFailedError:
             builtin_types=_builtin_types(type(error)),
         )
     )
+
+
+def log_text(failure: session_pb2.Failure) -> str:
+    """A failure's message and traceback, fit for a log."""
+    text = "\n".join(filter(None, (failure.message, failure.traceback.rstrip())))
+    return log_lines(text, MESSAGE_LIMIT + TRACEBACK_LIMIT)
 
 
 def stack_text(frame: FrameType) -> str:

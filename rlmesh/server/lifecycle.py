@@ -13,14 +13,16 @@ import time
 from collections.abc import Callable
 
 from rlmesh.errors import StateError
+from rlmesh.foreign_text import log_lines
 from rlmesh.server.envs.provider import EnvProvider
 from rlmesh.server.envs.slot import EnvSlot
-from rlmesh.server.failures import given_up
+from rlmesh.server.failures import TRACEBACK_LIMIT, given_up
 from rlmesh.server.latch import Latch
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.rpc.server import RpcServer
 from rlmesh.server.sessions.endpoint import Call, Slot, ThreadStoppedError
 from rlmesh.server.sessions.manager import SessionManager
+from rlmesh.transports.system_resources import system_resources
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -91,7 +93,7 @@ class Lifecycle:
 
         Raises:
             StateError: If it has begun or ended before.
-            OSError: If the system has no descriptor left. The server has ended then.
+            SystemResourceError: If the system has no descriptor left. The server has ended then.
             RuntimeError: If the system allows no further thread. The server has ended then.
         """
         if not self._unbegun.acquire(blocking=False):
@@ -103,7 +105,8 @@ class Lifecycle:
         self.state = State.SERVING
         self._begun_at = time.monotonic()
         try:
-            self._manager.start()
+            with system_resources(f"{verb}: {self._rpc_server.address}"):
+                self._manager.start()
             # A daemon, so that a program that did not shut down can end; atexit does it then.
             threading.Thread(target=self._run, name="rlmesh-lifecycle", daemon=True).start()
         except BaseException:
@@ -209,10 +212,10 @@ class Lifecycle:
     ) -> None:
         slot = closing.slot
         _log.error(
-            "the environment's %s() did not return within %s s; it is at\n%s",
+            "the environment's %s() did not return within %s s; it is at\n    %s",
             call.name,
             limit,
-            slot.stack(),
+            log_lines(slot.stack(), TRACEBACK_LIMIT),
         )
         # Its client is answered now.
         call.give_up(given_up(call.name))

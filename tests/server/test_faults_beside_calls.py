@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import resource
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import pytest
 import rlmesh
 from rlmesh.server.sessions.session import Session
 from rlmesh_api.v1 import session_pb2
+from support.descriptors import free_descriptors
 from support.raw_sessions import raw_session
 from support.sample_envs import ScriptedEnv
 from support.serving import serving
@@ -77,25 +76,6 @@ def test_no_memory_for_a_message_ends_the_session_and_the_next_client_is_served(
             assert other.step(action)[1] == 1.0
 
 
-@contextlib.contextmanager
-def no_free_descriptor() -> Generator[None]:
-    """Leaves this process without a descriptor to open."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    held: list[int] = []
-    try:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 8, limits[1])
-        )
-        with contextlib.suppress(OSError):
-            while True:
-                held.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-        yield
-    finally:
-        for descriptor in held:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
-
 @TRANSPORTS
 def test_a_session_that_is_lost_while_no_descriptor_is_free_gives_its_place_back(
     transport: Any,
@@ -105,7 +85,7 @@ def test_a_session_that_is_lost_while_no_descriptor_is_free_gives_its_place_back
         with raw_session(server.address, resumes=True) as session:
             pipe = None if transport == "grpc" else session.pipe(transport)
             held = session_of(server)
-            with no_free_descriptor():
+            with free_descriptors(0):
                 if pipe is not None:
                     pipe.release()
                 session.close()

@@ -23,6 +23,7 @@ from rlmesh.server.rpc.socket_file import file_at, remove_file
 from rlmesh.transports.grpc.forks import use_grpc
 from rlmesh.transports.grpc.options import server_options
 from rlmesh.transports.grpc.transport import SESSION_METHOD
+from rlmesh.transports.system_resources import system_resources
 from rlmesh_api.v1 import env_service_pb2
 
 T = TypeVar("T")
@@ -121,6 +122,7 @@ class RpcServer:
     Raises:
         AddressInUseError: If somebody else serves there.
         InvalidAddressError: If the address cannot be bound on this machine.
+        SystemResourceError: If too few descriptors are free.
     """
 
     def __init__(
@@ -133,7 +135,7 @@ class RpcServer:
         self._service = service
         self._listeners = listeners
         self._health = Health(("", *_SERVICES))
-        use_grpc()
+        use_grpc(f"serve at {options.address}")
         self._server = grpc.server(
             ThreadPerCall(),
             interceptors=[TokenInterceptor(options.token)],
@@ -153,13 +155,19 @@ class RpcServer:
         self._socket_file = file_at(self.address)
 
     def start(self) -> None:
-        """Begins to answer, unless `stop` came first; from now on health says SERVING."""
+        """Begins to answer, unless `stop` came first; from now on health says SERVING.
+
+        Raises:
+            SystemResourceError: If the operating system refuses what a listener needs.
+            RuntimeError: If it allows no further thread.
+        """
         with self._lock:
             if self._stopped:
                 return
-            self._started = True
-            self._service.begin(self._listeners.open())
+            with system_resources(f"start the server at {self.address}"):
+                self._service.begin(self._listeners.open())
             self._server.start()
+            self._started = True
         self._health.set(serving=True)
         self.serving.set()
 
