@@ -229,8 +229,8 @@ def test_no_text_of_a_client_or_an_environment_forges_a_line_of_the_log(
         "failure",
     ]
     logged = "\n".join(caplog.messages)
-    for word in ("begins", "(step)", "(attribute)", "close() raised", "arrives as text"):
-        assert word in logged
+    for word in ("begins", "(step)", "call 4 (", "close() raised", "arrives as text"):
+        assert word in logged, word
     for line in caplog.messages:
         assert_fit(line)
         assert all(each.startswith("    ") for each in line.split("\n")[1:]), line
