@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from rlmesh_api.v1 import session_pb2
 from support.descriptors import free_descriptors
 from support.raw_sessions import raw_session
 from support.sample_envs import ScriptedEnv
-from support.serving import serving
+from support.serving import serving, start_python
 from support.watching import status_of, status_when
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["grpc", "shm", "direct"])
@@ -137,3 +139,53 @@ def test_an_answer_that_cannot_be_written_says_so_and_the_session_goes_on() -> N
         client.reset()
         assert client.step(np.zeros(2, np.float32))[1] == 1.0
         assert status_of(server.address).sessions[0].failures == 1
+
+
+SMALL_MEMORY = """
+import resource
+import sys
+import threading
+import rlmesh
+from support.sample_envs import ScriptedEnv
+
+# Threads reserve little.
+threading.stack_size(1 << 20)
+with rlmesh.EnvServer(ScriptedEnv, sessions=2, direct="tcp://127.0.0.1:0") as server:
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20),) * 2)
+    print(server.address, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@TRANSPORTS
+def test_a_request_beyond_the_memory_of_a_server_ends_one_session_at_most(transport: Any) -> None:
+    action = np.zeros(2, np.float32)
+    too_much = {"x": np.zeros(300 << 20, np.uint8)}
+    server = start_python(
+        ["-c", SMALL_MEMORY],
+        prefix=("env", "MALLOC_ARENA_MAX=1"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with server, contextlib.ExitStack() as undo:
+        undo.callback(server.kill)
+        assert server.stdin is not None
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        connect = functools.partial(rlmesh.RemoteEnv[Any, Any], address, busy_timeout_seconds=20)
+        neighbour = undo.enter_context(contextlib.closing(connect(transport="grpc")))
+        neighbour.reset()
+        client = connect(transport=transport, request_timeout_seconds=5, reconnect=False)
+        with contextlib.closing(client), pytest.raises(rlmesh.RlmeshError):
+            client.reset(options=too_much)
+        # It has lost no call and no step.
+        assert neighbour.step(action)[1] == 1.0
+        with contextlib.closing(connect(transport=transport)) as other:
+            other.reset()
+            assert other.step(action)[1] == 1.0
+        neighbour.close()
+        server.stdin.write("\n")
+        server.stdin.close()
+        assert server.wait(20) == 0

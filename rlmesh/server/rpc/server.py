@@ -18,6 +18,7 @@ from rlmesh.server.rpc.health import SERVICE_NAME as HEALTH
 from rlmesh.server.rpc.health import Health
 from rlmesh.server.rpc.listeners import Listeners
 from rlmesh.server.rpc.options import EndpointOptions
+from rlmesh.server.rpc.polling import survive_memory_errors
 from rlmesh.server.rpc.service import EnvService
 from rlmesh.server.rpc.socket_file import file_at, remove_file
 from rlmesh.transports.grpc.forks import use_grpc
@@ -142,6 +143,7 @@ class RpcServer:
             options=server_options(),
             maximum_concurrent_rpcs=_MAX_CALLS + sessions,
         )
+        survive_memory_errors(self._server, service.break_streams)
         self._server.add_generic_rpc_handlers((Methods(service), self._health))
         reflection.enable_server_reflection(_SERVICES, self._server)
         self._lock = threading.Lock()

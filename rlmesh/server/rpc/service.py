@@ -54,6 +54,10 @@ class EnvService:
         self.transports += transports
         self._since = time.monotonic()
 
+    def break_streams(self) -> None:
+        """Breaks every stream, because a message of one is lost. On gRPC's thread."""
+        self._manager.break_streams()
+
     def GetContract(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.GetContractRequest, context: grpc.ServicerContext
     ) -> env_service_pb2.GetContractResponse:

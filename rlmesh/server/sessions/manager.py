@@ -220,6 +220,15 @@ class SessionManager:
             if session.slot is slot:
                 session.cut()
 
+    def break_streams(self) -> None:
+        """Breaks every stream, because a message of one is lost: clients resume their sessions."""
+        why = "the server has no memory for a message"
+        _log.error("%s; the connections of all clients are broken, and they connect again", why)
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.drop(why)
+
     def wait_until_quiet(self, seconds: float) -> None:
         """Waits until every stream has ended, so that the last answers have left."""
         self._quiet.wait(seconds)
