@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from codegen.errors import SourceError
 from codegen.model import Enum, Field, Kind, Message, Schema
 
-ROOT = "EnvContract"
-"""The message that all contract classes are reachable from."""
+ENV_CONTRACT, MODEL_CONTRACT = "EnvContract", "ModelContract"
+ROOTS = (ENV_CONTRACT, MODEL_CONTRACT)
+"""The messages that all contract classes are reachable from: one for each kind of endpoint."""
 
 UNION_ONEOF = "kind"
 """What the oneof of a union is called, and the attribute by which its arms differ."""
@@ -117,25 +118,40 @@ class ContractClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """The contract classes and their enums, each after everything that it refers to."""
+    """The contract classes and their enums, each after everything that it refers to.
 
+    Attributes:
+        roots: The classes that all others are reachable from.
+        enums: The enums.
+        classes: The classes.
+    """
+
+    roots: tuple[str, ...]
     enums: tuple[Enum, ...]
     classes: tuple[ContractClass, ...]
 
 
-def read_contract(schema: Schema, root: str = ROOT) -> Contract:
+def read_contract(schema: Schema, *roots: str) -> Contract:
     """The contract classes of a schema.
+
+    Args:
+        schema: The schema.
+        *roots: The messages from which they are reachable; none stands for all of `ROOTS`.
 
     Raises:
         SourceError: A message cannot be a contract class.
     """
     walk = _Walk(schema)
-    if root not in schema.messages:
-        raise SourceError([f"{root}: the schema lacks this message; the contract begins with it"])
-    walk.visit(schema.messages[root])
+    roots = roots or ROOTS
+    for root in roots:
+        if root not in schema.messages:
+            raise SourceError([f"{root}: the schema lacks this message; a contract begins with it"])
+        walk.visit(schema.messages[root])
     if walk.problems:
         raise SourceError(walk.problems)
-    return Contract(enums=tuple(walk.enums.values()), classes=tuple(walk.classes.values()))
+    return Contract(
+        roots=roots, enums=tuple(walk.enums.values()), classes=tuple(walk.classes.values())
+    )
 
 
 class _Walk:

@@ -16,7 +16,7 @@ from codegen.model import Schema
 from codegen.protoc import run_protoc
 from codegen.render.api_pages import reference_path, render_api_page, render_reference_page
 from codegen.render.contract import render_contract
-from codegen.render.json_schema import SCHEMA_FILE, render_json_schema
+from codegen.render.json_schema import SCHEMA_FILES, render_json_schema
 from codegen.render.metadata_pages import render_conformance_page, render_spaces_page
 from codegen.render.schema_pages import (
     render_contract_page,
@@ -107,7 +107,9 @@ def _modules(schema: Schema, metadata: Metadata) -> Tree:
         f"{PACKAGE}/stability.py": render_stability(metadata.spaces, metadata.published()),
     }
     modules = {path: format_python(text, path) for path, text in rendered.items()}
-    return modules | {SCHEMA_FILE: render_json_schema(read_contract(schema))}
+    return modules | {
+        path: render_json_schema(read_contract(schema, root)) for root, path in SCHEMA_FILES.items()
+    }
 
 
 def _pages(schema: Schema, metadata: Metadata) -> Tree:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from codegen.contract_model import Contract, ContractClass, ContractField
+from codegen.contract_model import (
+    ENV_CONTRACT,
+    MODEL_CONTRACT,
+    Contract,
+    ContractClass,
+    ContractField,
+)
 from codegen.model import Enum, Field, File, Kind, Message, Schema, Service
 from codegen.render import markdown as md
 from codegen.render.contract import sent_values, value_prefix
-from codegen.render.json_schema import SCHEMA_FILE
+from codegen.render.json_schema import SCHEMA_FILES
 from codegen.runtime._stability import Export, SpaceSupport, Stability
 
 _SOURCE = "schema/ and api_metadata.json"
@@ -35,13 +41,15 @@ def render_contract_page(contract: Contract, labels: Labels) -> str:
     return md.page(
         "The contract",
         _SOURCE,
-        "What a served environment is, as `env_contract` gives it. The classes are frozen and "
-        "hashable; `to_json`, `to_dict` and `to_proto` write them as strict JSON text, as the data "
-        "of it and as a message, `from_json`, `from_dict` and `from_proto` read them back without "
-        "loss; equal objects have the same `fingerprint`.",
+        "What a served environment is, as `env_contract` gives it, and what a served model is, as "
+        "`model_contract` gives it. The classes are frozen and hashable; `to_json`, `to_dict` and "
+        "`to_proto` write them as strict JSON text, as the data of it and as a message, "
+        "`from_json`, `from_dict` and `from_proto` read them back without loss; equal objects have "
+        "the same `fingerprint`.",
         'In JSON an infinite number is the text `"Infinity"` or `"-Infinity"`, every other '
         "number has all its digits, and a space begins with its `kind`. The "
-        f"[JSON Schema](../{SCHEMA_FILE}) of a contract is installed with RLMesh.",
+        f"[JSON Schema of an environment's contract](../{SCHEMA_FILES[ENV_CONTRACT]}) and "
+        f"[that of a model's](../{SCHEMA_FILES[MODEL_CONTRACT]}) are installed with RLMesh.",
         md.labels({_STABLE, *labels.values()}),
         *(
             render_class(item, linked, labels.get(item.name, _STABLE))
@@ -141,9 +149,9 @@ def render_errors_page(codes: Enum, errors: Sequence[Export]) -> str:
 
 
 def _from_the_top(contract: Contract) -> list[ContractClass]:
-    """The classes level by level: the contract, what it holds, what that holds."""
+    """The classes level by level: the contracts, what they hold, what that holds."""
     classes = {item.name: item for item in contract.classes}
-    names = [contract.classes[-1].name]
+    names = [*contract.roots]
     for name in names:
         held = [field.field.type for field in classes[name].fields]
         held += [arm for _, arm, _ in classes[name].arms]

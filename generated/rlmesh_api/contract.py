@@ -26,6 +26,7 @@ __all__ = [
     "Dtype",
     "EnvContract",
     "EnvSpec",
+    "ModelContract",
     "MultiBinarySpace",
     "MultiDiscreteSpace",
     "Space",
@@ -354,7 +355,7 @@ class EnvSpec(Record[contract_pb2.EnvSpec]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvContract(Record[contract_pb2.EnvContract]):
-    """The contract of an endpoint.
+    """The contract of an environment.
 
     It is fixed from the server's construction to its end, the same for every reader.
 
@@ -407,3 +408,44 @@ class EnvContract(Record[contract_pb2.EnvContract]):
     batched_observation_space: Space | None = None
     batched_action_space: Space | None = None
     delivers_nan: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelContract(Record[contract_pb2.ModelContract]):
+    """The contract of a model.
+
+    It is fixed from the server's construction to its end, the same for every reader, also where the
+    model is loaded again.
+
+    Attributes:
+        id: The model's name among those of its server.
+        observation_space: The space of one observation; always set.
+        action_space: The space of one action; always set.
+        horizon: How many actions a chunk holds; 1 for a model that gives one action at a time.
+            Never 0.
+        keeps_state: Whether a prediction depends on what its session has asked before: a request
+            must not be executed twice then, and after one that was given up the episode begins
+            again.
+        max_batch_size: The most observations that the model computes at once. Absent where there is
+            no limit.
+        metadata: What the model says of itself, its `metadata`. Absent means empty.
+    """
+
+    _message: ClassVar[type[contract_pb2.ModelContract]] = contract_pb2.ModelContract
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "id": codec.STRING,
+        "observation_space": record(Space),
+        "action_space": record(Space),
+        "horizon": codec.UINT32,
+        "keeps_state": codec.BOOL,
+        "max_batch_size": codec.optional(codec.UINT32),
+        "metadata": codec.VALUE_DICT,
+    }
+
+    id: str
+    observation_space: Space
+    action_space: Space
+    horizon: int
+    keeps_state: bool = False
+    max_batch_size: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)

@@ -20,7 +20,7 @@ message Part {}
 
 def field_of(read_proto: ReadProto, declaration: str) -> ContractField:
     schema = read_proto(f"{TYPES}message EnvContract {{ {declaration} it = 1; }}")
-    [field] = read_contract(schema).classes[-1].fields
+    [field] = read_contract(schema, "EnvContract").classes[-1].fields
     return field
 
 
@@ -65,7 +65,7 @@ def test_a_union_stands_before_its_arms_and_they_before_their_holder(read_proto:
         "message Pair { repeated Shape shapes = 1; }\n"
         "message Shape { oneof kind { Pair pair = 1; } }\n"
     )
-    shape, pair, contract = read_contract(schema).classes
+    shape, pair, contract = read_contract(schema, "EnvContract").classes
     assert (shape.name, shape.arms) == ("Shape", (("pair", "Pair", ""),))
     assert (pair.name, pair.union, pair.kind) == ("Pair", "Shape", "pair")
     assert contract.name == "EnvContract"
@@ -73,7 +73,7 @@ def test_a_union_stands_before_its_arms_and_they_before_their_holder(read_proto:
 
 def test_messages_out_of_reach_are_left_out(read_proto: ReadProto) -> None:
     schema = read_proto("message EnvContract { string id = 1; }\nmessage Other {}\n")
-    assert [item.name for item in read_contract(schema).classes] == ["EnvContract"]
+    assert [item.name for item in read_contract(schema, "EnvContract").classes] == ["EnvContract"]
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_what_cannot_be_a_contract_class_is_refused(
 ) -> None:
     schema = read_proto(declarations)
     with pytest.raises(SourceError, match=problem):
-        read_contract(schema)
+        read_contract(schema, "EnvContract")

@@ -19,7 +19,7 @@ import pytest
 
 import rlmesh
 from rlmesh.errors import SystemResourceError
-from rlmesh.server.envs.process.supervisor import Supervisor
+from rlmesh.processes.supervisor import Supervisor
 from rlmesh.transports.listener import open_shm_listener
 from rlmesh.transports.pipe_transport import PipeTransport
 from rlmesh.transports.shm.pipe import SegmentLayout

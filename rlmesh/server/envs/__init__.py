@@ -11,14 +11,11 @@ Modules:
     local: The backend of an environment in this process.
     step: The path of a step, from an action's bytes to an answer's.
     codecs: Decodes and checks actions, encodes and checks observations.
-    results: Reads rewards, flags and infos that an environment returns.
     infos: Packs infos, and reports in them what RLMesh has to say.
+    unreadable: The failure of reading what an environment returned.
     attributes: Attributes that a client may read, set or call.
     autoreset: Gives a session another autoreset mode than the environment's.
-    gym_compat: Calls `reset` and `render` as the environment understands them.
-    duck_env: A `gymnasium.Env` around an object of that shape.
     list_vector_env: A list of environments as one vector environment.
-    forks: Ends a process that an environment forks.
     home_thread: Names the thread that made an environment where a library is bound to it.
     timings: How long the calls of a session took.
     options: How each environment is served.

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from rlmesh.codec.infos.type_guards import is_array
 from rlmesh.codec.vector.infos import add_sub_env, mark_sub_env, unmasked
 from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.server.envs.gym_compat import compile_reset, takes_options
-from rlmesh.server.envs.results import BadResultError, flags_of, split_reset, split_step
+from rlmesh.envs.gym_compat import compile_reset, takes_options
+from rlmesh.envs.results import BadResultError, flags_of, split_reset, split_step
 from rlmesh.server.failures import failed
 from rlmesh_api.contract import DictSpace, Space, TupleSpace
 from rlmesh_api.v1 import session_pb2

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Collection
+from typing import Final, Protocol
 
+from rlmesh.codec.step.wire import read_action
 from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.server.envs.timings import Timings
+from rlmesh.server.sessions.endpoint import Lender
+from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request
+from rlmesh.server.timings import Timings
 from rlmesh.transports.pipe import Outbox
 from rlmesh.transports.shm.pipe import SegmentLayout
+
+ENV: Final = EndpointKind(noun="environment", hot_call="step", read_hot=read_action)
+"""The kind of endpoint that an environment is."""
+
+DEPENDENT: Final = frozenset({"step", "step_many"})
+"""The calls of an environment that depend on the call before."""
 
 
 class Step(Protocol):
@@ -31,12 +41,17 @@ class Backend(Protocol):
     It is made, called and closed on its slot's thread, except where noted.
 
     Attributes:
-        step: Steps it in this session; another one for each.
+        hot: Steps it in this session; another one for each.
         timings: How long this session's calls took; any thread may read it.
     """
 
-    step: Step
+    hot: Step
     timings: Timings
+
+    @property
+    def dependent(self) -> Collection[str]:
+        """The calls that depend on the call before."""
+        ...
 
     @property
     def contract(self) -> EnvContract:
@@ -46,6 +61,11 @@ class Backend(Protocol):
     @property
     def plan(self) -> SegmentLayout:
         """How much shared memory its calls take."""
+        ...
+
+    @property
+    def lender(self) -> Lender | None:
+        """Has another process answer calls by itself; None: this one answers all."""
         ...
 
     def begin_session(

@@ -56,6 +56,6 @@ def _sub_env(env: Any, index: int) -> gymnasium.Env[Any, Any]:
         )
     import gymnasium
 
-    from rlmesh.server.envs.duck_env import DuckEnv
+    from rlmesh.envs.duck_env import DuckEnv
 
     return env if issubclass(type(env), gymnasium.Env) else DuckEnv(env, contract)

@@ -19,20 +19,20 @@ from rlmesh.codec.step.wire import (
     write_sequence,
 )
 from rlmesh.contract import AutoresetMode
-from rlmesh.server.envs import forks
-from rlmesh.server.envs.codecs import Codecs, Noticed
-from rlmesh.server.envs.infos import InfoPacker
-from rlmesh.server.envs.results import (
+from rlmesh.envs import forks
+from rlmesh.envs.results import (
     BadResultError,
     flag_of,
     flags_of,
     reward_of,
     rewards_of,
     split_step,
-    unreadable,
 )
-from rlmesh.server.envs.timings import CallTiming, Timings
+from rlmesh.server.envs.codecs import Codecs, Noticed
+from rlmesh.server.envs.infos import InfoPacker
+from rlmesh.server.envs.unreadable import unreadable
 from rlmesh.server.failures import FATAL, CallFailedError, env_raised
+from rlmesh.server.timings import CallTiming, Timings
 from rlmesh.transports.pipe import RESERVED, Outbox
 from rlmesh_api.v1 import session_pb2
 

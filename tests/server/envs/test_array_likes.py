@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlmesh.server.envs.results import BadResultError, flag_of, flags_of, reward_of, rewards_of
+from rlmesh.envs.results import BadResultError, flag_of, flags_of, reward_of, rewards_of
 
 
 class Tensor:

@@ -16,7 +16,7 @@ from gymnasium.vector import SyncVectorEnv
 
 import rlmesh
 from rlmesh.codec.infos.packing import pack
-from rlmesh.transports.grpc.transport import SESSION_METHOD
+from rlmesh.transports.grpc.transport import session_method
 from rlmesh_api.v1 import contract_pb2, env_service_pb2, session_pb2
 from support.raw_sessions import SECONDS
 from support.sample_envs import ScriptedEnv
@@ -129,6 +129,11 @@ def steps(*actions: bytes) -> session_pb2.SessionRequest:
     return call(step_many=session_pb2.StepManyCall(steps=many))
 
 
+def predicting(**fields: Any) -> session_pb2.SessionRequest:
+    given: dict[str, Any] = {"observation": ZEROS, **fields}
+    return call(predict=session_pb2.PredictCall(**given))
+
+
 def attribute(verb: int, name: str, argument: bytes = b"") -> session_pb2.SessionRequest:
     made: Any = {"verb": verb, "name": name, "argument": argument}
     return call(attribute=session_pb2.AttributeCall(**made))
@@ -194,6 +199,14 @@ TABLE: dict[str, list[Try]] = {
         Try("empty", call(step=session_pb2.StepCall()), SENSELESS),
     ],
     "SessionRequest.step_many": [Try("with actions", steps(ZEROS))],
+    "SessionRequest.predict": [Try("at an environment", predicting(), SENSELESS)],
+    "PredictCall.chunk": [Try("at an environment", predicting(chunk=True), SENSELESS)],
+    "PredictCall.count": [Try("at an environment", predicting(count=2), SENSELESS)],
+    "PredictCall.observation": [Try("empty", predicting(observation=b""), SENSELESS)],
+    "PredictCall.deviations": [
+        Try("at an environment", predicting(deviations=[session_pb2.Deviation()]), SENSELESS)
+    ],
+    "OpenCall.model": [Try("without effect", opening(model="any"))],
     "SessionRequest.render": [Try("empty", call(render=session_pb2.RenderCall()))],
     "SessionRequest.stats": [Try("empty", call(stats=session_pb2.StatsCall()))],
     "SessionRequest.close": [Try("empty", call(close=session_pb2.CloseCall()))],
@@ -459,7 +472,7 @@ def converse(
     """Sends requests on one stream, and gives every answer until its end."""
     messages = [each.SerializeToString().replace(MARK.encode(), NO_UTF_8) for each in requests]
     with channel_to(address) as channel:
-        method: Any = channel.stream_stream(SESSION_METHOD)
+        method: Any = channel.stream_stream(session_method("rlmesh_api.v1.EnvService"))
         answers = method(iter(messages), timeout=SECONDS)
         return [session_pb2.SessionResponse.FromString(answer) for answer in answers]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rlmesh.contract import EnvContract
-from rlmesh.server.envs.process.control import ControlMessage
-from rlmesh.server.envs.process.worker_process import WorkerProcess
+from rlmesh.processes.control import ControlMessage
+from rlmesh.processes.worker_process import WorkerProcess
 from rlmesh.server.failures import CallFailedError, failed
 from rlmesh.transports.pipe import Pipe
 from rlmesh.transports.shm.pipe import SegmentLayout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -14,30 +15,34 @@ from google.protobuf.message import DecodeError
 
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
+from rlmesh.envs.forks import EndsInChild
 from rlmesh.errors import RlmeshError
-from rlmesh.server.envs.forks import EndsInChild
-from rlmesh.server.envs.list_vector_env import vector_of
-from rlmesh.server.envs.local import LocalBackend
-from rlmesh.server.envs.process.control import (
+from rlmesh.processes.control import (
     ControlMessage,
-    WorkerSpec,
     read_message,
     write_message,
 )
-from rlmesh.server.envs.process.parent_death import (
+from rlmesh.processes.parent_death import (
     StatusThread,
     end_with_server,
     leave_signals_to_server,
 )
-from rlmesh.server.envs.process.stack_dump import begin_recording
+from rlmesh.processes.stack_dump import begin_recording
+from rlmesh.server.envs.backend import ENV
+from rlmesh.server.envs.list_vector_env import vector_of
+from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.process.borrower import Borrower, ServerGoneError
+from rlmesh.server.envs.process.call_page import PAGE_BYTES
+from rlmesh.server.envs.process.spec import WorkerSpec
 from rlmesh.server.failures import CallFailedError, env_raised, failure_of
 from rlmesh.server.sessions.requests import Request, damaged, failed_so, read_request, write_answer
-from rlmesh.transports.pipe import Outbox
+from rlmesh.transports.pipe import Outbox, Pipe, WakeReason
+from rlmesh.transports.shm.segment import map_segment
 from rlmesh.transports.worker import offer_pipe
 from rlmesh_api.v1 import session_pb2
 
 
-def main(server: int, calls: int, control: int, stack_dump: int) -> None:
+def main(server: int, calls: int, control: int, stack_dump: int, loans: int, page: int) -> None:
     """Runs a worker. The environment is made, called and closed on the main thread.
 
     Args:
@@ -45,10 +50,12 @@ def main(server: int, calls: int, control: int, stack_dump: int) -> None:
         calls: The descriptor of the socket that the calls cross.
         control: The descriptor of the control channel.
         stack_dump: The descriptor of the stack dump; -1 where there is none.
+        loans: The descriptor of the socket for loans of pipes; -1 where there is none.
+        page: The descriptor of the call page; -1 where there is none.
     """
     end_with_server(server)
     leave_signals_to_server()
-    for descriptor in (calls, control, stack_dump):
+    for descriptor in (calls, control, stack_dump, loans, page):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
     # A fatal signal writes the stack of the main thread to stderr, which the server keeps.
@@ -76,12 +83,40 @@ def main(server: int, calls: int, control: int, stack_dump: int) -> None:
     control_socket.sendall(
         write_message(ControlMessage.CONTRACT, contract.to_proto().SerializeToString())
     )
-    over = False
-    while not over and isinstance(received := pipe.receive(), tuple):
-        buffer, start, end = received
-        start, end, over = _answer(backend, bytes(buffer[start:end]), pipe)
-        pipe.post(start, end)
+    borrower = _borrower(loans, page, backend)
+    if borrower is not None:
+        pipe.watch(loans)
+    with contextlib.suppress(ServerGoneError):
+        _serve(backend, pipe, borrower)
     pipe.finish()
+
+
+def _borrower(loans: int, page: int, backend: LocalBackend) -> Borrower | None:
+    if loans < 0:
+        return None
+    try:
+        return Borrower(socket.socket(fileno=loans), map_segment(page, PAGE_BYTES), backend)
+    finally:
+        os.close(page)
+
+
+def _serve(backend: LocalBackend, pipe: Pipe, borrower: Borrower | None) -> None:
+    """Answers what the server relays, and the clients whose pipes it lends, until the end.
+
+    Raises:
+        ServerGoneError: If the server has ended.
+    """
+    over = False
+    while not over:
+        received = pipe.receive()
+        if isinstance(received, tuple):
+            buffer, start, end = received
+            start, end, over = _answer(backend, bytes(buffer[start:end]), pipe, borrower)
+            pipe.post(start, end)
+        elif received is WakeReason.CALLED and borrower is not None:
+            borrower.serve()
+        else:
+            return
 
 
 def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
@@ -105,14 +140,22 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
         raise env_raised("making the environment", error) from error
 
 
-def _answer(backend: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int, int, bool]:
+def _answer(
+    backend: LocalBackend, message: bytes, outbox: Outbox, borrower: Borrower | None
+) -> tuple[int, int, bool]:
     """Executes a call and writes its answer; where that stands, and whether it was the last."""
     try:
-        request = read_request(message)
+        request = read_request(message, ENV)
     except DecodeError as error:
         return *_failed(0, damaged(error), outbox), False
     # By its kind: an attribute may have any name.
     over = request.message is not None and request.message.HasField("close")
+    if borrower is not None:
+        if request.kind == "open":
+            borrower.forget()
+        failure = borrower.failure_of(request.sequence)
+        if failure is not None:
+            return *write_answer(failed_so(request.sequence, failure), outbox), False
     try:
         return *_execute(backend, request, outbox), over
     except Exception as error:  # noqa: BLE001 - a defect of RLMesh must not end the worker
@@ -120,8 +163,8 @@ def _answer(backend: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int,
 
 
 def _execute(backend: LocalBackend, request: Request, outbox: Outbox) -> tuple[int, int]:
-    if request.action is not None:
-        return backend.step(request.sequence, request.action, outbox)
+    if request.payload is not None:
+        return backend.hot(request.sequence, request.payload, outbox)
     call = request.message or session_pb2.SessionRequest()
     response = session_pb2.SessionResponse(sequence=request.sequence)
     if call.HasField("open"):

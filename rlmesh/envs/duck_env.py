@@ -8,8 +8,8 @@ from typing import Any
 import gymnasium
 
 from rlmesh.contract import EnvContract
-from rlmesh.server.envs.gym_compat import compile_render, compile_reset
-from rlmesh.server.envs.results import split_reset, split_step
+from rlmesh.envs.gym_compat import compile_render, compile_reset
+from rlmesh.envs.results import split_reset, split_step
 from rlmesh.spaces import to_gymnasium_space
 
 

@@ -12,10 +12,6 @@ import numpy.typing as npt
 
 from rlmesh.codec.infos.packable_types import foreign_array, kind_of
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
-from rlmesh.codec.slab.violations import Violation
-from rlmesh.server.failures import CallFailedError, env_raised, failed
-from rlmesh.transports.shm.segment import SegmentRefusedError
-from rlmesh_api.v1 import session_pb2
 
 # Names that a type checker does not narrow by.
 _plain_tuple: Any = tuple
@@ -200,30 +196,3 @@ def _show(value: Any) -> str:
         return f"{type(value).__name__} {value!r:.80}"
     except Exception:  # noqa: BLE001 - a broken __repr__ must not hide what is wrong
         return type(value).__name__
-
-
-def unreadable(name: str, error: BaseException) -> CallFailedError:
-    """The failure of reading what the environment returned.
-
-    Reading may run the environment's code, `__array__` or `__float__`, and so raise anything.
-    """
-    if isinstance(error, Violation):
-        return failed(
-            session_pb2.ERROR_CODE_INVALID_OBSERVATION,
-            f"the environment's {name}() returned an observation that its space does not hold: "
-            f"{error}. The next call should be a reset",
-            error,
-        )
-    if isinstance(error, BadResultError):
-        return failed(
-            session_pb2.ERROR_CODE_INVALID_RESULT,
-            f"the environment's {name}() returned what Gymnasium does not allow: {error}. The next "
-            f"call should be a reset",
-            error,
-        )
-    if isinstance(error, SegmentRefusedError):
-        # The environment is not at fault: its result is too large for this machine's limits.
-        return failed(
-            session_pb2.ERROR_CODE_INTERNAL, f"the answer to {name}() cannot leave: {error}"
-        )
-    return env_raised(f"reading what the environment's {name}() returned", error)

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from rlmesh.server.envs.process.control import ControlMessage, read_message, write_message
-from rlmesh.server.failures import stack_text
+from rlmesh.envs.raised import stack_text
+from rlmesh.processes.control import ControlMessage, read_message, write_message
 from rlmesh_api.v1 import env_service_pb2
 
 _PR_SET_PDEATHSIG = 1

@@ -12,8 +12,12 @@ import fcntl
 import logging
 import os
 import signal
+import stat
 import sys
 import time
+from typing import BinaryIO
+
+from rlmesh.envs.raised import TRACEBACK_LIMIT, is_ours
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -21,7 +25,6 @@ _SUPPORTED = sys.platform == "linux"
 # How long the handler may take, and how long it is given once it has begun to write.
 _WRITING_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
-_HERE = os.path.dirname(os.path.dirname(__file__))
 
 
 def make_stack_dump() -> int:
@@ -52,7 +55,9 @@ def record(pid: int, descriptor: int) -> str:
     """
     if descriptor < 0:
         return ""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/fd/{descriptor}", "rb") as box:
+    with contextlib.suppress(OSError), _opened(f"/proc/{pid}/fd/{descriptor}") as box:
+        if not stat.S_ISREG(os.fstat(box.fileno()).st_mode):
+            return ""
         os.kill(pid, _signal())
         deadline = time.monotonic() + _WRITING_SECONDS
         written = -1
@@ -62,14 +67,19 @@ def record(pid: int, descriptor: int) -> str:
                 break
             written = size
             time.sleep(_PAUSE_SECONDS)
-        return _turned(box.read().decode(errors="backslashreplace"))
+        return _turned(box.read(TRACEBACK_LIMIT).decode(errors="backslashreplace"))
     return ""
+
+
+def _opened(path: str) -> BinaryIO:
+    """Opens a file of the worker's without waiting: it may have put a pipe in its place."""
+    return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
 
 
 def _turned(text: str) -> str:
     """The stack with the innermost frame last, without the server's own frames before it."""
     frames = [line for line in text.splitlines() if line.startswith("  File ")][::-1]
-    ours = [index for index, line in enumerate(frames) if line.startswith(f'  File "{_HERE}')]
+    ours = [index for index, line in enumerate(frames) if is_ours(line.removeprefix('  File "'))]
     beyond = frames[ours[-1] + 1 :] if ours else frames
     return "".join(f"{line}\n" for line in beyond or frames)
 

@@ -1,7 +1,8 @@
-"""The environment thread: the one thread that makes, calls and closes an environment.
+"""A call thread: the one thread that makes, calls and closes an environment or a model.
 
-MuJoCo, pygame and most simulators want every call from one and the same thread. The thread that
-runs `EnvThread.run` is that thread; other threads hand it calls and wait for the results.
+MuJoCo, pygame and most simulators want every call from one and the same thread, and so does what
+uses a GPU. The thread that runs `CallThread.run` is that thread; other threads hand it calls and
+wait for the results.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rlmesh.server.envs.forks import EndsInChild
+from rlmesh.envs.forks import EndsInChild
 from rlmesh.server.failures import CallFailedError, stack_text
-from rlmesh.server.sessions.endpoint import Call, Source, ThreadStoppedError
+from rlmesh.server.sessions.endpoint import Call, RunningCall, Source, ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
@@ -80,17 +81,18 @@ class PostedCall:
         return self._result
 
 
-class EnvThread:
+class CallThread:
     """Runs calls one after the other on the thread that called `run`.
 
-    `_lock` guards `_stopped`, and that no call is handed in after the end. `_source` and `_running`
-    are written by the environment thread alone.
+    `_lock` guards `_stopped`, and that no call is handed in after the end. Only the call thread
+    writes `_source`, `_running` and `_last_used`.
 
-    Attributes:
-        last_used: When the last call ended, on the monotonic clock, in seconds.
+    Args:
+        name: The name of the thread that `start` starts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._calls: queue.SimpleQueue[PostedCall | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stopped = False
@@ -98,12 +100,19 @@ class EnvThread:
         self._has_own_thread = False
         self._source: Source | None = None
         self._running: Call | None = None
-        self.last_used: float = time.monotonic()
+        self._last_used = time.monotonic()
 
     @property
-    def running(self) -> Call | None:
-        """The call in progress, if there is one."""
-        return self._running
+    def running(self) -> RunningCall | None:
+        """The call in progress, if there is one, here or in a process that has a client's pipe."""
+        running, source = self._running, self._source
+        return source.running if running is None and source is not None else running
+
+    @property
+    def last_used(self) -> float:
+        """When the last call ended, on the monotonic clock, in seconds."""
+        source = self._source
+        return self._last_used if source is None else max(self._last_used, source.last_used)
 
     @property
     def ready(self) -> bool:
@@ -121,10 +130,10 @@ class EnvThread:
         return threading.get_ident() == self._thread_id
 
     def start(self) -> None:
-        """Starts a daemon thread, `rlmesh-env`, that runs calls."""
+        """Starts a daemon thread that runs calls."""
         self._has_own_thread = True
         try:
-            threading.Thread(target=self.run, name="rlmesh-env", daemon=True).start()
+            threading.Thread(target=self.run, name=self._name, daemon=True).start()
         except RuntimeError:
             self._has_own_thread = False
             raise
@@ -150,7 +159,7 @@ class EnvThread:
                 self._running = call
                 call.execute()
                 self._running = None
-                now = self.last_used = monotonic()
+                now = self._last_used = monotonic()
                 call.finish(now - call.since)
                 # The last call of a session must not keep its memory until the next call.
                 del call
@@ -160,7 +169,7 @@ class EnvThread:
             if not (self._has_own_thread or isinstance(error, (MemoryError, OSError))):
                 raise
             self._running = None
-            _log.exception("an error outside of the environment's calls ends the session")
+            _log.exception("an error outside of a call ends the session")
             source, self._source = self._source, None
             if source is not None:
                 source.fail(error)
@@ -200,6 +209,7 @@ class EnvThread:
         def take() -> None:
             if self._source is not None:
                 self._source.release()
+                self._last_used = self.last_used
             self._source = source
 
         self.post(take, name="attach")
@@ -219,6 +229,7 @@ class EnvThread:
             if call is not None:
                 return call
             if source.over:
+                self._last_used = self.last_used
                 self._source = None
         return self._calls.get()
 

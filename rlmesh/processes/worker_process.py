@@ -9,12 +9,13 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Sequence
 from typing import IO, cast
 
-from rlmesh.server.envs.process.control import ControlChannel, ControlMessage, write_message
-from rlmesh.server.envs.process.spawn import launch
-from rlmesh.server.envs.process.stack_dump import make_stack_dump, record
-from rlmesh.server.envs.process.supervisor import Supervisor
+from rlmesh.processes.control import ControlChannel, ControlMessage, write_message
+from rlmesh.processes.spawn import launch
+from rlmesh.processes.stack_dump import make_stack_dump, record
+from rlmesh.processes.supervisor import Supervisor
 
 # How many bytes of a worker's stderr are kept, and how many lines a message about its death shows.
 _KEPT = 8192
@@ -34,6 +35,8 @@ class WorkerProcess:
     Args:
         supervisor: Where it is started and watched.
         spec: What it is to make, pickled.
+        module: The name of the module whose `main` it runs; see `launch`.
+        descriptors: Further descriptors that it gets, in the end of `main`'s arguments.
 
     Attributes:
         pid: Its process id.
@@ -47,7 +50,14 @@ class WorkerProcess:
         OSError: If no process can be started.
     """
 
-    def __init__(self, supervisor: Supervisor, spec: bytes) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        spec: bytes,
+        module: str,
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        self._descriptors = descriptors
         self.dead: bool = False
         self.last_stack: str | None = None
         self._supervisor = supervisor
@@ -71,15 +81,17 @@ class WorkerProcess:
             self._control, their_control = socket.socketpair()
             undo.enter_context(self._control)
             theirs.enter_context(their_control)
-            supervisor.do(lambda: self._start(their_calls, their_control))
+            supervisor.do(lambda: self._start(module, their_calls, their_control))
             undo.pop_all()
         with contextlib.suppress(OSError):  # it has died at once
             self._control.sendall(write_message(ControlMessage.SPEC, spec))
 
-    def _start(self, calls: socket.socket, control: socket.socket) -> None:
+    def _start(self, module: str, calls: socket.socket, control: socket.socket) -> None:
         self._stack_dump = make_stack_dump()
         try:
-            self._process = launch(calls.fileno(), control.fileno(), self._stack_dump)
+            self._process = launch(
+                module, calls.fileno(), control.fileno(), self._stack_dump, self._descriptors
+            )
         finally:
             # Where this side needs it, it opens the worker's.
             if self._stack_dump >= 0:

@@ -6,9 +6,6 @@ import enum
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-from rlmesh.server.envs.options import EnvOptions
 
 _HEAD = struct.Struct("<cQ")
 
@@ -17,7 +14,7 @@ class ControlMessage(enum.Enum):
     """The kinds of control messages."""
 
     SPEC = b"o"
-    """To the worker: what to make, a `WorkerSpec`, pickled."""
+    """To the worker: what to make, pickled."""
     CONTRACT = b"c"
     """From the worker: the environment is there; its contract, as protobuf."""
     FAILURE = b"f"
@@ -26,25 +23,6 @@ class ControlMessage(enum.Enum):
     """To the worker: a request for its status; a number to repeat."""
     STATUS = b"t"
     """From the worker: that number, and a `SessionStatus`, as protobuf."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSpec:
-    """What a worker is to make.
-
-    Attributes:
-        factory: The callable that makes the environment, pickled.
-        options: How the environment is served.
-        argv: The server's command line, for an environment that looks at it.
-        level: From which level on to log.
-        memory: Whether calls cross shared memory.
-    """
-
-    factory: bytes
-    options: EnvOptions
-    argv: list[str]
-    level: int
-    memory: bool
 
 
 def write_message(kind: ControlMessage, content: bytes) -> bytes:

@@ -1,0 +1,14 @@
+"""Worker processes: started, watched and ended by the process that needs them.
+
+In the process that starts them:
+    spawn: The command line that starts a worker.
+    worker_process: A worker from outside: started, watched, asked, killed.
+    supervisor: The one thread that starts and watches workers.
+
+In the worker:
+    parent_death: Ends a worker with the process that started it, and nothing else with either.
+
+In both:
+    control: The messages that cross beside the calls.
+    stack_dump: Has native code report its Python stack before it is killed.
+"""

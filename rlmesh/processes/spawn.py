@@ -1,0 +1,68 @@
+"""Starts the process of a worker: a new interpreter, because a fork would inherit locks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+
+# The worker imports from where this process does, whatever its own path would be.
+_PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[3:]; from importlib import import_module; "
+    "import_module(sys.argv[1]).main(*map(int, sys.argv[2].split()))"
+)
+
+
+def launch(
+    module: str, calls: int, control: int, stack_dump: int, more: Iterable[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Starts a worker.
+
+    Args:
+        module: The name of the module whose `main` it runs, with this process's id and the
+            descriptors.
+        calls: The descriptor of the socket that the calls cross.
+        control: The descriptor of the control channel.
+        stack_dump: The descriptor of the stack dump; -1 where there is none.
+        more: Further descriptors; -1 for one that there is not.
+
+    Raises:
+        OSError: If the system starts no further process.
+    """
+    descriptors = (calls, control, stack_dump, *more)
+    given = " ".join(map(str, (os.getpid(), *descriptors)))
+    return subprocess.Popen(  # noqa: S603 - this interpreter, and no shell
+        [
+            sys.executable,
+            *_options(),
+            "-P",
+            "-c",
+            _PROGRAM,
+            module,
+            given,
+            *map(os.fspath, sys.path),
+        ],
+        pass_fds=[number for number in descriptors if number >= 0],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # Ctrl-C in a terminal is for the server alone, and what the environment has started can be
+        # ended with it. A group and no session: Linux schedules the processes of a session as one
+        # (autogroup), so a client that yields its processor to a worker in another one waits.
+        process_group=0,
+    )
+
+
+def _options() -> list[str]:
+    """The options of this interpreter that a worker gets too."""
+    flags = sys.flags
+    options = {
+        "-O": flags.optimize == 1,
+        "-OO": flags.optimize > 1,
+        "-B": flags.dont_write_bytecode,
+        "-E": flags.ignore_environment,
+        "-s": flags.no_user_site,
+        "-u": True,  # output must not wait in a buffer: the worker may be killed at any time
+    }
+    chosen = [option for option, wanted in options.items() if wanted]
+    return [*chosen, *(f"-W{warning}" for warning in sys.warnoptions)]
