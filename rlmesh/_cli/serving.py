@@ -233,6 +233,5 @@ class _ReadinessThread:
                     f"the address could not be written on the ready descriptor: {error.strerror}; "
                     f"its reader must stay until it has read the line"
                 ) from error
-        self._output.say(
-            f"{foreign_text.one_line(self._server.title)} is served at {address}; Ctrl-C ends it."
-        )
+        title = foreign_text.one_line(self._server.title)
+        self._output.say(f"{title} is served at {address}; Ctrl-C ends it.")
