@@ -16,16 +16,22 @@ import pytest
 import rlmesh
 from rlmesh import spaces
 from rlmesh._cli.failure import one_line as cli_line
-from rlmesh.client.expected_contract import read_response
+from rlmesh.client.expected_contract import read_model_response, read_response
 from rlmesh.client.status import EndpointStatus, explain
 from rlmesh.client.transport_selection import _direct_address
 from rlmesh.client.unexposed import unexposed
 from rlmesh.contract import EnvContract, read_contract
-from rlmesh.errors import CallTimeoutError, ProtocolError, RemoteEnvError, RlmeshError
+from rlmesh.errors import (
+    CallTimeoutError,
+    InvalidArgumentError,
+    ProtocolError,
+    RemoteEnvError,
+    RlmeshError,
+)
 from rlmesh.foreign_text import LONGEST_NAME, LONGEST_TEXT, one_line, paragraphs
 from rlmesh.transports.failures import error_from_failure, error_from_rpc
 from rlmesh.transports.peer import Holder, describe
-from rlmesh_api.v1 import env_service_pb2, session_pb2
+from rlmesh_api.v1 import env_service_pb2, model_service_pb2, session_pb2
 from support.raw_sessions import raw_session, serving_contract
 from support.sample_envs import ScriptedEnv
 from support.serving import serving
@@ -107,6 +113,13 @@ def unreadable() -> RlmeshError:
     return caught.value
 
 
+def unnamed_model() -> RlmeshError:
+    answer = model_service_pb2.ModelServiceGetContractResponse(models=[LONG] * 100)
+    with pytest.raises(InvalidArgumentError) as caught:
+        read_model_response(answer, "a", None)
+    return caught.value
+
+
 def offered(address: str) -> RlmeshError:
     channels: Any = SimpleNamespace(host="127.0.0.1")
     with pytest.raises(ProtocolError) as caught:
@@ -127,6 +140,7 @@ WAYS: dict[str, Callable[[], object]] = {
     },
     "a late answer": late,
     "a contract that cannot be read": unreadable,
+    "the names of models": unnamed_model,
     "an offer": lambda: offered(LONG),
     "the exposed names": lambda: unexposed("x", [LONG]),
     "a name that is not exposed": lambda: unexposed(LONG, ["x"]),
