@@ -46,14 +46,13 @@ class Supervisor:
                 future.set_exception(error)
 
         with self._lock:
-            if self._doorbell is None:
-                self._begin()
+            doorbell = self._doorbell or self._begin()
             self._work.put(execute)
-            os.write(self._doorbell[1], b"\0")
+            os.write(doorbell[1], b"\0")
         return future.result()
 
-    def _begin(self) -> None:
-        """Starts the thread, under the lock. If that fails, everything is as before."""
+    def _begin(self) -> tuple[int, int]:
+        """Starts the thread, under the lock; the doorbell. If it fails, everything is as before."""
         with contextlib.ExitStack() as undo:
             doorbell = os.pipe()
             for end in doorbell:
@@ -72,6 +71,7 @@ class Supervisor:
                 self._doorbell = None
                 raise
             undo.pop_all()
+        return doorbell
 
     def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
         """Calls `on_readable` whenever a descriptor is readable; both only on the thread."""
