@@ -53,8 +53,8 @@ class Supervisor:
 
     def _begin(self) -> tuple[int, int]:
         """Starts the thread, under the lock; the doorbell. If it fails, everything is as before."""
+        doorbell = os.pipe()
         with contextlib.ExitStack() as undo:
-            doorbell = os.pipe()
             for end in doorbell:
                 undo.callback(os.close, end)
             selector = undo.enter_context(selectors.DefaultSelector())
