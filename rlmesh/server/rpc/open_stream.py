@@ -53,14 +53,10 @@ class OpenStream:
 
     def supersede(self) -> None:
         """Ends the stream because its client goes on by another one. Any thread may."""
-        self._cancel_later()
-        self.drop("the client goes on by another stream")
-
-    def drop(self, why: str) -> None:
-        """Ends the stream as a network does that breaks. Any thread may. It starts no thread."""
         # Not as `cancel` does: the client may look here for why a new connection has broken again.
         self._context.set_code(grpc.StatusCode.UNAVAILABLE)
-        self._context.set_details(why)
+        self._context.set_details("the client goes on by another stream")
+        self._cancel_later()
         self.finish()
 
     def say_farewell(self, failure: session_pb2.Failure, then: Callable[[], None]) -> None:

@@ -25,10 +25,6 @@ class SessionStream(Protocol):
         """Ends it because its client goes on by another stream."""
         ...
 
-    def drop(self, why: str) -> None:
-        """Ends it as a network does that breaks, so that its client connects again."""
-        ...
-
     def say_farewell(self, failure: session_pb2.Failure, then: Callable[[], None]) -> None:
         """Sends the client the reason, ends the stream, then calls `then`. Does not wait."""
         ...

@@ -233,13 +233,15 @@ class SessionManager:
                 session.cut()
 
     def break_streams(self) -> None:
-        """Breaks every stream, because a message of one is lost: clients resume their sessions."""
-        why = "the server has no memory for a message"
-        _log.error("%s; the connections of all clients are broken, and they connect again", why)
+        """Breaks every stream, because a message of one is lost. On gRPC's thread.
+
+        Nobody knows which stream waits for it, and only a cancelled one stops waiting.
+        """
+        _log.error("the server has no memory for a message; the connections of all clients are cut")
         with self._lock:
             streams = list(self._streams)
         for stream in streams:
-            stream.drop(why)
+            stream.cancel()
 
     def wait_until_quiet(self, seconds: float) -> None:
         """Waits until every stream has ended, so that the last answers have left."""
