@@ -98,6 +98,13 @@ def test_a_vector_environment_gives_a_batch(folder: Path) -> None:
     assert 8 < float(found[2]) < 80
 
 
+def test_the_slowest_environment_holds_up_no_other(folder: Path) -> None:
+    printed = run("parallel_envs.py", folder=folder)
+    steps = [int(number) for number in re.findall(r"\d+", printed.splitlines()[-1])]
+    assert sum(steps) == 60
+    assert steps[-1] < min(steps[:-1])
+
+
 def test_several_clients_play_at_once(folder: Path) -> None:
     printed = run("several_clients.py", folder=folder)
     assert re.findall(r"^client (\d) played \d+ steps$", printed, re.MULTILINE) == ["0", "1", "2"]
@@ -133,6 +140,21 @@ def test_a_typed_client_drives(folder: Path) -> None:
     found = re.fullmatch(r"the pole stood for (\d+) steps\n", printed)
     assert found, printed
     assert int(found[1]) > 100
+
+
+def test_a_policy_drives_an_environment_behind_two_addresses(folder: Path) -> None:
+    asked, total = run("serve_a_policy.py", folder=folder).splitlines()
+    found = re.fullmatch(r"(\d+) predictions by Balance-v1 over (shm|grpc)", asked)
+    assert found, asked
+    assert total == f"return {found[1]}"
+    assert int(found[1]) > 50
+
+
+def test_a_recurrent_policy_keeps_its_clients_apart(folder: Path) -> None:
+    printed = run("recurrent_policy.py", folder=folder).splitlines()
+    assert [line.partition(",")[0] for line in printed] == ["asked for -1", "asked for +1"]
+    reached = [float(line.rpartition(" ")[2]) for line in printed]
+    assert reached == pytest.approx([-1, 1], abs=0.05)
 
 
 def test_the_types_are_what_typegen_writes() -> None:
