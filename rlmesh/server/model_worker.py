@@ -71,7 +71,8 @@ class ModelWorker(EndpointServer):
             `grpc`, which is always on offer. Default: all that this machine supports.
         direct: Where the transport `direct` listens: a TCP address with its own port. Default:
             nowhere. It is encrypted where `tls` is given.
-        sessions: How many clients there can be at once, of all models together.
+        sessions: How many clients there can be at once, of all models together. With 1, the model's
+            own thread receives the client's calls, which saves two changes of threads.
         max_batch_size: The most observations that a model computes at once. Default: as many as
             wait.
         batch_wait_seconds: For how many seconds a request waits for others to be computed with it,

@@ -77,7 +77,7 @@ class PredictionRequest:
 
 
 class Batcher:
-    """The queue of one model. `ask` is for the sessions' threads, the rest for the model's.
+    """The queue of one model. `ask` is for the threads of sessions, the rest for the model's.
 
     `_changed` guards `_waiting`, `_posted` and `_closed`.
 
@@ -114,6 +114,12 @@ class Batcher:
             CallFailedError: If the model fails, the queue is full, or the server ends.
         """
         request.asked = perf_counter()
+        if self._thread.is_current:
+            # The only session there is: its calls run on the model's thread.
+            _compute([request], self._limit, keeps_state=self._keeps_state)
+            if request.error is not None:
+                raise request.error
+            return
         with self._changed:
             if self._closed:
                 raise CallFailedError(draining())
