@@ -12,7 +12,7 @@ from rlmesh.envs.forks import EndsInChild
 from rlmesh.server.call_thread import CallThread
 from rlmesh.server.failures import CallFailedError, draining, failed, model_raised
 from rlmesh.server.models.caller import ModelCaller
-from rlmesh.server.models.context import ModelContext, again
+from rlmesh.server.models.context import SessionContext
 from rlmesh.server.models.options import ModelOptions
 from rlmesh.server.sessions.endpoint import ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
@@ -58,7 +58,7 @@ class PredictionRequest:
         self,
         caller: ModelCaller,
         observations: Sequence[Any],
-        contexts: Sequence[ModelContext],
+        contexts: Sequence[SessionContext],
         *,
         chunk: bool,
     ) -> None:
@@ -216,7 +216,7 @@ def _compute(batch: list[PredictionRequest], limit: int | None, *, keeps_state: 
             return
         for request in batch:
             for context in request.contexts:
-                again(context)
+                context.again()
             _compute([request], limit, keeps_state=keeps_state)
     except BaseException as error:
         # Also a shutdown that interrupts the call.
