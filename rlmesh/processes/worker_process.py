@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import IO, cast
 
-from rlmesh.processes.control import ControlChannel, ControlMessage, write_message
+from rlmesh.processes.control import BadControlError, ControlChannel, ControlMessage, write_message
 from rlmesh.processes.spawn import launch
 from rlmesh.processes.stack_dump import make_stack_dump, record
 from rlmesh.processes.supervisor import Supervisor
@@ -221,13 +221,19 @@ class WorkerProcess:
             if self.lifeline is None:
                 self._bury()
             return
-        for kind, content in self._incoming.feed(piece):
-            if kind is ControlMessage.STATUS:
-                self._status = int.from_bytes(content[:8]), content[8:]
-                self._status_arrived.set()
-            else:
-                self._answer = kind, content
-                self._answered.set()
+        try:
+            for kind, content in self._incoming.feed(piece):
+                if kind is ControlMessage.STATUS:
+                    self._status = int.from_bytes(content[:8]), content[8:]
+                    self._status_arrived.set()
+                else:
+                    self._answer = kind, content
+                    self._answered.set()
+        except BadControlError as error:
+            self._supervisor.forget(self._control.fileno())
+            self.kill(f"it sent what cannot be: {error}")
+            if self.lifeline is None:
+                self._bury()
 
     def _bury(self) -> None:
         """Notes its death, which has happened or is about to; on the supervisor's thread."""

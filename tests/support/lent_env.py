@@ -15,15 +15,30 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from rlmesh.processes.control import ControlMessage, write_message
+from rlmesh.processes.parent_death import StatusThread
 from rlmesh.server.envs.process.borrower import Borrower
 from rlmesh.server.envs.process.call_page import PAGE_BYTES
 
-DEEDS = ("count", "stop", "scribble", "short", "descriptors", "hide", "raise", "wait", "limit")
+DEEDS = (
+    "count",
+    "stop",
+    "scribble",
+    "short",
+    "descriptors",
+    "hide",
+    "raise",
+    "wait",
+    "limit",
+    "control",
+    "status",
+)
 """What a step does, by its action.
 
 `stop` stops the process, `scribble` fills the call page, `short` and `descriptors` send the server
 what no worker sends, `hide` says on the page that no call is in progress and hangs, `wait` waits
-for a file, `limit` lets the process open no more descriptors, and raises.
+for a file, `control` sends a control message that is none, `status` writes a status that is none,
+`limit` lets the process open no more descriptors, and raises.
 """
 
 
@@ -119,7 +134,25 @@ def _send_descriptors() -> None:
     threading.Event().wait(60)
 
 
+def _send_control() -> None:
+    _control().send(b"?" * 100)
+    threading.Event().wait(60)
+
+
+def _send_status() -> None:
+    # The thread that answers the server cannot, as it is not the one that reads any more.
+    for number in range(1, 1000):
+        _control().send(write_message(ControlMessage.STATUS, number.to_bytes(8) + b"\xff"))
+
+
+def _control() -> socket.socket:
+    [thread] = [each for each in gc.get_objects() if isinstance(each, StatusThread)]
+    return thread._sock
+
+
 _HARM = {
+    "control": _send_control,
+    "status": _send_status,
     "stop": _stop,
     "limit": _limit,
     "scribble": _scribble,

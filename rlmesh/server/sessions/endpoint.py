@@ -40,8 +40,8 @@ class RunningCall(Protocol):
         ...
 
 
-class Call(RunningCall, Protocol):
-    """A call that a slot's thread executes."""
+class Call(Protocol):
+    """A call that a slot's thread executes; it is a `RunningCall` meanwhile."""
 
     name: str
     sequence: int
@@ -53,6 +53,10 @@ class Call(RunningCall, Protocol):
 
     def finish(self, seconds: float) -> None:
         """Gives the result to the caller that waits; the work has taken `seconds`."""
+        ...
+
+    def give_up(self, failure: session_pb2.Failure) -> bool:
+        """Answers with a failure while the work goes on; see `RunningCall`."""
         ...
 
 

@@ -24,6 +24,7 @@ from rlmesh.errors import (
     RemoteEnvError,
     RlmeshError,
 )
+from rlmesh.processes.stack_dump import record
 from rlmesh.server.envs.process import lending, loan
 from rlmesh.transports.shm.segment import SegmentRefusedError
 from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc
@@ -232,10 +233,9 @@ def test_status_says_what_the_worker_does_and_how_many_calls_it_answered(tmp_pat
             assert (told.call, told.transport) == ("", client.transport)
             assert told.calls == count + 1
         with calling(lambda: client.step(deed("wait"))) as outcome:
-            stack = ""
-            while "lent_env.py" not in stack:
+            told = status(server).sessions[0]
+            while "lent_env.py" not in told.stack:
                 told = status(server).sessions[0]
-                stack = told.stack
             assert (told.call, told.sequence) == ("step", 42)
             assert told.busy_seconds > 0
             (tmp_path / "go").touch()
@@ -361,7 +361,7 @@ def test_a_worker_that_does_not_give_a_connection_back_is_killed(
             assert client.reset()[1]["pid"] != info["pid"]
 
 
-@pytest.mark.parametrize("name", ["short", "descriptors"])
+@pytest.mark.parametrize("name", ["short", "descriptors", "control"])
 def test_a_worker_that_sends_what_cannot_be_is_ended_and_its_server_goes_on(
     tmp_path: Path, name: str
 ) -> None:
@@ -386,6 +386,24 @@ def test_what_a_worker_writes_on_its_page_ends_no_server(tmp_path: Path) -> None
         assert client.stats()["step"].serving_seconds is not None
         assert client.step(deed("count"))[0] == 3
         assert check_health(server.address) == SERVING
+
+
+def test_a_status_that_is_none_ends_no_server(tmp_path: Path) -> None:
+    with lent(tmp_path) as server, client_of(server) as client:
+        client.reset()
+        client.step(deed("status"))
+        for _ in range(5):
+            assert status(server).sessions[0].transport == client.transport
+        assert client.step(deed("count"))[0] == 2
+
+
+def test_a_pipe_in_the_place_of_the_stack_dump_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
+    try:
+        assert record(os.getpid(), descriptor) == ""
+    finally:
+        os.close(descriptor)
 
 
 def test_two_clients_have_a_worker_each(tmp_path: Path) -> None:

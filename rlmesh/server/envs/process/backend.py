@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from google.protobuf.message import DecodeError
+
 from rlmesh.codec.step.wire import FAILURE, PREFIX, write_action
 from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
 from rlmesh.server.envs.backend import DEPENDENT, Step
@@ -319,4 +321,9 @@ class ProcessBackend:
 
     def _ask_status(self) -> env_service_pb2.SessionStatus | None:
         status = self._worker.ask(_STATUS_SECONDS)
-        return None if status is None else env_service_pb2.SessionStatus.FromString(status)
+        if status is None:
+            return None
+        try:
+            return env_service_pb2.SessionStatus.FromString(status)
+        except DecodeError:
+            return None
