@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         ModelContract,
         compare_contracts,
     )
+    from rlmesh.parallel.make_vec import make_vec
+    from rlmesh.parallel.vector_env import ParallelVectorEnv
     from rlmesh.security import ClientTLS, ServerTLS
     from rlmesh.server.env_server import EnvServer
     from rlmesh.server.model_worker import ModelWorker
@@ -42,6 +44,7 @@ __all__ = [
     "ModelContext",
     "ModelContract",
     "ModelWorker",
+    "ParallelVectorEnv",
     "PredictionStats",
     "RemoteEnv",
     "RemoteModel",
@@ -53,6 +56,7 @@ __all__ = [
     "__version__",
     "compare_contracts",
     "errors",
+    "make_vec",
     "spaces",
 ]
 
@@ -65,6 +69,7 @@ _LAZY = {
     "ModelContext": "rlmesh.server.models.context",
     "ModelContract": "rlmesh.contract",
     "ModelWorker": "rlmesh.server.model_worker",
+    "ParallelVectorEnv": "rlmesh.parallel.vector_env",
     "PredictionStats": "rlmesh.client.stats",
     "RemoteEnv": "rlmesh.client.env",
     "RemoteModel": "rlmesh.client.model",
@@ -73,6 +78,7 @@ _LAZY = {
     "ServerTLS": "rlmesh.security",
     "Transitions": "rlmesh.client.transitions",
     "compare_contracts": "rlmesh.contract",
+    "make_vec": "rlmesh.parallel.make_vec",
 }
 
 

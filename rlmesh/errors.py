@@ -30,6 +30,7 @@
     │   ├── TlsError                                no trusted connection can be made
     │   └── ProtocolError                           the peer does not speak as it should
     ├── CallTimeoutError          TimeoutError      a deadline passed without an answer
+    ├── SystemResourceError       OSError           the system has no descriptor or memory left
     └── StateError                RuntimeError      the object is closed, or needs a reset first
 
 Every message names the thing, what was expected, what came, and the next step.
@@ -67,6 +68,7 @@ __all__ = [
     "RlmeshError",
     "SessionLostError",
     "StateError",
+    "SystemResourceError",
     "TlsError",
     "UnexposedAttributeError",
     "UnsupportedSpaceError",
@@ -207,7 +209,10 @@ class RemoteEnvError(RlmeshError, RuntimeError):
         exception_type: The name of the exception's type, with its module unless it is built in.
         exception_message: The exception's own message.
         remote_traceback: The traceback of the serving process, as text.
+        env_index: The sub-environment of a `ParallelVectorEnv` that raised; else None.
     """
+
+    env_index: int | None = None
 
     def __init__(
         self,
@@ -224,7 +229,13 @@ class RemoteEnvError(RlmeshError, RuntimeError):
 
 
 class EnvCrashedError(RemoteEnvError):
-    """The process in which the environment ran has died; the next reset starts in a new one."""
+    """The process in which the environment ran has died; the next reset starts in a new one.
+
+    Attributes:
+        env_indices: The sub-environments of a `ParallelVectorEnv` that ran in it; else empty.
+    """
+
+    env_indices: tuple[int, ...] = ()
 
 
 class RemoteModelError(RlmeshError, RuntimeError):
@@ -339,6 +350,10 @@ class CallTimeoutError(RlmeshError, TimeoutError):
     """
 
     status: Any = None
+
+
+class SystemResourceError(RlmeshError, OSError):
+    """The operating system refuses this process what it needs, such as a descriptor or memory."""
 
 
 class StateError(RlmeshError, RuntimeError):

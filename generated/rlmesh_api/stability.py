@@ -181,6 +181,18 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="What several steps gave, stacked.",
             ),
             Export(
+                name="ParallelVectorEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A vector environment whose sub-environments run in parallel worker processes.",
+            ),
+            Export(
+                name="make_vec",
+                kind="function",
+                stability=Stability.EXPERIMENTAL,
+                summary="Makes one, without an address.",
+            ),
+            Export(
                 name="CallStats",
                 kind="class",
                 stability=Stability.EXPERIMENTAL,
@@ -447,6 +459,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="exception",
                 stability=Stability.STABLE,
                 summary="The object is closed, was never started, or needs a reset first.",
+            ),
+            Export(
+                name="SystemResourceError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="The operating system refuses this process what it needs, such as a descriptor or memory.",
             ),
         ),
         "rlmesh.numpy": (

@@ -11,6 +11,7 @@ from rlmesh.client.expected_contract import check_affordable, check_expected, re
 from rlmesh.client.transport_selection import wanted_transport
 from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, WrongEndpointKindError
+from rlmesh.foreign_text import one_line
 from rlmesh.seconds import check_seconds
 from rlmesh.security import Credentials, credentials_from
 
@@ -144,19 +145,20 @@ class EnvConnectOptions(ConnectOptions):
         """
         if self.vector is False and contract.vector:
             raise WrongEndpointKindError(
-                f"{contract.id} is a vector environment with {contract.num_envs} sub-environments; "
-                f"connect with rlmesh.RemoteVectorEnv"
+                f"{one_line(contract.id)} is a vector environment with {contract.num_envs} "
+                f"sub-environments; connect with rlmesh.RemoteVectorEnv"
             )
         if self.vector and not contract.vector:
             raise WrongEndpointKindError(
-                f"{contract.id} is a single environment; connect with rlmesh.RemoteEnv"
+                f"{one_line(contract.id)} is a single environment; connect with rlmesh.RemoteEnv"
             )
         # What is not expected is refused for that, whatever it takes: to compare makes no space.
         check_expected(self.expected, address, contract)
         if self.render_mode is not None and self.render_mode != contract.render_mode:
+            made_with = one_line(repr(contract.render_mode))
             raise InvalidArgumentError(
                 f"render_mode={self.render_mode!r}: the environment at {address} was made with the "
-                f"render mode {contract.render_mode!r}, which no client can change; choose it "
+                f"render mode {made_with}, which no client can change; choose it "
                 f"where the environment is made, as in gymnasium.make(..., "
                 f"render_mode={self.render_mode!r})"
             )

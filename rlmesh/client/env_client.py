@@ -9,15 +9,22 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rlmesh.client.arguments import check_reset_mask, reset_call
+from rlmesh.client.arguments import reset_call
 from rlmesh.client.call_client import CallClient
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.notices import Notices
+from rlmesh.client.served_partial_steps import ServedPartialSteps
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.client.unexposed import unexposed
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
-from rlmesh.codec.infos.packing import PackingError, pack_listing, unpack, unpack_info
+from rlmesh.codec.infos.packing import (
+    PackingError,
+    TooManyValuesError,
+    pack_listing,
+    unpack,
+    unpack_info,
+)
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh.codec.step.protocols import Stepped
@@ -29,6 +36,8 @@ from rlmesh.errors import (
     InvalidArgumentError,
     ProtocolError,
 )
+from rlmesh.foreign_text import LONGEST_TEXT, one_line
+from rlmesh.parallel.resets import check_reset_mask
 from rlmesh.transports.pipe import Received
 from rlmesh_api.v1 import session_pb2
 
@@ -132,6 +141,28 @@ class EnvClient:
         """Awaits the step and returns its result."""
         return self._transition(self._call_client.take_step())
 
+    def begin_step(self, actions: Any) -> None:
+        """Sends a step, whose result `end_step` returns."""
+        encoded = self.encode(actions)
+        self._call_client.hold(pending=True)
+        try:
+            self.post_step(*encoded)
+        except BaseException:
+            self._call_client.let_go()
+            raise
+
+    def end_step(self, timeout: float | None) -> Transition:
+        """Awaits the step that `begin_step` has sent."""
+        try:
+            self._call_client.limit(timeout)
+            return self.take_step()
+        finally:
+            self._call_client.let_go()
+
+    def partial(self, batch_size: int) -> ServedPartialSteps:
+        """What steps some of the sub-environments."""
+        return ServedPartialSteps(self._call_client, batch_size, self._unpack_info)
+
     def step(self, action: Any) -> Transition:
         """Steps the environment."""
         # Station 2 of a step (docs/architecture.md): the action is encoded into a slab. The code of
@@ -192,6 +223,8 @@ class EnvClient:
         if not call.steps:
             raise refused or InvalidArgumentError("step_many needs one action or more, got none")
         found, failure = self._call_client.step_many(call)
+        if len(found) > len(call.steps):
+            raise self._damaged(f"it holds {len(found)} steps, {len(call.steps)} were requested")
         transitions = self._stacked(found) if found else None
         over = len(found) < len(call.steps) or bool(self._stays_over(found[-1]))
         stopped = failure or (None if over else refused)
@@ -265,9 +298,15 @@ class EnvClient:
             raise self._damaged(error) from error
 
     def _damaged(self, reason: object) -> ProtocolError:
+        if isinstance(reason, TooManyValuesError):
+            return ProtocolError(
+                f"the answer of {self._call_client.address} is refused: it would take too much "
+                f"memory. {reason}"
+            )
         return ProtocolError(
-            f"the answer of {self._call_client.address} cannot be read: {reason}. Its server is "
-            f"another version of RLMesh, or no RLMesh server"
+            f"the answer of {self._call_client.address} cannot be read: "
+            f"{one_line(str(reason), LONGEST_TEXT)}. Its server is another version of "
+            f"RLMesh, or no RLMesh server"
         )
 
     def _attribute(
@@ -296,7 +335,8 @@ def _packed(name: object, argument: Any) -> bytes:
 
 
 def _refused(error: Violation) -> InvalidActionError:
-    return InvalidActionError(f"the action was refused: {error}. The environment was not called")
+    reason = one_line(str(error), LONGEST_TEXT)
+    return InvalidActionError(f"the action was refused: {reason}. The environment was not called")
 
 
 def _step_call(slab: bytes, noticed: list[Deviation]) -> session_pb2.StepCall:

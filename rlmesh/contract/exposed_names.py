@@ -6,6 +6,7 @@ import functools
 
 OWN_NAMES = frozenset(
     {
+        "_async_steps",
         "_device",
         "_env_client",
         "_finalizer",
@@ -13,6 +14,7 @@ OWN_NAMES = frozenset(
         "_seed_generator",
         "_seeds",
         "autoreset_mode",
+        "_stepped",
         "call",
         "env_contract",
         "env_contracts",
@@ -21,7 +23,11 @@ OWN_NAMES = frozenset(
         "set_attr",
         "stats",
         "notices",
+        "recv",
+        "send",
+        "step_async",
         "step_many",
+        "step_wait",
         "transport",
     }
 )

@@ -12,7 +12,7 @@ from rlmesh.transports.peer import Holder
 from rlmesh.transports.remote_errors import remote_error
 from rlmesh_api.v1 import session_pb2
 
-__all__ = ["error_from_failure", "error_from_rpc", "status_of"]
+__all__ = ["error_from_failure", "error_from_rpc", "error_of_making", "status_of"]
 
 _OF_THE_ENVIRONMENT = (session_pb2.ERROR_CODE_ENVIRONMENT, session_pb2.ERROR_CODE_ENV_CRASHED)
 _FAILURES: Mapping[int, Callable[[str], errors.RlmeshError]] = {
@@ -23,6 +23,9 @@ _FAILURES: Mapping[int, Callable[[str], errors.RlmeshError]] = {
     session_pb2.ERROR_CODE_SESSION_GONE: errors.SessionLostError,
     session_pb2.ERROR_CODE_DEADLINE: errors.CallTimeoutError,
 }
+
+MAX_HOLDERS = 16
+"""How many holders of a busy server a client reads."""
 
 # The statuses with a meaning of their own; any other is a peer that does not speak RLMesh.
 _STATUSES: Mapping[grpc.StatusCode, tuple[Callable[[str], errors.RlmeshError], str]] = {
@@ -114,7 +117,7 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
 
 
 def _busy(failure: session_pb2.Failure, address: str) -> errors.EndpointBusyError:
-    holders = tuple(map(Holder.from_proto, failure.holders))
+    holders = tuple(map(Holder.from_proto, failure.holders[:MAX_HOLDERS]))
     if not holders and failure.HasField("holder"):
         holders = (Holder.from_proto(failure.holder),)
     capacity = failure.capacity or 1
@@ -127,6 +130,15 @@ def _busy(failure: session_pb2.Failure, address: str) -> errors.EndpointBusyErro
         capacity=capacity,
         holders=holders,
     )
+
+
+def error_of_making(failure: session_pb2.Failure) -> errors.RlmeshError:
+    """The error for a failure of a worker process that made no environment."""
+    kind = getattr(errors, failure.exception_type, None)
+    if isinstance(kind, type) and issubclass(kind, errors.RlmeshError):
+        # The same error as where the environment is made in this process.
+        return kind(failure.message)
+    return error_from_failure(failure, "the worker process")
 
 
 def error_from_rpc(

@@ -53,8 +53,8 @@ def dataset_of(env: gymnasium.Env[Any, Any], name: str) -> list[Any]:
     ]
 
 
-# Minari warns of deviations itself, here as there, and of what a dataset does not say; it leaves the
-# removal of its temporary folders to Python.
+# Minari warns of deviations, here as there, and of what a dataset does not say. It leaves its
+# temporary folders to Python.
 @pytest.mark.filterwarnings("ignore::UserWarning:minari")
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
