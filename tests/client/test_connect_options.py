@@ -44,8 +44,8 @@ def options(**changes: Any) -> EnvConnectOptions:
 def test_the_options_take_every_keyword_of_both_clients() -> None:
     taken = keywords(EnvConnectOptions.read) | keywords(read_common)
     taken -= {"vector", "expected_contract"}
-    # How many sub-environments there must be is for the endpoints together.
-    assert keywords(rlmesh.RemoteVectorEnv) - {"num_envs"} == taken
+    # These are for the endpoints together.
+    assert keywords(rlmesh.RemoteVectorEnv) - {"batch_size", "num_envs"} == taken
     assert keywords(rlmesh.RemoteEnv) == taken - {"autoreset"}
 
 
