@@ -177,8 +177,8 @@ def normalize_quantiles(
 def rotation(source: str, target: str, *, at: Place = "", on: Flow = "observation") -> AdapterStep:
     """Writes the rotations in an array of floats in another form.
 
-    The forms are `quaternion_xyzw`, `quaternion_wxyz`, `axis_angle`, `euler_xyz` (about the fixed axes
-    x, y, z in that order), `six_columns`, `six_rows` and `matrix`; angles are in radians.
+    The forms are `quaternion_xyzw`, `quaternion_wxyz`, `axis_angle`, `euler_xyz` (about the fixed
+    axes x, y, z in that order), `six_columns`, `six_rows` and `matrix`; angles are in radians.
 
     Args:
         source: The form that they have.
@@ -214,8 +214,8 @@ def gripper(
         open: The number that opens it, and the number that is to open it.
         closed: The number that closes it, and the number that is to close it.
         indices: Which places of the last axis are the gripper; none stands for all.
-        threshold: From which part of the way from open, 0, to closed, 1, it counts as closed, so that it is
-            either open or closed. None: what is between stays between.
+        threshold: From which part of the way from open, 0, to closed, 1, it counts as closed, so that
+            it is either open or closed. None: what is between stays between.
         at: The place of the value; empty for the whole.
         on: Which values, "observation" or "action".
 

@@ -13,7 +13,7 @@ import numpy as np
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh_api.contract import AdapterFlow, AdapterOperation, AdapterStep
 
-__all__ = ["Flow", "Numbers", "Place", "make", "number", "reals", "text", "texts", "whole", "word"]
+__all__ = ["Flow", "Numbers", "Place", "make", "number", "reals", "read_text", "read_texts", "whole", "word"]
 
 Place: TypeAlias = str | int | Sequence[str | int]
 """Where a value stands: a key, an index of a `Tuple`, or several of them on the way down."""
@@ -83,18 +83,18 @@ def reals(what: str, given: Numbers) -> tuple[float, ...]:
     return tuple(float(each) for each in array.reshape(-1).tolist())
 
 
-def text(what: str, given: object) -> str:
+def read_text(what: str, given: object) -> str:
     """A text."""
     if not isinstance(given, str):
         raise ArgumentTypeError(f"{what} must be a str, got {reprlib.repr(given)}")
     return given
 
 
-def texts(what: str, given: Iterable[Any]) -> tuple[str, ...]:
+def read_texts(what: str, given: Iterable[Any]) -> tuple[str, ...]:
     """Texts, of which one alone is no sequence."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ArgumentTypeError(f"{what} must be several keys, got {reprlib.repr(given)}")
-    return tuple(text(f"each of {what}", each) for each in given)
+    return tuple(read_text(f"each of {what}", each) for each in given)
 
 
 def _place(at: Any) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from rlmesh.adapters.making import Flow, Place, make, text, texts, whole
+from rlmesh.adapters.making import Flow, Place, make, read_text, read_texts, whole
 from rlmesh.errors import ArgumentTypeError
 from rlmesh_api.contract import (
     AdapterStep,
@@ -20,7 +20,7 @@ from rlmesh_api.contract import (
     WrapOperation,
 )
 
-__all__ = ["rename", "select", "extract", "wrap", "concatenate", "split", "stack", "write_text"]
+__all__ = ["rename", "select", "extract", "wrap", "concatenate", "split", "stack", "text"]
 
 
 def rename(names: Mapping[str, str], *, at: Place = "", on: Flow = "observation") -> AdapterStep:
@@ -38,7 +38,7 @@ def rename(names: Mapping[str, str], *, at: Place = "", on: Flow = "observation"
     return make(
         RenameOperation(
             names=tuple(
-                KeyName(old=text("a key", old), new=text("a name", new))
+                KeyName(old=read_text("a key", old), new=read_text("a name", new))
                 for old, new in _pairs("names", names)
             )
         ),
@@ -59,7 +59,7 @@ def select(keys: Iterable[str], *, at: Place = "", on: Flow = "observation") -> 
         ArgumentTypeError: If an argument is of another type.
         InvalidArgumentError: If a word or a number is not allowed.
     """
-    return make(SelectOperation(keys=texts("keys", keys)), at, on)
+    return make(SelectOperation(keys=read_texts("keys", keys)), at, on)
 
 
 def extract(key: str, *, at: Place = "", on: Flow = "observation") -> AdapterStep:
@@ -74,7 +74,7 @@ def extract(key: str, *, at: Place = "", on: Flow = "observation") -> AdapterSte
         ArgumentTypeError: If an argument is of another type.
         InvalidArgumentError: If a word or a number is not allowed.
     """
-    return make(ExtractOperation(key=text("key", key)), at, on)
+    return make(ExtractOperation(key=read_text("key", key)), at, on)
 
 
 def wrap(key: str, *, at: Place = "", on: Flow = "observation") -> AdapterStep:
@@ -89,7 +89,7 @@ def wrap(key: str, *, at: Place = "", on: Flow = "observation") -> AdapterStep:
         ArgumentTypeError: If an argument is of another type.
         InvalidArgumentError: If a word or a number is not allowed.
     """
-    return make(WrapOperation(key=text("key", key)), at, on)
+    return make(WrapOperation(key=read_text("key", key)), at, on)
 
 
 def concatenate(
@@ -104,8 +104,8 @@ def concatenate(
 
     Args:
         keys: Their keys, in the order in which they are joined; they are gone afterwards.
-        into: The key of the result, which stands last. None: the result replaces the Dict, which has
-            no other keys.
+        into: The key of the result, which stands last. None: the result replaces the Dict, which
+            has no other keys.
         axis: The axis, counted from the end.
         at: The place of the value; empty for the whole.
         on: Which values, "observation" or "action".
@@ -116,8 +116,8 @@ def concatenate(
     """
     return make(
         ConcatenateOperation(
-            keys=texts("keys", keys),
-            into=None if into is None else text("into", into),
+            keys=read_texts("keys", keys),
+            into=None if into is None else read_text("into", into),
             axis=whole("axis", axis),
         ),
         at,
@@ -137,8 +137,8 @@ def split(
 
     Args:
         parts: How many places each part has, by its key, in order.
-        key: The key of the array in a Dict, which the parts join instead of it. None: the value is the
-            array, and a Dict of the parts replaces it.
+        key: The key of the array in a Dict, which the parts join instead of it. None: the value is
+            the array, and a Dict of the parts replaces it.
         axis: The axis, counted from the end.
         at: The place of the value; empty for the whole.
         on: Which values, "observation" or "action".
@@ -149,9 +149,9 @@ def split(
     """
     return make(
         SplitOperation(
-            key=None if key is None else text("key", key),
+            key=None if key is None else read_text("key", key),
             parts=tuple(
-                SplitPart(key=text("a key", name), size=whole("a size", size))
+                SplitPart(key=read_text("a key", name), size=whole("a size", size))
                 for name, size in _pairs("parts", parts)
             ),
             axis=whole("axis", axis),
@@ -184,8 +184,8 @@ def stack(
     """
     return make(
         StackOperation(
-            keys=texts("keys", keys),
-            into=None if into is None else text("into", into),
+            keys=read_texts("keys", keys),
+            into=None if into is None else read_text("into", into),
             axis=whole("axis", axis),
         ),
         at,
@@ -193,13 +193,14 @@ def stack(
     )
 
 
-def write_text(
+def text(
     template: str, into: str, *, lower: bool = False, at: Place = "", on: Flow = "observation"
 ) -> AdapterStep:
     """Writes a text into a Dict.
 
     Args:
-        template: The text, in which `{key}` stands for the Text of that key, and `{{` and `}}` for braces.
+        template: The text, in which `{key}` stands for the Text of that key, and `{{` and `}}` for
+            braces.
         into: The key. What stands there is replaced; a new key stands last.
         lower: Whether the texts that are put in are in lower case.
         at: The place of the value; empty for the whole.
@@ -210,7 +211,7 @@ def write_text(
         InvalidArgumentError: If a word or a number is not allowed.
     """
     return make(
-        TextOperation(into=text("into", into), template=text("template", template), lower=lower),
+        TextOperation(into=read_text("into", into), template=read_text("template", template), lower=lower),
         at,
         on,
     )
