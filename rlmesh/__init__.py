@@ -1,4 +1,4 @@
-"""RLMesh: a Gymnasium environment behind an address.
+"""RLMesh: a Gymnasium environment, or a model, behind an address.
 
 What is exported is imported when it is first used. The serving side needs no Gymnasium.
 """
@@ -16,12 +16,20 @@ from rlmesh.errors import RlmeshError
 if TYPE_CHECKING:
     from rlmesh import spaces
     from rlmesh.client.env import RemoteEnv
-    from rlmesh.client.stats import CallStats
+    from rlmesh.client.model import RemoteModel
+    from rlmesh.client.stats import CallStats, PredictionStats
     from rlmesh.client.transitions import Transitions
     from rlmesh.client.vector_env import RemoteVectorEnv
-    from rlmesh.contract import ContractDifference, EnvContract, compare_contracts
+    from rlmesh.contract import (
+        ContractDifference,
+        EnvContract,
+        ModelContract,
+        compare_contracts,
+    )
     from rlmesh.security import ClientTLS, ServerTLS
     from rlmesh.server.env_server import EnvServer
+    from rlmesh.server.model_worker import ModelWorker
+    from rlmesh.server.models.context import ModelContext
     from rlmesh.server.options import ServeOptions
 
 __all__ = [
@@ -30,7 +38,12 @@ __all__ = [
     "ContractDifference",
     "EnvContract",
     "EnvServer",
+    "ModelContext",
+    "ModelContract",
+    "ModelWorker",
+    "PredictionStats",
     "RemoteEnv",
+    "RemoteModel",
     "RemoteVectorEnv",
     "RlmeshError",
     "ServeOptions",
@@ -48,7 +61,12 @@ _LAZY = {
     "ContractDifference": "rlmesh.contract",
     "EnvContract": "rlmesh.contract",
     "EnvServer": "rlmesh.server.env_server",
+    "ModelContext": "rlmesh.server.models.context",
+    "ModelContract": "rlmesh.contract",
+    "ModelWorker": "rlmesh.server.model_worker",
+    "PredictionStats": "rlmesh.client.stats",
     "RemoteEnv": "rlmesh.client.env",
+    "RemoteModel": "rlmesh.client.model",
     "RemoteVectorEnv": "rlmesh.client.vector_env",
     "ServeOptions": "rlmesh.server.options",
     "ServerTLS": "rlmesh.security",

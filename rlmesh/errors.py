@@ -7,6 +7,7 @@
     ├── InvalidCredentialsError   ValueError        a token, certificate or key that is given
     ├── ArgumentTypeError         TypeError         an argument of another type than allowed
     ├── InvalidEnvError           TypeError         an object that is no environment
+    ├── InvalidModelError         TypeError         an object that is no model
     ├── UnsupportedSpaceError     TypeError         a space that RLMesh does not carry
     ├── WrongEndpointKindError    TypeError         a client of another kind than the endpoint
     ├── ContractMismatchError     ValueError        an endpoint that is not what was expected
@@ -16,6 +17,7 @@
     │   └── InvalidResultError                      ... a reward, a flag, an info, a length
     ├── RemoteEnvError            RuntimeError      an exception of the environment
     │   └── EnvCrashedError                              ... its process has died
+    ├── RemoteModelError          RuntimeError      an exception of the model
     ├── EndpointError             ConnectionError   the endpoint, not the environment
     │   ├── EndpointUnreachableError                no server answers at the address
     │   ├── EndpointBusyError                       another client holds the environment
@@ -55,11 +57,13 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidCredentialsError",
     "InvalidEnvError",
+    "InvalidModelError",
     "InvalidObservationError",
     "InvalidResultError",
     "NonconformingValueError",
     "ProtocolError",
     "RemoteEnvError",
+    "RemoteModelError",
     "RlmeshError",
     "SessionLostError",
     "StateError",
@@ -105,12 +109,19 @@ class InvalidEnvError(RlmeshError, TypeError):
     """An object that does not have the shape of an environment."""
 
 
+class InvalidModelError(RlmeshError, TypeError):
+    """An object that does not have the form of a model."""
+
+
 class UnsupportedSpaceError(RlmeshError, TypeError):
     """A space that RLMesh does not carry, with its place in the tree, `$.arm[1]`."""
 
 
 class WrongEndpointKindError(RlmeshError, TypeError):
-    """A single-environment client on a vector endpoint, or the other way round."""
+    """A client of another kind than the endpoint.
+
+    Of single environments at a vector one, of models at an environment, or the other way round.
+    """
 
 
 class ContractMismatchError(RlmeshError, ValueError):
@@ -133,11 +144,28 @@ class NonconformingValueError(RlmeshError, ValueError):
 
 
 class InvalidActionError(NonconformingValueError):
-    """An action that the action space does not hold. The environment was not called."""
+    """An action that the action space does not hold. The environment was not called.
+
+    A model's client raises it for an action of the model.
+
+    Args:
+        message: What happened, and what to do next.
+
+    Attributes:
+        remote_traceback: Where the serving process noticed it, as text; empty for an action of the
+            client.
+    """
+
+    def __init__(self, message: str, *, remote_traceback: str = "") -> None:
+        super().__init__(message)
+        self.remote_traceback = remote_traceback
 
 
 class InvalidObservationError(NonconformingValueError):
     """The environment returned an observation that its observation space does not hold.
+
+    A model's client raises it for an observation that the model's space does not hold; the model
+    was not called.
 
     Args:
         message: What happened, and what to do next.
@@ -199,6 +227,35 @@ class EnvCrashedError(RemoteEnvError):
     """The process in which the environment ran has died; the next reset starts in a new one."""
 
 
+class RemoteModelError(RlmeshError, RuntimeError):
+    """The model raised an exception; the session lives on.
+
+    An error is also an instance of the built-in types that the exception is an instance of, so that
+    `except ValueError` catches it. This excludes what is no `Exception`, such as `SystemExit`.
+
+    Args:
+        message: What happened, and what to do next.
+
+    Attributes:
+        exception_type: The name of the exception's type, with its module unless it is built in.
+        exception_message: The exception's own message.
+        remote_traceback: The traceback of the serving process, as text.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exception_type: str = "",
+        exception_message: str = "",
+        remote_traceback: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.exception_type = exception_type
+        self.exception_message = exception_message
+        self.remote_traceback = remote_traceback
+
+
 class EndpointError(RlmeshError, ConnectionError):
     """Something is wrong with the endpoint or the way to it, not with the environment."""
 
@@ -216,18 +273,29 @@ class EndpointUnreachableError(EndpointError):
 class EndpointBusyError(EndpointError):
     """Every place is taken; the message names the clients that hold them, and since when.
 
+    A model raises it where as many requests wait as its server allows; the session lives on then.
+
     Args:
         message: What happened, and what to do next.
 
     Attributes:
         capacity: How many sessions the server has at once; 0 where it does not say.
         holders: The clients that have them, the longest first; at most 16.
+        queue_length: How many requests wait for the model; 0 where a place is missing.
     """
 
-    def __init__(self, message: str, *, capacity: int = 0, holders: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        capacity: int = 0,
+        holders: tuple[Any, ...] = (),
+        queue_length: int = 0,
+    ) -> None:
         super().__init__(message)
         self.capacity = capacity
         self.holders = holders
+        self.queue_length = queue_length
 
 
 class EndpointDrainingError(EndpointError):

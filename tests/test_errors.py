@@ -20,7 +20,7 @@ from rlmesh.errors import (
     RlmeshError,
 )
 from rlmesh.transports.failures import error_from_failure
-from rlmesh.transports.remote_errors import remote_env_error
+from rlmesh.transports.remote_errors import remote_error
 from rlmesh_api.v1 import session_pb2
 
 CLASSES: list[type[RlmeshError]] = [getattr(errors, name) for name in errors.__all__]
@@ -170,4 +170,4 @@ def test_an_error_of_the_environment_is_of_the_built_in_type_that_it_was(
 def test_what_is_no_exception_to_catch_as_such_is_a_remote_env_error_only(
     names: tuple[str, ...],
 ) -> None:
-    assert remote_env_error(names) is RemoteEnvError
+    assert remote_error(RemoteEnvError, names) is RemoteEnvError

@@ -16,6 +16,7 @@ from rlmesh.codec.checks.conformance import Policy
 from rlmesh.codec.infos.packing import pack
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.contract import read_contract
+from rlmesh.server.envs.backend import ENV
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.failures import CallFailedError
@@ -50,7 +51,7 @@ def _opened() -> Generator[Feed]:
         if not data:
             return
         try:
-            request = read_request(data[1:])
+            request = read_request(data[1:], ENV)
         except DecodeError:
             return
         env, outbox = served[data[0] % len(served)], StreamOutbox()

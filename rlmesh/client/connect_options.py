@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from rlmesh.client.expected_contract import check_affordable, check_expected, read_expected
 from rlmesh.client.transport_selection import wanted_transport
@@ -18,8 +19,6 @@ class ConnectOptions:
     """How a client connects, whatever its endpoint.
 
     Attributes:
-        vector: Whether the endpoint must be a vector environment. None: it may be either, and a
-            single environment is driven as the only sub-environment of a vector environment.
         connect_timeout: Seconds until the endpoint must have answered. A server that is not up yet
             is tried again until then. None: no limit.
         request_timeout: Seconds until a call must have been answered. None: no limit.
@@ -28,84 +27,99 @@ class ConnectOptions:
             fastest that is available.
         copy: Whether observations are copied, so that the caller may keep them.
         credentials: The token and the TLS files.
-        expected: The contract that the endpoint's must be compatible with. None: any.
         reconnect: Whether the client resumes its session when the connection has broken, and opens
             another one with a reset where the session is over.
-        autoreset: When the sub-environments of a vector environment reset themselves. None: the
-            environment's own mode.
         max_contract_bytes: The memory that the spaces of the contract may take.
     """
 
-    vector: bool | None
     connect_timeout: float | None
     request_timeout: float | None
     busy_timeout: float | None
     transport: str | None
     copy: bool
     credentials: Credentials
-    expected: EnvContract | None
     reconnect: bool
-    autoreset: AutoresetMode | None
     max_contract_bytes: int
+
+
+def read_common(
+    *,
+    connect_timeout_seconds: object,
+    request_timeout_seconds: object,
+    busy_timeout_seconds: object,
+    transport: str | None,
+    copy: bool,
+    token: object,
+    tls: object,
+    insecure: bool,
+    reconnect: object,
+    max_contract_bytes: object,
+) -> dict[str, Any]:
+    """Checks what all clients take; returns the arguments of `ConnectOptions`.
+
+    Arguments and errors are those of `EnvConnectOptions.read`.
+    """
+    if not isinstance(reconnect, bool):
+        raise ArgumentTypeError(
+            f"reconnect must be True or False, got {type(reconnect).__name__} {reconnect!r:.80}"
+        )
+    return {
+        "connect_timeout": check_seconds("connect_timeout_seconds", connect_timeout_seconds),
+        "request_timeout": check_seconds("request_timeout_seconds", request_timeout_seconds),
+        "busy_timeout": check_seconds("busy_timeout_seconds", busy_timeout_seconds),
+        "transport": wanted_transport(transport),
+        "copy": copy,
+        "credentials": credentials_from(token, tls, os.environ, insecure=insecure),
+        "reconnect": reconnect,
+        "max_contract_bytes": _read_max_contract_bytes(max_contract_bytes),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvConnectOptions(ConnectOptions):
+    """How a client connects to an environment.
+
+    Attributes:
+        vector: Whether the endpoint must be a vector environment. None: it may be either, and a
+            single environment is driven as the only sub-environment of a vector environment.
+        expected: The contract that the endpoint's must be compatible with. None: any.
+        autoreset: When the sub-environments of a vector environment reset themselves. None: the
+            environment's own mode.
+    """
+
+    vector: bool | None
+    expected: EnvContract | None
+    autoreset: AutoresetMode | None
 
     @classmethod
     def read(
         cls,
         *,
         vector: bool | None,
-        connect_timeout_seconds: object,
-        request_timeout_seconds: object,
-        busy_timeout_seconds: object,
-        transport: str | None,
-        copy: bool,
-        token: object,
-        tls: object,
-        insecure: bool,
         expect: object,
         expected_contract: EnvContract | None,
-        reconnect: object,
-        max_contract_bytes: object,
         autoreset: object = None,
-    ) -> ConnectOptions:
+        **common: Any,
+    ) -> EnvConnectOptions:
         """Checks what a user gives to the constructor of a client.
 
         Args:
             vector: As the attribute.
-            connect_timeout_seconds: As the public clients document it; so are all that follow.
-            request_timeout_seconds: Likewise.
-            busy_timeout_seconds: Likewise.
-            transport: Likewise.
-            copy: Likewise.
-            token: Likewise.
-            tls: Likewise.
-            insecure: Likewise.
-            expect: Likewise.
+            expect: As the public clients document it.
             expected_contract: What the client's class expects where `expect` is None.
-            reconnect: Likewise.
-            max_contract_bytes: Likewise.
-            autoreset: Likewise.
+            autoreset: As the public clients document it.
+            **common: What `read_common` checks.
 
         Raises:
             ArgumentTypeError: If a value has the wrong type.
             InvalidArgumentError: If a value is out of its range, or a file holds no contract.
             InvalidCredentialsError: If the token cannot be one.
         """
-        if not isinstance(reconnect, bool):
-            raise ArgumentTypeError(
-                f"reconnect must be True or False, got {type(reconnect).__name__} {reconnect!r:.80}"
-            )
         return cls(
+            **read_common(**common),
             vector=vector,
-            connect_timeout=check_seconds("connect_timeout_seconds", connect_timeout_seconds),
-            request_timeout=check_seconds("request_timeout_seconds", request_timeout_seconds),
-            busy_timeout=check_seconds("busy_timeout_seconds", busy_timeout_seconds),
-            transport=wanted_transport(transport),
-            copy=copy,
-            credentials=credentials_from(token, tls, os.environ, insecure=insecure),
             expected=read_expected(expect, expected_contract),
-            reconnect=reconnect,
             autoreset=_read_autoreset(autoreset),
-            max_contract_bytes=_read_max_contract_bytes(max_contract_bytes),
         )
 
     def check(self, contract: EnvContract, address: str) -> None:

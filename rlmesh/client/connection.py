@@ -11,17 +11,16 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from rlmesh.client.channel import ChannelFactory
-from rlmesh.client.expected_contract import read_response
+from rlmesh.client.kinds import STATUS, Kind, Question, RequestType, ResponseType, other_kind
 from rlmesh.client.status import EndpointStatus
 from rlmesh.client.transport_selection import enter
-from rlmesh.contract import EnvContract
 from rlmesh.errors import CallTimeoutError, EndpointError, EndpointUnreachableError, ProtocolError
 from rlmesh.transports.failures import error_from_failure, error_from_rpc
 from rlmesh.transports.grpc.transport import GrpcTransport
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.pipe_transport import PipeTransport
 from rlmesh.transports.transport import Transport, Wait, exchange
-from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+from rlmesh_api.v1 import session_pb2
 
 # How long a server may take to report what it is doing, when a call has failed already.
 _STATUS_SECONDS = 0.5
@@ -35,14 +34,15 @@ class Connection:
 
     Args:
         channels: Makes channels to the endpoint.
+        service: The full name of the endpoint's service.
         address: Its address, for messages.
     """
 
-    def __init__(self, channels: ChannelFactory, address: str) -> None:
+    def __init__(self, channels: ChannelFactory, service: str, address: str) -> None:
         self._channels = channels
+        self._service = service
         self._address = address
         self._channel = channels.channel()
-        self._stub = env_service_pb2_grpc.EnvServiceStub(self._channel)
         self._stream: GrpcTransport | None = None
         self._transport: Transport | None = None
         # Wakes a wait on the transport `direct` when the stream has ended: its peer is gone then,
@@ -50,23 +50,26 @@ class Connection:
         self._ended, self._end = socket.socketpair()
         self._end.setblocking(False)
 
-    def contract(self, timeout: float | None, max_bytes: int) -> EnvContract:
-        """The endpoint's contract, which may take so many bytes.
+    def contract(
+        self, question: Question[RequestType, ResponseType], kind: Kind, timeout: float | None
+    ) -> ResponseType:
+        """The answer of an endpoint of a kind to the question for its contract.
 
         A server that is not up yet is tried again until the timeout.
 
         Raises:
             EndpointUnreachableError: If no server answers in time.
+            WrongEndpointKindError: If the endpoint is of another kind.
             RlmeshError: As `CallClient` says.
         """
         try:
-            response = self._channels.ask(
-                self._stub.GetContract,
-                env_service_pb2.GetContractRequest(),
-                timeout,
-                wait_for_ready=True,
+            return question.ask(
+                self._channels, self._channel, kind.service, timeout, wait_for_ready=True
             )
         except grpc.RpcError as error:
+            other = other_kind(error, kind, self._channels, self._channel, self._address)
+            if other is not None:
+                raise other from error
             failure = error_from_rpc(error, self._address, doing="connecting", timeout=timeout)
             if isinstance(failure, CallTimeoutError):
                 raise EndpointUnreachableError(
@@ -74,14 +77,13 @@ class Connection:
                     f"running, and is that its address?"
                 ) from error
             raise failure from error
-        return read_response(response, self._address, max_bytes)
 
     def status(self) -> EndpointStatus | None:
         """What the server is doing; None where it does not answer within half a second."""
-        request = env_service_pb2.GetStatusRequest()
         # A channel that another thread has closed says so with a ValueError.
         with contextlib.suppress(grpc.RpcError, ValueError):
-            return EndpointStatus.from_proto(self._stub.GetStatus(request, timeout=_STATUS_SECONDS))
+            ask = STATUS.call(self._channel, self._service)
+            return EndpointStatus.from_proto(ask(STATUS.request, timeout=_STATUS_SECONDS))
         return None
 
     def begin(
@@ -93,7 +95,8 @@ class Connection:
             CallTimeoutError: If the answer does not come in time.
             RlmeshError: As `Transport.take` and `read_answer` say.
         """
-        stream = self._transport = self._stream = GrpcTransport(self._channel, self._address)
+        stream = GrpcTransport(self._channel, self._service, self._address)
+        self._transport = self._stream = stream
         end = self._end
         stream.call_at_end(lambda: _ring(end))
         call = request.WhichOneof("call") or "no call"

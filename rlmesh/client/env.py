@@ -11,7 +11,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from typing_extensions import TypeVar
 
-from rlmesh.client.connect_options import ConnectOptions
+from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
@@ -114,7 +114,7 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
         render_mode: str | None = None,
     ) -> None:
-        options = ConnectOptions.read(
+        options = EnvConnectOptions.read(
             vector=False,
             connect_timeout_seconds=connect_timeout_seconds,
             request_timeout_seconds=request_timeout_seconds,

@@ -11,16 +11,17 @@ import numpy as np
 
 from rlmesh.client.arguments import check_reset_mask, reset_call
 from rlmesh.client.call_client import CallClient
-from rlmesh.client.connect_options import ConnectOptions
+from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.notices import Notices
 from rlmesh.client.stats import CallStats
-from rlmesh.client.transitions import Transitions, compile_stack
+from rlmesh.client.transitions import Transitions
 from rlmesh.client.unexposed import unexposed
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
 from rlmesh.codec.infos.packing import PackingError, pack_listing, unpack, unpack_info
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh.codec.step.protocols import Stepped
+from rlmesh.codec.vector.stacking import compile_stack
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
     ArgumentTypeError,
@@ -42,7 +43,7 @@ class EnvClient:
     Arguments and errors are those of `CallClient`.
     """
 
-    def __init__(self, address: str, options: ConnectOptions) -> None:
+    def __init__(self, address: str, options: EnvConnectOptions) -> None:
         self._call_client = CallClient(address, options)
         contract: EnvContract = self._call_client.contract
         self.contract: EnvContract = contract

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from rlmesh.contract import (
     ContractDifference,
     EnvContract,
+    ModelContract,
     compare_contracts,
+    compare_model_with_env,
     cost_of,
     load_contract,
+    load_model_contract,
     message_cost,
+    read_contract,
     received_contract,
+    received_model_contract,
     why_too_costly,
 )
-from rlmesh.errors import ArgumentTypeError, ContractMismatchError, ProtocolError
+from rlmesh.errors import (
+    ArgumentTypeError,
+    ContractMismatchError,
+    InvalidArgumentError,
+    InvalidEnvError,
+    ProtocolError,
+)
+from rlmesh.foreign_text import one_line
 from rlmesh.limits import MAX_CONTRACT_BYTES
-from rlmesh_api.v1 import env_service_pb2
+from rlmesh_api.v1 import env_service_pb2, model_service_pb2
+
+Contract = TypeVar("Contract", EnvContract, ModelContract)
 
 # How many differences an error lists.
 _SHOWN = 3
+# How much of a name that a server sends is shown.
+_LONGEST_NAME = 80
 
 
 def read_expected(expect: Any, default: EnvContract | None) -> EnvContract | None:
@@ -47,7 +63,7 @@ def read_expected(expect: Any, default: EnvContract | None) -> EnvContract | Non
     )
 
 
-def check_expected(expected: EnvContract | None, address: str, contract: EnvContract) -> None:
+def check_expected(expected: Contract | None, address: str, contract: Contract) -> None:
     """Checks that a contract breaks nothing that was written or trained for the expected one.
 
     Raises:
@@ -67,7 +83,7 @@ def check_expected(expected: EnvContract | None, address: str, contract: EnvCont
         )
 
 
-def check_unchanged(before: EnvContract, address: str, contract: EnvContract) -> None:
+def check_unchanged(before: Contract, address: str, contract: Contract) -> None:
     """Checks that an endpoint's contract is still the one that its client was made for.
 
     Raises:
@@ -113,8 +129,104 @@ def read_response(
         ) from error
 
 
+def check_fits(model: ModelContract, env: EnvContract, address: str) -> None:
+    """Checks that a model takes what an environment gives, and gives what it takes.
+
+    Raises:
+        ContractMismatchError: If it does not; the message lists every difference.
+    """
+    differences = compare_model_with_env(model, env)
+    breaking = [difference for difference in differences if difference.breaking]
+    if breaking:
+        lines = "".join(
+            f"\n  {each.place}: {each.aspect}: the environment has {each.old}, the model {each.new}"
+            for each in breaking
+        )
+        raise ContractMismatchError(
+            f"the model {model.id} at {address} does not fit the environment {env.id}:{lines}\n"
+            f"Serve a model for this environment, or an environment for this model",
+            differences=differences,
+        )
+
+
+def read_expected_model(expect: Any) -> ModelContract | None:
+    """The contract that a user expects of a model.
+
+    Raises:
+        ArgumentTypeError: If it is none.
+        InvalidArgumentError: If the file cannot be read, or holds no contract of a model.
+    """
+    if expect is None or isinstance(expect, ModelContract):
+        return expect
+    if _is_path(expect):
+        return load_model_contract(expect)
+    raise ArgumentTypeError(
+        f"expect must be a ModelContract, the path of a file with one, or None, got "
+        f"{type(expect).__name__}"
+    )
+
+
+def read_env(env: Any) -> EnvContract | None:
+    """The contract of the environment that a user gives, as itself or as a client of it.
+
+    Raises:
+        ArgumentTypeError: If it is neither.
+        InvalidArgumentError: If the file cannot be read, or holds no contract of an environment.
+    """
+    if env is None or isinstance(env, EnvContract):
+        return env
+    if _is_path(env):
+        return load_contract(env)
+    contract = getattr(env, "env_contract", None)
+    if isinstance(contract, EnvContract):
+        return contract
+    try:
+        return read_contract(env)
+    except InvalidEnvError as error:
+        raise ArgumentTypeError(
+            f"env must be a client of a served environment, an environment, an EnvContract or the "
+            f"path of a file with one, got {type(env).__name__}"
+        ) from error
+
+
+def read_model_response(
+    response: model_service_pb2.ModelServiceGetContractResponse,
+    address: str,
+    model: str | None,
+    max_bytes: int = MAX_CONTRACT_BYTES,
+) -> ModelContract:
+    """The contract in the answer of a server of models.
+
+    Args:
+        response: The answer.
+        address: The server's address.
+        model: The name of the model that was asked for; None: the only one.
+        max_bytes: The memory that the contract may take.
+
+    Raises:
+        InvalidArgumentError: If the server has no such model, or several.
+        ProtocolError: If no model can have it, if it is too large, or if a later version of RLMesh
+            has written it.
+    """
+    if not response.HasField("contract"):
+        names = ", ".join(one_line(repr(name), _LONGEST_NAME) for name in response.models)
+        raise InvalidArgumentError(
+            f"{address} serves the models {names}; say which one with model="
+            if model is None
+            else f"model={model!r}: {address} serves no such model; it serves {names}"
+        )
+    _check_cost(message_cost(response.contract), max_bytes, address)
+    try:
+        return received_model_contract(response.contract)
+    except ValueError as error:
+        raise ProtocolError(
+            f"the contract of {address} cannot be read: {error}. The server is RLMesh "
+            f"{response.server.version}; upgrade the older of the two"
+        ) from error
+
+
 def check_affordable(
-    contract: EnvContract, address: str, max_bytes: int, *, as_vector: bool
+    contract: EnvContract | ModelContract, address: str, max_bytes: int, *, as_vector: bool
 ) -> None:
     """Checks that the spaces of a contract take no more memory than allowed.
 
@@ -137,7 +249,7 @@ def _check_cost(cost: int, max_bytes: int, address: str) -> None:
 
 
 def _mismatch(
-    contract: EnvContract,
+    contract: EnvContract | ModelContract,
     address: str,
     wanted: str,
     shown: Sequence[ContractDifference],

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from rlmesh.client.arguments import RESET_MASK, check_reset_mask, check_seed
-from rlmesh.client.connect_options import ConnectOptions
+from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient, Transition
 from rlmesh.client.stats import CallStats, added
-from rlmesh.client.transitions import Transitions, compile_stack
+from rlmesh.client.transitions import Transitions
 from rlmesh.client.unexposed import unexposed
 from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.codec.vector.infos import add_sub_env, unmasked
 from rlmesh.codec.vector.parts import compile_join, compile_part
+from rlmesh.codec.vector.stacking import compile_stack
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import InvalidActionError, InvalidArgumentError, RlmeshError
 
@@ -46,7 +47,7 @@ class MultiEndpoint:
         RlmeshError: What `EnvClient` raises, for the first endpoint that does.
     """
 
-    def __init__(self, addresses: Sequence[str], options: ConnectOptions) -> None:
+    def __init__(self, addresses: Sequence[str], options: EnvConnectOptions) -> None:
         if not addresses:
             raise InvalidArgumentError("give one address or more, got an empty list")
         with contextlib.ExitStack() as undo:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2
 
 from rlmesh.address import Address
 from rlmesh.client.channel import ChannelFactory, dialable
-from rlmesh.client.expected_contract import read_response
+from rlmesh.client.expected_contract import read_model_response, read_response
+from rlmesh.client.kinds import (
+    ENV_CONTRACT,
+    ENVIRONMENT,
+    KINDS,
+    MODEL,
+    SHUTDOWN,
+    STATUS,
+    Kind,
+    Question,
+    RequestType,
+    ResponseType,
+    is_unknown,
+    model_contract,
+)
 from rlmesh.client.status import EndpointStatus
-from rlmesh.contract import EnvContract
+from rlmesh.contract import EnvContract, ModelContract
 from rlmesh.errors import (
     EndpointUnreachableError,
     RlmeshError,
@@ -24,7 +39,7 @@ from rlmesh.errors import (
 from rlmesh.seconds import check_seconds
 from rlmesh.security import ANYBODY, ClientTLS, Credentials
 from rlmesh.transports.failures import error_from_rpc, status_of
-from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc, session_pb2
+from rlmesh_api.v1 import session_pb2
 
 __all__ = [
     "HealthProbe",
@@ -33,9 +48,6 @@ __all__ = [
     "request_shutdown",
     "wait_until_serving",
 ]
-
-RequestType = TypeVar("RequestType")
-ResponseType = TypeVar("ResponseType")
 
 # How soon a server that answers, and does not serve yet, is asked again.
 _RETRY_SECONDS = 0.05
@@ -161,18 +173,24 @@ def wait_until_serving(address: str, timeout: float | None, tls: ClientTLS | Non
 
 
 def fetch_contract(
-    address: str, timeout: float | None, credentials: Credentials = ANYBODY
-) -> tuple[EnvContract, session_pb2.Peer]:
+    address: str,
+    timeout: float | None,
+    credentials: Credentials = ANYBODY,
+    *,
+    model: str | None = None,
+) -> tuple[EnvContract | ModelContract, session_pb2.Peer]:
     """The contract of the endpoint at an address, and who serves it.
 
     Args:
         address: The server's address; the server must be up.
         timeout: Seconds until it must have answered, None: for ever.
         credentials: What to come in with.
+        model: Which model is meant, where several are served. None: the only one, or the
+            environment.
 
     Raises:
         ArgumentTypeError: If `timeout` is no number.
-        InvalidArgumentError: If `timeout` is negative or too large.
+        InvalidArgumentError: If `timeout` is negative or too large, or no such model is served.
         InvalidAddressError: If the address is none that can be connected to.
         InvalidCredentialsError: If a file of TLS cannot be used, or the token would cross a network
             in plaintext.
@@ -181,14 +199,13 @@ def fetch_contract(
         TlsError: If no trusted connection can be made.
         ProtocolError: If what answers does not speak RLMesh.
     """
-    response, parsed = _fetch(
-        address,
-        timeout,
-        credentials,
-        lambda stub: stub.GetContract,
-        env_service_pb2.GetContractRequest(),
-    )
-    return read_response(response, str(parsed)), response.server
+    with _Asker(address, timeout, credentials) as asker:
+        if model is None:
+            with contextlib.suppress(_UnknownServiceError):
+                response = asker.ask(ENVIRONMENT, ENV_CONTRACT)
+                return read_response(response, asker.address), response.server
+        found = asker.ask_first((MODEL,), model_contract(model or ""))
+        return read_model_response(found, asker.address, model), found.server
 
 
 def fetch_status(
@@ -198,14 +215,8 @@ def fetch_status(
 
     Arguments and errors are those of `fetch_contract`.
     """
-    response, _ = _fetch(
-        address,
-        timeout,
-        credentials,
-        lambda stub: stub.GetStatus,
-        env_service_pb2.GetStatusRequest(),
-    )
-    return EndpointStatus.from_proto(response)
+    with _Asker(address, timeout, credentials) as asker:
+        return EndpointStatus.from_proto(asker.ask_first(KINDS, STATUS))
 
 
 def request_shutdown(
@@ -220,34 +231,66 @@ def request_shutdown(
     Raises:
         AccessDeniedError: If the server does not allow it.
     """
-    _fetch(
-        address,
-        timeout,
-        credentials,
-        lambda stub: stub.Shutdown,
-        env_service_pb2.ShutdownRequest(),
-    )
+    with _Asker(address, timeout, credentials) as asker:
+        asker.ask_first(KINDS, SHUTDOWN)
 
 
-def _fetch(
-    address: str,
-    timeout: float | None,
-    credentials: Credentials,
-    method: Callable[
-        [env_service_pb2_grpc.EnvServiceStub],
-        grpc.UnaryUnaryMultiCallable[RequestType, ResponseType],
-    ],
-    request: RequestType,
-) -> tuple[ResponseType, Address]:
-    check_seconds("timeout", timeout)
-    parsed = dialable(address)
-    access = ChannelFactory(parsed, credentials)
-    with access.channel() as channel:
-        call = method(env_service_pb2_grpc.EnvServiceStub(channel))
+class _UnknownServiceError(Exception):
+    """The server has no such service."""
+
+    def __init__(self, cause: grpc.RpcError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class _Asker:
+    """Asks one endpoint, over its own connection."""
+
+    def __init__(self, address: str, timeout: float | None, credentials: Credentials) -> None:
+        check_seconds("timeout", timeout)
+        self._parsed = dialable(address)
+        self.address = str(self._parsed)
+        self._timeout = timeout
+        self._channels = ChannelFactory(self._parsed, credentials)
+        self._channel = self._channels.channel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._channel.close()
+
+    def ask(self, kind: Kind, question: Question[RequestType, ResponseType]) -> ResponseType:
+        """Asks as if the endpoint were of a kind.
+
+        Raises:
+            _UnknownServiceError: If it is of another kind.
+            RlmeshError: If no answer comes.
+        """
         try:
-            return access.ask(call, request, timeout), parsed
+            return question.ask(self._channels, self._channel, kind.service, self._timeout)
         except grpc.RpcError as error:
-            raise _unanswered(error, parsed, timeout) from error
+            if is_unknown(error):
+                raise _UnknownServiceError(error) from error
+            raise _unanswered(error, self._parsed, self._timeout) from error
+
+    def ask_first(
+        self, kinds: Sequence[Kind], question: Question[RequestType, ResponseType]
+    ) -> ResponseType:
+        """Asks as if the endpoint were of one of several kinds, and raises if it is of none."""
+        *others, last = kinds
+        for kind in others:
+            with contextlib.suppress(_UnknownServiceError):
+                return self.ask(kind, question)
+        try:
+            return self.ask(last, question)
+        except _UnknownServiceError as error:
+            raise _unanswered(error.cause, self._parsed, self._timeout) from error.cause
 
 
 def _unanswered(error: grpc.RpcError, address: Address, timeout: float | None) -> RlmeshError:

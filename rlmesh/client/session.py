@@ -13,11 +13,8 @@ from rlmesh.client.channel import ChannelFactory
 from rlmesh.client.connect_diagnosis import is_deserted
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.connection import Connection
-from rlmesh.client.expected_contract import check_unchanged
+from rlmesh.client.endpoint import Endpoint
 from rlmesh.client.status import explain
-from rlmesh.codec.step.result import StepResultCodec, compile_step_result
-from rlmesh.codec.step.wire import PREFIX
-from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
     CallTimeoutError,
     ConnectionLostError,
@@ -48,14 +45,11 @@ class Session:
     Args:
         address: Where the endpoint is.
         options: How to connect.
+        endpoint: What only the kind of the endpoint knows.
 
     Attributes:
         address: The endpoint's address.
-        contract: The endpoint's contract.
-        num_envs: The number of sub-environments of a vector environment; None for a single one.
-        mode: When sub-environments reset themselves; None for a single environment, and where
-            neither the contract nor the caller says.
-        form: Reads and writes the result of a step.
+        version: Which version of a model answered when the session began; 0 for an environment.
         transport: The name of the transport that carries its calls.
         reconnects: Whether the client resumes it, and opens another in its place.
         exposed: The names of the attributes that the server exposes.
@@ -66,24 +60,21 @@ class Session:
             in plaintext.
     """
 
-    contract: EnvContract
-    num_envs: int | None
-    mode: AutoresetMode | None
-    form: StepResultCodec
-
     def __init__(
         self,
         address: Address,
         options: ConnectOptions,
+        endpoint: Endpoint,
     ) -> None:
         self.address: str = str(address)
         self._address = address
         self._options = options
+        self._endpoint = endpoint
+        self.version: int = 0
         self.transport: str = GrpcTransport.name
         self.reconnects: bool = options.reconnect
         self.closing: threading.Event = threading.Event()
         self._channels = ChannelFactory(address, options.credentials)
-        self._autoreset = options.autoreset
         # All that `close` must close; the first is the one in use. The thread of a call changes the
         # list, and `close` copies it, on any thread.
         self._connections: list[Connection] = []
@@ -107,14 +98,7 @@ class Session:
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         connection = self._connect()
-        contract = connection.contract(timeout, self._options.max_contract_bytes)
-        self._options.check(contract, self.address)
-        self.contract = contract
-        self.num_envs = None if self._options.vector is False else contract.num_envs
-        self.mode = self._autoreset or contract.autoreset_mode
-        if self.num_envs and not contract.vector:
-            self.mode = self._autoreset = self.mode or AutoresetMode.NEXT_STEP
-        self.form = compile_step_result(self.num_envs)
+        self._endpoint.open(connection, self.address, timeout)
         return self._open(connection, deadline)
 
     def reopen(self, timeout: float | None) -> Transport:
@@ -128,8 +112,7 @@ class Session:
         for connection in list(self._connections):
             self._drop(connection)
         connection = self._connect()
-        contract = connection.contract(timeout, self._options.max_contract_bytes)
-        check_unchanged(self.contract, self.address, contract)
+        self._endpoint.reopen(connection, self.address, timeout)
         return self._open(connection, deadline)
 
     def resume(self, seconds: float) -> Transport:
@@ -220,7 +203,7 @@ class Session:
 
     def _connect(self) -> Connection:
         """A new connection, which `close` closes as well."""
-        connection = Connection(self._channels, self.address)
+        connection = Connection(self._channels, self._endpoint.kind.service, self.address)
         self._connections.append(connection)
         # `close` sets `closing` before it copies the list, and this thread appends before it looks:
         # at least one of the two closes the connection.
@@ -240,15 +223,13 @@ class Session:
         call = session_pb2.OpenCall(
             peer=this_peer(),
             protocol_generation=PROTOCOL_GENERATION,
-            as_vector=options.vector is None,
             wait_seconds=busy,
             resumes=self.reconnects,
             request_timeout_seconds=options.request_timeout or 0.0,
             # The server may still hold the session that this client took for lost.
             replaces=self._opened.secret,
         )
-        if self._autoreset is not None:
-            call.autoreset_mode = self._autoreset.to_proto()
+        self._endpoint.prepare(call)
         request = session_pb2.SessionRequest(sequence=1, open=call)
         try:
             answer = connection.begin(request, None if remaining >= LONGEST_SECONDS else remaining)
@@ -260,6 +241,7 @@ class Session:
             raise unopened from error
         self._opened = answer.open
         self.exposed = frozenset(answer.open.exposed)
+        self.version = answer.open.version
         self._check_generation(answer.open.protocol_generation)
         return self._take_transport(connection, answer.open.transports, deadline + busy)
 
@@ -291,7 +273,7 @@ class Session:
             offers,
             self._opened.secret,
             wanted=self._options.transport,
-            head=PREFIX + self.form.head,
+            head=self._endpoint.head,
             report_seconds=_SHORT_REPORT_SECONDS if self.resume_seconds else _LONG_REPORT_SECONDS,
             deadline=deadline,
         )

@@ -33,6 +33,35 @@ class CallStats:
     received_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class PredictionStats:
+    """What the calls of one kind at a model have cost so far. Times are sums, in seconds.
+
+    Attributes:
+        count: How many were answered, failed ones included.
+        model_seconds: In the model; of a batch the whole time counts for each request.
+        queue_seconds: Waiting for the model.
+        mean_batch_size: How many observations the model has computed at once, on average.
+        serving_seconds: In the server around both: reading, checking and writing values.
+        encoding_seconds: In this client, until the request was ready.
+        decoding_seconds: In this client, from the answer's arrival on.
+        crossing_seconds: Everything between: both ways through the transport, wake-ups included.
+        sent_bytes: Of requests.
+        received_bytes: Of answers.
+    """
+
+    count: int
+    model_seconds: float
+    queue_seconds: float
+    mean_batch_size: float
+    serving_seconds: float
+    encoding_seconds: float
+    decoding_seconds: float
+    crossing_seconds: float
+    sent_bytes: int
+    received_bytes: int
+
+
 class Tally:
     """Adds up what the calls of one kind have cost this client.
 
@@ -118,6 +147,23 @@ class Tally:
             sent_bytes=self.sent,
             received_bytes=self.received,
         )
+
+
+def prediction_stats(tally: Tally, served: session_pb2.CallStats) -> PredictionStats:
+    """The sums of both sides for the calls of one kind at a model."""
+    sums = tally.stats(served)
+    return PredictionStats(
+        count=sums.count,
+        model_seconds=served.environment_seconds,
+        queue_seconds=served.queue_seconds,
+        mean_batch_size=served.batch_sizes / served.count if served.count else 0.0,
+        serving_seconds=max(0.0, sums.serving_seconds - served.queue_seconds),
+        encoding_seconds=sums.encoding_seconds,
+        decoding_seconds=sums.decoding_seconds,
+        crossing_seconds=sums.crossing_seconds,
+        sent_bytes=sums.sent_bytes,
+        received_bytes=sums.received_bytes,
+    )
 
 
 def added(parts: Sequence[Mapping[str, CallStats]]) -> dict[str, CallStats]:

@@ -62,6 +62,42 @@ class SessionStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    """What one model of a server is doing.
+
+    Attributes:
+        name: Its name.
+        version: Its version, from 1.
+        ready: Whether it is warmed up.
+        queue_length: How many requests wait for it.
+        call: The call that it is in; empty unless it is in one.
+        busy_seconds: For how many seconds it has been in that call; 0 unless it is in one.
+        stack: Where in the code it is, the innermost frame last; empty unless it is in a call.
+    """
+
+    name: str
+    version: int
+    ready: bool
+    queue_length: int
+    call: str
+    busy_seconds: float
+    stack: str
+
+    @classmethod
+    def from_proto(cls, answer: env_service_pb2.ModelStatus) -> ModelStatus:
+        """Reads a server's answer."""
+        return cls(
+            name=answer.name,
+            version=answer.version,
+            ready=answer.ready,
+            queue_length=answer.queue_length,
+            call=answer.call,
+            busy_seconds=answer.busy_seconds,
+            stack=answer.stack,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointStatus:
     """What a server is doing.
 
@@ -80,6 +116,7 @@ class EndpointStatus:
         protocol_generation: The highest protocol generation that it speaks; 0 where it does not
             say.
         serving_seconds: For how many seconds it has answered.
+        models: The models, by name; none at an environment.
     """
 
     state: str
@@ -93,6 +130,7 @@ class EndpointStatus:
     server: session_pb2.Peer | None
     protocol_generation: int
     serving_seconds: float
+    models: tuple[ModelStatus, ...]
 
     @classmethod
     def from_proto(cls, answer: env_service_pb2.GetStatusResponse) -> EndpointStatus:
@@ -109,6 +147,7 @@ class EndpointStatus:
             server=answer.server if answer.HasField("server") else None,
             protocol_generation=answer.protocol_generation,
             serving_seconds=answer.serving_seconds,
+            models=tuple(map(ModelStatus.from_proto, answer.models)),
         )
 
     def of(self, session_id: str) -> EndpointStatus | SessionStatus:
@@ -135,11 +174,11 @@ def _reason(status: EndpointStatus, session_id: str) -> str:
         return what if status.holder is None else f"{what}; it is held by {status.holder}"
     lines = paragraphs(found.stack.rstrip()).splitlines()
     shown = lines[-_SHOWN_LINES:]
-    call = one_line(found.call)
+    call, noun = one_line(found.call), "model" if status.models else "environment"
     more = [] if len(shown) == len(lines) else ["  ..."]
     return "\n".join(
         [
-            f"The environment has been in {call} for {found.busy_seconds:.1f} s, at",
+            f"The {noun} has been in {call} for {found.busy_seconds:.1f} s, at",
             *more,
             *shown,
         ]

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from rlmesh_api.contract import DictSpace, Space, TextSpace, TupleSpace
-
-Stack: TypeAlias = Callable[[Sequence[Any]], Any]
-"""Stacks observations along a new first axis."""
 
 
 class Transitions(NamedTuple):
@@ -32,18 +26,3 @@ class Transitions(NamedTuple):
     terminations: npt.NDArray[np.bool_]
     truncations: npt.NDArray[np.bool_]
     infos: list[dict[str, Any]]
-
-
-def compile_stack(space: Space) -> Stack:
-    """Compiles what stacks the observations of a space."""
-    if isinstance(space, DictSpace):
-        entries = [(entry.key, compile_stack(entry.space)) for entry in space.entries]
-        return lambda values: {
-            key: stack([value[key] for value in values]) for key, stack in entries
-        }
-    if isinstance(space, TupleSpace):
-        stacks = [compile_stack(child) for child in space.spaces]
-        return lambda values: tuple(
-            stack([value[index] for value in values]) for index, stack in enumerate(stacks)
-        )
-    return tuple if isinstance(space, TextSpace) else np.stack

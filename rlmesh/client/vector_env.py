@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
-from rlmesh.client.connect_options import ConnectOptions
+from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env import ActType, ObsType
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.exposed_attributes import ExposedAttributes
@@ -130,7 +130,7 @@ class RemoteVectorEnv(
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
-        options = ConnectOptions.read(
+        options = EnvConnectOptions.read(
             vector=None if is_row(address) else True,
             connect_timeout_seconds=connect_timeout_seconds,
             request_timeout_seconds=request_timeout_seconds,

@@ -1,6 +1,8 @@
-"""Contracts: read from an environment, kept in files, and compared with each other.
+"""Contracts: read from an environment or a model, kept in files, and compared with each other.
 
 reading            reads an environment and writes its contract
+model_reading      reads a model and writes its contract
+fitting            whether a model fits an environment
 carrying           refuses a contract whose values no message can hold
 cost               counts what the spaces of a contract take, before any is made
 files              reads contracts from files
@@ -11,26 +13,33 @@ differences        one such difference
 
 from __future__ import annotations
 
-from rlmesh.contract.carrying import received_contract
+from rlmesh.contract.carrying import received_contract, received_model_contract
 from rlmesh.contract.comparison import compare_contracts
 from rlmesh.contract.cost import cost_of, message_cost, why_too_costly
 from rlmesh.contract.differences import ContractDifference
-from rlmesh.contract.files import load_contract
+from rlmesh.contract.files import load_contract, load_model_contract
+from rlmesh.contract.fitting import compare_model_with_env
+from rlmesh.contract.model_reading import read_model_contract
 from rlmesh.contract.reading import autoreset_mode_from, is_vector, read_contract
-from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec
+from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec, ModelContract
 
 __all__ = [
     "AutoresetMode",
     "ContractDifference",
     "EnvContract",
     "EnvSpec",
+    "ModelContract",
     "autoreset_mode_from",
     "compare_contracts",
+    "compare_model_with_env",
     "cost_of",
     "is_vector",
     "load_contract",
+    "load_model_contract",
     "message_cost",
     "read_contract",
+    "read_model_contract",
     "received_contract",
+    "received_model_contract",
     "why_too_costly",
 ]

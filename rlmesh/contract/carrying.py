@@ -5,12 +5,18 @@ from __future__ import annotations
 from rlmesh.codec.slab.leaves import arrange
 from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.spaces.batching import is_batched
-from rlmesh_api.contract import EnvContract, Space
+from rlmesh_api.contract import EnvContract, ModelContract, Space
 from rlmesh_api.v1 import contract_pb2
 
-__all__ = ["received_contract", "why_too_large"]
+__all__ = [
+    "received_contract",
+    "received_model_contract",
+    "why_model_too_large",
+    "why_too_large",
+]
 
 _NUMBERS = 10  # a reward and two flags
+_AROUND = 1 << 10  # what stands around the slab of a prediction
 
 
 def received_contract(message: contract_pb2.EnvContract) -> EnvContract:
@@ -30,6 +36,41 @@ def received_contract(message: contract_pb2.EnvContract) -> EnvContract:
     if reason is not None:
         raise ValueError(reason)
     return contract
+
+
+def received_model_contract(message: contract_pb2.ModelContract) -> ModelContract:
+    """The contract of a model that a server sends.
+
+    Raises:
+        ValueError: If the message is none, or if no model can have it.
+    """
+    contract = ModelContract.from_proto(message)
+    reason = _wrong_number("horizon", contract.horizon) or (
+        contract.max_batch_size is not None
+        and _wrong_number("max_batch_size", contract.max_batch_size)
+    )
+    reason = reason or why_model_too_large(contract)
+    if reason:
+        raise ValueError(reason)
+    return contract
+
+
+def why_model_too_large(contract: ModelContract) -> str | None:
+    """Why no message holds an observation or a chunk of the model; None where one does."""
+    for name, count in (("observation_space", None), ("action_space", contract.horizon)):
+        leaves = arrange(getattr(contract, name), count)
+        size = leaves[-1].end if leaves else 0
+        if size > MAX_MESSAGE_BYTES - _AROUND:
+            return (
+                f"$.{name}: expected a space whose values have at most "
+                f"{MAX_MESSAGE_BYTES - _AROUND} bytes, which a message holds, got {size}; serve "
+                f"smaller values, or a shorter horizon"
+            )
+    return None
+
+
+def _wrong_number(name: str, number: int) -> str | None:
+    return None if number >= 1 else f"$.{name}: expected 1 or more, got {number}"
 
 
 def why_too_large(contract: EnvContract) -> str | None:

@@ -10,10 +10,19 @@ from rlmesh.contract.cost import cost_of, why_too_costly
 from rlmesh.contract.differences import ABSENT, ContractDifference, shown
 from rlmesh.contract.reading import UNKNOWN_ID
 from rlmesh.contract.space_comparison import Role, compare_spaces
+from rlmesh.errors import ArgumentTypeError
 from rlmesh.spaces import from_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
 from rlmesh.spaces.paths import ROOT, child_place
-from rlmesh_api.contract import BoxSpace, DictSpace, EnvContract, EnvSpec, Space, TupleSpace
+from rlmesh_api.contract import (
+    BoxSpace,
+    DictSpace,
+    EnvContract,
+    EnvSpec,
+    ModelContract,
+    Space,
+    TupleSpace,
+)
 
 __all__ = ["compare_contracts"]
 
@@ -24,11 +33,14 @@ _BATCHED: Mapping[str, Role] = {
 }
 
 
-def compare_contracts(old: EnvContract, new: EnvContract) -> tuple[ContractDifference, ...]:
+def compare_contracts(
+    old: EnvContract | ModelContract, new: EnvContract | ModelContract
+) -> tuple[ContractDifference, ...]:
     """What a contract differs in from an older one.
 
-    A difference is breaking where a client that was written or trained for the older contract may
-    meet what the older one excluded, or have refused what it allowed.
+    Both are contracts of environments or both of models. A difference is breaking where a client
+    that was written or trained for the older contract may meet what the older one excluded, or have
+    refused what it allowed.
 
     Args:
         old: The contract that a client relies on.
@@ -36,8 +48,34 @@ def compare_contracts(old: EnvContract, new: EnvContract) -> tuple[ContractDiffe
 
     Returns:
         The differences in the order of a contract's fields; none for equal contracts.
+
+    Raises:
+        ArgumentTypeError: If one is the contract of an environment and the other of a model.
     """
-    return tuple(_differences(old, new))
+    if isinstance(old, ModelContract) and isinstance(new, ModelContract):
+        return tuple(_of_models(old, new))
+    if isinstance(old, EnvContract) and isinstance(new, EnvContract):
+        return tuple(_differences(old, new))
+    raise ArgumentTypeError(
+        f"two contracts of environments can be compared, or two of models, got "
+        f"{type(old).__name__} and {type(new).__name__}; RemoteModel(address, env=...) compares a "
+        f"model with the environment that it is to drive"
+    )
+
+
+def _of_models(old: ModelContract, new: ModelContract) -> Iterator[ContractDifference]:
+    yield from _difference(_place("id"), "id", old.id, new.id, breaking=False)
+    # A client of a model sends observations and receives actions.
+    observed, acted = (
+        (old.observation_space, new.observation_space),
+        (old.action_space, new.action_space),
+    )
+    yield from compare_spaces(_place("observation_space"), *observed, "action")
+    yield from compare_spaces(_place("action_space"), *acted, "observation")
+    yield from _field("horizon", old.horizon, new.horizon, breaking=True)
+    yield from _field("keeps_state", old.keeps_state, new.keeps_state, breaking=True)
+    yield from _field("max_batch_size", old.max_batch_size, new.max_batch_size, breaking=False)
+    yield from _mapping("metadata", old.metadata, new.metadata)
 
 
 def _differences(old: EnvContract, new: EnvContract) -> Iterator[ContractDifference]:

@@ -13,6 +13,7 @@ from rlmesh_api.contract import (
     DictSpace,
     DiscreteSpace,
     EnvContract,
+    ModelContract,
     MultiBinarySpace,
     MultiDiscreteSpace,
     Space,
@@ -33,7 +34,7 @@ _READ_BYTES = 4
 _READ_VALUE_BYTES = 12
 
 
-def cost_of(contract: EnvContract, *, as_vector: bool) -> int:
+def cost_of(contract: EnvContract | ModelContract, *, as_vector: bool = False) -> int:
     """About how many bytes the spaces of a contract take.
 
     The arrays of bounds count by their size, and each space as 32 KiB besides. Of a vector
@@ -41,13 +42,13 @@ def cost_of(contract: EnvContract, *, as_vector: bool) -> int:
 
     Args:
         contract: The contract.
-        as_vector: Whether batched spaces are made.
+        as_vector: Whether batched spaces are made; of an environment only.
     """
     total = 0
     for name in ("observation_space", "action_space"):
         single = getattr(contract, name)
         total += sum(_costs(single))
-        if as_vector:
+        if as_vector and isinstance(contract, EnvContract):
             batched = getattr(contract, f"batched_{name}")
             total += (
                 sum(_costs(single, contract.num_envs)) if batched is None else sum(_costs(batched))
@@ -55,9 +56,11 @@ def cost_of(contract: EnvContract, *, as_vector: bool) -> int:
     return total
 
 
-def message_cost(message: contract_pb2.EnvContract) -> int:
+def message_cost(message: contract_pb2.EnvContract | contract_pb2.ModelContract) -> int:
     """About how many bytes a contract takes that is read from a message."""
-    values = message.metadata.ByteSize() + message.spec.ByteSize()
+    values = message.metadata.ByteSize()
+    if isinstance(message, contract_pb2.EnvContract):
+        values += message.spec.ByteSize()
     return _READ_BYTES * message.ByteSize() + _READ_VALUE_BYTES * values
 
 

@@ -47,10 +47,21 @@ def env_raised(doing: str, error: BaseException) -> CallFailedError:
         doing: What raised: `the environment's step()`.
         error: What it raised.
     """
+    return _raised(session_pb2.ERROR_CODE_ENVIRONMENT, doing, error)
+
+
+def model_raised(doing: str, error: BaseException) -> CallFailedError:
+    """The failure that an exception of a model is; arguments as for `env_raised`."""
+    return _raised(session_pb2.ERROR_CODE_MODEL, doing, error)
+
+
+def _raised(
+    code: session_pb2.ErrorCode.ValueType, doing: str, error: BaseException
+) -> CallFailedError:
     name, message, trace = _describe(error)
     return CallFailedError(
         session_pb2.Failure(
-            code=session_pb2.ERROR_CODE_ENVIRONMENT,
+            code=code,
             message=f"{doing} raised {name}: {message}" if message else f"{doing} raised {name}",
             exception_type=name,
             exception_message=message,

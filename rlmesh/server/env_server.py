@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Collection
-from types import TracebackType
-from typing import Any, Literal, Self
+from collections.abc import Collection
+from typing import Any, Literal
 
 from rlmesh.contract import EnvContract
-from rlmesh.errors import StateError
-from rlmesh.seconds import check_seconds
 from rlmesh.security import ServerTLS
+from rlmesh.server.endpoint_server import EndpointServer
 from rlmesh.server.envs.provider import provider_for
-from rlmesh.server.lifecycle import Lifecycle, State
 from rlmesh.server.options import ServeOptions
-from rlmesh.server.rpc.listeners import Listeners
-from rlmesh.server.rpc.server import RpcServer
-from rlmesh.server.rpc.service import EnvService
+from rlmesh.server.rpc.service import EndpointService
 from rlmesh.server.server_options import ServerOptions, read_options
-from rlmesh.server.sessions.manager import SessionManager
-from rlmesh.server.signals import SignalListener
+from rlmesh.transports.peer import PROTOCOL_GENERATION, this_peer
+from rlmesh_api.v1 import env_service_pb2
 
 
-class EnvServer:
+class EnvServer(EndpointServer):
     """Serves one environment to one client at a time, or to each client its own.
 
     The constructor binds, so `address` is final from then on; `serve` or `start` begins to answer.
@@ -122,38 +116,27 @@ class EnvServer:
 
     def _bind(self, env: Any, options: ServerOptions) -> None:
         """Makes the server of checked options, and binds its address."""
-        provider = self._provider = provider_for(
-            env, options.sessions, options.isolation, options.envs
-        )
-        self._contract = provider.contract
+        provider = provider_for(env, options.sessions, options.isolation, options.envs)
+        contract = self._contract = provider.contract
         serving = options.serving
-        manager = SessionManager(provider, serving)
-        service = EnvService(
-            self._contract,
-            manager,
-            serving.resume_timeout_seconds,
-            sorted(options.envs.exposed),
-            self._end_by_client if serving.allow_remote_shutdown else None,
+        answer = env_service_pb2.GetContractResponse(
+            contract=contract.to_proto(),
+            server=this_peer(),
+            protocol_generation=PROTOCOL_GENERATION,
         )
-        with contextlib.ExitStack() as undo:
-            undo.callback(provider.discard)
-            self._listeners = Listeners(options.endpoint, provider.plan, manager.authenticate)
-            undo.callback(self._listeners.close)
-            self._rpc_server = RpcServer(
-                service, options.endpoint, self._listeners, provider.capacity
-            )
-            undo.pop_all()
-        self._life = Lifecycle(provider, manager, self._rpc_server, serving)
-
-    @property
-    def address(self) -> str:
-        """The address that clients connect to, resolved. It is final from construction on."""
-        return str(self._rpc_server.address)
-
-    @property
-    def direct_address(self) -> str | None:
-        """The resolved address of the transport `direct`, or None where it is not offered."""
-        return None if self._listeners.direct is None else str(self._listeners.direct)
+        self._bind_provider(
+            provider,
+            lambda manager: EndpointService(
+                env_service_pb2.DESCRIPTOR.services_by_name["EnvService"],
+                lambda _: answer,
+                manager,
+                serving.resume_timeout_seconds,
+                sorted(options.envs.exposed),
+                self._end_by_client if serving.allow_remote_shutdown else None,
+            ),
+            options.endpoint,
+            serving,
+        )
 
     @property
     def env_contract(self) -> EnvContract:
@@ -165,112 +148,6 @@ class EnvServer:
         """The same as `env_contract`."""
         return self._contract
 
-    def serve(self) -> None:
-        """Answers clients until the server is shut down; the environment is called on this thread.
-
-        Environments that a callable makes are called on their own threads.
-
-        On the main thread SIGINT and SIGTERM shut it down: the call in flight finishes, the
-        environment is closed, and this returns. Another signal, a second later or more, ends the
-        process at once, with the exit code 128 and the signal's number.
-
-        Where `ServeOptions` limit how long that may take, a call that takes longer is interrupted
-        by an exception, if this is the main thread. The exception waits while the environment is in
-        native code, and `serve` returns only after the environment.
-
-        Raises:
-            StateError: If the server was started or shut down before.
-        """
-        with SignalListener(self._end_by_signal) as signals:
-            self._life.begin("serve")
-            if self._provider.on_caller:
-                self._life.interrupt = signals.interrupt
-            self._answer(self._provider.run)
-            self._life.wait(None)
-
-    def start(self) -> None:
-        """Begins to answer clients, and returns; the environment is called on its own thread.
-
-        A program that ends without a shutdown is shut down by its end.
-
-        Raises:
-            StateError: If the server was started or shut down before.
-        """
-        self._life.begin("start")
-        self._answer(self._provider.start)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the server has shut down.
-
-        On the main thread SIGINT and SIGTERM shut it down while this waits, as in `serve`.
-
-        Args:
-            timeout: Seconds to wait, None: for ever.
-
-        Returns:
-            Whether it has shut down.
-
-        Raises:
-            ArgumentTypeError: If `timeout` is no number.
-            InvalidArgumentError: If `timeout` is negative or not finite.
-            StateError: If the server was never started, or this is called by its environment.
-        """
-        check_seconds("timeout", timeout)
-        if self._life.state is State.BOUND:
-            raise StateError("wait: the server was not started; call start() first")
-        if self._life.on_env_thread:
-            raise StateError(
-                "wait: called by the server's own environment, whose end the server waits for; "
-                "call wait() on another thread"
-            )
-        if timeout == 0:
-            return self._life.wait(0)
-        with SignalListener(self._end_by_signal):
-            return self._life.wait(timeout)
-
-    def shutdown(self) -> None:
-        """Ends the server: no new call, the call in flight finishes, the environment is closed.
-
-        Returns when all is done, or at once when called from the environment's own thread. May be
-        called repeatedly, from any thread or signal handler, and on a server that was never
-        started. Where `ServeOptions` limit how long it may take, an environment that takes longer
-        is left behind, and closed when it returns.
-        """
-        self._life.shutdown()
-
-    def __enter__(self) -> Self:
-        """Starts the server, unless it is serving; raises `StateError` if it has ended."""
-        if self._life.state is not State.SERVING:
-            self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Shuts the server down."""
-        self.shutdown()
-
     def __repr__(self) -> str:
         """The environment, the address and the state."""
         return f"<EnvServer {self._contract.id} at {self.address}, {self._life.state.value}>"
-
-    def _answer(self, run: Callable[[], None]) -> None:
-        """Begins to answer, and runs `run`; an exception of either ends the server."""
-        try:
-            self._rpc_server.start()
-            run()
-        except BaseException:
-            # Also what a signal handler of the program raises where this is the environment thread.
-            self._life.end("it could not be started, or was interrupted")
-            self._provider.run()
-            self._life.wait(None)
-            raise
-
-    def _end_by_signal(self) -> None:
-        self._life.end("a signal")
-
-    def _end_by_client(self) -> None:
-        self._life.end("a client asked for it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlmesh.contract import ContractDifference
-from rlmesh.envs.raised import CallFailedError, env_raised, failed, stack_text
+from rlmesh.envs.raised import CallFailedError, env_raised, failed, model_raised, stack_text
 from rlmesh_api.v1 import session_pb2
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "gone",
     "idle",
     "lost_for",
+    "model_raised",
     "not_a_repetition",
     "out_of_order",
     "overdue",
@@ -66,22 +67,22 @@ def draining() -> session_pb2.Failure:
     ).failure
 
 
-def given_up(name: str) -> session_pb2.Failure:
+def given_up(name: str, noun: str) -> session_pb2.Failure:
     """The failure of a call that a shutdown no longer waits for."""
     return failed(
         session_pb2.ERROR_CODE_DRAINING,
-        f"the server is shutting down, and the environment's {name}() did not return in the time "
+        f"the server is shutting down, and the {noun}'s {name}() did not return in the time "
         f"that it was given; connect again once it serves again",
     ).failure
 
 
-def overdue(name: str, seconds: float) -> session_pb2.Failure:
+def overdue(name: str, seconds: float, noun: str) -> session_pb2.Failure:
     """The failure of a call that took longer than the server allows."""
     return failed(
         session_pb2.ERROR_CODE_DEADLINE,
-        f"the environment's {name}() did not return within the {seconds:g} s that the server gives "
-        f"a call (ServeOptions.call_timeout_seconds). The next call must be a reset, which waits "
-        f"until the environment has returned",
+        f"the {noun}'s {name}() did not return within the {seconds:g} s that the server gives a "
+        f"call (ServeOptions.call_timeout_seconds). The next call must be a reset, which waits "
+        f"until the {noun} has returned",
     ).failure
 
 

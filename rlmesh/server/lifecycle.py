@@ -11,15 +11,20 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from rlmesh.errors import StateError
-from rlmesh.server.envs.provider import EnvProvider
-from rlmesh.server.envs.slot import EnvSlot
 from rlmesh.server.failures import given_up
 from rlmesh.server.latch import Latch
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.rpc.server import RpcServer
-from rlmesh.server.sessions.endpoint import Call, Slot, ThreadStoppedError
+from rlmesh.server.sessions.endpoint import (
+    Call,
+    Provider,
+    Slot,
+    SlotThread,
+    ThreadStoppedError,
+)
 from rlmesh.server.sessions.manager import SessionManager
 
 _log = logging.getLogger("rlmesh.server")
@@ -42,29 +47,76 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
+class OwnedThread(SlotThread, Protocol):
+    """The thread of a slot, for the one that ends it."""
+
+    @property
+    def has_own_thread(self) -> bool:
+        """Whether it runs calls until `stop`, without a caller that lends its thread."""
+        ...
+
+    def stop(self) -> None:
+        """Ends the thread after the calls that were handed in so far. May be called repeatedly."""
+        ...
+
+
+class OwnedSlot(Slot, Protocol):
+    """A slot, for the one that ends it."""
+
+    @property
+    def thread(self) -> OwnedThread:
+        """The thread."""
+        ...
+
+    def close(self) -> None:
+        """Closes what the slot serves, once, on its thread. What that raises is logged."""
+        ...
+
+
+class OwnedProvider(Provider, Protocol):
+    """What has the slots of a server, for the one that begins and ends them.
+
+    Attributes:
+        on_caller: Whether `run` calls what is served.
+    """
+
+    on_caller: bool
+
+    def all(self) -> list[OwnedSlot]:
+        """Every slot. Any thread may ask."""
+        ...
+
+    def start(self) -> None:
+        """Starts the thread of every slot that has none."""
+        ...
+
+    def run(self) -> None:
+        """Runs the slot that has no thread on the calling thread, until the end."""
+        ...
+
+
 class Lifecycle:
     """Begins and ends a server.
 
     One thread, `rlmesh-lifecycle`, waits for a reason to end, and then shuts everything down. The
-    reason may come from a signal, a client, a thread of the program, the environment itself, or
-    idleness. `end` takes no lock, because a signal handler may call it at any point of the main
-    thread.
+    reason may come from a signal, a client, a thread of the program, what is served, or idleness.
+    `end` takes no lock, because a signal handler may call it at any point of the main thread.
 
     Args:
-        provider: Holds the environments.
-        manager: Gives them to clients.
+        provider: Holds what is served.
+        manager: Gives it to clients.
         rpc_server: Answers the clients.
         options: How long to wait for what.
 
     Attributes:
         state: Where the server is in its life.
-        interrupt: Raises an exception in the environment's call, if its argument, called at that
-            moment, still returns True; returns whether that is possible. None: it is not.
+        interrupt: Raises an exception in the call of what is served, if its argument, called at
+            that moment, still returns True; returns whether that is possible. None: it is not.
     """
 
     def __init__(
         self,
-        provider: EnvProvider,
+        provider: OwnedProvider,
         manager: SessionManager,
         rpc_server: RpcServer,
         options: ServeOptions,
@@ -97,8 +149,7 @@ class Lifecycle:
         if not self._unbegun.acquire(blocking=False):
             raise StateError(
                 f"{verb}: the server at {self._rpc_server.address} is {self.state.value}; a "
-                "server is "
-                f"started once, make a new EnvServer"
+                f"server is started once, make a new one"
             )
         self.state = State.SERVING
         self._begun_at = time.monotonic()
@@ -116,15 +167,15 @@ class Lifecycle:
         self._reasons.put(reason)
 
     def shutdown(self) -> None:
-        """Ends, and returns when all is done; on the environment's own thread, at once."""
+        """Ends, and returns when all is done; on the thread of what is served, at once."""
         if os.getpid() != self._process:
-            # A forked process has this object, but neither its threads nor the environment.
+            # A forked process has this object, but neither its threads nor what is served.
             return
         if self._unbegun.acquire(blocking=False):
             self._end(unbegun=True)
             return
         self.end("shutdown")
-        if not self.on_env_thread:
+        if not self.on_call_thread:
             self.wait(None)
 
     def wait(self, timeout: float | None) -> bool:
@@ -132,8 +183,8 @@ class Lifecycle:
         return self._ended.wait(timeout)
 
     @property
-    def on_env_thread(self) -> bool:
-        """Whether this is a thread on which an environment is called."""
+    def on_call_thread(self) -> bool:
+        """Whether this is a thread on which what is served is called."""
         if self._closer == threading.get_ident():
             return True
         return any(slot.thread.is_current for slot in self._provider.all())
@@ -157,7 +208,7 @@ class Lifecycle:
             remaining = limit - idle
 
     def _idle_seconds(self) -> float:
-        """For how many seconds no environment has been called."""
+        """For how many seconds nothing has been called."""
         threads = [slot.thread for slot in self._provider.all()]
         if any(thread.running for thread in threads):
             return 0.0
@@ -182,8 +233,8 @@ class Lifecycle:
             self._ended.open()
         _log.info("the server at %s has ended", self._rpc_server.address)
 
-    def _close(self, slots: list[EnvSlot], *, unbegun: bool) -> None:
-        """Closes every environment on its thread, side by side; where it has none, on this one."""
+    def _close(self, slots: list[OwnedSlot], *, unbegun: bool) -> None:
+        """Closes every slot on its thread, side by side; where it has none, on this one."""
         closings: list[_Closing] = []
         for slot in slots:
             if unbegun and not slot.thread.has_own_thread:
@@ -191,7 +242,7 @@ class Lifecycle:
                 slot.close()
                 self._closer = None
                 continue
-            # A thread that has ended has closed its environment.
+            # A thread that has ended has closed what it served.
             with contextlib.suppress(ThreadStoppedError):
                 closings.append(_Closing(slot))
         limit = self._options.drain_timeout_seconds
@@ -209,13 +260,14 @@ class Lifecycle:
     ) -> None:
         slot = closing.slot
         _log.error(
-            "the environment's %s() did not return within %s s; it is at\n%s",
+            "the %s's %s() did not return within %s s; it is at\n%s",
+            self._provider.kind.noun,
             call.name,
             limit,
             slot.stack(),
         )
         # Its client is answered now.
-        call.give_up(given_up(call.name))
+        call.give_up(given_up(call.name, self._provider.kind.noun))
         if slot.abandon(f"{call.name}() did not return within {limit} s"):
             over.wait(_LEAVING_SECONDS)
             return
@@ -229,7 +281,7 @@ class Lifecycle:
 
 
 class _Closing:
-    """The closing of one environment, on its thread.
+    """The closing of one slot, on its thread.
 
     Args:
         slot: Its slot.
@@ -237,14 +289,14 @@ class _Closing:
     Attributes:
         slot: As given.
         call: The call that closes it.
-        begun: Set when the environment is in no other call any more.
+        begun: Set when the slot is in no other call any more.
         done: Set when it is closed.
 
     Raises:
         ThreadStoppedError: If the slot's thread has ended, and closed it.
     """
 
-    def __init__(self, slot: EnvSlot) -> None:
+    def __init__(self, slot: OwnedSlot) -> None:
         self.slot = slot
         self.begun = threading.Event()
         self.done = threading.Event()

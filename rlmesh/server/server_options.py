@@ -57,10 +57,63 @@ def read_options(
     nan: str = "reject",
 ) -> ServerOptions:
     """Checks the arguments of an `EnvServer`, which documents each; raises what it raises."""
-    if options is not None and not isinstance(options, ServeOptions):
-        raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
+    serving = check_serving(options)
     policy = policy_from(validation, os.environ)
     delivers_nan = Nan.parse(nan) is Nan.DELIVER
+    endpoint = read_endpoint(
+        "drive the environment",
+        address=address,
+        host=host,
+        port=port,
+        path=path,
+        token=token,
+        tls=tls,
+        insecure=insecure,
+        transports=transports,
+        direct=direct,
+    )
+    return ServerOptions(
+        endpoint=endpoint,
+        envs=EnvOptions(policy=policy, exposed=check_exposed(expose), delivers_nan=delivers_nan),
+        serving=serving,
+        sessions=sessions,
+        isolation=isolation,
+    )
+
+
+def read_endpoint(
+    doing: str,
+    *,
+    address: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    path: str | os.PathLike[str] | None = None,
+    token: str | None = None,
+    tls: ServerTLS | None = None,
+    insecure: bool = False,
+    transports: Collection[str] | None = None,
+    direct: str | int | None = None,
+) -> EndpointOptions:
+    """Checks where a server shall answer, and whom.
+
+    Args:
+        doing: What a client may do, for the message: `drive the environment`.
+        address: As `EnvServer` documents it; so are all that follow.
+        host: Likewise.
+        port: Likewise.
+        path: Likewise.
+        token: Likewise.
+        tls: Likewise.
+        insecure: Likewise.
+        transports: Likewise.
+        direct: Likewise.
+
+    Raises:
+        InvalidAddressError: If the address is invalid, or open to everybody.
+        InvalidArgumentError: If `transports` holds an unknown word.
+        ArgumentTypeError: If an argument has the wrong type.
+        InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
+    """
     bind_address = address_from(address, host=host, port=port, path=path)
     names = check_transports(transports, direct)
     direct_address = None if direct is None else _direct_address(direct)
@@ -68,28 +121,35 @@ def read_options(
         raise ArgumentTypeError(f"tls must be a rlmesh.ServerTLS or None, got {type(tls).__name__}")
     secret = token_from(token, os.environ)
     if secret is None and tls is None and not insecure:
-        _refuse_open_endpoint(bind_address, direct_address)
-    return ServerOptions(
-        endpoint=EndpointOptions(
-            address=bind_address,
-            direct=direct_address,
-            transports=names,
-            token=secret,
-            identity=None if tls is None else ServerIdentity(tls),
-        ),
-        envs=EnvOptions(policy=policy, exposed=check_exposed(expose), delivers_nan=delivers_nan),
-        serving=options or ServeOptions(),
-        sessions=sessions,
-        isolation=isolation,
+        _refuse_open_endpoint(doing, bind_address, direct_address)
+    return EndpointOptions(
+        address=bind_address,
+        direct=direct_address,
+        transports=names,
+        token=secret,
+        identity=None if tls is None else ServerIdentity(tls),
     )
 
 
-def _refuse_open_endpoint(*addresses: Address | None) -> None:
+def check_serving(options: object) -> ServeOptions:
+    """The options of a server's life, those by default where none are given.
+
+    Raises:
+        ArgumentTypeError: If they are something else.
+    """
+    if options is None:
+        return ServeOptions()
+    if not isinstance(options, ServeOptions):
+        raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
+    return options
+
+
+def _refuse_open_endpoint(doing: str, *addresses: Address | None) -> None:
     for address in addresses:
         if not (address is None or address.is_loopback):
             raise InvalidAddressError(
                 f"{address} is reachable from other machines, and everybody who reaches it may "
-                f"drive the environment; pass token= to let in only clients that show it, and "
+                f"{doing}; pass token= to let in only clients that show it, and "
                 f"tls=rlmesh.ServerTLS(...) to encrypt, or serve on 127.0.0.1 or a Unix socket, or "
                 f"pass insecure=True if everybody on that network is trusted"
             )

@@ -9,7 +9,7 @@ import grpc
 from rlmesh import errors
 from rlmesh.foreign_text import LONGEST_TEXT, one_line, paragraphs
 from rlmesh.transports.peer import Holder
-from rlmesh.transports.remote_errors import remote_env_error
+from rlmesh.transports.remote_errors import remote_error
 from rlmesh_api.v1 import session_pb2
 
 __all__ = ["error_from_failure", "error_from_rpc", "status_of"]
@@ -18,7 +18,6 @@ _OF_THE_ENVIRONMENT = (session_pb2.ERROR_CODE_ENVIRONMENT, session_pb2.ERROR_COD
 _FAILURES: Mapping[int, Callable[[str], errors.RlmeshError]] = {
     session_pb2.ERROR_CODE_PROTOCOL: errors.ProtocolError,
     session_pb2.ERROR_CODE_INVALID_ARGUMENT: errors.InvalidArgumentError,
-    session_pb2.ERROR_CODE_INVALID_ACTION: errors.InvalidActionError,
     session_pb2.ERROR_CODE_DRAINING: errors.EndpointDrainingError,
     session_pb2.ERROR_CODE_INCOMPATIBLE: errors.ProtocolError,
     session_pb2.ERROR_CODE_SESSION_GONE: errors.SessionLostError,
@@ -79,7 +78,7 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
         kind = (
             errors.EnvCrashedError
             if failure.code == session_pb2.ERROR_CODE_ENV_CRASHED
-            else remote_env_error(tuple(failure.builtin_types))
+            else remote_error(errors.RemoteEnvError, tuple(failure.builtin_types))
         )
         return kind(
             f"{message}\n\nTraceback in the serving process:\n{remote}" if remote else message,
@@ -87,6 +86,20 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
             exception_message=failure.exception_message,
             remote_traceback=failure.traceback,
         )
+    if failure.code == session_pb2.ERROR_CODE_MODEL:
+        remote = paragraphs(failure.traceback.rstrip())
+        return remote_error(errors.RemoteModelError, tuple(failure.builtin_types))(
+            f"{message}\n\nTraceback in the serving process:\n{remote}" if remote else message,
+            exception_type=failure.exception_type,
+            exception_message=failure.exception_message,
+            remote_traceback=failure.traceback,
+        )
+    if failure.code == session_pb2.ERROR_CODE_QUEUE_FULL:
+        return errors.EndpointBusyError(
+            f"{address} refused a request: {message}", queue_length=failure.queue_length
+        )
+    if failure.code == session_pb2.ERROR_CODE_INVALID_ACTION:
+        return errors.InvalidActionError(message, remote_traceback=failure.traceback)
     if failure.code == session_pb2.ERROR_CODE_INVALID_OBSERVATION:
         return errors.InvalidObservationError(message, remote_traceback=failure.traceback)
     if failure.code == session_pb2.ERROR_CODE_INVALID_RESULT:

@@ -1,12 +1,14 @@
-"""`RemoteEnvError`s that are also the built-in exception that the environment raised."""
+"""Errors that are also the built-in exception that an environment or a model raised."""
 
 from __future__ import annotations
 
 import builtins
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from rlmesh.errors import RemoteEnvError
+from rlmesh.errors import RemoteEnvError, RemoteModelError
+
+Remote = TypeVar("Remote", RemoteEnvError, RemoteModelError)
 
 # How many combinations of built-in types are kept. Python has about 60 types, and an exception is
 # mostly of one; the limit is for a hostile server, which may name any combination.
@@ -14,16 +16,17 @@ _MOST_CLASSES = 128
 
 
 @lru_cache(maxsize=_MOST_CLASSES)
-def remote_env_error(names: tuple[str, ...]) -> type[RemoteEnvError]:
+def remote_error(base: type[Remote], names: tuple[str, ...]) -> type[Remote]:
     """The class of errors for an exception of certain built-in types.
 
     Args:
+        base: The error of RLMesh.
         names: The names of the types. What names no built-in `Exception` is ignored, so that no
             server can have a client raise a `SystemExit`.
 
     Returns:
-        `RemoteEnvError`, or a subclass of it and of the types; the same for the same names, and
-        called `RemoteEnvError` in every text.
+        The base, or a subclass of it and of the types; the same for the same names, and called as
+        the base in every text.
     """
     found = (getattr(builtins, name, None) for name in names)
     types = tuple(
@@ -32,19 +35,19 @@ def remote_env_error(names: tuple[str, ...]) -> type[RemoteEnvError]:
         if isinstance(kind, type)
         and issubclass(kind, Exception)
         # These are bases already, or are built of other exceptions.
-        and not issubclass(RemoteEnvError, kind)
+        and not issubclass(base, kind)
         and not issubclass(kind, BaseExceptionGroup)
     )
     if not types:
-        return RemoteEnvError
+        return base
     known = tuple(kind.__name__ for kind in types)
 
-    def reduce(error: RemoteEnvError) -> tuple[Any, ...]:
-        return _restored, (known, error.args), vars(error)
+    def reduce(error: Remote) -> tuple[Any, ...]:
+        return _restored, (base, known, error.args), vars(error)
 
     members: dict[str, Any] = {
-        "__module__": RemoteEnvError.__module__,
-        "__doc__": RemoteEnvError.__doc__,
+        "__module__": base.__module__,
+        "__doc__": base.__doc__,
         # What `str` gives must not depend on how a built-in exception shows its own arguments.
         "__str__": BaseException.__str__,
         "__reduce__": reduce,
@@ -53,12 +56,12 @@ def remote_env_error(names: tuple[str, ...]) -> type[RemoteEnvError]:
         # A traceback shows this of a syntax error.
         members["msg"] = property(BaseException.__str__)
     try:
-        return type(RemoteEnvError.__name__, (RemoteEnvError, *types), members)
+        return type(base.__name__, (base, *types), members)
     except TypeError:
-        # Python cannot combine these types, so the environment's exception is not of all of them.
-        return RemoteEnvError
+        # Python cannot combine these types, so the exception is not of all of them.
+        return base
 
 
-def _restored(names: tuple[str, ...], arguments: tuple[Any, ...]) -> RemoteEnvError:
+def _restored(base: type[Remote], names: tuple[str, ...], arguments: tuple[Any, ...]) -> Remote:
     """Makes a copy of an error, for `pickle` and `copy`."""
-    return remote_env_error(names)(*arguments)
+    return remote_error(base, names)(*arguments)

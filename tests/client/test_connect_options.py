@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import rlmesh
-from rlmesh.client.connect_options import ConnectOptions
+from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.errors import InvalidAddressError
 
 # Nothing listens there: what is refused is refused before a connection is tried.
@@ -21,7 +21,7 @@ def keywords(function: Any) -> set[str]:
     return {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def options(**changes: Any) -> ConnectOptions:
+def options(**changes: Any) -> EnvConnectOptions:
     given: dict[str, Any] = {
         "vector": False,
         "connect_timeout_seconds": 10.0,
@@ -37,11 +37,11 @@ def options(**changes: Any) -> ConnectOptions:
         "reconnect": True,
         "max_contract_bytes": 1 << 30,
     }
-    return ConnectOptions.read(**given | changes)
+    return EnvConnectOptions.read(**given | changes)
 
 
 def test_the_options_take_every_keyword_of_both_clients() -> None:
-    taken = keywords(ConnectOptions.read) - {"vector", "expected_contract"}
+    taken = keywords(EnvConnectOptions.read) - {"vector", "expected_contract"}
     assert keywords(rlmesh.RemoteVectorEnv) == taken
     # `render_mode` is compared with the contract, once that has come.
     assert keywords(rlmesh.RemoteEnv) - {"render_mode"} == taken - {"autoreset"}

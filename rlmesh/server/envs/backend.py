@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Collection
+from typing import Final, Protocol
 
+from rlmesh.codec.step.wire import read_action
 from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.server.envs.timings import Timings
+from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request
+from rlmesh.server.timings import Timings
 from rlmesh.transports.pipe import Outbox
 from rlmesh.transports.shm.pipe import SegmentLayout
+
+ENV: Final = EndpointKind(noun="environment", hot_call="step", read_hot=read_action)
+"""The kind of endpoint that an environment is."""
+
+DEPENDENT: Final = frozenset({"step", "step_many"})
+"""The calls of an environment that depend on the call before."""
 
 
 class Step(Protocol):
@@ -31,11 +40,13 @@ class Backend(Protocol):
     It is made, called and closed on its slot's thread, except where noted.
 
     Attributes:
-        step: Steps it in this session; another one for each.
+        hot: Steps it in this session; another one for each.
+        dependent: The calls that depend on the call before.
         timings: How long this session's calls took; any thread may read it.
     """
 
-    step: Step
+    hot: Step
+    dependent: Collection[str]
     timings: Timings
 
     @property

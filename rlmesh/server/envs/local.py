@@ -10,20 +10,20 @@ from rlmesh.contract import AutoresetMode, EnvContract, read_contract
 from rlmesh.envs.forks import EndsInChild
 from rlmesh.envs.gym_compat import UnsupportedArgumentError, compile_render, compile_reset
 from rlmesh.envs.results import BadResultError, split_reset
-from rlmesh.server.envs.arguments import argument_of, options_of, seed_of
+from rlmesh.server.arguments import argument_of, options_of, seed_of
 from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.envs.autoreset import AutoresetRefusedError, in_mode
-from rlmesh.server.envs.backend import Step
+from rlmesh.server.envs.backend import DEPENDENT, Step
 from rlmesh.server.envs.codecs import Codecs
 from rlmesh.server.envs.home_thread import HomeThread
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.step import StepExecutor
-from rlmesh.server.envs.timings import Timings
 from rlmesh.server.envs.unreadable import unreadable
 from rlmesh.server.failures import failed
 from rlmesh.server.sessions.requests import Request, write_answer
+from rlmesh.server.timings import Timings
 from rlmesh.transports.pipe import Outbox
 from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh_api.v1 import session_pb2
@@ -39,9 +39,11 @@ class LocalBackend:
 
     Attributes:
         contract: As given.
-        step: Steps it in this session.
+        hot: Steps it in this session.
         timings: How long this session's calls took.
     """
+
+    dependent = DEPENDENT
 
     def __init__(self, env: Any, contract: EnvContract, options: EnvOptions) -> None:
         self._own_env = env
@@ -81,7 +83,7 @@ class LocalBackend:
         self._steps = StepExecutor(
             env, codecs, self._infos, self.timings, mode, env_raised=self._home.env_raised
         )
-        self.step: Step = self._steps.step
+        self.hot: Step = self._steps.step
 
     def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
         """The environment as a vector environment of one, as a list of one would be."""
@@ -98,8 +100,8 @@ class LocalBackend:
 
     def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
         """Executes any call but `close`, and writes the answer; see `Backend`."""
-        if request.action is not None:
-            return self.step(request.sequence, request.action, outbox)
+        if request.payload is not None:
+            return self.hot(request.sequence, request.payload, outbox)
         message, name = request.message or session_pb2.SessionRequest(), request.kind
         if name == "step":
             call = message.step

@@ -12,13 +12,14 @@ from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
 from rlmesh.server.envs.autoreset import check_mode
-from rlmesh.server.envs.backend import Backend
+from rlmesh.server.envs.backend import ENV, Backend
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.process.factory import WorkerFactory, error_of_making, isolated_factory
 from rlmesh.server.envs.slot import EnvSlot
 from rlmesh.server.failures import CallFailedError
+from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh_api.v1 import session_pb2
 
@@ -27,12 +28,14 @@ class EnvProvider(Protocol):
     """Where sessions find an environment.
 
     Attributes:
+        kind: What kind of endpoint it is.
         capacity: How many sessions there can be at once.
         contract: What every environment is.
         plan: How much shared memory the calls of one session take.
         on_caller: Whether `run` calls an environment.
     """
 
+    kind: EndpointKind
     on_caller: bool
     capacity: int
     contract: EnvContract
@@ -42,7 +45,7 @@ class EnvProvider(Protocol):
         """Refuses what no environment can do; see `rlmesh.server.sessions.endpoint.Provider`."""
         ...
 
-    def take(self) -> EnvSlot:
+    def take(self, call: session_pb2.OpenCall) -> EnvSlot:
         """A slot for a session; its environment may not have been made yet."""
         ...
 
@@ -74,6 +77,7 @@ class OneEnvProvider:
         backend: What is called.
     """
 
+    kind = ENV
     on_caller = True
     capacity = 1
 
@@ -88,7 +92,7 @@ class OneEnvProvider:
         """Refuses an autoreset mode that does not exist, or is missing."""
         check_mode(call, self.contract)
 
-    def take(self) -> EnvSlot:
+    def take(self, call: session_pb2.OpenCall) -> EnvSlot:
         """The slot."""
         return self._slot
 
@@ -125,6 +129,7 @@ class EnvPerSessionProvider:
         BaseException: What `make` raises.
     """
 
+    kind = ENV
     on_caller = False
 
     def __init__(self, make: Callable[[], Backend], capacity: int) -> None:
@@ -148,7 +153,7 @@ class EnvPerSessionProvider:
         """Refuses an autoreset mode that does not exist, or is missing."""
         check_mode(call, self.contract)
 
-    def take(self) -> EnvSlot:
+    def take(self, call: session_pb2.OpenCall) -> EnvSlot:
         """The first slot for the first session, then a new one for each."""
         with self._lock:
             slot, self._spare = self._spare, None

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from rlmesh.contract import EnvContract, compare_contracts
 from rlmesh.errors import InvalidEnvError
 from rlmesh.seconds import LONGEST_SECONDS
+from rlmesh.server.call_thread import CallThread
 from rlmesh.server.envs.autoreset import requested_mode
 from rlmesh.server.envs.backend import Backend
-from rlmesh.server.envs.thread import EnvThread
 from rlmesh.server.failures import CallFailedError, another_contract, env_raised
 from rlmesh_api.v1 import session_pb2
 
@@ -29,7 +29,7 @@ class EnvSlot:
     """
 
     def __init__(self, make: Callable[[], Backend], contract: EnvContract | None = None) -> None:
-        self.thread: EnvThread = EnvThread()
+        self.thread: CallThread = CallThread("rlmesh-env")
         self._make = make
         self._contract = contract
         self._backend: Backend | None = None

@@ -30,9 +30,9 @@ from rlmesh.envs.results import (
 )
 from rlmesh.server.envs.codecs import Codecs, Noticed
 from rlmesh.server.envs.infos import InfoPacker
-from rlmesh.server.envs.timings import CallTiming, Timings
 from rlmesh.server.envs.unreadable import unreadable
 from rlmesh.server.failures import FATAL, CallFailedError, env_raised
+from rlmesh.server.timings import CallTiming, Timings
 from rlmesh.transports.pipe import RESERVED, Outbox
 from rlmesh_api.v1 import session_pb2
 

@@ -66,7 +66,7 @@ _ListResponse = _list_response_type()
 
 
 class Health(grpc.GenericRpcHandler):
-    """Says whether the server serves, under every name that it has.
+    """Says whether the server serves, or the part of it that a name stands for.
 
     A caller needs no token, so the most that it can do is to keep its own call busy. No lock is
     held while an answer is sent: a caller that does not read holds the thread of its call, and
@@ -81,9 +81,8 @@ class Health(grpc.GenericRpcHandler):
     """
 
     def __init__(self, names: Collection[str]) -> None:
-        self._names = frozenset(names)
         self._changed = threading.Condition()
-        self._status: int = _NOT_SERVING
+        self._statuses: dict[str, int] = dict.fromkeys(names, _NOT_SERVING)
         self._ended = False
         self._watches: set[grpc.ServicerContext] = set()
         # The oldest is the first.
@@ -99,10 +98,11 @@ class Health(grpc.GenericRpcHandler):
         """What handles a call; None if it is none of the service's."""
         return self._handlers.get(handler_call_details.method)
 
-    def set(self, *, serving: bool) -> None:
-        """Changes the status. Any thread may; it waits for no caller."""
+    def set(self, *, serving: bool, names: Collection[str] | None = None) -> None:
+        """Changes the status of some names, or of all. Any thread may; it waits for no caller."""
+        status = _SERVING if serving else _NOT_SERVING
         with self._changed:
-            self._status = _SERVING if serving else _NOT_SERVING
+            self._statuses.update(dict.fromkeys(self._statuses if names is None else names, status))
             self._changed.notify_all()
 
     def end(self) -> None:
@@ -114,24 +114,28 @@ class Health(grpc.GenericRpcHandler):
     def check(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Answers with the status of one name."""
         self._begin_answer(context)
-        if not self._knows(requests, context):
+        name = self._name(requests, context)
+        status = self._statuses.get(name)
+        if status is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "this server has no service of that name")
-        yield _response(self._status).SerializeToString()
+        yield _response(status).SerializeToString()
 
     def list(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Answers with the status of every name."""
         self._begin_answer(context)
         if next(requests, None) is not None:
-            yield _list_response(dict.fromkeys(self._names, self._status))
+            with self._changed:
+                statuses = dict(self._statuses)
+            yield _list_response(statuses)
 
     def watch(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Sends the status of one name, and again whenever it changes, until the server ends."""
         self._begin_answer(context)
-        known = self._knows(requests, context)
+        name = self._name(requests, context)
         self._forget(context)
         self._begin_watch(context)
         sent = None
-        while (status := self._next_status(context, sent, known=known)) is not None:
+        while (status := self._next_status(context, sent, name)) is not None:
             yield _response(status).SerializeToString()
             sent = status
 
@@ -170,12 +174,12 @@ class Health(grpc.GenericRpcHandler):
             self._changed.notify_all()
 
     def _next_status(
-        self, context: grpc.ServicerContext, sent: int | None, *, known: bool
+        self, context: grpc.ServicerContext, sent: int | None, name: str
     ) -> int | None:
         """Waits for a status that was not sent yet; None: there is none, or the caller has left."""
         with self._changed:
             while context in self._watches:
-                status = self._status if known else _SERVICE_UNKNOWN
+                status = self._statuses.get(name, _SERVICE_UNKNOWN)
                 if status != sent:
                     return status
                 if self._ended:
@@ -183,15 +187,16 @@ class Health(grpc.GenericRpcHandler):
                 self._changed.wait()
             return None
 
-    def _knows(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bool:
-        """Whether the name that a caller asks for is one of the server's."""
+    def _name(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> str:
+        """The name that a caller asks for."""
         message = next(requests, None)
         if message is None:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a health call has one message")
         try:
-            return health_pb2.HealthCheckRequest.FromString(message).service in self._names
+            name: str = health_pb2.HealthCheckRequest.FromString(message).service
         except DecodeError:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "this is no HealthCheckRequest")
+        return name
 
 
 def _list_response(statuses: dict[str, int]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent import futures
 from typing import Any, TypeVar
 
@@ -18,12 +18,11 @@ from rlmesh.server.rpc.health import SERVICE_NAME as HEALTH
 from rlmesh.server.rpc.health import Health
 from rlmesh.server.rpc.listeners import Listeners
 from rlmesh.server.rpc.options import EndpointOptions
-from rlmesh.server.rpc.service import EnvService
+from rlmesh.server.rpc.service import EndpointService
 from rlmesh.server.rpc.socket_file import file_at, remove_file
 from rlmesh.transports.grpc.forks import use_grpc
 from rlmesh.transports.grpc.options import server_options
-from rlmesh.transports.grpc.transport import SESSION_METHOD
-from rlmesh_api.v1 import env_service_pb2
+from rlmesh.transports.grpc.transport import session_method
 
 T = TypeVar("T")
 
@@ -61,43 +60,37 @@ def _run(
         future.set_result(result)
 
 
-_SERVICE = env_service_pb2.DESCRIPTOR.services_by_name["EnvService"]
-
-
 class Methods(grpc.GenericRpcHandler):
     """What gRPC asks for the methods of the service.
 
-    They are those that the generated `add_EnvServiceServicer_to_server` adds. Only the messages of
-    `Session` stay bytes: the session reads and writes them itself.
+    They are those that the generated code adds. Only the messages of `Session` stay bytes: the
+    session reads and writes them itself.
     """
 
-    def __init__(self, service: EnvService) -> None:
+    def __init__(self, service: EndpointService) -> None:
         self._service = service
+        name = service.descriptor.full_name
+        self._session_method = session_method(name)
         self._handlers = {
-            f"/{_SERVICE.full_name}/{method.name}": grpc.unary_unary_rpc_method_handler(
+            f"/{name}/{method.name}": grpc.unary_unary_rpc_method_handler(
                 getattr(service, method.name),
                 request_deserializer=GetMessageClass(method.input_type).FromString,
                 response_serializer=GetMessageClass(method.output_type).SerializeToString,
             )
-            for method in _SERVICE.methods
-            if not SESSION_METHOD.endswith(f"/{method.name}")
+            for method in service.descriptor.methods
+            if f"/{name}/{method.name}" != self._session_method
         }
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """What handles a call; None if it is none of the service's."""
-        if handler_call_details.method == SESSION_METHOD:
+        if handler_call_details.method == self._session_method:
             # Without serializers: see above.
             return grpc.stream_stream_rpc_method_handler(self._service.session().serve)
         return self._handlers.get(handler_call_details.method)
 
 
-_SERVICES = (
-    *(service.full_name for service in env_service_pb2.DESCRIPTOR.services_by_name.values()),
-    HEALTH,
-    reflection.SERVICE_NAME,
-)
 # Every call is a thread, also one that waits. gRPC refuses calls beyond this number and the number
 # of sessions.
 _MAX_CALLS = 1000
@@ -113,10 +106,11 @@ class RpcServer:
         options: Where, and which clients are let in.
         listeners: The transports on offer beside the stream.
         sessions: How many sessions there can be at once.
+        names: The names that health knows besides those of the services.
 
     Attributes:
         address: Where it is bound, port 0 resolved.
-        serving: Set once calls are answered.
+        serving: Set once health says SERVING for the whole server.
 
     Raises:
         AddressInUseError: If somebody else serves there.
@@ -125,14 +119,16 @@ class RpcServer:
 
     def __init__(
         self,
-        service: EnvService,
+        service: EndpointService,
         options: EndpointOptions,
         listeners: Listeners,
         sessions: int,
+        names: Collection[str] = (),
     ) -> None:
         self._service = service
         self._listeners = listeners
-        self._health = Health(("", *_SERVICES))
+        services = (service.descriptor.full_name, HEALTH, reflection.SERVICE_NAME)
+        self._health = Health(("", *services, *names))
         use_grpc()
         self._server = grpc.server(
             ThreadPerCall(),
@@ -141,9 +137,9 @@ class RpcServer:
             maximum_concurrent_rpcs=_MAX_CALLS + sessions,
         )
         self._server.add_generic_rpc_handlers((Methods(service), self._health))
-        reflection.enable_server_reflection(_SERVICES, self._server)
+        reflection.enable_server_reflection(services, self._server)
         self._lock = threading.Lock()
-        self._started = self._stopped = False
+        self._started = self._stopped = self._draining = False
         self.serving: threading.Event = threading.Event()
         self.address: Address = bind(
             self._server,
@@ -153,19 +149,32 @@ class RpcServer:
         self._socket_file = file_at(self.address)
 
     def start(self) -> None:
-        """Begins to answer, unless `stop` came first; from now on health says SERVING."""
+        """Begins to answer, unless `stop` came first. Health says NOT_SERVING until `serve`."""
         with self._lock:
             if self._stopped:
                 return
             self._started = True
             self._service.begin(self._listeners.open())
             self._server.start()
-        self._health.set(serving=True)
-        self.serving.set()
+
+    def serve(self, names: Collection[str] | None = None) -> None:
+        """From now on health says SERVING, unless `drain` or `stop` came first.
+
+        Args:
+            names: Of these names only; None: of every name.
+        """
+        with self._lock:
+            if self._stopped or self._draining or not self._started:
+                return
+            self._health.set(serving=True, names=names)
+        if names is None:
+            self.serving.set()
 
     def drain(self) -> None:
         """From now on health says NOT_SERVING. It waits for no caller."""
-        self._health.set(serving=False)
+        with self._lock:
+            self._draining = True
+            self._health.set(serving=False)
 
     def stop(self) -> None:
         """Ends every call, after a moment for answers on their way, and frees the address."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
 
-from rlmesh.contract import EnvContract
 from rlmesh.server.rpc.stream import StreamHandler
 from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.status import status_of
@@ -15,33 +17,37 @@ from rlmesh.transports.peer import PROTOCOL_GENERATION, this_peer
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 
-class EnvService:
+class EndpointService:
     """Answers contract, status and session calls of one endpoint.
 
     Args:
-        contract: The contract of every environment.
+        descriptor: The service in the schema; it has the methods of this class.
+        contract: Answers `GetContract`.
         manager: The session manager.
         grace: For how many seconds a session is kept after its connection has broken.
         exposed: The names that attribute calls reach, sorted.
         shutdown: Begins to end the server and returns; None if clients may not end it.
+        complete: Adds to a status what only this kind of endpoint has; None: nothing.
 
     Attributes:
+        descriptor: As given.
         transports: The transports on offer beside the stream, the best first.
     """
 
     def __init__(
         self,
-        contract: EnvContract,
+        descriptor: ServiceDescriptor,
+        contract: Callable[[Any], Message],
         manager: SessionManager,
         grace: float,
-        exposed: Sequence[str],
-        shutdown: Callable[[], None] | None,
+        exposed: Sequence[str] = (),
+        shutdown: Callable[[], None] | None = None,
+        complete: Callable[[env_service_pb2.GetStatusResponse], None] | None = None,
     ) -> None:
-        self._contract = env_service_pb2.GetContractResponse(
-            contract=contract.to_proto(),
-            server=this_peer(),
-            protocol_generation=PROTOCOL_GENERATION,
-        )
+        self.descriptor: ServiceDescriptor = descriptor
+        self._contract = contract
+        self._complete = complete
+        self._peer = this_peer()
         self._manager = manager
         self._grace = grace
         self._exposed = exposed
@@ -55,17 +61,19 @@ class EnvService:
         self._since = time.monotonic()
 
     def GetContract(  # noqa: N802 - gRPC's name
-        self, request: env_service_pb2.GetContractRequest, context: grpc.ServicerContext
-    ) -> env_service_pb2.GetContractResponse:
+        self, request: Message, context: grpc.ServicerContext
+    ) -> Message:
         """Returns the contract."""
-        return self._contract
+        return self._contract(request)
 
     def GetStatus(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.GetStatusRequest, context: grpc.ServicerContext
     ) -> env_service_pb2.GetStatusResponse:
         """Returns what the server is doing. It waits for no call."""
         status = status_of(self._manager)
-        status.server.CopyFrom(self._contract.server)
+        if self._complete is not None:
+            self._complete(status)
+        status.server.CopyFrom(self._peer)
         status.protocol_generation = PROTOCOL_GENERATION
         status.serving_seconds = time.monotonic() - self._since
         return status

@@ -124,7 +124,7 @@ class StreamHandler:
     def _answer(self, session: Session, stream: OpenStream, message: bytes) -> bool:
         """Has the slot's thread execute a call; returns whether further calls may follow."""
         try:
-            request = read_request(message)
+            request = read_request(message, session.kind)
         except DecodeError as error:
             stream.send(failed_so(0, damaged(error).failure).SerializeToString())
             session.end(by_stream=True)

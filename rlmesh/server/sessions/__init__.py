@@ -8,7 +8,9 @@
     admission.py    the places of a server, and the queue for them
     watchdog.py     ends what has lasted longer than the options say
     connections.py  what a session asks of its stream and of the receiver of its calls
+    kind.py         what differs between kinds of endpoints
     endpoint.py     what sessions ask of a kind of endpoint: provider, slot, thread, backend
 
-Nothing here knows an environment; `rlmesh.server.envs` implements what `endpoint.py` asks for.
+Nothing here knows an environment or a model; `rlmesh.server.envs` and `rlmesh.server.models`
+implement what `endpoint.py` asks for.
 """

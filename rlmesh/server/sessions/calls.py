@@ -8,10 +8,11 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from rlmesh.codec.step.wire import read_action, sequence_of
+from rlmesh.codec.step.wire import sequence_of
 from rlmesh.foreign_text import LONGEST_TEXT, one_line
 from rlmesh.server.failures import (
     FATAL,
@@ -21,6 +22,7 @@ from rlmesh.server.failures import (
     out_of_order,
 )
 from rlmesh.server.sessions.endpoint import Timing
+from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import (
     Answered,
     Request,
@@ -42,10 +44,6 @@ _CLIENT_ERRORS = (
     session_pb2.ERROR_CODE_INVALID_ACTION,
 )
 
-# Calls that depend on the call before. They are not executed after a call that never arrived; a
-# reset is, since it starts again, and so is a call that only reads.
-_DEPENDENT = ("step", "step_many")
-
 
 @dataclass(slots=True)
 class _NoTiming:
@@ -64,33 +62,39 @@ class SessionCalls:
     Args:
         session: The session; its slot has been entered.
         by_stream: Whether the calls come by the session's stream.
+
+    Attributes:
+        kind: What kind of endpoint answers.
     """
 
     def __init__(self, session: Session, *, by_stream: bool = False) -> None:
         self._session = session
         self._by_stream = by_stream
         backend = self._backend = session.slot.backend
-        self._step = backend.step
-        self._step_timing: Timing = backend.timings.of("step")
-        self._timing: Timing = self._step_timing
+        self.kind: EndpointKind = session.kind
+        self._hot = backend.hot
+        self._hot_call = self.kind.hot_call
+        self._hot_timing: Timing = backend.timings.of(self._hot_call)
+        self._timing: Timing = self._hot_timing
 
-    def step(self, sequence: int, action: bytes, outbox: Outbox) -> Answered:
-        """Executes a step with an action's slab, and writes the answer."""
+    def hot(self, sequence: int, payload: Any, outbox: Outbox) -> Answered:
+        """Executes a hot call in the fixed form, and writes the answer."""
         # Station 6 of a step (docs/architecture.md): its number follows the last one, or the call
         # is a repetition. `in_call` is set before `refusal` is read; `Session.drain` does it the
         # other way round.
         session = self._session
         session.in_call = True
         if session.refusal is not None or sequence != session.sequence + 1:
-            answered = self._out_of_turn(Request("step", sequence), outbox)
+            request = Request(self._hot_call, sequence, self._hot_call)
+            answered = self._out_of_turn(request, outbox)
             if answered is not None:
                 return answered
         session.sequence = sequence
-        self._timing = self._step_timing
+        self._timing = self._hot_timing
         try:
-            start, end = self._step(sequence, action, outbox)
+            start, end = self._hot(sequence, payload, outbox)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
-            return self._failed("step", sequence, failure_of(error), outbox)
+            return self._failed(self._hot_call, sequence, failure_of(error), outbox)
         return start, end, False
 
     def answer(self, request: Request, outbox: Outbox) -> Answered:
@@ -162,7 +166,7 @@ class SessionCalls:
             outbox.reserve(end)[start:end] = kept
             return start, end, False
         # Numbers may have gaps: a client may have given up a call before it sent it.
-        lost = session.rejoined == last and sequence > last + 1 and kind in _DEPENDENT
+        lost = session.rejoined == last and sequence > last + 1 and kind in self._backend.dependent
         if sequence > last and not lost:
             return None
         return self._failed(kind, sequence, out_of_order(sequence, last), outbox)
@@ -235,8 +239,10 @@ class CallReceiver:
         _receivers.add(self)
         self._receive = self._pipe.receive
         self._calls = calls
-        self._action: bytes | None = None
-        self._request = Request("", 0)
+        self._read_hot = calls.kind.read_hot
+        self._hot_call = calls.kind.hot_call
+        self._payload: Any = None
+        self._request = Request("", 0, "")
         self._answer: Answered | None = None
         self._error: Exception | None = None
         # Holds one element while a call has no answer. The thread that pops it answers: the slot's
@@ -254,10 +260,10 @@ class CallReceiver:
                 message = buffer[start:end]
                 if not isinstance(message, bytes):
                     message = bytes(message)
-                step = read_action(message)
-                if step is not None:
-                    self.name = "step"
-                    self.sequence, self._action = step
+                hot = self._read_hot(message)
+                if hot is not None:
+                    self.name = self._hot_call
+                    self.sequence, self._payload = hot
                 else:
                     self._read(message)
                 self._unanswered = [True]
@@ -278,22 +284,22 @@ class CallReceiver:
         return None
 
     def _read(self, message: bytes) -> None:
-        self._action = None
-        request = self._request = read_request(message)
+        self._payload = None
+        request = self._request = read_request(message, self._calls.kind)
         self.name, self.sequence = request.name, request.sequence
 
     def execute(self) -> None:
         """Executes the call and writes its answer."""
         self._answer = self._error = None
         try:
-            if self._action is not None:
-                self._answer = self._calls.step(self.sequence, self._action, self._pipe)
+            if self._payload is not None:
+                self._answer = self._calls.hot(self.sequence, self._payload, self._pipe)
             else:
                 self._answer = self._calls.answer(self._request, self._pipe)
         except Exception as error:  # noqa: BLE001 - the client is answered, whatever goes wrong
             _log.exception("call %d (%s) failed in RLMesh itself", self.sequence, self.name)
             self._error = error
-        except BaseException:  # noqa: BLE001 - interrupted by a shutdown, outside of the environment
+        except BaseException:  # noqa: BLE001 - interrupted by a shutdown, outside of the user's code
             _log.debug("a call was given up")
 
     def finish(self, seconds: float) -> None:
@@ -307,7 +313,7 @@ class CallReceiver:
             if self._error is not None:
                 self._send_failure(failure_of(self._error), seconds)
             elif self._answer is None:
-                self._send_failure(given_up(self.name), seconds)
+                self._send_failure(given_up(self.name, self._calls.kind.noun), seconds)
             else:
                 start, end, over = self._answer
                 self._pipe.post(start, end)

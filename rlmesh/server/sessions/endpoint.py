@@ -1,12 +1,15 @@
 """What the sessions ask of a kind of endpoint: slots, each with a thread and a backend.
 
-The sessions know no environment. `rlmesh.server.envs` implements these protocols.
+The sessions know no environment and no model. `rlmesh.server.envs` and `rlmesh.server.models`
+implement these protocols.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
+from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request
 from rlmesh.transports.pipe import Outbox
 from rlmesh_api.v1 import session_pb2
@@ -20,7 +23,7 @@ class Call(Protocol):
     """A call that a slot's thread executes.
 
     Attributes:
-        name: `reset`, `step`, `render`, an attribute's name, or `close`.
+        name: `reset`, `step`, `predict`, an attribute's name, or `close`.
         sequence: Its number in the session; 0 for a call of the server itself.
         since: When it began, on the monotonic clock, in seconds.
     """
@@ -158,9 +161,9 @@ class Timings(Protocol):
 
 
 class HotCall(Protocol):
-    """The call whose bytes are laid out by hand: `step`."""
+    """The call whose bytes are laid out by hand."""
 
-    def __call__(self, sequence: int, action: bytes, outbox: Outbox, /) -> tuple[int, int]:
+    def __call__(self, sequence: int, payload: Any, outbox: Outbox, /) -> tuple[int, int]:
         """Executes the call and writes the answer; returns where the answer begins and ends."""
         ...
 
@@ -169,8 +172,17 @@ class SessionBackend(Protocol):
     """What answers a session's calls, on the slot's thread."""
 
     @property
-    def step(self) -> HotCall:
+    def hot(self) -> HotCall:
         """The hot call; another one in each session."""
+        ...
+
+    @property
+    def dependent(self) -> Collection[str]:
+        """The calls that depend on the call before.
+
+        They are not executed after a call that never arrived. A reset is, since it starts again,
+        and so is a call that only reads.
+        """
         ...
 
     @property
@@ -230,9 +242,11 @@ class Provider(Protocol):
     """Where sessions get a slot.
 
     Attributes:
+        kind: What kind of endpoint it is.
         capacity: How many sessions there can be at once.
     """
 
+    kind: EndpointKind
     capacity: int
 
     def check(self, call: session_pb2.OpenCall) -> None:
@@ -243,8 +257,8 @@ class Provider(Protocol):
         """
         ...
 
-    def take(self) -> Any:
-        """A slot for a session. Its backend may not have been made yet."""
+    def take(self, call: session_pb2.OpenCall) -> Any:
+        """A slot for the session that a client asks for. Its backend may not have been made yet."""
         ...
 
     def give_back(self, slot: Any) -> None:

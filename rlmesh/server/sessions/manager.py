@@ -14,6 +14,7 @@ from rlmesh.server.sessions.admission import Admission
 from rlmesh.server.sessions.calls import SessionCalls
 from rlmesh.server.sessions.connections import SessionStream
 from rlmesh.server.sessions.endpoint import Provider, Slot, ThreadStoppedError
+from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.opening import busy, check_generation, check_seconds
 from rlmesh.server.sessions.session import Session
 from rlmesh.server.sessions.watchdog import Watchdog
@@ -54,6 +55,11 @@ class SessionManager:
         self._admission = Admission(provider.capacity)
         self._watchdog = Watchdog(options, self.sessions)
         self._draining = False
+
+    @property
+    def kind(self) -> EndpointKind:
+        """What kind of endpoint it is."""
+        return self._provider.kind
 
     @property
     def capacity(self) -> int:
@@ -104,14 +110,20 @@ class SessionManager:
         if not self._admission.take(call.wait_seconds, stream.on_end, vacate):
             if self._draining:
                 raise CallFailedError(draining())
-            raise CallFailedError(busy(self.sessions(), self.capacity, call.wait_seconds))
+            noun = self._provider.kind.noun
+            raise CallFailedError(busy(self.sessions(), self.capacity, call.wait_seconds, noun))
         try:
-            slot = self._provider.take()
+            slot = self._provider.take(call)
         except BaseException as error:
             self._admission.give_back()
             raise env_raised("the server has no room for another session and", error) from error
         session = Session(
-            call.peer, slot, stream, resumes=call.resumes and self._grace > 0, owner=self
+            call.peer,
+            slot,
+            stream,
+            kind=self._provider.kind,
+            resumes=call.resumes and self._grace > 0,
+            owner=self,
         )
         with self._lock:
             self._sessions[session.id] = session

@@ -42,17 +42,20 @@ def check_seconds(call: session_pb2.OpenCall) -> None:
             )
 
 
-def busy(sessions: Sequence[Session], capacity: int, waited: float) -> session_pb2.Failure:
+def busy(
+    sessions: Sequence[Session], capacity: int, waited: float, noun: str
+) -> session_pb2.Failure:
     """The failure for a client that gets no place.
 
     Args:
         sessions: The sessions that have the places, the oldest first.
         capacity: How many places there are.
         waited: For how many seconds the client has waited.
+        noun: What is served, for the message.
     """
     holders = [session.holder() for session in sessions[:_MOST_HOLDERS]]
     taken = (
-        "another client holds the environment"
+        f"another client holds the {noun}"
         if capacity == 1
         else f"all {capacity} sessions of the server are taken"
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf.message import DecodeError
 
-from rlmesh.codec.step.wire import read_action
 from rlmesh.server.failures import CallFailedError, failed
+from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.transports.pipe import Outbox
 from rlmesh_api.v1 import session_pb2
 
@@ -21,34 +21,34 @@ class Request(NamedTuple):
     Attributes:
         name: Its name on status pages: its kind, or the attribute's name.
         sequence: Its number in the session.
-        action: The action's slab, of a step in the fixed form.
-        message: The whole call; None for a step in the fixed form.
         kind: The name of its field of `SessionRequest`; `no call` where none is set.
+        payload: What the hot call is given, of a hot call in the fixed form; else None.
+        message: The whole call; None for a hot call in the fixed form.
     """
 
     name: str
     sequence: int
-    action: bytes | None = None
+    kind: str
+    payload: Any = None
     message: session_pb2.SessionRequest | None = None
-    kind: str = "step"
 
 
-def read_request(message: bytes) -> Request:
-    """Reads a call.
+def read_request(message: bytes, kind: EndpointKind) -> Request:
+    """Reads a call to an endpoint of a kind.
 
     Raises:
         DecodeError: If it is no message.
     """
-    step = read_action(message)
-    if step is not None:
-        return Request("step", step[0], step[1])
+    hot = kind.read_hot(message)
+    if hot is not None:
+        return Request(kind.hot_call, hot[0], kind.hot_call, hot[1])
     request = session_pb2.SessionRequest.FromString(message)
-    kind: str = request.WhichOneof("call") or "no call"
+    call: str = request.WhichOneof("call") or "no call"
     return Request(
-        request.attribute.name if kind == "attribute" else kind,
+        request.attribute.name if call == "attribute" else call,
         request.sequence,
+        call,
         message=request,
-        kind=kind,
     )
 
 

@@ -19,6 +19,7 @@ from typing import Protocol
 from rlmesh.server.failures import CallFailedError, gone
 from rlmesh.server.sessions.connections import Receiver, SessionStream
 from rlmesh.server.sessions.endpoint import Slot, ThreadStoppedError
+from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request
 from rlmesh.transports.listener import SECRET_BYTES
 from rlmesh_api.v1 import session_pb2
@@ -68,12 +69,14 @@ class Session:
         peer: The client.
         slot: The slot that it holds.
         stream: The stream on which the client opened it.
+        kind: What kind of endpoint it is.
         resumes: Whether the client comes back after its connection has broken.
         owner: The session manager.
 
     Attributes:
         peer: As given.
         slot: As given.
+        kind: As given.
         resumes: As given.
         id: The session's name in logs and status pages.
         secret: What its client shows on another transport, and to resume the session; 32 bytes.
@@ -89,8 +92,8 @@ class Session:
         rejoined: What `sequence` was when the client came back; 0 if it never did.
         sequence: The number of the last call that was executed, or is being executed. Written on
             the slot's thread, as are the following.
-        last_request: The last call that is no step in the fixed form; None before the first. A step
-            leaves nothing behind but `sequence`.
+        last_request: The last call that is no hot call in the fixed form; None before the first. A
+            hot call leaves nothing behind but `sequence`.
         in_call: Whether a call is being executed, or its answer is leaving.
         kept: The last call's number and answer, if the connection that it came by is over.
         failures: How many of its calls failed.
@@ -106,6 +109,7 @@ class Session:
         "id",
         "in_call",
         "kept",
+        "kind",
         "last_request",
         "lost_since",
         "peer",
@@ -129,11 +133,13 @@ class Session:
         slot: Slot,
         stream: SessionStream,
         *,
+        kind: EndpointKind,
         resumes: bool,
         owner: SessionOwner,
     ) -> None:
         self.peer: session_pb2.Peer = peer
         self.slot: Slot = slot
+        self.kind: EndpointKind = kind
         self.resumes: bool = resumes
         self.id: str = secrets.token_hex(4)
         self.secret: bytes = secrets.token_bytes(SECRET_BYTES)
@@ -405,11 +411,11 @@ class Session:
     def repeats(self, request: Request) -> bool:
         """Whether a call that has the number of the last one is that call. On the slot's thread.
 
-        Of a step only the kind is compared: to keep its action would cost every step.
+        Of a hot call only the kind is compared: to keep its value would cost every such call.
         """
-        last = self.last_request
+        last, hot_call = self.last_request, self.kind.hot_call
         if last is None or last.sequence != request.sequence:
-            return request.kind == "step"
-        if request.kind == "step":
-            return last.kind == "step"
+            return request.kind == hot_call
+        if request.kind == hot_call:
+            return last.kind == hot_call
         return request.message == last.message

@@ -19,8 +19,8 @@ _log = logging.getLogger("rlmesh.server")
 
 # In seconds; `poll` takes no such number of milliseconds as users may give.
 _LONGEST_WAIT = 3600.0
-# For so long may an environment go on with a call whose session is over, before it is ended by
-# force, if there is a way to.
+# For so long may a call go on whose session is over, before it is ended by force, if there is a way
+# to.
 _UNWANTED_SECONDS = 5.0
 # How long the watchdog waits after an error, for instance for memory.
 _RETRY_SECONDS = 1.0
@@ -31,8 +31,7 @@ class Watchdog:
 
     A session that has lost its connection ends when its client does not come back in time, and at
     once when the client's process is dead, where the system tells which process that is. A session
-    without calls ends after a while. A call that takes too long is answered in the environment's
-    place.
+    without calls ends after a while. A call that takes too long is answered while it goes on.
 
     The thread and its descriptor are made before the first session: when one is lost, the system
     may have neither to give.
@@ -151,7 +150,7 @@ class Watchdog:
         reason = f"{call.name}() did not return within {limit:g} s"
         if session.slot.abandon(reason, starting=False):
             return limit
-        if call.give_up(overdue(call.name, limit)):
+        if call.give_up(overdue(call.name, limit, session.kind.noun)):
             session.failures += 1
             _log.error(
                 "session %s, call %d (%s) did not return within %g s; it is at\n%s",

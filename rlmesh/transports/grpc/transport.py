@@ -19,10 +19,17 @@ from rlmesh.transports.grpc.pieces import PIECE_BYTES, pieces
 from rlmesh.transports.grpc.stream_io import Ended, Inbox, StreamIO, open_stream
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.transport import Wait, closed_meanwhile, late
-from rlmesh_api.v1 import env_service_pb2, session_pb2
+from rlmesh_api.v1 import session_pb2
 
-SESSION_METHOD = f"/{env_service_pb2.DESCRIPTOR.services_by_name['EnvService'].full_name}/Session"
-"""The method of the session stream, as gRPC names it."""
+
+def session_method(service: str) -> str:
+    """The method of the session stream, as gRPC names it.
+
+    Args:
+        service: The full name of the service.
+    """
+    return f"/{service}/Session"
+
 
 # How long the end of a stream may take to arrive here.
 _END_SECONDS = 1.0
@@ -41,18 +48,19 @@ class GrpcTransport:
 
     Args:
         channel: The channel to the endpoint.
+        service: The full name of the endpoint's service.
         address: The endpoint's address, for messages.
     """
 
     name = "grpc"
 
-    def __init__(self, channel: grpc.Channel, address: str) -> None:
+    def __init__(self, channel: grpc.Channel, service: str, address: str) -> None:
         self._address = address
         inbox = self._inbox = Inbox()
         self._broken: EndpointError | None = None
         self._closed = self._expired = False
         method: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
-            SESSION_METHOD, response_deserializer=inbox.take
+            session_method(service), response_deserializer=inbox.take
         )
         # None once it is closed: what still refers to it at the end of the program can hang there,
         # as Python stops grpc's threads wherever they are, also while they hold its lock.

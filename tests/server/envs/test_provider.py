@@ -14,7 +14,7 @@ from rlmesh.contract import read_contract
 from rlmesh.server.envs.codecs import Codecs
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.step import StepExecutor
-from rlmesh.server.envs.timings import Timings
+from rlmesh.server.timings import Timings
 from rlmesh.transports.grpc.outbox import StreamOutbox
 from support.sample_envs import ScriptedEnv
 

@@ -16,7 +16,7 @@ from gymnasium.vector import SyncVectorEnv
 
 import rlmesh
 from rlmesh.codec.infos.packing import pack
-from rlmesh.transports.grpc.transport import SESSION_METHOD
+from rlmesh.transports.grpc.transport import session_method
 from rlmesh_api.v1 import contract_pb2, env_service_pb2, session_pb2
 from support.raw_sessions import SECONDS
 from support.sample_envs import ScriptedEnv
@@ -459,7 +459,7 @@ def converse(
     """Sends requests on one stream, and gives every answer until its end."""
     messages = [each.SerializeToString().replace(MARK.encode(), NO_UTF_8) for each in requests]
     with channel_to(address) as channel:
-        method: Any = channel.stream_stream(SESSION_METHOD)
+        method: Any = channel.stream_stream(session_method("rlmesh_api.v1.EnvService"))
         answers = method(iter(messages), timeout=SECONDS)
         return [session_pb2.SessionResponse.FromString(answer) for answer in answers]
 

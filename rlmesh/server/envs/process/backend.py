@@ -9,11 +9,11 @@ from collections.abc import Callable
 from rlmesh.codec.step.wire import FAILURE, PREFIX, write_action
 from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
 from rlmesh.processes.worker_process import WorkerProcess
-from rlmesh.server.envs.backend import Step
+from rlmesh.server.envs.backend import DEPENDENT, Step
 from rlmesh.server.envs.process.handshake import await_env
-from rlmesh.server.envs.timings import Timings
 from rlmesh.server.failures import CallFailedError, another_contract, failed
 from rlmesh.server.sessions.requests import Request, write_answer
+from rlmesh.server.timings import Timings
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
 from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh_api.v1 import env_service_pb2, session_pb2
@@ -41,10 +41,13 @@ class ProcessBackend:
     Attributes:
         contract: The environment's contract.
         plan: How much shared memory the calls take.
-        step: Steps it.
+        hot: Steps it.
+        dependent: The calls that depend on the call before.
         timings: How long this session's calls took.
         start_timeout: As given.
     """
+
+    dependent = DEPENDENT
 
     def __init__(self, start: Callable[[], WorkerProcess], start_timeout: float | None) -> None:
         self.start_timeout: float | None = start_timeout
@@ -52,7 +55,7 @@ class ProcessBackend:
         self._lost: session_pb2.Failure | None = None
         self._opened: session_pb2.OpenCall | None = None
         self._deviations: dict[str, int] = {}
-        self.step: Step = self._step
+        self.hot: Step = self._step
         self.timings: Timings = Timings()
         self._timeout: float | None = None
         self._starting = False
@@ -91,8 +94,8 @@ class ProcessBackend:
         Raises:
             CallFailedError: If the call fails, or the worker is or gets lost.
         """
-        if request.action is not None:
-            return self._step(request.sequence, request.action, outbox)
+        if request.payload is not None:
+            return self._step(request.sequence, request.payload, outbox)
         message = request.message or session_pb2.SessionRequest()
         if message.HasField("stats"):
             stats = session_pb2.SessionResponse(sequence=request.sequence, stats=self._stats())

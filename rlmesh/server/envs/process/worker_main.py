@@ -27,6 +27,7 @@ from rlmesh.processes.parent_death import (
     leave_signals_to_server,
 )
 from rlmesh.processes.stack_dump import begin_recording
+from rlmesh.server.envs.backend import ENV
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.process.spec import WorkerSpec
@@ -108,7 +109,7 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
 def _answer(backend: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int, int, bool]:
     """Executes a call and writes its answer; where that stands, and whether it was the last."""
     try:
-        request = read_request(message)
+        request = read_request(message, ENV)
     except DecodeError as error:
         return *_failed(0, damaged(error), outbox), False
     # By its kind: an attribute may have any name.
@@ -120,8 +121,8 @@ def _answer(backend: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int,
 
 
 def _execute(backend: LocalBackend, request: Request, outbox: Outbox) -> tuple[int, int]:
-    if request.action is not None:
-        return backend.step(request.sequence, request.action, outbox)
+    if request.payload is not None:
+        return backend.hot(request.sequence, request.payload, outbox)
     call = request.message or session_pb2.SessionRequest()
     response = session_pb2.SessionResponse(sequence=request.sequence)
     if call.HasField("open"):

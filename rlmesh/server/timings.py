@@ -9,20 +9,24 @@ from rlmesh_api.v1 import session_pb2
 
 
 class CallTiming:
-    """How long the calls of one kind took. As a context manager it times the environment.
+    """How long the calls of one kind took. As a context manager it times what is served.
 
     Attributes:
         count: How many calls.
-        environment: Seconds in the environment.
+        environment: Seconds in the environment, or in the model.
         server: Seconds on the server, from a request's arrival until its answer leaves.
+        queue: Seconds in the queue of a model.
+        batch_sizes: The sum of the sizes of the batches in which they were computed.
     """
 
-    __slots__ = ("_began", "count", "environment", "server")
+    __slots__ = ("_began", "batch_sizes", "count", "environment", "queue", "server")
 
     def __init__(self) -> None:
         self.count: int = 0
         self.environment: float = 0.0
         self.server: float = 0.0
+        self.queue: float = 0.0
+        self.batch_sizes: int = 0
         self._began = 0.0
 
     def __enter__(self) -> None:
@@ -63,6 +67,8 @@ class Timings:
                     count=timing.count,
                     environment_seconds=timing.environment,
                     server_seconds=timing.server,
+                    queue_seconds=timing.queue,
+                    batch_sizes=timing.batch_sizes,
                 )
                 for kind, timing in self._kinds.items()
             ]

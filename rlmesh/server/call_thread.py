@@ -1,7 +1,8 @@
-"""The environment thread: the one thread that makes, calls and closes an environment.
+"""A call thread: the one thread that makes, calls and closes an environment or a model.
 
-MuJoCo, pygame and most simulators want every call from one and the same thread. The thread that
-runs `EnvThread.run` is that thread; other threads hand it calls and wait for the results.
+MuJoCo, pygame and most simulators want every call from one and the same thread, and so does what
+uses a GPU. The thread that runs `CallThread.run` is that thread; other threads hand it calls and
+wait for the results.
 """
 
 from __future__ import annotations
@@ -80,17 +81,21 @@ class PostedCall:
         return self._result
 
 
-class EnvThread:
+class CallThread:
     """Runs calls one after the other on the thread that called `run`.
 
     `_lock` guards `_stopped`, and that no call is handed in after the end. `_source` and `_running`
-    are written by the environment thread alone.
+    are written by the call thread alone.
+
+    Args:
+        name: The name of the thread that `start` starts.
 
     Attributes:
         last_used: When the last call ended, on the monotonic clock, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._calls: queue.SimpleQueue[PostedCall | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stopped = False
@@ -121,10 +126,10 @@ class EnvThread:
         return threading.get_ident() == self._thread_id
 
     def start(self) -> None:
-        """Starts a daemon thread, `rlmesh-env`, that runs calls."""
+        """Starts a daemon thread that runs calls."""
         self._has_own_thread = True
         try:
-            threading.Thread(target=self.run, name="rlmesh-env", daemon=True).start()
+            threading.Thread(target=self.run, name=self._name, daemon=True).start()
         except RuntimeError:
             self._has_own_thread = False
             raise
@@ -160,7 +165,7 @@ class EnvThread:
             if not (self._has_own_thread or isinstance(error, (MemoryError, OSError))):
                 raise
             self._running = None
-            _log.exception("an error outside of the environment's calls ends the session")
+            _log.exception("an error outside of a call ends the session")
             source, self._source = self._source, None
             if source is not None:
                 source.fail(error)

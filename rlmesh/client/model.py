@@ -1,0 +1,296 @@
+"""`RemoteModel`: asks a model that lives behind an address."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from types import TracebackType
+from typing import Any, Literal, NoReturn, Self
+
+from rlmesh.client.connect_options import read_common
+from rlmesh.client.expected_contract import read_env, read_expected_model
+from rlmesh.client.model_client import ModelClient
+from rlmesh.client.model_endpoint import ModelConnectOptions
+from rlmesh.client.stats import PredictionStats
+from rlmesh.contract import EnvContract, ModelContract
+from rlmesh.errors import ArgumentTypeError
+from rlmesh.limits import MAX_CONTRACT_BYTES
+from rlmesh.security import ClientTLS
+
+
+class RemoteModel:
+    """Asks a served model what to do, as if it were local.
+
+    It is one session with the model: other clients of the same model neither see nor change its
+    state and its random numbers. Values are NumPy's, exactly as the spaces of the contract declare
+    them, and the caller's to keep and to write on.
+
+    Example:
+        >>> import numpy, rlmesh
+        >>> from gymnasium.spaces import Box, Discrete
+        >>> spaces = {"observation_space": Box(-1, 1, (3,)), "action_space": Discrete(2)}
+        >>> worker = rlmesh.ModelWorker(lambda observation: 1, **spaces)
+        >>> with worker, rlmesh.RemoteModel(worker.address) as model:
+        ...     model.reset(seed=0)
+        ...     action = model.predict(numpy.zeros(3, numpy.float32))
+
+    Args:
+        address: The worker's address, `tcp://HOST:PORT` or `unix:///PATH`.
+        model: The name of the model, where the worker serves several. None: the only one.
+        expect: The contract that the caller's code was written for, or the path of a file with it.
+            Connecting fails where the model's contract breaks it. None: any.
+        env: The environment that the model is to drive: a client of it, itself, its contract, or
+            the path of a file with that. Connecting fails where one gives what the other does not
+            take, and the error lists every difference. None: any.
+        connect_timeout_seconds: Seconds until the worker must have answered. A worker that is not
+            up yet is tried again until then. None: no limit.
+        request_timeout_seconds: Seconds until each call must have been answered. None: no limit.
+        transport: The transport to use if it is available, `shm`, `direct` or `grpc`. None: the
+            value of the environment variable `RLMESH_TRANSPORT`, or else the fastest available.
+        copy: Whether actions are copies that the caller may keep. False saves the copy: the arrays
+            are read-only views, which are valid until the next call.
+        token: The token that the worker asks for. None: the value of the environment variable
+            `RLMESH_TOKEN`, if it is set.
+        tls: The authorities to trust, and the client's certificate, for a worker that uses TLS.
+            None: the connection is not encrypted.
+        insecure: Whether a token may cross a network that is not encrypted.
+        busy_timeout_seconds: Seconds to wait for a session where other clients hold all. 0: do not
+            wait. None: no limit.
+        reconnect: Whether the client connects again when the connection breaks. While the worker
+            keeps the session, the episode goes on, and the model sees each observation once. Where
+            the session is gone, `reset` opens another. False: the call raises, and so does every
+            later one.
+        max_contract_bytes: The memory that the spaces of a contract may take, in bytes.
+
+    Raises:
+        InvalidAddressError: If a client cannot connect to such an address.
+        EndpointUnreachableError: If no worker answers in time.
+        EndpointBusyError: If other clients hold every session, until the busy timeout.
+        WrongEndpointKindError: If the endpoint is an environment.
+        InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
+            or if a certificate cannot be used.
+        AuthenticationError: If the worker does not know this client.
+        TlsError: If no trusted connection can be made.
+        ContractMismatchError: If the model is not what is expected, or does not fit `env`.
+        InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
+            `transport` is an unknown word, no such model is served, or a file holds no contract.
+        ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
+            than `max_contract_bytes`.
+        ArgumentTypeError: If an argument has the wrong type.
+        StateError: If this process is a fork of one that had used gRPC, where a client would hang.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str | None = None,
+        expect: ModelContract | str | os.PathLike[str] | None = None,
+        env: EnvContract | Any = None,
+        connect_timeout_seconds: float | None = 10.0,
+        request_timeout_seconds: float | None = None,
+        transport: Literal["shm", "direct", "grpc"] | None = None,
+        copy: bool = True,
+        token: str | None = None,
+        tls: ClientTLS | None = None,
+        insecure: bool = False,
+        busy_timeout_seconds: float | None = 0.0,
+        reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
+    ) -> None:
+        if not (model is None or isinstance(model, str)):
+            raise ArgumentTypeError(f"model must be the name of a model or None, got {model!r:.80}")
+        options = ModelConnectOptions(
+            **read_common(
+                connect_timeout_seconds=connect_timeout_seconds,
+                request_timeout_seconds=request_timeout_seconds,
+                busy_timeout_seconds=busy_timeout_seconds,
+                transport=transport,
+                copy=copy,
+                token=token,
+                tls=tls,
+                insecure=insecure,
+                reconnect=reconnect,
+                max_contract_bytes=max_contract_bytes,
+            ),
+            model=model,
+            expected=read_expected_model(expect),
+            env=read_env(env),
+        )
+        self._client = ModelClient(address, options)
+        # A client that is dropped without close() must not hold its session for ever.
+        self._finalizer = weakref.finalize(self, self._client.close)
+        # At the end of the program the client closes itself.
+        self._finalizer.atexit = False
+        self.model_contract: ModelContract = self._client.contract
+
+    @property
+    def transport(self) -> str:
+        """The transport in use, `shm`, `direct` or `grpc`."""
+        return self._client.transport
+
+    @property
+    def version(self) -> int:
+        """Which version of the model answers until the next reset; 1 until it is loaded again."""
+        return self._client.version
+
+    @property
+    def notices(self) -> tuple[dict[str, Any], ...]:
+        """What RLMesh has to say about this session's actions, each notice once.
+
+        Returns:
+            Dicts, the oldest first, with the key `rlmesh.conformance.warning`: an action outside
+            its space was delivered; `kind`, `path`, `env_index` (the place in a chunk or a batch)
+            and `detail`. Each is also logged, to `rlmesh.client`.
+        """
+        return tuple(self._client.notices.kept)
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        """Begins an episode: another state, another generator, the newest version of the model.
+
+        Args:
+            seed: An integer from 0, on which the model's random numbers depend; None: any.
+            options: Options for the model; they travel as infos do.
+
+        Raises:
+            ArgumentTypeError: If seed or options have the wrong type.
+            InvalidArgumentError: If the seed is negative.
+            RemoteModelError: If the model raised.
+            CallTimeoutError: If the answer did not come in time.
+            ConnectionLostError: If the connection broke, and `reconnect` is false.
+            SessionLostError: If it broke, and the session is gone; a reset opens another.
+            EndpointDrainingError: If the worker is shutting down.
+            ProtocolError: If the worker sent what it should not.
+        """
+        self._client.reset(seed, options)
+
+    def predict(self, observation: Any) -> Any:
+        """Asks the model for the action that follows an observation.
+
+        Args:
+            observation: A member of the model's observation space, or what can be read as one
+                exactly.
+
+        Returns:
+            The action. Of a model that gives chunks only, the first action of the chunk.
+
+        Raises:
+            InvalidObservationError: If the space does not hold the observation. The model was not
+                called.
+            InvalidActionError: If the model returned an action that its space does not hold.
+            RemoteModelError: If the model raised.
+            EndpointBusyError: If as many requests wait as the worker allows.
+            CallTimeoutError: If the answer did not come in time.
+            ConnectionLostError: If the connection broke, and `reconnect` is false.
+            SessionLostError: If it broke, and the session is gone; a reset opens another.
+            EndpointDrainingError: If the worker is shutting down.
+            ProtocolError: If the worker sent what it should not.
+            StateError: If a call of a model that keeps state was given up before, and no reset came
+                since, or if an answer was posted for and not taken.
+        """
+        return self._client.predict(observation, chunk=False)
+
+    def __call__(self, observation: Any) -> Any:
+        """As `predict`."""
+        return self._client.predict(observation, chunk=False)
+
+    def predict_chunk(self, observation: Any) -> Any:
+        """Asks the model for the next `horizon` actions; arguments and errors as for `predict`.
+
+        Returns:
+            The actions, stacked along a new first axis, `(horizon, *shape)`; of a Text in a tuple.
+        """
+        return self._client.predict(observation, chunk=True)
+
+    def predict_batch(self, observations: Any) -> Any:
+        """Asks the model for the actions of several observations, in one exchange.
+
+        Each place of the batch has its own state and its own random numbers in this session, so
+        that a batch of the sub-environments of a vector environment goes on as itself.
+
+        Args:
+            observations: Observations, stacked as those of a vector environment, or in a list.
+
+        Returns:
+            The actions, stacked, as a vector environment takes them.
+
+        Raises:
+            RlmeshError: What `predict` raises.
+            InvalidArgumentError: If there is no observation.
+        """
+        return self._client.predict_batch(observations, chunk=False)
+
+    def predict_chunk_batch(self, observations: Any) -> Any:
+        """Asks for the chunks of several observations; arguments and errors as `predict_batch`.
+
+        Returns:
+            The actions, stacked, `(observations, horizon, *shape)`.
+        """
+        return self._client.predict_batch(observations, chunk=True)
+
+    def post(self, observation: Any, *, chunk: bool = False) -> None:
+        """Sends an observation and returns; `take` waits for the answer. No other call between.
+
+        Args:
+            observation: As for `predict`.
+            chunk: Whether a chunk is wanted.
+
+        Raises:
+            RlmeshError: What `predict` raises.
+        """
+        self._client.post_prediction(observation, chunk=chunk)
+
+    def take(self) -> Any:
+        """Waits for the answer to what was posted.
+
+        Returns:
+            The action, or the chunk.
+
+        Raises:
+            RlmeshError: What `predict` raises.
+            StateError: If nothing was posted.
+        """
+        return self._client.take_prediction()
+
+    def stats(self) -> dict[str, PredictionStats]:
+        """What the calls of this session have cost so far, and where the time went.
+
+        Returns:
+            For each kind of call, `predict` and `reset`, counts, bytes and sums of seconds.
+
+        Raises:
+            StateError: If the client is closed.
+        """
+        return self._client.stats()
+
+    def close(self) -> None:
+        """Ends the session; the worker goes on. May be called repeatedly."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the session."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """The class, the address and the transport in use."""
+        return f"RemoteModel({self._client.address!r}, transport={self.transport!r})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuses `copy`, `copy.deepcopy` and `pickle`.
+
+        Raises:
+            ArgumentTypeError: Always.
+        """
+        raise ArgumentTypeError(
+            "a RemoteModel cannot be copied or pickled: it holds a connection of this process and "
+            "one session. Pass on the address, and make another client there"
+        )

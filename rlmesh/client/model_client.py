@@ -1,0 +1,231 @@
+"""What stands behind a `RemoteModel`: observations out, actions in."""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from time import perf_counter
+from typing import Any
+
+from rlmesh.client.arguments import reset_call
+from rlmesh.client.endpoint_calls import EndpointCalls, wait_for
+from rlmesh.client.model_endpoint import ModelConnectOptions, ModelEndpoint
+from rlmesh.client.notices import Notices
+from rlmesh.client.stats import PredictionStats, prediction_stats
+from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING
+from rlmesh.codec.infos.type_guards import is_mapping
+from rlmesh.codec.slab.layout import Layout, compile_layout
+from rlmesh.codec.slab.violations import Deviation, Violation
+from rlmesh.codec.step.prediction import (
+    Predicted,
+    predicted,
+    read_prediction,
+    write_prediction_call,
+)
+from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
+from rlmesh.contract import ModelContract
+from rlmesh.errors import (
+    InvalidArgumentError,
+    InvalidObservationError,
+    ProtocolError,
+    StateError,
+)
+from rlmesh.transports.pipe import Received
+from rlmesh.transports.transport import Wait
+from rlmesh_api.v1 import session_pb2
+
+_PREDICT = Wait("predict")
+# How many sizes of batches are compiled and kept.
+_MOST_SIZES = 32
+
+
+class ModelClient(EndpointCalls):
+    """One session with one model.
+
+    Args:
+        address: The endpoint's address.
+        options: How to connect.
+
+    Attributes:
+        contract: The model's contract.
+        version: Which version of the model answers until the next reset.
+        notices: What RLMesh has to say about the session's actions.
+    """
+
+    def __init__(self, address: str, options: ModelConnectOptions) -> None:
+        endpoint = ModelEndpoint(options)
+        super().__init__(address, options, endpoint, "predict")
+        contract = endpoint.contract
+        self.contract: ModelContract = contract
+        self.version: int = self._session.version
+        self.notices: Notices = Notices()
+        self._copy = options.copy
+        self._dependent: bool = contract.keeps_state
+        self._observation: Layout = compile_layout(contract.observation_space)
+        self._action: Layout = compile_layout(contract.action_space)
+        self._chunk: Layout = compile_layout(contract.action_space, contract.horizon)
+        self._observations = lru_cache(_MOST_SIZES)(
+            lambda count: compile_layout(contract.observation_space, count)
+        )
+        self._actions = lru_cache(_MOST_SIZES)(
+            lambda count: compile_layout(contract.action_space, count)
+        )
+        self._stack = compile_stack(contract.observation_space)
+        self._stack_actions = compile_stack(contract.action_space)
+        self._unstack_actions = compile_unstack(contract.action_space)
+        # The layout of the answer to the call that was posted.
+        self._awaited: Layout | None = None
+
+    def reset(self, seed: Any, options: Any) -> None:
+        """Begins an episode."""
+        call, degraded = reset_call(seed, options, None)
+        for part in degraded:
+            warnings.warn(
+                f"reset: a value of type {part.type} in the options cannot travel ({part.reason}) "
+                f"and reaches the model as its text",
+                stacklevel=3,
+            )
+        received = self.call(session_pb2.SessionRequest(reset=call), known=False)
+        self.version = self.read(received, "reset").reset.version
+        self.forget()
+
+    def predict(self, observation: Any, *, chunk: bool) -> Any:
+        """The action, or the chunk, for an observation."""
+        self.post_prediction(observation, chunk=chunk)
+        return self.take_prediction()
+
+    def predict_batch(self, observations: Any, *, chunk: bool) -> Any:
+        """The actions, or the chunks, for a batch, stacked."""
+        value, count = self._batch(observations)
+        total = count * self.contract.horizon if chunk else count
+        self._send(self._observations(count), value, self._actions(total), chunk, count)
+        actions = self.take_prediction()
+        if not chunk:
+            return actions
+        horizon, stack = self.contract.horizon, self._stack_actions
+        rows = self._unstack_actions(actions, total)
+        return stack([stack(rows[at : at + horizon]) for at in range(0, total, horizon)])
+
+    def post_prediction(self, observation: Any, *, chunk: bool) -> None:
+        """Sends an observation; `take_prediction` returns the answer. No other call between."""
+        self._send(self._observation, observation, self._chunk if chunk else self._action, chunk, 0)
+
+    def take_prediction(self) -> Any:
+        """Awaits the answer to what was posted, and returns it."""
+        layout, self._awaited = self._awaited, None
+        if layout is None:
+            raise StateError(
+                f"take: nothing was posted to {self.address}; call post(observation) first"
+            )
+        try:
+            received = self.take()
+            return self._read(received, layout)
+        finally:
+            self.let_go()
+
+    def stats(self) -> dict[str, PredictionStats]:
+        """What the calls of each kind have cost in this session."""
+        return {
+            name: prediction_stats(tally, served)
+            for name, (tally, served) in self.call_stats().items()
+        }
+
+    def _send(self, layout: Layout, value: Any, answer: Layout, chunk: bool, count: int) -> None:
+        began = perf_counter()
+        noticed: list[Deviation] = []
+        try:
+            slab = layout.encode(value, noticed)
+        except Violation as error:
+            raise InvalidObservationError(
+                f"the observation was refused: {_reason(error)}. The model was not called"
+            ) from error
+        if self._awaited is not None:
+            raise StateError(
+                f"predict: the answer to what was posted to {self.address} was not taken; call "
+                f"take() first"
+            )
+        self.hold()
+        try:
+            timeout = self._request_timeout
+            transport = self._begin("predict", known=self._dependent)
+            wait = _PREDICT if timeout is None else wait_for("predict", timeout)
+            if noticed:
+                message = _with_deviations(self._sequence, slab, noticed, chunk=chunk, count=count)
+            else:
+                message = write_prediction_call(self._sequence, slab, chunk=chunk, count=count)
+            self.hot_tally.encoding += perf_counter() - began
+            self._post(transport, message, wait)
+            self._awaited = answer
+        except BaseException:
+            self.let_go()
+            raise
+
+    def _read(self, received: Received, layout: Layout) -> Any:
+        found = read_prediction(*received, self._sequence)
+        if found is None:
+            found = predicted(self.read(received, "predict").predict)
+        if found.deviations:
+            self._note_deviations(found)
+        try:
+            value = layout.decode(found.buffer, found.start, found.nbytes, self._copy)
+        except ValueError as error:
+            raise ProtocolError(
+                f"the answer of {self.address} cannot be read: {error}. Its server is another "
+                f"version of RLMesh, or no RLMesh server"
+            ) from error
+        self.hot_tally.done = perf_counter()
+        return value
+
+    def _note_deviations(self, found: Predicted) -> None:
+        listed = [
+            {
+                "kind": each.kind,
+                "path": each.path,
+                "env_index": each.env_index if each.HasField("env_index") else None,
+                "detail": each.detail,
+            }
+            for each in found.deviations
+        ]
+        self.notices.take({CONFORMANCE_WARNING: listed})
+
+    def _batch(self, observations: Any) -> tuple[Any, int]:
+        """Stacked observations, and how many they are."""
+        if type(observations) is list:
+            value, count = self._stack(observations) if observations else None, len(observations)
+        else:
+            value, count = observations, _length(observations)
+        if not count:
+            raise InvalidArgumentError(
+                "predict_batch needs one observation or more, stacked or in a list, got none"
+            )
+        return value, count
+
+
+def _length(value: Any) -> int:
+    """How many values are stacked in a value: the length of its first leaf."""
+    while is_mapping(value) or type(value) is tuple:
+        parts: list[Any] = list(value.values()) if is_mapping(value) else list(value)
+        if not parts or isinstance(parts[0], str):
+            return len(parts)
+        value = parts[0]
+    try:
+        return len(value)
+    except TypeError:
+        return 0
+
+
+def _with_deviations(
+    sequence: int, slab: bytes, noticed: list[Deviation], *, chunk: bool, count: int
+) -> bytes:
+    call = session_pb2.PredictCall(chunk=chunk, count=count, observation=slab)
+    for part in noticed:
+        call.deviations.add(
+            kind=part.kind, path=part.path, env_index=part.env_index, detail=part.detail
+        )
+    message: bytes = session_pb2.SessionRequest(sequence=sequence, predict=call).SerializeToString()
+    return message
+
+
+def _reason(error: Violation) -> str:
+    where = "" if error.env_index is None else f" of observation {error.env_index}"
+    return f"{error.path}{where}: {error.detail}"

@@ -1,0 +1,161 @@
+"""Answers the calls of one session with a model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Any
+
+from rlmesh.codec.step.prediction import RESULT_HEAD, Asked, write_prediction
+from rlmesh.server.arguments import options_of, seed_of
+from rlmesh.server.failures import failed, model_raised
+from rlmesh.server.models.batcher import PredictionRequest
+from rlmesh.server.models.caller import call_with_context
+from rlmesh.server.models.context import ModelContext, advance
+from rlmesh.server.models.served_model import ServedModel
+from rlmesh.server.sessions.requests import Request, write_answer
+from rlmesh.server.timings import Timings
+from rlmesh.transports.pipe import RESERVED, Outbox
+from rlmesh_api.v1 import session_pb2
+
+# Where an answer begins in shared memory, so that its slab is aligned: NumPy reads aligned numbers.
+_ALIGNMENT = 64
+_START = RESERVED + -(RESERVED + RESULT_HEAD) % _ALIGNMENT
+
+
+class ModelBackend:
+    """The session's part of a model: its states, its generator; see `SessionBackend`.
+
+    All but `deviations` runs on the slot's thread.
+
+    Args:
+        served: The model.
+
+    Attributes:
+        hot: Answers a prediction in the fixed form.
+        timings: What this session's calls have cost.
+        dependent: The calls that depend on the call before.
+    """
+
+    def __init__(self, served: ServedModel) -> None:
+        self._served = served
+        self._codecs = served.codecs
+        self._version = served.version
+        self._seed: int | None = None
+        self._options: dict[str, Any] | None = None
+        # One for each place in a batch; the first is that of single observations.
+        self._contexts: list[ModelContext] = []
+        self._deviations: dict[str, int] = {}
+        self.timings: Timings = Timings()
+        self.hot = self._predict
+        keeps = served.contract.keeps_state
+        self.dependent: Collection[str] = frozenset({"predict"} if keeps else ())
+
+    def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
+        """Executes any call but `close`, and writes the answer; see `SessionBackend`.
+
+        Raises:
+            CallFailedError: If the call fails.
+        """
+        if request.payload is not None:
+            return self._predict(request.sequence, request.payload, outbox)
+        message = request.message or session_pb2.SessionRequest()
+        if request.kind == "predict":
+            call = message.predict
+            slab = call.observation
+            asked = Asked(slab, 0, len(slab), call.chunk, call.count)
+            return self._predict(request.sequence, asked, outbox, call.deviations)
+        response = session_pb2.SessionResponse(sequence=request.sequence)
+        if request.kind == "reset":
+            self._reset(message.reset)
+            response.reset.version = self._version.number
+        elif request.kind == "stats":
+            response.stats.MergeFrom(self.timings.to_proto())
+        else:
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL,
+                f"the session is open and a model knows no call {request.kind!r}; allowed are "
+                f"reset, predict, stats and close",
+            )
+        return write_answer(response, outbox)
+
+    def deviations(self) -> dict[str, int]:
+        """How many actions were out of their bounds, by kind. Any thread may ask."""
+        return dict(self._deviations)
+
+    def _predict(
+        self,
+        sequence: int,
+        asked: Asked,
+        outbox: Outbox,
+        noticed: Iterable[session_pb2.Deviation] = (),
+    ) -> tuple[int, int]:
+        observations = self._codecs.decode(asked, noticed)
+        contexts = self._contexts_for(len(observations))
+        request = PredictionRequest(self._version.caller, observations, contexts, chunk=asked.chunk)
+        timing = self.timings.of("predict")
+        try:
+            self._served.batcher.ask(request)
+        finally:
+            timing.environment += request.model_seconds
+            timing.queue += request.queue_seconds
+            timing.batch_sizes += request.batch_size
+        for context in contexts:
+            advance(context)
+        start = _START if outbox.reserved else 0
+        buffer, slab_end, deviations = self._codecs.encode_into(
+            request.answers, asked, outbox, start
+        )
+        end = slab_end
+        if deviations:
+            rest = self._listed(deviations)
+            end = slab_end + len(rest)
+            buffer = outbox.reserve(end, slab_end)
+            buffer[slab_end:end] = rest
+        numbers = (request.queue_seconds, request.model_seconds, request.batch_size)
+        write_prediction(buffer, start, sequence, end, numbers, slab_end)
+        return start, end
+
+    def _contexts_for(self, count: int) -> list[ModelContext]:
+        if len(self._contexts) < count:
+            self._begin_episodes(count)
+        return self._contexts[:count]
+
+    def _begin_episodes(self, count: int) -> None:
+        """Makes the contexts that are missing, and has the model begin their episodes."""
+        caller = self._version.caller
+        reset = getattr(caller.model, "reset", None)
+        for place in range(len(self._contexts), count):
+            context = ModelContext(self._seed, self._options, place)
+            if callable(reset):
+                self._call_model(partial(call_with_context, reset, context), "reset")
+            self._contexts.append(context)
+
+    def _reset(self, call: session_pb2.ResetCall) -> None:
+        self._seed, self._options = seed_of(call, None), options_of(call)
+        self._version = self._served.version
+        self._contexts = []
+        self._begin_episodes(1)
+
+    def _call_model(self, work: Any, name: str) -> None:
+        """Calls the model on its thread; what it raises becomes a failure with its traceback."""
+
+        def run() -> None:
+            with self.timings.of(name):
+                try:
+                    work()
+                except BaseException as error:
+                    raise model_raised(f"the model's {name}()", error) from error
+
+        self._served.call(run, name)
+
+    def _listed(self, deviations: Iterable[Any]) -> bytes:
+        """Deviations as the rest of a result, and counts them."""
+        rest = session_pb2.PredictResult()
+        for each in deviations:
+            self._deviations[each.kind] = self._deviations.get(each.kind, 0) + 1
+            rest.deviations.add(
+                kind=each.kind, path=each.path, env_index=each.env_index, detail=each.detail
+            )
+        message: bytes = rest.SerializeToString()
+        return message

@@ -1,0 +1,117 @@
+"""Calls the methods that a model has; those that it has not are derived from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
+from rlmesh.contract.model_reading import METHODS, takes_context
+from rlmesh.server.models.context import ModelContext
+from rlmesh_api.contract import ModelContract
+
+Call = Callable[[Any, Any], Any]
+"""A method: given the observation, or a stack of them, and the context, or a list of them."""
+
+
+class ModelCaller:
+    """Asks a model for the actions, or the chunks, of several observations.
+
+    All methods run on the model's thread.
+
+    Args:
+        model: The model; `read_model_contract` has accepted it.
+        contract: Its contract.
+    """
+
+    def __init__(self, model: Any, contract: ModelContract) -> None:
+        self.model: Any = model
+        self._horizon = contract.horizon
+        self._stack = compile_stack(contract.observation_space)
+        self._stack_actions = compile_stack(contract.action_space)
+        self._unstack = compile_unstack(contract.action_space)
+        self._methods: dict[str, Call] = {
+            name: _given(method)
+            for name in METHODS
+            if callable(method := getattr(model, name, None))
+        }
+        if not self._methods:
+            self._methods["predict"] = _given(model)
+
+    def batches(self, *, chunk: bool) -> bool:
+        """Whether several observations are computed in one call of the model."""
+        return self._batch_method(chunk=chunk) is not None
+
+    def ask(
+        self, observations: Sequence[Any], contexts: Sequence[ModelContext], *, chunk: bool
+    ) -> list[Any]:
+        """The action, or the chunk, for each observation.
+
+        Args:
+            observations: The observations, one or more.
+            contexts: The context of each.
+            chunk: Whether chunks are wanted.
+
+        Raises:
+            Violation: If what the model returned has not as many parts as it should.
+            BaseException: What the model raises.
+        """
+        single = self._single_method(chunk=chunk)
+        batch = self._batch_method(chunk=chunk)
+        if batch is None or (len(observations) == 1 and single is not None):
+            ask = single or self._methods["predict"]
+            return [
+                ask(each, context) for each, context in zip(observations, contexts, strict=True)
+            ]
+        returned = batch(self._stack(observations), list(contexts))
+        return self._unstack(returned, len(observations))
+
+    def _single_method(self, *, chunk: bool) -> Call | None:
+        methods = self._methods
+        if chunk:
+            whole = methods.get("predict_chunk")
+            if whole is not None or "predict_chunk_batch" in methods:
+                return whole
+            predict = methods.get("predict")
+            # The horizon is 1: a chunk is one action.
+            return predict and (lambda *given: self._stack_actions([predict(*given)]))
+        predict = methods.get("predict")
+        if predict is not None or "predict_batch" in methods:
+            return predict
+        whole = methods.get("predict_chunk")
+        return whole and (lambda *given: self._first(whole(*given)))
+
+    def _batch_method(self, *, chunk: bool) -> Call | None:
+        methods = self._methods
+        actions, chunks = methods.get("predict_batch"), methods.get("predict_chunk_batch")
+        if chunk:
+            if chunks is not None or "predict_chunk" in methods:
+                return chunks
+            return actions and (lambda *given: self._as_chunks(actions(*given), len(given[1])))
+        if actions is not None or "predict" in methods:
+            return actions
+        return chunks and (lambda *given: self._firsts(chunks(*given), len(given[1])))
+
+    def _first(self, chunk: Any) -> Any:
+        return self._unstack(chunk, self._horizon)[0]
+
+    def _firsts(self, chunks: Any, count: int) -> Any:
+        return self._stack_actions([self._first(each) for each in self._unstack(chunks, count)])
+
+    def _as_chunks(self, actions: Any, count: int) -> Any:
+        whole = [self._stack_actions([each]) for each in self._unstack(actions, count)]
+        return self._stack_actions(whole)
+
+
+def _given(method: Any) -> Call:
+    """A method that is given its context only where it takes one."""
+    name = takes_context(method)
+    if name is None:
+        return lambda value, _: method(value)
+    return lambda value, context: method(value, **{name: context})
+
+
+def call_with_context(method: Any, context: ModelContext) -> Any:
+    """Calls a method without an observation, with the context where it takes one."""
+    name = takes_context(method)
+    return method() if name is None else method(**{name: context})

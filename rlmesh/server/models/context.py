@@ -1,0 +1,62 @@
+"""What a model is given besides an observation."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+
+_SEED_BITS = 128
+
+
+class ModelContext:
+    """The session's own part of a prediction: its state, its generator, its place in the episode.
+
+    A method of a model gets it where it has a parameter `context`; a method for batches gets a list
+    of them in `contexts` or `context`, one for each observation. No other session sees it.
+
+    Attributes:
+        state: The model's to use: a recurrent state, a cache. None at the beginning of an episode.
+        seed: The seed that the client gave to `reset`; None where it gave none.
+        options: The options that the client gave to `reset`; None where it gave none.
+        index: How many predictions the episode has had before this one.
+    """
+
+    __slots__ = ("_entropy", "_place", "_rng", "index", "options", "seed", "state")
+
+    def __init__(
+        self, seed: int | None = None, options: dict[str, Any] | None = None, place: int = 0
+    ) -> None:
+        self.state: Any = None
+        self.seed: int | None = seed
+        self.options: dict[str, Any] | None = options
+        self.index: int = 0
+        self._place = place
+        self._entropy = secrets.randbits(_SEED_BITS) if seed is None else seed
+        self._rng: np.random.Generator | None = None
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A generator of random numbers, which depends on the seed and the index alone."""
+        rng = self._rng
+        if rng is None:
+            key = (self._place, self.index)
+            sequence = np.random.SeedSequence(self._entropy, spawn_key=key)
+            rng = self._rng = np.random.Generator(np.random.PCG64(sequence))
+        return rng
+
+    def __repr__(self) -> str:
+        """The seed and the index."""
+        return f"<ModelContext of seed {self.seed}, index {self.index}>"
+
+
+def again(context: ModelContext) -> None:
+    """Has a prediction that is tried again draw the same numbers."""
+    context._rng = None  # noqa: SLF001 - of the same module
+
+
+def advance(context: ModelContext) -> None:
+    """Notes that a prediction is done."""
+    context.index += 1
+    again(context)

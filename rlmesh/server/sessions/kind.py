@@ -1,0 +1,23 @@
+"""The kind of an endpoint, as far as its sessions know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointKind:
+    """What differs between kinds of endpoints, as far as a session knows it.
+
+    Attributes:
+        noun: What is served, for messages: `environment`.
+        hot_call: The name of the call whose bytes are laid out by hand: `step`.
+        read_hot: Reads such a call in the fixed form; returns its sequence and what the hot call is
+            given, or None where protobuf must read it.
+    """
+
+    noun: str
+    hot_call: str
+    read_hot: Callable[[bytes], tuple[int, Any] | None]
