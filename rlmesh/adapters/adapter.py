@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from rlmesh.adapters.adapted_model import AdaptedModel
 from rlmesh.adapters.compiling import CompiledStep, StepError, compile_steps
 from rlmesh.adapters.endpoints import steps_of, two_spaces
 from rlmesh.adapters.faults import ValueFault
@@ -19,6 +20,7 @@ from rlmesh.errors import (
     ArgumentTypeError,
     ContractMismatchError,
     InvalidActionError,
+    InvalidArgumentError,
     InvalidObservationError,
 )
 from rlmesh.spaces.paths import ROOT
@@ -27,6 +29,8 @@ from rlmesh_api.contract import Adaptation, AdapterFlow, AdapterStep, Space
 __all__ = ["Adapter", "adapt"]
 
 _OBSERVATION, _ACTION = f"{ROOT}.observation_space", f"{ROOT}.action_space"
+# What no value of a space depends on.
+_HARMLESS = {"order of keys", "keep_order", "bounded_below", "bounded_above", "flat"}
 # How many differences a message lists; `differences` has all.
 _SHOWN = 50
 
@@ -45,6 +49,8 @@ class Adapter:
         action_space: The space of the actions that it gives to the environment.
         model_observation_space: The space of the observations that the model takes.
         model_action_space: The space of the actions that the model gives.
+        differences: What is narrower than it might be, and breaks nothing: bounds that are never
+            reached, for instance those of a gripper whose range was not changed.
     """
 
     def __init__(
@@ -55,23 +61,24 @@ class Adapter:
         self.model_observation_space, self.model_action_space = model
         self.env_observation_space, self.env_action_space = env
         numbered = list(enumerate(self.steps, 1))
-        faults: list[ContractDifference] = []
+        found: list[ContractDifference] = []
         self._observing = _compiled(
             [pair for pair in numbered if pair[1].on is AdapterFlow.OBSERVATION],
             self.env_observation_space,
             self.model_observation_space,
             _OBSERVATION,
-            faults,
+            found,
         )
         self._acting = _compiled(
             [pair for pair in numbered if pair[1].on is AdapterFlow.ACTION],
             self.model_action_space,
             self.env_action_space,
             _ACTION,
-            faults,
+            found,
         )
-        if faults:
-            raise _mismatch(faults)
+        if any(each.breaking for each in found):
+            raise _mismatch([each for each in found if each.breaking])
+        self.differences: tuple[ContractDifference, ...] = tuple(found)
         self.observation_space: Space = _last(self._observing, self.env_observation_space)
         self.action_space: Space = _last(self._acting, self.model_action_space)
         self._read_observation = compile_read(self.env_observation_space)
@@ -94,9 +101,7 @@ class Adapter:
                 cannot change this one; the message names the place.
         """
         try:
-            return self._give_observation(
-                _changed(self._read_observation(value), self._observing)
-            )
+            return self._give_observation(_changed(self._read_observation(value), self._observing))
         except (Violation, ValueFault) as error:
             raise InvalidObservationError(f"the observation cannot be adapted: {error}") from error
 
@@ -122,9 +127,8 @@ class Adapter:
         """Splits the adapter where the least crosses a network.
 
         The steps before that place of observations, and after that of actions, are for the client;
-        the others stand beside the model. Values that shrink do so before they are sent, as an image
-        that is resized does, and those that grow do so afterwards, as an image of uint8 that becomes
-        one of floats does.
+        the others stand beside the model. So an image is made smaller before it is sent, and one of
+        uint8 becomes one of floats afterwards.
 
         Returns:
             The adapter of the client and that of the model; one after the other they do what this
@@ -153,8 +157,6 @@ class Adapter:
             An object with the same methods and with the spaces of the environment. Every other
             attribute is that of the model.
         """
-        from rlmesh.adapters.adapted_model import AdaptedModel
-
         return AdaptedModel(self, model)
 
     def explain(self) -> None:
@@ -163,12 +165,13 @@ class Adapter:
 
     def __str__(self) -> str:
         """The table of `explain`."""
-        return "\n\n".join(
-            (
-                table("observation", self.env_observation_space, self._observing, "env", "model"),
-                table("action", self.model_action_space, self._acting, "model", "env"),
-            )
-        )
+        tables = [
+            table("observation", self.env_observation_space, self._observing, "env", "model"),
+            table("action", self.model_action_space, self._acting, "model", "env"),
+        ]
+        if self.differences:
+            tables.append("\n".join(["what is never reached:", *map(_line, self.differences)]))
+        return "\n\n".join(tables)
 
     def __repr__(self) -> str:
         """How many steps it has, and for which values."""
@@ -189,18 +192,27 @@ def adapt(model_contract: Any, env_contract: Any, steps: Any = None) -> Adapter:
 
     Raises:
         ArgumentTypeError: If an argument is of another type.
+        InvalidArgumentError: If a step has another name than its operation.
+        UnsupportedSpaceError: If RLMesh does not carry a space.
         ContractMismatchError: If a step cannot be applied, or if after all of them the model does
             not take every observation of the environment or the environment every action of the
             model. `differences` has everything that was found.
 
     Example:
-        >>> from rlmesh import adapt
-        >>> from rlmesh.adapters import scale
-        >>> from rlmesh.contract import EnvContract
-        >>> # adapter = adapt(model.model_contract, env.env_contract, [scale(2.0, on="action")])
+        >>> import gymnasium, rlmesh
+        >>> from rlmesh.adapters import take
+        >>> env = gymnasium.make("CartPole-v1")
+        >>> class Balance:
+        ...     observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+        ...     action_space = env.action_space
+        >>> rlmesh.adapt(Balance, env, [take([2, 3])])
+        Traceback (most recent call last):
+        ...
+        rlmesh.errors.ContractMismatchError: the model and the environment do not fit: ...
     """
-    model, env = two_spaces("model_contract", model_contract), two_spaces(
-        "env_contract", env_contract
+    model, env = (
+        two_spaces("model_contract", model_contract),
+        two_spaces("env_contract", env_contract),
     )
     given = steps_of(model_contract) if steps is None else steps
     if isinstance(given, Adaptation):
@@ -211,11 +223,16 @@ def adapt(model_contract: Any, env_contract: Any, steps: Any = None) -> Adapter:
             f"{type(given).__name__}"
         )
     listed: Sequence[Any] = given
-    for each in listed:
+    for number, each in enumerate(listed, 1):
         if not isinstance(each, AdapterStep):
             raise ArgumentTypeError(
                 f"steps must be made by the functions of rlmesh.adapters, got one "
                 f"{type(each).__name__}"
+            )
+        if each.name != each.operation.kind:
+            raise InvalidArgumentError(
+                f"step {number} is named {each.name!r} and its operation is "
+                f"{each.operation.kind!r}; make steps with the functions of rlmesh.adapters"
             )
     return Adapter(model, env, listed)
 
@@ -225,19 +242,19 @@ def _compiled(
     space: Space,
     wanted: Space,
     root: str,
-    faults: list[ContractDifference],
+    found: list[ContractDifference],
 ) -> list[CompiledStep]:
     try:
         compiled = compile_steps(steps, space, root)
     except StepError as error:
-        faults.append(error.difference)
+        found.append(error.difference)
         return []
     # One that takes a value has the part of a client that receives it: more is too much for it. The
     # order of keys is that of the taker.
-    faults.extend(
+    found.extend(
         difference
         for difference in compare_spaces(root, wanted, _last(compiled, space), "observation")
-        if difference.breaking and difference.aspect != "order of keys"
+        if difference.aspect not in _HARMLESS
     )
     return compiled
 
@@ -251,7 +268,9 @@ def _changed(value: Any, steps: Sequence[CompiledStep]) -> Any:
         try:
             value = step.change(value)
         except ValueFault as error:
-            raise ValueFault(f"{step.place}: step {step.number}, {step.step.name}: {error}") from error
+            raise ValueFault(
+                f"{step.place}: step {step.number}, {step.step.name}: {error}"
+            ) from error
     return value
 
 

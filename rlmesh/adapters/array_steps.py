@@ -24,15 +24,15 @@ from rlmesh_api.contract import (
 )
 
 __all__ = [
-    "take",
-    "reshape",
     "cast",
-    "scale",
+    "clip",
+    "gripper",
     "normalize",
     "normalize_quantiles",
+    "reshape",
     "rotation",
-    "gripper",
-    "clip",
+    "scale",
+    "take",
 ]
 
 
@@ -214,8 +214,8 @@ def gripper(
         open: The number that opens it, and the number that is to open it.
         closed: The number that closes it, and the number that is to close it.
         indices: Which places of the last axis are the gripper; none stands for all.
-        threshold: From which part of the way from open, 0, to closed, 1, it counts as closed, so that
-            it is either open or closed. None: what is between stays between.
+        threshold: From which part of the way from open, 0, to closed, 1, it counts as closed, so
+            that it is either open or closed. None: what is between stays between.
         at: The place of the value; empty for the whole.
         on: Which values, "observation" or "action".
 

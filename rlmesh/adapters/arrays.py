@@ -244,7 +244,8 @@ def _compile_cast(source: np.dtype[Any], target: np.dtype[Any]) -> Callable[[Any
         # A float beside the largest integer of 64 bits is not below it, and NaN is nowhere.
         if not np.all((rounded >= float(least)) & (rounded < float(most) + 1)):
             raise ValueFault(f"expected numbers from {least} to {most}, got {array!r:.200}")
-        return rounded.astype(target)
+        narrowed: Array = rounded.astype(target)
+        return narrowed
 
     return narrow
 

@@ -70,8 +70,8 @@ def bounds(space: BoxSpace) -> tuple[Array, Array]:
 def box(low: Array, high: Array) -> Box:
     """The box with these bounds, which have its shape and its dtype."""
     return Box.from_arrays(
-        np.ascontiguousarray(low),
-        np.ascontiguousarray(high),
+        np.array(low, order="C"),
+        np.array(high, order="C"),
         np.asarray(low != -np.inf),
         np.asarray(high != np.inf),
     )
@@ -87,7 +87,7 @@ def from_ends(space: BoxSpace, change: Callable[[Array], Array]) -> Box:
 
 
 def numbers(what: str, given: Sequence[float], space: BoxSpace) -> Array:
-    """Numbers as an array of the space's dtype: one for all, or one for each place of the last axis.
+    """Numbers as an array of a dtype: one for all, or one for each place of the last axis.
 
     Raises:
         StepFault: If there are as many as fit neither.

@@ -8,7 +8,7 @@ from rlmesh_api.contract import Space
 __all__ = ["StepFault", "ValueFault", "brief"]
 
 
-class StepFault(Exception):
+class StepFault(Exception):  # noqa: N818 - a finding; `adapt` turns it into an error of the tree
     """A step that cannot be applied to the values of a space.
 
     Args:
@@ -24,7 +24,7 @@ class StepFault(Exception):
         self.place = place
 
 
-class ValueFault(Exception):
+class ValueFault(Exception):  # noqa: N818 - likewise
     """A value that a step cannot change, although its space may hold it."""
 
 

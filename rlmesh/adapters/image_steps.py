@@ -16,7 +16,7 @@ from rlmesh_api.contract import (
     ResizeOperation,
 )
 
-__all__ = ["resize", "crop", "pad", "channel_order", "color"]
+__all__ = ["channel_order", "color", "crop", "pad", "resize"]
 
 
 def resize(
@@ -36,8 +36,8 @@ def resize(
         height: The height.
         width: The width.
         method: How pixels are computed: "nearest", "bilinear", "area", "bicubic" or "lanczos".
-        fit: What becomes of other proportions: "stretch"; "pad", which fills up with `fill`; or "crop",
-            which cuts off evenly.
+        fit: What becomes of other proportions: "stretch"; "pad", which fills up with `fill`; or
+            "crop", which cuts off evenly.
         fill: The value of pixels that the image does not reach.
         layout: Where its axes stand: "hwc" or "chw".
         at: The place of the value; empty for the whole.

@@ -13,7 +13,18 @@ import numpy as np
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh_api.contract import AdapterFlow, AdapterOperation, AdapterStep
 
-__all__ = ["Flow", "Numbers", "Place", "make", "number", "reals", "read_text", "read_texts", "whole", "word"]
+__all__ = [
+    "Flow",
+    "Numbers",
+    "Place",
+    "make",
+    "number",
+    "read_text",
+    "read_texts",
+    "reals",
+    "whole",
+    "word",
+]
 
 Place: TypeAlias = str | int | Sequence[str | int]
 """Where a value stands: a key, an index of a `Tuple`, or several of them on the way down."""

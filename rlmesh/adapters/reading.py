@@ -13,6 +13,7 @@ from rlmesh.spaces.paths import ROOT, child_place
 from rlmesh_api.contract import (
     BoxSpace,
     DictSpace,
+    DiscreteSpace,
     MultiBinarySpace,
     MultiDiscreteSpace,
     Space,
@@ -51,8 +52,12 @@ def compile_read(space: Space, path: str = ROOT) -> Read:
             return _read_array(np.dtype(space.dtype.value), space.shape, path)
         case MultiBinarySpace():
             return _read_array(np.dtype(np.int8), space.shape, path)
+        case DiscreteSpace():
+            read = _read_array(np.dtype(space.dtype.value), (), path)
+            # A scalar of NumPy, as the codec gives.
+            return lambda value: read(value)[()]
         case _:
-            return _read_array(np.dtype(getattr(space, "dtype").value), (), path)
+            raise TypeError(f"expected a space of RLMesh, got {space!r}")
 
 
 def _read_dict(entries: list[tuple[str, Read]], path: str) -> Read:

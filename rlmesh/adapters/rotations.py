@@ -57,7 +57,8 @@ def compile_rotation(operation: RotationOperation, space: Space) -> Compiled:
 
 def _clipped(array: Floats, low: Array, high: Array) -> Array:
     """The array in the dtype of its bounds; a last digit may be beyond them."""
-    return np.clip(array.astype(low.dtype), low, high)
+    clipped: Array = np.clip(array.astype(low.dtype), low, high)
+    return clipped
 
 
 def change_form(array: Array, source: RotationForm, target: RotationForm) -> Floats:
@@ -169,7 +170,8 @@ def _to_axis_angle(quaternion: Floats) -> Floats:
     length = np.linalg.norm(axis, axis=-1, keepdims=True)
     angle = 2 * np.arctan2(length, real)
     ratio = np.divide(angle, length, out=np.full_like(length, 2.0), where=length > 0)
-    return axis * ratio
+    vectors: Floats = axis * ratio
+    return vectors
 
 
 def _to_euler(quaternion: Floats) -> Floats:

@@ -135,7 +135,7 @@ def compile_split(operation: SplitOperation, space: Space) -> Compiled:
         )
     cuts = np.cumsum(sizes)[:-1].tolist()
     low, high = (np.split(each, cuts, axis) for each in bounds(whole))
-    parts = [(name, box(low[i], high[i])) for i, name in enumerate(names)]
+    parts: list[tuple[str, Space]] = [(name, box(low[i], high[i])) for i, name in enumerate(names)]
 
     def taken_apart(array: Any) -> dict[str, Any]:
         return dict(zip(names, np.split(array, cuts, axis), strict=True))

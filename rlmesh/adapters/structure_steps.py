@@ -20,7 +20,7 @@ from rlmesh_api.contract import (
     WrapOperation,
 )
 
-__all__ = ["rename", "select", "extract", "wrap", "concatenate", "split", "stack", "text"]
+__all__ = ["concatenate", "extract", "rename", "select", "split", "stack", "text", "wrap"]
 
 
 def rename(names: Mapping[str, str], *, at: Place = "", on: Flow = "observation") -> AdapterStep:
@@ -211,7 +211,9 @@ def text(
         InvalidArgumentError: If a word or a number is not allowed.
     """
     return make(
-        TextOperation(into=read_text("into", into), template=read_text("template", template), lower=lower),
+        TextOperation(
+            into=read_text("into", into), template=read_text("template", template), lower=lower
+        ),
         at,
         on,
     )

@@ -13,13 +13,11 @@ from rlmesh_api.contract import DictSpace, Space, TupleSpace
 
 __all__ = ["table"]
 
-_HEADER = ("", "step", "at", "with", "gives", "bytes")
+_HEADER: tuple[str, ...] = ("", "step", "at", "with", "gives", "bytes")
 _WIDEST = 60
 
 
-def table(
-    flow: str, space: Space, steps: Sequence[CompiledStep], source: str, target: str
-) -> str:
+def table(flow: str, space: Space, steps: Sequence[CompiledStep], source: str, target: str) -> str:
     """The table.
 
     Args:
@@ -29,25 +27,25 @@ def table(
         source: Who gives the values.
         target: Who takes them.
     """
-    rows = [_HEADER, ("", source, "$", "", _leaves(space), str(bytes_of(space)))]
+    rows = [_HEADER, *_rows(("", source, "$", ""), _leaves(space), space)]
     for each in steps:
         before, space = space, each.space
-        rows.append(
-            (
-                str(each.number),
-                each.step.name,
-                ROOT + each.place.split("_space", 1)[1],
-                _options(each),
-                _changed(before, space),
-                str(bytes_of(space)),
-            )
-        )
+        place = ROOT + each.place.split("_space", 1)[1]
+        cells = (str(each.number), each.step.name, place, _options(each))
+        rows += _rows(cells, _changed(before, space), space)
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
     return "\n".join([f"{flow}: {source} -> {target}", *lines])
+
+
+def _rows(cells: tuple[str, ...], gives: list[str], space: Space) -> list[tuple[str, ...]]:
+    """One row, and one more for each further leaf."""
+    first, *others = gives
+    more = [("", "", "", "", text, "") for text in others]
+    return [(*cells, first, str(bytes_of(space))), *more]
 
 
 def _options(each: CompiledStep) -> str:
@@ -65,18 +63,18 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def _changed(before: Space, after: Space) -> str:
+def _changed(before: Space, after: Space) -> list[str]:
     """The leaves that are new or other than before, and the keys that are gone."""
     old, new = dict(_walk(before, ROOT)), dict(_walk(after, ROOT))
     parts = [f"{place}: {text}" for place, text in new.items() if old.get(place) != text]
     gone = [place for place in old if place not in new]
     if gone:
         parts.append(f"without {', '.join(gone)}")
-    return "; ".join(parts) or "the same"
+    return parts or ["the same"]
 
 
-def _leaves(space: Space) -> str:
-    return "; ".join(f"{place}: {text}" for place, text in _walk(space, ROOT)) or "nothing"
+def _leaves(space: Space) -> list[str]:
+    return [f"{place}: {text}" for place, text in _walk(space, ROOT)] or ["nothing"]
 
 
 def _walk(space: Space, place: str) -> list[tuple[str, str]]:
