@@ -1,4 +1,7 @@
-"""Clients whose observations are PyTorch tensors. Importing this module imports torch."""
+"""PyTorch: clients whose observations are tensors, and networks as models.
+
+Importing this module imports torch.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from rlmesh.client import env as numpy_env
 from rlmesh.client import vector_env as numpy_vector_env
 from rlmesh.client.transitions import Transitions
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
+from rlmesh.codec.slab.layout import compile_layout
+from rlmesh.spaces import from_gymnasium_space
 
-__all__ = ["RemoteEnv", "RemoteVectorEnv"]
+__all__ = ["Model", "RemoteEnv", "RemoteVectorEnv"]
 
 # The same for type checkers with and without torch beside them.
 _torch: Any = torch
@@ -101,6 +106,77 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
             _tensors(part, self._device) for part in arrays
         )
         return Transitions(observations, rewards, terminations, truncations, infos)
+
+
+class Model:
+    """A network as a model for `rlmesh.ModelWorker`.
+
+    The network is called with a stack of observations, as tensors on its device, in inference mode:
+    with a tensor, or for a Dict with a dict and for a Tuple with a tuple of tensors. It returns
+    tensors, stacked in the same way: the actions, or with `horizon` the chunks, `(observations,
+    horizon, *shape)`.
+
+    Args:
+        module: The network, a `torch.nn.Module` or any callable. It is moved to the device, and set
+            to evaluation.
+        observation_space: The space of one observation. None: the module's own attribute, or what
+            `ModelWorker` is given.
+        action_space: The space of one action. None: likewise.
+        device: The device, a `torch.device` or its name. None: the CPU.
+        horizon: How many actions the network gives for an observation. None: one, without an axis
+            for it.
+        warm_sizes: The sizes of the batches with which the network is warmed up.
+
+    Attributes:
+        observation_space: As said.
+        action_space: As said.
+        horizon: As said.
+    """
+
+    keeps_state = False
+
+    def __init__(
+        self,
+        module: Any,
+        observation_space: Any = None,
+        action_space: Any = None,
+        *,
+        device: Any = None,
+        horizon: int | None = None,
+        warm_sizes: Sequence[int] = (1,),
+    ) -> None:
+        if device is not None and callable(move := getattr(module, "to", None)):
+            move(device)
+        if callable(evaluate := getattr(module, "eval", None)):
+            evaluate()
+        self._module = module
+        self._device = device
+        self._warm_sizes = tuple(warm_sizes)
+        self.observation_space: Any = _own(module, "observation_space", observation_space)
+        self.action_space: Any = _own(module, "action_space", action_space)
+        self.horizon: int | None = horizon
+        # `ModelWorker` looks which of the two the model has.
+        if horizon is None:
+            self.predict_batch = self._ask
+        else:
+            self.predict_chunk_batch = self._ask
+
+    def warmup(self) -> None:
+        """Calls the network with zeros, in batches of each size."""
+        if self.observation_space is None:
+            return
+        space = from_gymnasium_space(self.observation_space)
+        for size in self._warm_sizes:
+            layout = compile_layout(space, size)
+            self._ask(layout.decode(bytes(layout.size)))
+
+    def _ask(self, observations: Any) -> Any:
+        with _torch.inference_mode():
+            return _arrays(self._module(_tensors(observations, self._device)))
+
+
+def _own(module: Any, name: str, given: Any) -> Any:
+    return getattr(module, name, None) if given is None else given
 
 
 def _tensors(value: Any, device: Any) -> Any:

@@ -145,6 +145,36 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="What a contract differs in from an older one.",
             ),
             Export(
+                name="ModelWorker",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Serves a model, or several, at an address.",
+            ),
+            Export(
+                name="ModelContext",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="The session's own part of a prediction: its state, its generator, its place in the episode.",
+            ),
+            Export(
+                name="RemoteModel",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Asks a served model what to do.",
+            ),
+            Export(
+                name="ModelContract",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="What a served model is: its spaces, its horizon and whether it keeps state.",
+            ),
+            Export(
+                name="PredictionStats",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="What the calls of one kind at a model have cost, and where the time went.",
+            ),
+            Export(
                 name="Transitions",
                 kind="class",
                 stability=Stability.EXPERIMENTAL,
@@ -275,6 +305,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="An object that does not have the shape of an environment.",
             ),
             Export(
+                name="InvalidModelError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="An object that does not have the form of a model.",
+            ),
+            Export(
                 name="UnsupportedSpaceError",
                 kind="exception",
                 stability=Stability.STABLE,
@@ -284,7 +320,7 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 name="WrongEndpointKindError",
                 kind="exception",
                 stability=Stability.STABLE,
-                summary="A single-environment client on a vector endpoint, or the other way round.",
+                summary="A client of another kind than the endpoint.",
             ),
             Export(
                 name="ContractMismatchError",
@@ -327,6 +363,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="exception",
                 stability=Stability.EXPERIMENTAL,
                 summary="The process in which the environment ran has died; the next reset starts in a new one.",
+            ),
+            Export(
+                name="RemoteModelError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="The model raised an exception; the session lives on.",
             ),
             Export(
                 name="EndpointError",
@@ -422,6 +464,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
             ),
         ),
         "rlmesh.torch": (
+            Export(
+                name="Model",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A network as a model for `ModelWorker`.",
+            ),
             Export(
                 name="RemoteEnv",
                 kind="class",

@@ -4,14 +4,15 @@ Commands:
     main: The group `rlmesh`.
     serve: `serve` and its options.
     serve_env: The same for supervisors, as a module.
+    serve_model: `serve-model`.
     asking: `contract`, `status` and `wait`.
     contract_diff: `contract diff`.
     typegen: `typegen`.
     demo: `demo`.
 
 Serving:
-    serving: Serves one environment for the life of the process.
-    loading: Makes the environment that the command line names.
+    serving: Serves one environment, or models, for the life of the process.
+    loading: Makes the environment or the model that the command line names.
     readiness: Writes the address to `--ready-fd`.
     signals: SIGINT and SIGTERM for a whole command.
 

@@ -1,4 +1,4 @@
-"""The commands that ask a served environment: `contract`, `status`, `wait`."""
+"""The commands that ask a server: `contract`, `status`, `wait`."""
 
 from __future__ import annotations
 
@@ -59,19 +59,24 @@ credential_options = (
 )
 
 
+model_option = click.option(
+    "--model", metavar="NAME", help="Which model, where the server has several."
+)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, on one line.")
 
 
-@click.command(short_help="Show what a served environment is.")
-@with_options(_address, as_json_option, timeout_option, *credential_options)
-def contract(*, address: str, as_json: bool, timeout: float, **given: Any) -> None:
-    """Show the contract of the environment that is served at ADDRESS: its spaces and its facts.
+@click.command(short_help="Show what a served environment or model is.")
+@with_options(_address, as_json_option, model_option, timeout_option, *credential_options)
+def contract(
+    *, address: str, as_json: bool, model: str | None, timeout: float, **given: Any
+) -> None:
+    """Show the contract of what is served at ADDRESS, an environment or a model.
 
     ADDRESS may be left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0, 1 when
     no server answers, 2 for wrong usage.
     """
     with failures_on_one_line():
-        found, server = fetch_contract(address, timeout, credentials_of(**given))
+        found, server = fetch_contract(address, timeout, credentials_of(**given), model=model)
     if as_json:
         click.echo(found.to_json())
         return
@@ -82,7 +87,7 @@ def contract(*, address: str, as_json: bool, timeout: float, **given: Any) -> No
 @click.command(short_help="Show what a server is doing.")
 @with_options(_address, as_json_option, timeout_option, *credential_options)
 def status(*, address: str, as_json: bool, timeout: float, **given: Any) -> None:
-    """Show what the server at ADDRESS is doing, also while its environment is stuck in a call.
+    """Show what the server at ADDRESS is doing, also while what it serves is stuck in a call.
 
     ADDRESS may be left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0, 1 when
     no server answers, 2 for wrong usage.

@@ -13,12 +13,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rlmesh._cli.asking import as_json_option, credential_options, timeout_option
+from rlmesh._cli.asking import as_json_option, credential_options, model_option, timeout_option
 from rlmesh._cli.console import make_console
 from rlmesh._cli.contract_source import contract_source, read_source
 from rlmesh._cli.failure import failures_on_one_line
 from rlmesh._cli.serve import with_options
-from rlmesh.contract import ContractDifference, EnvContract, compare_contracts
+from rlmesh.contract import ContractDifference, EnvContract, ModelContract, compare_contracts
 from rlmesh.foreign_text import paragraphs
 
 BREAKING = 1
@@ -28,21 +28,27 @@ _FAILED = 2
 @click.command(name="contract diff", short_help="Show whether a contract breaks its clients.")
 @click.argument("old", metavar="A", callback=contract_source)
 @click.argument("new", metavar="B", callback=contract_source)
-@with_options(as_json_option, timeout_option, *credential_options)
+@with_options(as_json_option, model_option, timeout_option, *credential_options)
 def contract_diff(
-    *, old: str | Path, new: str | Path, as_json: bool, timeout: float, **given: Any
+    *,
+    old: str | Path,
+    new: str | Path,
+    as_json: bool,
+    model: str | None,
+    timeout: float,
+    **given: Any,
 ) -> None:
     """Show in what the contract B differs from the older contract A.
 
-    A and B are addresses of served environments, or files that hold what `rlmesh contract --json`
-    printed and whose names end in .json.
+    A and B are addresses of served environments, or both of models, or files that hold what
+    `rlmesh contract --json` printed and whose names end in .json.
 
     Exit codes: 0 when what was written or trained for A goes on with B, 1 when it may not, 2 when
     a contract cannot be read and for wrong usage.
     """
     with failures_on_one_line(exit_code=_FAILED):
-        contracts = read_source(old, timeout, **given), read_source(new, timeout, **given)
-    differences = compare_contracts(*contracts)
+        contracts = tuple(read_source(end, timeout, model, **given) for end in (old, new))
+        differences = compare_contracts(*contracts)
     breaking = any(difference.breaking for difference in differences)
     if as_json:
         click.echo(json.dumps(_report((old, new), contracts, differences, breaking=breaking)))
@@ -53,7 +59,7 @@ def contract_diff(
 
 def _report(
     sources: tuple[str | Path, str | Path],
-    contracts: tuple[EnvContract, EnvContract],
+    contracts: Sequence[EnvContract | ModelContract],
     differences: Sequence[ContractDifference],
     *,
     breaking: bool,

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rlmesh.contract import EnvContract
+from rlmesh.contract import EnvContract, ModelContract
 from rlmesh.foreign_text import paragraphs
 from rlmesh.spaces import Space
 from rlmesh.spaces.paths import ROOT, child_place
@@ -19,8 +19,8 @@ from rlmesh.spaces.summary import summarize
 from rlmesh_api.contract import DictSpace, TupleSpace
 
 
-def contract_view(contract: EnvContract, facts: dict[str, str]) -> RenderableType:
-    """Two tables: what the environment is, and its spaces.
+def contract_view(contract: EnvContract | ModelContract, facts: dict[str, str]) -> RenderableType:
+    """Two tables: what the environment or the model is, and its spaces.
 
     Args:
         contract: The contract.
@@ -29,7 +29,8 @@ def contract_view(contract: EnvContract, facts: dict[str, str]) -> RenderableTyp
     about = Table.grid(padding=(0, 2))
     about.add_column(style="bold cyan", no_wrap=True)
     about.add_column(overflow="fold")
-    for name, fact in {**_facts(contract), **facts}.items():
+    own = _model_facts(contract) if isinstance(contract, ModelContract) else _facts(contract)
+    for name, fact in {**own, **facts}.items():
         about.add_row(name, Text(paragraphs(fact)))
     return Group(about, _spaces(contract))
 
@@ -56,7 +57,20 @@ def _facts(contract: EnvContract) -> dict[str, str]:
     return facts
 
 
-def _spaces(contract: EnvContract) -> Table:
+def _model_facts(contract: ModelContract) -> dict[str, str]:
+    limit = contract.max_batch_size
+    facts = {
+        "model": contract.id,
+        "horizon": "one action" if contract.horizon == 1 else f"{contract.horizon} actions",
+        "keeps state": "yes" if contract.keeps_state else "no",
+        "batches": "as many as wait" if limit is None else f"at most {limit}",
+    }
+    if contract.metadata:
+        facts["metadata"] = _as_json(contract.metadata)
+    return facts
+
+
+def _spaces(contract: EnvContract | ModelContract) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", style="bold cyan", no_wrap=True)
     table.add_column("place", overflow="fold")
@@ -64,7 +78,8 @@ def _spaces(contract: EnvContract) -> Table:
     table.add_column("shape", no_wrap=True)
     table.add_column("dtype", no_wrap=True)
     table.add_column("values", overflow="fold")
-    of_what = " of a sub-environment" if contract.vector else ""
+    vector = isinstance(contract, EnvContract) and contract.vector
+    of_what = " of a sub-environment" if vector else ""
     trees = {
         f"observation{of_what}": contract.observation_space,
         f"action{of_what}": contract.action_space,

@@ -1,4 +1,4 @@
-"""Makes the environment that the command line names."""
+"""Makes the environment, or the model, that the command line names."""
 
 from __future__ import annotations
 
@@ -44,9 +44,26 @@ def load(request: EnvRequest) -> Any:
     module, _, attribute = request.name.partition(":")
     # What follows the colon of `package:id` is an id, with a version or a namespace.
     if attribute and all(part.isidentifier() for part in attribute.split(".")):
-        factory = _callable(module, attribute)
+        factory = _callable(module, attribute, _NAMED)
         return _explained(f"making {request.name}", lambda: _call(factory, request))
     return _explained(f"making {request.name}", lambda: _make(request))
+
+
+def load_model(name: str, kwargs: dict[str, Any], imports: tuple[str, ...] = ()) -> Any:
+    """Makes the model that `module:callable` names, or takes the object of that name.
+
+    Raises:
+        LoadError: If a package cannot be imported, nothing of that name is there, or making it
+            fails, whatever it raises.
+    """
+    _see_working_directory()
+    for package in imports:
+        _import(package)
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise LoadError(f"{name} names no model; give it as module:callable")
+    found = _callable(module, attribute, "a model is named as module:callable")
+    return _explained(f"making {name}", lambda: found(**kwargs))
 
 
 def _make(request: EnvRequest) -> Any:
@@ -75,20 +92,20 @@ def _call(factory: Callable[..., Any], request: EnvRequest) -> Any:
     return make_sub_envs([lambda: factory(**request.kwargs)] * request.num_envs)
 
 
-def _callable(module: str, attribute: str) -> Callable[..., Any]:
+_NAMED = "an environment is named by its id or as module:callable"
+
+
+def _callable(module: str, attribute: str, how: str) -> Callable[..., Any]:
     found: Any = _import(module)
     for part in attribute.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise LoadError(
-                f"the module {module} has no {attribute}; an environment is named by its id or as "
-                f"module:callable"
-            ) from None
+            raise LoadError(f"the module {module} has no {attribute}; {how}") from None
     if not callable(found):
         raise LoadError(
             f"{module}:{attribute} is no callable but a {type(found).__name__}; name a function "
-            f"or class that makes the environment"
+            f"or class that makes what is served"
         )
     factory: Callable[..., Any] = found
     return factory

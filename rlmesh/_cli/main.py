@@ -8,6 +8,7 @@ from rlmesh._cli.asking import contract, status, wait
 from rlmesh._cli.contract_diff import contract_diff
 from rlmesh._cli.demo import demo
 from rlmesh._cli.serve import serve
+from rlmesh._cli.serve_model import serve_model
 from rlmesh._cli.typegen import typegen
 from rlmesh._version import __version__
 
@@ -28,11 +29,11 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rlmesh")
 def main() -> None:
-    """Serve a Gymnasium environment, and ask a served one what it is and does.
+    """Serve a Gymnasium environment or a model, and ask a served one what it is and does.
 
     Colours appear on a terminal only; NO_COLOR turns them off there too.
     """
 
 
-for command in (serve, wait, status, contract, contract_diff, typegen, demo):
+for command in (serve, serve_model, wait, status, contract, contract_diff, typegen, demo):
     main.add_command(command)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import click
 
 from rlmesh._cli import arguments
 from rlmesh._cli.failure import failures_on_one_line
-from rlmesh._cli.loading import EnvRequest
+from rlmesh._cli.loading import EnvRequest, load
 from rlmesh._cli.output import Output
 from rlmesh._cli.readiness import ReadyFd
-from rlmesh._cli.serving import ServeRequest
+from rlmesh._cli.serving import ServedEnv, ServeRequest
 from rlmesh._cli.serving import serve as serve_until_ended
 from rlmesh.address import Address, TcpAddress
 from rlmesh.codec.checks.policy import POLICY_VARIABLE, Nan, Policy
@@ -74,27 +74,7 @@ TOKEN_FILE = click.option(
     f"{TOKEN_VARIABLE}, else none.",
 )
 
-SERVING_OPTIONS = (
-    click.option(
-        "--num-envs",
-        metavar="N",
-        type=click.IntRange(min=1),
-        help="Serve a vector environment with so many sub-environments. Default: a single "
-        "environment.",
-    ),
-    click.option(
-        "--vectorization-mode",
-        type=click.Choice(["sync", "async"]),
-        help="Whether the sub-environments share this process or have one each; needs --num-envs. "
-        "Default: sync.",
-    ),
-    click.option(
-        "--sessions",
-        metavar="N",
-        type=click.IntRange(min=1),
-        help="Serve so many clients at once, each with its own environment, made when it "
-        "connects. Default: one environment, for one client at a time.",
-    ),
+ENDPOINT_OPTIONS = (
     click.option(
         "--address",
         metavar="ADDRESS",
@@ -121,7 +101,7 @@ SERVING_OPTIONS = (
         "--insecure",
         is_flag=True,
         help="Serve beyond this machine with neither a token nor TLS: everybody who reaches the "
-        "address may drive the environment.",
+        "address may use what is served.",
     ),
     click.option(
         "--direct",
@@ -156,27 +136,10 @@ SERVING_OPTIONS = (
         help="What to do about a value outside of its bounds: deliver it and say so in the info, "
         "reject it, or not look. Default: warn.",
     ),
-    click.option(
-        "--nan",
-        type=click.Choice([nan.value for nan in Nan]),
-        default=Nan.REJECT.value,
-        show_default=True,
-        help="What to do about NaN in a Box of floats, in observations and in actions: reject it, "
-        "or deliver it.",
-    ),
-    click.option(
-        "--expose",
-        metavar="NAME",
-        multiple=True,
-        help="An attribute or method of the environment that clients may read, set and call. May "
-        "be given repeatedly. Default: none.",
-    ),
-    click.option(
-        "--isolation",
-        type=click.Choice(["process"]),
-        help="Run the environment in a worker process, so that the server lives on when it "
-        "crashes or hangs. Default: in the server's process.",
-    ),
+)
+"""Where to serve, and whom, whatever is served."""
+
+LIFE_OPTIONS = (
     click.option("--allow-remote-shutdown", is_flag=True, help="Let a client end the server."),
     click.option(
         "--idle-timeout-seconds",
@@ -224,6 +187,53 @@ SERVING_OPTIONS = (
         "Default: when it returns.",
     ),
     VERBOSE,
+)
+"""When calls, sessions and the server end, whatever is served."""
+
+SERVING_OPTIONS = (
+    click.option(
+        "--num-envs",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Serve a vector environment with so many sub-environments. Default: a single "
+        "environment.",
+    ),
+    click.option(
+        "--vectorization-mode",
+        type=click.Choice(["sync", "async"]),
+        help="Whether the sub-environments share this process or have one each; needs --num-envs. "
+        "Default: sync.",
+    ),
+    click.option(
+        "--sessions",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Serve so many clients at once, each with its own environment, made when it "
+        "connects. Default: one environment, for one client at a time.",
+    ),
+    *ENDPOINT_OPTIONS,
+    click.option(
+        "--nan",
+        type=click.Choice([nan.value for nan in Nan]),
+        default=Nan.REJECT.value,
+        show_default=True,
+        help="What to do about NaN in a Box of floats, in observations and in actions: reject it, "
+        "or deliver it.",
+    ),
+    click.option(
+        "--expose",
+        metavar="NAME",
+        multiple=True,
+        help="An attribute or method of the environment that clients may read, set and call. May "
+        "be given repeatedly. Default: none.",
+    ),
+    click.option(
+        "--isolation",
+        type=click.Choice(["process"]),
+        help="Run the environment in a worker process, so that the server lives on when it "
+        "crashes or hangs. Default: in the server's process.",
+    ),
+    *LIFE_OPTIONS,
 )
 
 
@@ -278,10 +288,10 @@ def run_serve(
     """Serves as the options say; each is what the help of `serve` says of it."""
     if vectorization_mode is not None and num_envs is None:
         raise click.UsageError("--vectorization-mode needs --num-envs.")
-    _check_direct(direct, address, transports)
+    check_direct(direct, address, transports)
     tls = server_tls(tls_cert, tls_key, tls_client_ca)
     if not (token or tls or insecure or TOKEN_VARIABLE in os.environ):
-        _check_reach(address, direct)
+        check_reach("drive the environment", address, direct)
     request = EnvRequest(
         name=env,
         kwargs=with_render_mode(kwargs, render_mode),
@@ -315,7 +325,15 @@ def run_serve(
             transports=transports or None,
             direct=None if direct is None else str(direct),
         )
-        serve_until_ended(ServeRequest(env=request, options=options, ready_fd=ready_fd), output)
+        serve_until_ended(
+            ServeRequest(
+                load=partial(load, request),
+                make_server=lambda env: ServedEnv(env, options),
+                per_session=sessions is not None or isolation is not None,
+                ready_fd=ready_fd,
+            ),
+            output,
+        )
 
 
 def server_tls(certificate: str | None, key: str | None, client_ca: str | None) -> ServerTLS | None:
@@ -327,18 +345,20 @@ def server_tls(certificate: str | None, key: str | None, client_ca: str | None) 
     raise click.UsageError("TLS needs both --tls-cert and --tls-key.")
 
 
-def _check_reach(*addresses: Address | None) -> None:
+def check_reach(doing: str, *addresses: Address | None) -> None:
+    """Refuses an address that is open to everybody; `doing` says to do what."""
     for reached in addresses:
         if not (reached is None or reached.is_loopback):
             raise click.UsageError(
                 f"{reached} is reachable from other machines, and everybody who reaches it may "
-                f"drive the environment; give --token-file to let in those who show the token, and "
+                f"{doing}; give --token-file to let in those who show the token, and "
                 f"--tls-cert and --tls-key to encrypt, or serve on 127.0.0.1 or a Unix socket, or "
                 f"add --insecure if everybody on that network is trusted."
             )
 
 
-def _check_direct(direct: TcpAddress | None, address: Address, transports: tuple[str, ...]) -> None:
+def check_direct(direct: TcpAddress | None, address: Address, transports: tuple[str, ...]) -> None:
+    """Refuses a transport `direct` without a port of its own."""
     if transports and ("direct" in transports) != (direct is not None):
         raise click.UsageError(
             "The transport direct needs its own port: give --direct ADDRESS and --transport "

@@ -1,15 +1,15 @@
-"""Serves one environment for the life of the process."""
+"""Serves one environment, or models, for the life of the process."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-from rlmesh._cli.loading import EnvRequest, load
+from rlmesh._cli.failure import LoadError, one_line
 from rlmesh._cli.output import Output
 from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.signals import (
@@ -18,8 +18,9 @@ from rlmesh._cli.signals import (
     keep_signals_from_children,
     wait_for_children,
 )
-from rlmesh.errors import StateError
+from rlmesh.errors import RlmeshError, StateError
 from rlmesh.server.env_server import EnvServer
+from rlmesh.server.model_worker import ModelWorker
 from rlmesh.server.server_options import ServerOptions
 from rlmesh.server.signals import exit_at_once
 
@@ -28,18 +29,97 @@ from rlmesh.server.signals import exit_at_once
 _RETURN_SECONDS = 3.0
 
 
+class Served(Protocol):
+    """A server that says when clients are answered.
+
+    Attributes:
+        title: What it serves, for people.
+        serving: Set from when on health says SERVING.
+        address: Where it serves.
+    """
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def serving(self) -> threading.Event: ...
+
+    @property
+    def address(self) -> str: ...
+
+    def serve(self) -> None:
+        """Serves until the end."""
+        ...
+
+    def shutdown(self) -> None:
+        """Ends the server."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits for the end."""
+        ...
+
+
+class ServedEnv(EnvServer):
+    """A server that is made of options; see `Served`."""
+
+    def __init__(self, env: Any, options: ServerOptions) -> None:
+        self._bind(env, options)
+
+    @property
+    def title(self) -> str:
+        """The environment's id."""
+        return self.env_contract.id
+
+    @property
+    def serving(self) -> threading.Event:
+        """Set from when on health says SERVING."""
+        return self._rpc_server.serving
+
+
+class ServedModels(ModelWorker):
+    """A worker that says when it serves; see `Served`."""
+
+    def serve(self) -> None:
+        """As `ModelWorker.serve`.
+
+        Raises:
+            LoadError: If a model's `warmup` raised.
+        """
+        try:
+            super().serve()
+        except RlmeshError:
+            raise
+        except Exception as error:
+            raise LoadError(
+                f"warming up failed: {type(error).__name__}: {one_line(error)}"
+            ) from error
+
+    @property
+    def title(self) -> str:
+        """The names of the models."""
+        return ", ".join(self.model_contracts)
+
+    @property
+    def serving(self) -> threading.Event:
+        """Set from when on health says SERVING."""
+        return self._rpc_server.serving
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeRequest:
     """What to serve, and how.
 
     Attributes:
-        env: The environment.
-        options: What the server is given besides the environment.
+        load: Makes what is served.
+        make_server: Makes the server of it; where `per_session`, of `load` itself.
+        per_session: Whether the server calls `load`, for each session.
         ready_fd: Where to write the address once the server serves.
     """
 
-    env: EnvRequest
-    options: ServerOptions
+    load: Callable[[], Any]
+    make_server: Callable[[Any], Served]
+    per_session: bool = False
     ready_fd: ReadyFd | None = None
 
 
@@ -60,12 +140,10 @@ def serve(request: ServeRequest, output: Output) -> None:
     signals = CommandSignals()
     with signals.taken():
         try:
-            if request.options.sessions is None and request.options.isolation is None:
-                server = _served(signals.unwinding(lambda: load(request.env)), request)
+            if request.per_session:
+                server = signals.unwinding(lambda: request.make_server(request.load))
             else:
-                server = signals.unwinding(
-                    lambda: _Server(partial(load, request.env), request.options)
-                )
+                server = _served(signals.unwinding(request.load), request)
         except EndedBySignal:
             return
         signals.end = server.shutdown
@@ -84,25 +162,13 @@ def serve(request: ServeRequest, output: Output) -> None:
             raise readiness.failure
 
 
-class _Server(EnvServer):
-    """A server that is made of options, and says when clients are answered."""
-
-    def __init__(self, env: Any, options: ServerOptions) -> None:
-        self._bind(env, options)
-
-    @property
-    def serving(self) -> threading.Event:
-        """Set from when on health says SERVING."""
-        return self._rpc_server.serving
-
-
-def _served(env: Any, request: ServeRequest) -> _Server:
+def _served(made: Any, request: ServeRequest) -> Served:
     try:
-        return _Server(env, request.options)
+        return request.make_server(made)
     except BaseException:
-        # A server closes its environment, and there is none. Why there is none matters more than
+        # A server closes what it serves, and there is none. Why there is none matters more than
         # what close() may raise.
-        if callable(close := getattr(env, "close", None)):
+        if callable(close := getattr(made, "close", None)):
             with contextlib.suppress(Exception):
                 close()
         raise
@@ -115,7 +181,7 @@ class _ReadinessThread:
         failure: Why the ready descriptor could not be written; None: it could.
     """
 
-    def __init__(self, server: _Server, request: ServeRequest, output: Output) -> None:
+    def __init__(self, server: Served, request: ServeRequest, output: Output) -> None:
         self.failure: OSError | None = None
         self._server = server
         self._request = request
@@ -166,4 +232,4 @@ class _ReadinessThread:
                     f"the address could not be written on the ready descriptor: {error.strerror}; "
                     f"its reader must stay until it has read the line"
                 ) from error
-        self._output.say(f"{self._server.env_contract.id} is served at {address}; Ctrl-C ends it.")
+        self._output.say(f"{self._server.title} is served at {address}; Ctrl-C ends it.")

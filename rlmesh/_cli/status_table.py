@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from rlmesh.client.status import EndpointStatus, SessionStatus
+from rlmesh.client.status import EndpointStatus, ModelStatus, SessionStatus
 from rlmesh.foreign_text import one_line, paragraphs
 from rlmesh.transports.peer import Holder, describe
 from rlmesh_api.v1 import session_pb2
@@ -36,6 +37,8 @@ def _rows(found: EndpointStatus, address: str) -> Iterator[tuple[str, str]]:
     yield "state", found.state
     if found.capacity:
         yield "sessions", f"{len(found.sessions)} of {found.capacity}"
+    for model in found.models:
+        yield from _model(model)
     if len(found.sessions) <= 1:
         yield "held by", str(found.holder) if found.holder else "nobody"
     if not found.sessions:
@@ -44,6 +47,17 @@ def _rows(found: EndpointStatus, address: str) -> Iterator[tuple[str, str]]:
         if len(found.sessions) > 1:
             yield f"session {one_line(session.id)}", str(session.holder)
         yield from _session(session)
+
+
+def _model(model: ModelStatus) -> Iterator[tuple[str, str]]:
+    state = "ready" if model.ready else "not ready"
+    yield (
+        f"model {one_line(model.name)}",
+        f"{state}, version {model.version}, {model.queue_length} requests wait",
+    )
+    if model.call:
+        yield "in call", f"{one_line(model.call)}, for {model.busy_seconds:.1f} s"
+        yield "at", model.stack.rstrip()
 
 
 def _session(session: SessionStatus) -> Iterator[tuple[str, str]]:
@@ -79,6 +93,7 @@ def status_dict(found: EndpointStatus) -> dict[str, Any]:
         **_call_dict(found),
         "holder": None if found.holder is None else _holder_dict(found.holder),
         "sessions": [_session_dict(session) for session in found.sessions],
+        **({"models": [asdict(model) for model in found.models]} if found.models else {}),
         "capacity": found.capacity or None,
         "server": None
         if server is None

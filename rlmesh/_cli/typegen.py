@@ -1,4 +1,4 @@
-"""The command `typegen`: a module with the types of one environment."""
+"""The command `typegen`: a module with the types of one environment or model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rlmesh._cli.asking import credential_options, timeout_option
+from rlmesh._cli.asking import credential_options, model_option, timeout_option
 from rlmesh._cli.contract_source import contract_source, read_source
 from rlmesh._cli.failure import LoadError, failures_on_one_line
 from rlmesh._cli.serve import with_options
@@ -16,7 +16,7 @@ from rlmesh.typegen import render_module
 _STDOUT = Path("-")
 
 
-@click.command(short_help="Write a module with the types of an environment.")
+@click.command(short_help="Write a module with the types of an environment or model.")
 @click.argument("source", metavar="SOURCE", callback=contract_source)
 @with_options(
     click.option(
@@ -30,9 +30,10 @@ _STDOUT = Path("-")
     click.option(
         "--class-name",
         metavar="NAME",
-        help="What the client's class is called; by default after the environment's id.",
+        help="What the client's class is called; by default after the contract's id.",
     ),
     click.option("--force", is_flag=True, help="Overwrite the file if there is one."),
+    model_option,
     timeout_option,
     *credential_options,
 )
@@ -41,20 +42,21 @@ def typegen(
     source: str | Path,
     output: Path,
     class_name: str | None,
+    model: str | None,
     force: bool,
     timeout: float,
     **given: Any,
 ) -> None:
-    """Write a Python module for the environment SOURCE: its types, and a client that carries them.
+    """Write a Python module for what is served at SOURCE: its types, and a client that has them.
 
-    SOURCE is the address of a served environment, or a file that holds what `rlmesh contract
+    SOURCE is the address of an environment or a model, or a file that holds what `rlmesh contract
     --json` printed and whose name ends in .json. The module depends on the contract alone.
 
     Exit codes: 0, 1 when the contract cannot be read or the file cannot be written, 2 for wrong
     usage.
     """
     with failures_on_one_line():
-        text = render_module(read_source(source, timeout, **given), class_name)
+        text = render_module(read_source(source, timeout, model, **given), class_name)
         if output == _STDOUT:
             click.echo(text, nl=False)
         else:

@@ -149,14 +149,20 @@ def check_fits(model: ModelContract, env: EnvContract, address: str) -> None:
         )
 
 
-def read_expected_model(expect: Any) -> ModelContract | None:
+def read_expected_model(expect: Any, default: ModelContract | None) -> ModelContract | None:
     """The contract that a user expects of a model.
+
+    Args:
+        expect: A contract, the path of a file with one, or None.
+        default: What is expected where the user says nothing.
 
     Raises:
         ArgumentTypeError: If it is none.
         InvalidArgumentError: If the file cannot be read, or holds no contract of a model.
     """
-    if expect is None or isinstance(expect, ModelContract):
+    if expect is None:
+        return default
+    if isinstance(expect, ModelContract):
         return expect
     if _is_path(expect):
         return load_model_contract(expect)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import weakref
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, ClassVar, Generic, Literal, NoReturn, Self
+
+from typing_extensions import TypeVar
 
 from rlmesh.client.connect_options import read_common
 from rlmesh.client.expected_contract import read_env, read_expected_model
@@ -17,8 +19,11 @@ from rlmesh.errors import ArgumentTypeError
 from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 
+ObsType = TypeVar("ObsType", default=Any)
+ActType = TypeVar("ActType", default=Any)
 
-class RemoteModel:
+
+class RemoteModel(Generic[ObsType, ActType]):
     """Asks a served model what to do, as if it were local.
 
     It is one session with the model: other clients of the same model neither see nor change its
@@ -38,7 +43,8 @@ class RemoteModel:
         address: The worker's address, `tcp://HOST:PORT` or `unix:///PATH`.
         model: The name of the model, where the worker serves several. None: the only one.
         expect: The contract that the caller's code was written for, or the path of a file with it.
-            Connecting fails where the model's contract breaks it. None: any.
+            Connecting fails where the model's contract breaks it. None: the `expected_contract`
+            of the class.
         env: The environment that the model is to drive: a client of it, itself, its contract, or
             the path of a file with that. Connecting fails where one gives what the other does not
             take, and the error lists every difference. None: any.
@@ -80,6 +86,9 @@ class RemoteModel:
         StateError: If this process is a fork of one that had used gRPC, where a client would hang.
     """
 
+    expected_contract: ClassVar[ModelContract | None] = None
+    """The contract to expect where `expect` is None; for subclasses."""
+
     def __init__(
         self,
         address: str,
@@ -114,7 +123,7 @@ class RemoteModel:
                 max_contract_bytes=max_contract_bytes,
             ),
             model=model,
-            expected=read_expected_model(expect),
+            expected=read_expected_model(expect, self.expected_contract),
             env=read_env(env),
         )
         self._client = ModelClient(address, options)
@@ -164,7 +173,7 @@ class RemoteModel:
         """
         self._client.reset(seed, options)
 
-    def predict(self, observation: Any) -> Any:
+    def predict(self, observation: ObsType) -> ActType:
         """Asks the model for the action that follows an observation.
 
         Args:
@@ -188,13 +197,15 @@ class RemoteModel:
             StateError: If a call of a model that keeps state was given up before, and no reset came
                 since, or if an answer was posted for and not taken.
         """
-        return self._client.predict(observation, chunk=False)
+        action: ActType = self._client.predict(observation, chunk=False)
+        return action
 
-    def __call__(self, observation: Any) -> Any:
+    def __call__(self, observation: ObsType) -> ActType:
         """As `predict`."""
-        return self._client.predict(observation, chunk=False)
+        action: ActType = self._client.predict(observation, chunk=False)
+        return action
 
-    def predict_chunk(self, observation: Any) -> Any:
+    def predict_chunk(self, observation: ObsType) -> Any:
         """Asks the model for the next `horizon` actions; arguments and errors as for `predict`.
 
         Returns:
@@ -228,7 +239,7 @@ class RemoteModel:
         """
         return self._client.predict_batch(observations, chunk=True)
 
-    def post(self, observation: Any, *, chunk: bool = False) -> None:
+    def post(self, observation: ObsType, *, chunk: bool = False) -> None:
         """Sends an observation and returns; `take` waits for the answer. No other call between.
 
         Args:
@@ -282,7 +293,7 @@ class RemoteModel:
 
     def __repr__(self) -> str:
         """The class, the address and the transport in use."""
-        return f"RemoteModel({self._client.address!r}, transport={self.transport!r})"
+        return f"{type(self).__name__}({self._client.address!r}, transport={self.transport!r})"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuses `copy`, `copy.deepcopy` and `pickle`.

@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rlmesh.errors import StateError
@@ -82,7 +82,7 @@ class OwnedProvider(Provider, Protocol):
 
     on_caller: bool
 
-    def all(self) -> list[OwnedSlot]:
+    def all(self) -> Sequence[OwnedSlot]:
         """Every slot. Any thread may ask."""
         ...
 
@@ -233,7 +233,7 @@ class Lifecycle:
             self._ended.open()
         _log.info("the server at %s has ended", self._rpc_server.address)
 
-    def _close(self, slots: list[OwnedSlot], *, unbegun: bool) -> None:
+    def _close(self, slots: Sequence[OwnedSlot], *, unbegun: bool) -> None:
         """Closes every slot on its thread, side by side; where it has none, on this one."""
         closings: list[_Closing] = []
         for slot in slots:

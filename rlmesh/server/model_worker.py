@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.codec.infos.type_guards import is_mapping
-from rlmesh.contract import ModelContract, read_model_contract
-from rlmesh.errors import InvalidModelError
+from rlmesh.contract import ModelContract
+from rlmesh.errors import InvalidArgumentError, InvalidModelError, StateError
 from rlmesh.security import ServerTLS
 from rlmesh.server.endpoint_server import EndpointServer
+from rlmesh.server.lifecycle import State
 from rlmesh.server.models.options import ModelOptions, check_count, read_model_options
 from rlmesh.server.models.provider import ModelProvider
 from rlmesh.server.models.served_model import ServedModel
@@ -216,10 +217,46 @@ class ModelWorker(EndpointServer):
             self._life.wait(None)
             raise self._failure
 
+    def reload(self, model: Any, name: str | None = None) -> int:
+        """Replaces a model by another one, without a failed call.
+
+        The other model is warmed up on its own thread, while the old one answers. Then episodes
+        begin with the new one; an episode that has begun keeps the old one until its next reset.
+        The old one is closed when no episode has it any more. Where this raises, the old one goes
+        on.
+
+        Args:
+            model: The other model, of the same contract.
+            name: Which model it replaces; None: the only one.
+
+        Returns:
+            The number of the version that answers from now on; the first one is 1.
+
+        Raises:
+            StateError: If the worker does not serve.
+            InvalidArgumentError: If there is no such model.
+            InvalidModelError: If it has not the form of a model.
+            ContractMismatchError: If its contract is another one.
+            BaseException: What its `warmup` raises.
+        """
+        if self._life.state is not State.SERVING:
+            raise StateError(f"reload: the worker is {self._life.state.value}")
+        served = self._provider.find(name or "")
+        if served is None:
+            raise InvalidArgumentError(
+                f"name={name!r:.80}: this worker serves the models "
+                f"{', '.join(self.model_contracts)}; name one of them"
+            )
+        version = served.reload(model)
+        if self._life.state is not State.SERVING:
+            # The worker has ended meanwhile, and knew nothing of this version.
+            version.retire()
+        return version.number
+
     def _begin_to_serve(self) -> None:
         """Has the models warm up; health says SERVING of each that is."""
         for name, served in self._provider.models.items():
-            served.warm_up(self._warmed(name))
+            served.current.warm_up(self._warmed(name))
 
     def _warmed(self, name: str) -> Callable[[BaseException | None], None]:
         def then(error: BaseException | None) -> None:
@@ -255,16 +292,11 @@ def _served(
                 raise InvalidModelError(
                     f"the name of a model must be a str that is not empty, got {name!r:.80}"
                 )
+    spaces = {"observation_space": observation_space, "action_space": action_space}
     served: dict[str, ServedModel] = {}
     for name, each in named.items():
-        contract = read_model_contract(
-            each,
-            name,
-            observation_space=observation_space,
-            action_space=action_space,
-            max_batch_size=options.max_batch_size,
-        )
-        served[contract.id] = ServedModel(each, contract, options)
+        model_of_name = ServedModel(each, name, spaces, options)
+        served[model_of_name.contract.id] = model_of_name
     return served
 
 

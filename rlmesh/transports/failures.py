@@ -88,7 +88,8 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
         )
     if failure.code == session_pb2.ERROR_CODE_MODEL:
         remote = paragraphs(failure.traceback.rstrip())
-        return remote_error(errors.RemoteModelError, tuple(failure.builtin_types))(
+        failed = remote_error(errors.RemoteModelError, tuple(failure.builtin_types))
+        return failed(
             f"{message}\n\nTraceback in the serving process:\n{remote}" if remote else message,
             exception_type=failure.exception_type,
             exception_message=failure.exception_message,

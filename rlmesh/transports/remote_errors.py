@@ -15,7 +15,6 @@ Remote = TypeVar("Remote", RemoteEnvError, RemoteModelError)
 _MOST_CLASSES = 128
 
 
-@lru_cache(maxsize=_MOST_CLASSES)
 def remote_error(base: type[Remote], names: tuple[str, ...]) -> type[Remote]:
     """The class of errors for an exception of certain built-in types.
 
@@ -28,6 +27,14 @@ def remote_error(base: type[Remote], names: tuple[str, ...]) -> type[Remote]:
         The base, or a subclass of it and of the types; the same for the same names, and called as
         the base in every text.
     """
+    # mypy takes no class for something that can be hashed.
+    key: Any = base
+    kind: type[Remote] = _class_of(key, names)
+    return kind
+
+
+@lru_cache(maxsize=_MOST_CLASSES)
+def _class_of(base: type[Any], names: tuple[str, ...]) -> type[Any]:
     found = (getattr(builtins, name, None) for name in names)
     types = tuple(
         kind
@@ -42,7 +49,7 @@ def remote_error(base: type[Remote], names: tuple[str, ...]) -> type[Remote]:
         return base
     known = tuple(kind.__name__ for kind in types)
 
-    def reduce(error: Remote) -> tuple[Any, ...]:
+    def reduce(error: Any) -> tuple[Any, ...]:
         return _restored, (base, known, error.args), vars(error)
 
     members: dict[str, Any] = {

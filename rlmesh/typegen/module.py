@@ -1,12 +1,13 @@
-"""The module for one environment."""
+"""The module for one environment, or one model."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import keyword
+from typing import TypeGuard
 
-from rlmesh.contract import EnvContract
+from rlmesh.contract import EnvContract, ModelContract
 from rlmesh.errors import InvalidArgumentError
 from rlmesh.typegen.names import ACTION, LONGEST_NAME, OBSERVATION, Names, camel_case, docstring
 from rlmesh.typegen.types import TypeWriter
@@ -22,25 +23,25 @@ _JSON = r"""
 {}
 """
 
-CONTRACT: Final = rlmesh.EnvContract.from_json(_JSON)
+CONTRACT: Final = rlmesh.{}.from_json(_JSON)
 """The contract; the client refuses an endpoint that breaks it."""'''
 
 
-def render_module(contract: EnvContract, class_name: str | None = None) -> str:
-    """The text of a module with the types of an environment, and a client that carries them.
+def render_module(contract: EnvContract | ModelContract, class_name: str | None = None) -> str:
+    """The text of a module with the types of an endpoint, and a client that carries them.
 
     It depends on the contract and the class's name alone, and is formatted.
 
     Args:
-        contract: The contract of the environment.
-        class_name: What the client's class is called. None: after the environment's id.
+        contract: The contract of the environment, or of the model.
+        class_name: What the client's class is called. None: after the contract's id.
 
     Raises:
         InvalidArgumentError: If the class cannot have that name.
     """
     client = _client_name(contract) if class_name is None else _checked(class_name)
     names = Names([*_OWN, client])
-    num_envs = contract.num_envs if contract.vector else None
+    num_envs = contract.num_envs if _is_vector(contract) else None
     observation = TypeWriter(names, "observation", num_envs)
     observation.define(OBSERVATION, contract.observation_space)
     action = TypeWriter(names, "action", num_envs)
@@ -49,14 +50,14 @@ def render_module(contract: EnvContract, class_name: str | None = None) -> str:
     blocks = [
         _FINGERPRINT.format(contract.fingerprint),
         *definitions,
-        _CONTRACT.format(_json(contract)),
+        _CONTRACT.format(_json(contract), type(contract).__name__),
         _client(contract, client),
     ]
     return "\n".join(
         [
             docstring(
                 "",
-                f"The environment {_code(contract.id)} as type checkers see it.",
+                f"The {_noun(contract)} {_code(contract.id)} as type checkers see it.",
                 "Written by `rlmesh typegen`; do not edit.",
             ),
             "",
@@ -99,12 +100,24 @@ def _spaced(blocks: list[str]) -> str:
     return text
 
 
-def _client(contract: EnvContract, name: str) -> str:
-    base = "RemoteVectorEnv" if contract.vector else "RemoteEnv"
-    num_envs = f", {contract.num_envs} sub-environments side by side" if contract.vector else ""
+def _is_vector(contract: EnvContract | ModelContract) -> TypeGuard[EnvContract]:
+    return isinstance(contract, EnvContract) and contract.vector
+
+
+def _noun(contract: EnvContract | ModelContract) -> str:
+    return "environment" if isinstance(contract, EnvContract) else "model"
+
+
+def _client(contract: EnvContract | ModelContract, name: str) -> str:
+    if _is_vector(contract):
+        base, verb = "RemoteVectorEnv", "Drives"
+        more = f", {contract.num_envs} sub-environments side by side"
+    else:
+        env = isinstance(contract, EnvContract)
+        base, verb, more = "RemoteEnv" if env else "RemoteModel", "Drives" if env else "Asks", ""
     says = docstring(
         "    ",
-        f"Drives {_code(contract.id)}{num_envs}.",
+        f"{verb} {_code(contract.id)}{more}.",
         f"Its arguments are those of `rlmesh.{base}`. It refuses an endpoint whose contract breaks "
         f"these types, with a `rlmesh.errors.ContractMismatchError`.",
     )
@@ -113,12 +126,12 @@ def _client(contract: EnvContract, name: str) -> str:
             f"class {name}(rlmesh.{base}[{OBSERVATION}, {ACTION}]):",
             says,
             "",
-            "    expected_contract: ClassVar[rlmesh.EnvContract | None] = CONTRACT",
+            f"    expected_contract: ClassVar[rlmesh.{type(contract).__name__} | None] = CONTRACT",
         ]
     )
 
 
-def _json(contract: EnvContract) -> str:
+def _json(contract: EnvContract | ModelContract) -> str:
     """The contract as JSON, with a line for each of its fields."""
     fields = [
         f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in contract.to_dict().items()
@@ -131,8 +144,11 @@ def _code(name: str) -> str:
     return f"`{json.dumps(name)[1:-1]}`"
 
 
-def _client_name(contract: EnvContract) -> str:
-    suffix = "VectorEnv" if contract.vector else "Env"
+def _client_name(contract: EnvContract | ModelContract) -> str:
+    if isinstance(contract, EnvContract):
+        suffix = "VectorEnv" if contract.vector else "Env"
+    else:
+        suffix = "Model"
     name = f"{camel_case(contract.id)[: LONGEST_NAME - len(suffix)]}{suffix}"
     return name if name.isidentifier() else f"The{name}"
 

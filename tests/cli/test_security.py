@@ -235,6 +235,7 @@ def test_a_demo_shows_what_it_is_given(certificates: Certificates, token_file: s
         "--env",
         COUNTER,
         "--episodes=1",
+        "--max-steps=20",
         "--transport=direct",
         f"--token-file={token_file}",
         f"--tls-cert={certificates.path('server.pem')}",

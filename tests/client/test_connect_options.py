@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import rlmesh
-from rlmesh.client.connect_options import EnvConnectOptions
+from rlmesh.client.connect_options import EnvConnectOptions, read_common
 from rlmesh.errors import InvalidAddressError
 
 # Nothing listens there: what is refused is refused before a connection is tried.
@@ -41,10 +41,16 @@ def options(**changes: Any) -> EnvConnectOptions:
 
 
 def test_the_options_take_every_keyword_of_both_clients() -> None:
-    taken = keywords(EnvConnectOptions.read) - {"vector", "expected_contract"}
+    taken = keywords(EnvConnectOptions.read) | keywords(read_common)
+    taken -= {"vector", "expected_contract"}
     assert keywords(rlmesh.RemoteVectorEnv) == taken
     # `render_mode` is compared with the contract, once that has come.
     assert keywords(rlmesh.RemoteEnv) - {"render_mode"} == taken - {"autoreset"}
+
+
+def test_a_client_of_a_model_takes_what_all_clients_take() -> None:
+    own = {"model", "expect", "env"}
+    assert keywords(rlmesh.RemoteModel) == keywords(read_common) | own
 
 
 def test_options_cannot_be_changed_after_they_are_checked() -> None:

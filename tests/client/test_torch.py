@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -48,3 +49,46 @@ def test_a_vector_client_takes_and_gives_tensors() -> None:
             assert got.numpy().dtype == wanted.dtype
             np.testing.assert_array_equal(got.numpy(), wanted)
     local.close()
+
+
+def test_a_network_is_a_model_with_stacks_and_in_inference_mode() -> None:
+    import rlmesh.torch
+
+    seen: list[tuple[int, bool, bool]] = []
+
+    network: Any = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh())
+
+    def note(module: Any, given: Any) -> None:
+        seen.append((len(given[0]), module.training, torch.is_grad_enabled()))
+
+    network.register_forward_pre_hook(note)
+    served = rlmesh.torch.Model(
+        network,
+        gym.spaces.Box(-1, 1, (3,)),
+        gym.spaces.Box(-1, 1, (2,)),
+        device="cpu",
+        warm_sizes=(1, 4),
+    )
+    observations = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+    with rlmesh.ModelWorker(served) as worker, rlmesh.RemoteModel(worker.address) as model:
+        assert seen == [(1, False, False), (4, False, False)]
+        actions = model.predict_batch(observations)
+        assert not model.model_contract.keeps_state
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(observations)).numpy()
+    np.testing.assert_array_equal(actions, expected)
+
+
+def test_a_network_may_give_chunks() -> None:
+    import rlmesh.torch
+
+    served = rlmesh.torch.Model(
+        lambda seen: seen[:, None, :].repeat(1, 5, 1),
+        gym.spaces.Box(-1, 1, (3,)),
+        gym.spaces.Box(-1, 1, (3,)),
+        horizon=5,
+    )
+    one = np.array([0.0, 0.5, 1.0], np.float32)
+    with rlmesh.ModelWorker(served) as worker, rlmesh.RemoteModel(worker.address) as model:
+        np.testing.assert_array_equal(model.predict_chunk(one), np.tile(one, (5, 1)))
+        np.testing.assert_array_equal(model.predict(one), one)

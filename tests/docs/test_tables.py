@@ -48,6 +48,14 @@ OPTIONS = "docs/command-line.md / {}: Option"
 
 # Which tests hold what a table says, beside those below.
 HELD_BY: dict[str, list[str]] = {
+    "docs/models.md / What a model is: Part": [
+        "server/models/test_predictions.py::test_every_method_is_there_whichever_the_model_has",
+        "server/models/test_predictions.py::test_the_contract_says_what_the_model_is",
+        "server/models/test_predictions.py::test_what_is_no_model_is_refused_by_name",
+        "server/models/test_model_sessions.py::test_the_same_seed_gives_the_same_episode",
+        "server/models/test_worker_life.py::test_a_drain_lets_what_was_asked_finish_and_closes_the_model_once",
+        "server/models/test_worker_life.py::test_health_says_serving_once_a_model_is_warmed_up_for_each_name",
+    ],
     "docs/command-line.md / Command line: Exit code": [
         "cli/test_asking.py::test_nobody_at_the_address_is_one_line_and_exit_code_1",
         "cli/test_failures.py::test_wrong_usage_exits_2_before_anything_is_loaded",
@@ -493,6 +501,8 @@ def test_the_options_of_a_command_are_listed(name: str) -> None:
         ("contract", "--timeout", "5"),
         ("contract diff", "--timeout", "5"),
         ("typegen", "--timeout", "5"),
+        ("serve-model", "--sessions", "64"),
+        ("serve-model", "--batch-wait-seconds", "0"),
         ("status", "--timeout", "5"),
         ("wait", "--timeout", "30"),
         ("serve", "--nan", "reject"),

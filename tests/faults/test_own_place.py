@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,11 @@ def served(env: ScriptedEnv, options: rlmesh.ServeOptions = LONG) -> Any:
     return serving(env, direct="tcp://127.0.0.1:0", options=options)
 
 
-@pytest.mark.parametrize("keeps", [0, 3600])
-@EVERY_TRANSPORT
-def test_after_a_protocol_error_a_reset_takes_the_clients_own_place(
+@contextlib.contextmanager
+def driven(
     transport: Any, keeps: float
-) -> None:
+) -> Generator[tuple[rlmesh.EnvServer, rlmesh.RemoteEnv[Any, Any]]]:
+    """A server that keeps a session for `keeps` seconds, and a client that has reset it."""
     options = rlmesh.ServeOptions(resume_timeout_seconds=keeps)
     with (
         served(ScriptedEnv(), options) as server,
@@ -43,6 +44,15 @@ def test_after_a_protocol_error_a_reset_takes_the_clients_own_place(
         ) as client,
     ):
         client.reset()
+        yield server, client
+
+
+@pytest.mark.parametrize("keeps", [0, 3600])
+@EVERY_TRANSPORT
+def test_after_a_protocol_error_a_reset_takes_the_clients_own_place(
+    transport: Any, keeps: float
+) -> None:
+    with driven(transport, keeps) as (_, client):
         for _ in range(10):
             calls: Any = client._env_client._call_client
             with pytest.raises(ProtocolError):
@@ -57,14 +67,7 @@ def test_after_a_protocol_error_a_reset_takes_the_clients_own_place(
 def test_a_session_that_only_the_client_takes_for_lost_is_replaced(
     transport: Any, keeps: float
 ) -> None:
-    options = rlmesh.ServeOptions(resume_timeout_seconds=keeps)
-    with (
-        served(ScriptedEnv(), options) as server,
-        contextlib.closing(
-            rlmesh.RemoteEnv[Any, Any](server.address, transport=transport)
-        ) as client,
-    ):
-        client.reset()
+    with driven(transport, keeps) as (server, client):
         for _ in range(10):
             client._env_client._call_client._note(ProtocolError("the answer was damaged"))
             client.reset()

@@ -38,7 +38,8 @@ ON_THE_WHEEL = {
 # Processes and transports of an environment are the same whatever the versions.
 NOT_ON_THE_WHEEL = "not from_another_process and not asynchronous and not (test_300 and direct)"
 
-pytestmark = [pytest.mark.wheel, pytest.mark.timeout(600)]
+# Two minutes on an idle machine; the other tests take the rest of a busy one.
+pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1200)]
 
 
 def run(*command: str | Path, cwd: Path) -> str:

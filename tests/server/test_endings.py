@@ -492,7 +492,8 @@ def test_what_raises_on_the_thread_that_serves_ends_the_server_and_is_raised() -
     server = rlmesh.EnvServer(env)
     # A handler of the program's own may raise wherever the main thread is; here it is the queue.
     (slot,) = server._provider.all()
-    calls = slot.thread._calls
+    thread: Any = slot.thread
+    calls = thread._calls
 
     class Ringing:
         rung = False
@@ -506,7 +507,7 @@ def test_what_raises_on_the_thread_that_serves_ends_the_server_and_is_raised() -
                 raise AlarmError
             return calls.get()
 
-    slot.thread._calls = Ringing()  # type: ignore[assignment] # stands in for it
+    thread._calls = Ringing()
     with pytest.raises(AlarmError):
         server.serve()
     assert server.wait(0) is True

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from rlmesh.spaces import Discrete, from_gymnasium_space
-from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec
+from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec, ModelContract
 from support.sample_spaces import SAMPLE_SPACES
 
 COIN = Discrete(2)
@@ -31,6 +31,24 @@ def fully_set() -> EnvContract:
         spec=EnvSpec(id="E-v0", reward_threshold=1.5, max_episode_steps=9, kwargs={"a": None}),
         batched_observation_space=COIN,
         delivers_nan=True,
+    )
+
+
+def a_model_contract(**changes: Any) -> ModelContract:
+    fields: dict[str, Any] = {"id": "M-v0", "horizon": 1}
+    fields |= {"observation_space": COIN, "action_space": COIN}
+    return ModelContract(**(fields | changes))
+
+
+def full_model_contract() -> ModelContract:
+    return ModelContract(
+        id="M-v0",
+        observation_space=from_gymnasium_space(SAMPLE_SPACES["dict_of_all"]),
+        action_space=from_gymnasium_space(SAMPLE_SPACES["box_array_bounds"]),
+        horizon=16,
+        keeps_state=True,
+        max_batch_size=32,
+        metadata={"b": 1, "a": {"$x": (1.5, b"\0")}, "big": 2**70},
     )
 
 

@@ -17,11 +17,12 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 
 import rlmesh
 from rlmesh.codec.slab.layout import compile_layout
-from rlmesh.contract import EnvContract, read_contract
+from rlmesh.contract import EnvContract, ModelContract, read_contract, read_model_contract
 from rlmesh.spaces import from_gymnasium_space
 from rlmesh_api.v1 import session_pb2
-from support.contracts import a_contract, fully_set
+from support.contracts import a_contract, full_model_contract, fully_set
 from support.golden_frames import MESSAGES, frames_of, text_of
+from support.models import OfChunks, Recurrent, observation, working
 from support.repository import ROOT
 from support.sample_envs import EchoEnv, echo_vector
 from support.sample_spaces import SAMPLE_SPACES, UNSAMPLEABLE
@@ -29,6 +30,7 @@ from support.serving import serving
 
 FOLDER = ROOT / "tests" / "golden"
 SERVICE = "rlmesh_api.v1.EnvService"
+MODEL_SERVICE = "rlmesh_api.v1.ModelService"
 SUB_ENVS = 2
 
 ENVS: dict[str, Callable[[], Any]] = {
@@ -37,6 +39,9 @@ ENVS: dict[str, Callable[[], Any]] = {
     "nested": lambda: EchoEnv("nested"),
     "sub_envs": lambda: echo_vector("nested", SUB_ENVS),
 }
+
+
+MODELS: dict[str, Callable[[], Any]] = {"actions": Recurrent, "chunks": OfChunks}
 
 
 def plain(value: Any) -> Any:
@@ -68,6 +73,8 @@ def recording() -> dict[str, Any]:
             for num_envs in ((None,) if name == "text_no_characters" else (None, SUB_ENVS))
         },
         "conversations": {name: _conversation(make()) for name, make in ENVS.items()},
+        "model_contracts": {name: _contract(each) for name, each in _model_contracts().items()},
+        "model_conversations": {name: _model_conversation(make()) for name, make in MODELS.items()},
         "frames": {name: frames_of(message) for name, message in MESSAGES.items()},
     }
 
@@ -84,7 +91,14 @@ def _contracts() -> dict[str, EnvContract]:
     }
 
 
-def _contract(contract: EnvContract) -> dict[str, str]:
+def _model_contracts() -> dict[str, ModelContract]:
+    return {
+        "fully set": full_model_contract(),
+        **{f"of {name}": read_model_contract(make()) for name, make in MODELS.items()},
+    }
+
+
+def _contract(contract: EnvContract | ModelContract) -> dict[str, str]:
     return {
         "message": text_of(contract.to_proto().SerializeToString(deterministic=True)),
         "json": contract.to_json(),
@@ -128,10 +142,32 @@ def driven(address: str, *, vector: bool) -> list[Any]:
     return [plain(result) for result in results]
 
 
+def asked(address: str) -> list[Any]:
+    """Asks a model in a short session; what its calls return, as JSON data."""
+    remote = rlmesh.RemoteModel(address, transport="grpc")
+    remote.reset(seed=3, options={"a": [1, 2.5, None]})
+    seen = [observation(seed) for seed in range(2)]
+    results = [remote.version, remote.predict(seen[0]), remote.predict_chunk(seen[1])]
+    results += [remote.predict_batch(seen), remote.predict_chunk_batch(seen)]
+    remote.close()
+    return [plain(result) for result in results]
+
+
 def _conversation(env: Any) -> dict[str, Any]:
     """The calls of a short session, each with its answer, as they cross the stream."""
-    with serving(env) as server, _listening(server.address) as (address, crossed):
+    with serving(env) as server, _listening(server.address, SERVICE) as (address, crossed):
         returned = driven(address, vector=hasattr(env, "num_envs"))
+    return _recorded(crossed, returned)
+
+
+def _model_conversation(model: Any) -> dict[str, Any]:
+    """The same with a model."""
+    with working(model) as worker, _listening(worker.address, MODEL_SERVICE) as (address, crossed):
+        returned = asked(address)
+    return _recorded(crossed, returned)
+
+
+def _recorded(crossed: list[tuple[bytes, bytes]], returned: list[Any]) -> dict[str, Any]:
     contract, *calls = crossed
     return {
         "contract": text_of(contract[1]),
@@ -151,17 +187,19 @@ def _conversation(env: Any) -> dict[str, Any]:
 
 
 def says(message: Message) -> dict[str, Any]:
-    """What a message says, field by field."""
+    """What a message says, field by field, but for the seconds that a prediction took."""
     data: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
+    for name in ("queue_seconds", "model_seconds"):
+        data.get("predict", {}).pop(name, None)
     return data
 
 
 @contextlib.contextmanager
-def _listening(address: str) -> Generator[tuple[str, list[tuple[bytes, bytes]]]]:
+def _listening(address: str, service: str) -> Generator[tuple[str, list[tuple[bytes, bytes]]]]:
     """An address that passes everything on, and what has crossed: the contract, then the calls."""
     crossed: list[tuple[bytes, bytes]] = []
     with grpc.insecure_channel(address.removeprefix("tcp://")) as channel:
-        ask: Any = channel.unary_unary(f"/{SERVICE}/GetContract")
+        ask: Any = channel.unary_unary(f"/{service}/GetContract")
 
         def contract(request: bytes) -> bytes:
             if not crossed:
@@ -169,32 +207,35 @@ def _listening(address: str) -> Generator[tuple[str, list[tuple[bytes, bytes]]]]
             return crossed[0][1]
 
         def session(requests: Iterator[bytes]) -> Iterator[bytes]:
-            with RawStream(channel) as stream:
+            with RawStream(channel, service) as stream:
                 for request in requests:
                     response = stream.ask(request)
                     crossed.append((request, response))
                     yield response
 
-        with answering(contract, session) as own:
+        with answering(contract, session, service) as own:
             yield own, crossed
 
 
 @contextlib.contextmanager
 def answering(
-    contract: Callable[[bytes], bytes], session: Callable[[Iterator[bytes]], Iterator[bytes]]
+    contract: Callable[[bytes], bytes],
+    session: Callable[[Iterator[bytes]], Iterator[bytes]],
+    service: str = SERVICE,
 ) -> Generator[str]:
     """An address that answers with bytes.
 
     Args:
         contract: Answers who asks for the contract.
         session: Answers the requests of a session, one by one.
+        service: The name of the service.
     """
     handlers: dict[str, Any] = {
         "GetContract": grpc.unary_unary_rpc_method_handler(lambda asked, _: contract(asked)),
         "Session": grpc.stream_stream_rpc_method_handler(lambda requests, _: session(requests)),
     }
     server = grpc.server(ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -206,9 +247,9 @@ def answering(
 class RawStream:
     """A session's stream of bytes that nobody reads meanwhile; a context that ends it."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, service: str = SERVICE) -> None:
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        session: Any = channel.stream_stream(f"/{SERVICE}/Session")
+        session: Any = channel.stream_stream(f"/{service}/Session")
         self._answers: Any = session(iter(self._requests.get, None))
 
     def ask(self, request: bytes) -> bytes:

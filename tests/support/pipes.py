@@ -67,38 +67,30 @@ def shm_ends(plan: SegmentLayout = PLAN) -> Generator[Ends[ShmPipe]]:
     ours, theirs = socket.socketpair()
     descriptor = create_segment(plan.size)
     client = ShmPipe(ours, os.dup(descriptor), plan, client=True)
-    with _called() as called:
-        server = ShmPipe(theirs, descriptor, plan, client=False)
-        server.watch(called)
-        try:
-            yield Ends(client, server, called)
-        finally:
-            client.release()
-            server.release()
+    with _watched(client, lambda: ShmPipe(theirs, descriptor, plan, client=False)) as ends:
+        yield ends
 
 
 @contextlib.contextmanager
 def socket_ends() -> Generator[Ends[TcpPipe]]:
     """The two ends of a TCP connection."""
     ours, theirs = tcp_pair()
-    client = TcpPipe(ours)
-    with _called() as called:
-        server = TcpPipe(theirs)
-        server.watch(called)
-        try:
-            yield Ends(client, server, called)
-        finally:
-            client.release()
-            server.release()
+    with _watched(TcpPipe(ours), lambda: TcpPipe(theirs)) as ends:
+        yield ends
 
 
 @contextlib.contextmanager
 def tls_ends() -> Generator[Ends[TcpPipe]]:
     """The two ends of a TCP connection that is encrypted."""
     ours, theirs = tls_pair()
-    client = TcpPipe(TlsSocket(ours))
+    with _watched(TcpPipe(TlsSocket(ours)), lambda: TcpPipe(TlsSocket(theirs))) as ends:
+        yield ends
+
+
+@contextlib.contextmanager
+def _watched(client: AnyPipe, answering: Callable[[], AnyPipe]) -> Generator[Ends[AnyPipe]]:
     with _called() as called:
-        server = TcpPipe(TlsSocket(theirs))
+        server = answering()
         server.watch(called)
         try:
             yield Ends(client, server, called)

@@ -64,6 +64,22 @@ def drive(address: str, transport: Any) -> None:
 Deed = Callable[[Any], None]
 
 
+@contextlib.contextmanager
+def driven_by_strangers(
+    transport: Any, behave: Deed
+) -> Generator[tuple[str, rlmesh.RemoteEnv[Any, Any]]]:
+    """The address of a strange server, and a client that has reset it."""
+    with (
+        strange_server(ScriptedEnv(), transport, behave, PLAN) as address,
+        contextlib.closing(
+            rlmesh.RemoteEnv[Any, Any](address, transport=transport, reconnect=False)
+        ) as client,
+    ):
+        assert client.transport == transport
+        client.reset()
+        yield address, client
+
+
 def says(text: bytes) -> Deed:
     """Sends a message."""
     return lambda pipe: pipe.send(text)
@@ -305,14 +321,7 @@ WRONG_ANSWERS: dict[str, bytes] = {
 @pytest.mark.parametrize("text", WRONG_ANSWERS.values(), ids=WRONG_ANSWERS.keys())
 def test_an_answer_that_makes_no_sense_is_a_protocol_error(transport: Any, text: bytes) -> None:
     behave = behaving(says(answer_to_reset()), says(text))
-    with (
-        strange_server(ScriptedEnv(), transport, behave, PLAN) as address,
-        contextlib.closing(
-            rlmesh.RemoteEnv[Any, Any](address, transport=transport, reconnect=False)
-        ) as client,
-    ):
-        assert client.transport == transport
-        client.reset()
+    with driven_by_strangers(transport, behave) as (address, client):
         with pytest.raises(ProtocolError, match=address):
             client.step(ACTION)
 
@@ -323,14 +332,7 @@ def test_a_frame_that_cannot_be_is_a_protocol_error_and_no_later_call_hangs(
     transport: Any, deed: Deed
 ) -> None:
     behave = behaving(says(answer_to_reset()), deed)
-    with (
-        strange_server(ScriptedEnv(), transport, behave, PLAN) as address,
-        contextlib.closing(
-            rlmesh.RemoteEnv[Any, Any](address, transport=transport, reconnect=False)
-        ) as client,
-    ):
-        assert client.transport == transport
-        client.reset()
+    with driven_by_strangers(transport, behave) as (address, client):
         with pytest.raises(ProtocolError, match=f"{address} sent a broken frame"):
             client.step(ACTION)
         with pytest.raises(EndpointError):
@@ -341,13 +343,7 @@ def test_a_frame_that_cannot_be_is_a_protocol_error_and_no_later_call_hangs(
 @pytest.mark.parametrize("transport", ["shm", "direct"])
 def test_a_server_that_leaves_the_transport_is_a_lost_connection(transport: Any) -> None:
     behave = behaving(says(answer_to_reset()), lambda pipe: pipe.close())
-    with (
-        strange_server(ScriptedEnv(), transport, behave, PLAN) as address,
-        contextlib.closing(
-            rlmesh.RemoteEnv[Any, Any](address, transport=transport, reconnect=False)
-        ) as client,
-    ):
-        client.reset()
+    with driven_by_strangers(transport, behave) as (_, client):
         with pytest.raises(
             rlmesh.errors.ConnectionLostError, match=f"left the transport {transport}"
         ):
@@ -361,13 +357,7 @@ def test_an_answer_of_protobufs_own_form_is_as_good(transport: Any) -> None:
     )
     text = session_pb2.SessionResponse(sequence=3, step=result).SerializeToString()
     behave = behaving(says(answer_to_reset()), says(text))
-    with (
-        strange_server(ScriptedEnv(), transport, behave, PLAN) as address,
-        contextlib.closing(
-            rlmesh.RemoteEnv[Any, Any](address, transport=transport, reconnect=False)
-        ) as client,
-    ):
-        client.reset()
+    with driven_by_strangers(transport, behave) as (_, client):
         assert_same(client.step(ACTION), (ACTION, 2.5, True, False, {}))
 
 

@@ -814,8 +814,8 @@ class PredictResult(_message.Message):
     """
     @_builtins.property
     def deviations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Deviation]:
-        """What was not quite in the action space and was delivered all the same. Mostly none. `env_index` is
-        the place on the first axis above, where there is one.
+        """What was not quite in the action space and was delivered all the same; each kind and path once in
+        a session. Mostly none. `env_index` is the place on the first axis above, where there is one.
         """
 
     def __init__(

@@ -61,14 +61,14 @@ class Asked(NamedTuple):
         start: Where it begins there.
         nbytes: How many bytes it has.
         chunk: Whether chunks are wanted.
-        count: How many observations; 0: one without an axis for the batch.
+        batch: How many observations; 0: one without an axis for the batch.
     """
 
     message: bytes
     start: int
     nbytes: int
     chunk: bool
-    count: int
+    batch: int
 
 
 class Predicted(NamedTuple):

@@ -41,13 +41,16 @@ class Backend(Protocol):
 
     Attributes:
         hot: Steps it in this session; another one for each.
-        dependent: The calls that depend on the call before.
         timings: How long this session's calls took; any thread may read it.
     """
 
     hot: Step
-    dependent: Collection[str]
     timings: Timings
+
+    @property
+    def dependent(self) -> Collection[str]:
+        """The calls that depend on the call before."""
+        ...
 
     @property
     def contract(self) -> EnvContract:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from rlmesh.codec.checks.conformance import Reporter
+from rlmesh.codec.slab.violations import Deviation
 from rlmesh.codec.step.prediction import RESULT_HEAD, Asked, write_prediction
 from rlmesh.server.arguments import options_of, seed_of
 from rlmesh.server.failures import failed, model_raised
@@ -13,6 +15,7 @@ from rlmesh.server.models.batcher import PredictionRequest
 from rlmesh.server.models.caller import call_with_context
 from rlmesh.server.models.context import ModelContext, advance
 from rlmesh.server.models.served_model import ServedModel
+from rlmesh.server.models.version import ModelVersion
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.server.timings import Timings
 from rlmesh.transports.pipe import RESERVED, Outbox
@@ -40,12 +43,13 @@ class ModelBackend:
     def __init__(self, served: ServedModel) -> None:
         self._served = served
         self._codecs = served.codecs
-        self._version = served.version
+        self._version = served.join()
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
         # One for each place in a batch; the first is that of single observations.
         self._contexts: list[ModelContext] = []
         self._deviations: dict[str, int] = {}
+        self._reporter = Reporter()
         self.timings: Timings = Timings()
         self.hot = self._predict
         keeps = served.contract.keeps_state
@@ -79,6 +83,15 @@ class ModelBackend:
             )
         return write_answer(response, outbox)
 
+    @property
+    def version(self) -> ModelVersion:
+        """The version that answers until the next reset. Any thread may ask."""
+        return self._version
+
+    def end(self) -> None:
+        """The session is over."""
+        self._served.leave(self._version)
+
     def deviations(self) -> dict[str, int]:
         """How many actions were out of their bounds, by kind. Any thread may ask."""
         return dict(self._deviations)
@@ -95,7 +108,7 @@ class ModelBackend:
         request = PredictionRequest(self._version.caller, observations, contexts, chunk=asked.chunk)
         timing = self.timings.of("predict")
         try:
-            self._served.batcher.ask(request)
+            self._version.batcher.ask(request)
         finally:
             timing.environment += request.model_seconds
             timing.queue += request.queue_seconds
@@ -107,8 +120,7 @@ class ModelBackend:
             request.answers, asked, outbox, start
         )
         end = slab_end
-        if deviations:
-            rest = self._listed(deviations)
+        if deviations and (rest := self._listed(deviations)):
             end = slab_end + len(rest)
             buffer = outbox.reserve(end, slab_end)
             buffer[slab_end:end] = rest
@@ -133,7 +145,8 @@ class ModelBackend:
 
     def _reset(self, call: session_pb2.ResetCall) -> None:
         self._seed, self._options = seed_of(call, None), options_of(call)
-        self._version = self._served.version
+        before, self._version = self._version, self._served.join()
+        self._served.leave(before)
         self._contexts = []
         self._begin_episodes(1)
 
@@ -147,15 +160,16 @@ class ModelBackend:
                 except BaseException as error:
                     raise model_raised(f"the model's {name}()", error) from error
 
-        self._served.call(run, name)
+        self._version.call(run, name)
 
-    def _listed(self, deviations: Iterable[Any]) -> bytes:
-        """Deviations as the rest of a result, and counts them."""
+    def _listed(self, deviations: Sequence[Deviation]) -> bytes:
+        """Counts deviations; those of a kind and path that are new, as the rest of a result."""
         rest = session_pb2.PredictResult()
         for each in deviations:
             self._deviations[each.kind] = self._deviations.get(each.kind, 0) + 1
-            rest.deviations.add(
-                kind=each.kind, path=each.path, env_index=each.env_index, detail=each.detail
-            )
+        # Of a chunk or a batch the first place is enough.
+        first = {(each.kind, each.path): each for each in reversed(deviations)}
+        for new in self._reporter.filter(list(first.values())):
+            rest.deviations.add(**new)
         message: bytes = rest.SerializeToString()
         return message

@@ -74,12 +74,12 @@ class ModelCaller:
                 return whole
             predict = methods.get("predict")
             # The horizon is 1: a chunk is one action.
-            return predict and (lambda *given: self._stack_actions([predict(*given)]))
+            return None if predict is None else self._chunk_of(predict)
         predict = methods.get("predict")
         if predict is not None or "predict_batch" in methods:
             return predict
         whole = methods.get("predict_chunk")
-        return whole and (lambda *given: self._first(whole(*given)))
+        return None if whole is None else self._first_of(whole)
 
     def _batch_method(self, *, chunk: bool) -> Call | None:
         methods = self._methods
@@ -87,20 +87,35 @@ class ModelCaller:
         if chunk:
             if chunks is not None or "predict_chunk" in methods:
                 return chunks
-            return actions and (lambda *given: self._as_chunks(actions(*given), len(given[1])))
+            return None if actions is None else self._chunks_of(actions)
         if actions is not None or "predict" in methods:
             return actions
-        return chunks and (lambda *given: self._firsts(chunks(*given), len(given[1])))
+        return None if chunks is None else self._firsts_of(chunks)
+
+    # The methods that a model has not.
+
+    def _chunk_of(self, predict: Call) -> Call:
+        return lambda value, context: self._stack_actions([predict(value, context)])
+
+    def _first_of(self, predict_chunk: Call) -> Call:
+        return lambda value, context: self._first(predict_chunk(value, context))
+
+    def _chunks_of(self, predict_batch: Call) -> Call:
+        def predict_chunk_batch(values: Any, contexts: Any) -> Any:
+            actions = self._unstack(predict_batch(values, contexts), len(contexts))
+            return self._stack_actions([self._stack_actions([each]) for each in actions])
+
+        return predict_chunk_batch
+
+    def _firsts_of(self, predict_chunk_batch: Call) -> Call:
+        def predict_batch(values: Any, contexts: Any) -> Any:
+            chunks = self._unstack(predict_chunk_batch(values, contexts), len(contexts))
+            return self._stack_actions([self._first(each) for each in chunks])
+
+        return predict_batch
 
     def _first(self, chunk: Any) -> Any:
         return self._unstack(chunk, self._horizon)[0]
-
-    def _firsts(self, chunks: Any, count: int) -> Any:
-        return self._stack_actions([self._first(each) for each in self._unstack(chunks, count)])
-
-    def _as_chunks(self, actions: Any, count: int) -> Any:
-        whole = [self._stack_actions([each]) for each in self._unstack(actions, count)]
-        return self._stack_actions(whole)
 
 
 def _given(method: Any) -> Call:

@@ -77,7 +77,7 @@ class ModelCodecs:
         Raises:
             CallFailedError: If the observation space does not hold one, or the slab is damaged.
         """
-        count = asked.count
+        count = asked.batch
         if count > MOST_IN_A_REQUEST:
             raise failed(
                 session_pb2.ERROR_CODE_PROTOCOL,
@@ -127,7 +127,7 @@ class ModelCodecs:
             ) from error
 
     def _formed(self, answers: list[Any], asked: Asked) -> tuple[Any, _Form]:
-        if not asked.count:
+        if not asked.batch:
             return answers[0], self._chunk if asked.chunk else self._action
         if asked.chunk:
             answers = [

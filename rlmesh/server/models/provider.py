@@ -22,7 +22,7 @@ MODEL = EndpointKind(noun="model", hot_call="predict", read_hot=read_prediction_
 class ModelProvider:
     """The models of a server, and the slots of their sessions; see `ServedProvider`.
 
-    `_lock` guards `_slots` and the counts of sessions.
+    `_lock` guards `_slots`.
 
     Args:
         models: The models by name, one or more.
@@ -71,7 +71,6 @@ class ModelProvider:
         slot.thread.start()
         with self._lock:
             self._slots.append(slot)
-            served.batcher.sessions += 1
         return slot
 
     def give_back(self, slot: ModelSlot) -> None:
@@ -79,18 +78,19 @@ class ModelProvider:
         slot.thread.stop()
         with self._lock:
             self._slots.remove(slot)
-            slot.served.batcher.sessions -= 1
+        slot.backend.end()
 
     def all(self) -> list[Any]:
         """The models, and the slots of the sessions."""
+        versions = [each for served in self.models.values() for each in served.versions()]
         with self._lock:
-            return [*self.models.values(), *self._slots]
+            return [*versions, *self._slots]
 
     def start(self) -> None:
         """Starts the thread of every model that has none."""
         for served in self.models.values():
-            if not served.thread.has_own_thread:
-                served.thread.start()
+            if not served.current.thread.has_own_thread:
+                served.current.thread.start()
 
     def run(self) -> None:
         """Runs the only model on the calling thread, until the end, unless it has its own."""
@@ -98,12 +98,13 @@ class ModelProvider:
             self.start()
             return
         [served] = self.models.values()
-        if not served.thread.has_own_thread:
-            served.thread.run()
+        [version, *_] = served.versions()
+        if not version.thread.has_own_thread:
+            version.thread.run()
 
     def discard(self) -> None:
         """Leaves the models to the caller that made them."""
 
     def describe(self, status: env_service_pb2.GetStatusResponse) -> None:
         """Adds to a status what the models are doing."""
-        status.models.extend(served.status() for served in self.models.values())
+        status.models.extend(served.current.status() for served in self.models.values())

@@ -1,140 +1,118 @@
-"""One model of a server, and the one thread that calls it."""
+"""One model of a server: its contract, and its versions, of which the newest answers."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from time import monotonic
-from typing import Any, NamedTuple
+import threading
+from typing import Any
 
-from rlmesh.contract import ModelContract
-from rlmesh.server.call_thread import CallThread
-from rlmesh.server.failures import CallFailedError, draining, model_raised
-from rlmesh.server.models.batcher import Batcher
-from rlmesh.server.models.caller import ModelCaller
+from rlmesh.contract import ModelContract, compare_contracts, read_model_contract
+from rlmesh.errors import ContractMismatchError
 from rlmesh.server.models.codecs import ModelCodecs
 from rlmesh.server.models.options import ModelOptions
-from rlmesh.server.sessions.endpoint import ThreadStoppedError
-from rlmesh_api.v1 import env_service_pb2, session_pb2
+from rlmesh.server.models.version import ModelVersion
 
 _log = logging.getLogger("rlmesh.server")
 
 
-class Version(NamedTuple):
-    """One version of a model.
-
-    Attributes:
-        number: Its number, from 1.
-        caller: Asks it.
-    """
-
-    number: int
-    caller: ModelCaller
-
-
 class ServedModel:
-    """A model, its thread and its queue. It is a slot that no session holds; see `OwnedSlot`.
+    """A model and its versions.
+
+    Episodes begin with the newest version, and keep theirs until the next reset. `_lock` guards
+    `_versions`, the counts of their sessions and `current`.
 
     Args:
-        model: The model; `read_model_contract` has accepted it.
-        contract: Its contract.
+        model: The model.
+        name: Its name among those of its server; None: as `read_model_contract` says.
+        spaces: The spaces in place of the model's own: `observation_space` and `action_space`.
         options: How it is served.
 
     Attributes:
-        contract: As given.
+        contract: Its contract.
         codecs: What its values go through.
-        thread: The thread that calls it.
-        batcher: Its queue.
-        version: The version that episodes begin with.
-        ready: Whether it is warmed up.
+        current: The version that episodes begin with.
+
+    Raises:
+        InvalidModelError: If it has not the form of a model.
+        UnsupportedSpaceError: If one of its spaces cannot be carried.
     """
 
-    made = None
+    def __init__(
+        self, model: Any, name: str | None, spaces: dict[str, Any], options: ModelOptions
+    ) -> None:
+        self._options = options
+        self._spaces = spaces
+        self.contract: ModelContract = self._read(model, name)
+        self.codecs: ModelCodecs = ModelCodecs(self.contract, options.policy)
+        self.current: ModelVersion = ModelVersion(model, 1, self.contract, options)
+        self._lock = threading.Lock()
+        self._versions: list[ModelVersion] = [self.current]
 
-    def __init__(self, model: Any, contract: ModelContract, options: ModelOptions) -> None:
-        self.contract: ModelContract = contract
-        self.codecs: ModelCodecs = ModelCodecs(contract, options.policy)
-        self.thread: CallThread = CallThread("rlmesh-model")
-        self.batcher: Batcher = Batcher(self.thread, options, keeps_state=contract.keeps_state)
-        self.version: Version = Version(1, ModelCaller(model, contract))
-        self.ready: bool = False
-        self._warms_up = options.warmup
-        self._closed = False
+    def versions(self) -> list[ModelVersion]:
+        """Every version that has not ended, the newest last. Any thread may ask."""
+        with self._lock:
+            return list(self._versions)
 
-    @property
-    def backend(self) -> Any:
-        """None: no session holds it."""
-        return None
+    def join(self) -> ModelVersion:
+        """The version for an episode that begins; `leave` gives it back. Any thread may ask."""
+        with self._lock:
+            version = self.current
+            version.batcher.sessions += 1
+        return version
 
-    def enter(self, call: session_pb2.OpenCall) -> None:
-        """Nothing: no session holds it."""
+    def leave(self, version: ModelVersion) -> None:
+        """An episode with a version is over. The last one of a replaced version ends that."""
+        with self._lock:
+            version.batcher.sessions -= 1
+        self._retire(version)
 
-    def warm_up(self, then: Callable[[BaseException | None], None]) -> None:
-        """Has the model warm up on its thread; does not wait.
-
-        Args:
-            then: Called there afterwards, with what the model raised or None.
-        """
-
-        def run() -> None:
-            try:
-                if self._warms_up:
-                    warmup = getattr(self.version.caller.model, "warmup", None)
-                    if callable(warmup):
-                        warmup()
-            except BaseException as error:
-                then(error)
-                raise
-            self.ready = True
-            then(None)
-
-        self.thread.post(run, name="warmup")
-
-    def call(self, work: Callable[[], Any], name: str) -> Any:
-        """Calls the model on its thread, and waits.
+    def reload(self, model: Any) -> ModelVersion:
+        """Warms another model up beside the current one, and replaces that. Waits.
 
         Raises:
-            CallFailedError: If the work fails, or the server ends.
+            InvalidModelError: If it has not the form of a model.
+            ContractMismatchError: If its contract is another one.
+            BaseException: What its `warmup` raises.
         """
-        try:
-            return self.thread.call(work, name=name)
-        except ThreadStoppedError as error:
-            raise CallFailedError(draining()) from error
+        contract = self._read(model, self.contract.id)
+        if contract != self.contract:
+            differences = compare_contracts(self.contract, contract)
+            raise ContractMismatchError(
+                f"the model {contract.id} cannot be replaced by one with another contract, which "
+                f"its clients rely on: {'; '.join(map(str, differences))}. Serve it under another "
+                f"name or address",
+                differences=differences,
+            )
+        version = ModelVersion(model, self.current.number + 1, contract, self._options)
+        version.thread.start()
+        warm = threading.Event()
+        found: list[BaseException | None] = []
 
-    def stack(self) -> str:
-        """Where the call in progress is, the innermost frame last; empty between calls."""
-        return self.thread.stack()
+        def then(error: BaseException | None) -> None:
+            found.append(error)
+            warm.set()
 
-    def abandon(self, reason: str, *, starting: bool = True) -> bool:
-        """Returns False: a call in this process cannot be ended by force."""
-        return False
+        version.warm_up(then)
+        warm.wait()
+        if found[0] is not None:
+            version.retire()
+            raise found[0]
+        with self._lock:
+            before, self.current = self.current, version
+            version.number = before.number + 1
+            self._versions.append(version)
+        _log.info("the model %s is at version %d", contract.id, version.number)
+        self._retire(before)
+        return version
 
-    def close(self) -> None:
-        """Answers what waits, and closes the model, once. What it raises is logged."""
-        if self._closed:
-            return
-        self._closed = True
-        self.batcher.close()
-        close = getattr(self.version.caller.model, "close", None)
-        if not callable(close):
-            return
-        try:
-            close()
-        except BaseException as error:  # noqa: BLE001 - the server ends in any case
-            failure = model_raised("the model's close()", error).failure
-            _log.error("%s\n%s", failure.message, failure.traceback)
+    def _retire(self, version: ModelVersion) -> None:
+        with self._lock:
+            if version is self.current or version.batcher.sessions or version not in self._versions:
+                return
+            self._versions.remove(version)
+        version.retire()
 
-    def status(self) -> env_service_pb2.ModelStatus:
-        """What the model is doing. Any thread may ask."""
-        status = env_service_pb2.ModelStatus(
-            name=self.contract.id,
-            version=self.version.number,
-            ready=self.ready,
-            queue_length=self.batcher.queue_length,
+    def _read(self, model: Any, name: str | None) -> ModelContract:
+        return read_model_contract(
+            model, name, max_batch_size=self._options.max_batch_size, **self._spaces
         )
-        running = self.thread.running
-        if running is not None:
-            status.call = running.name
-            status.busy_seconds = monotonic() - running.since
-            status.stack = self.stack()
-        return status

@@ -35,7 +35,7 @@ class ModelSlot:
 
     def stack(self) -> str:
         """Where the model's call in progress is; empty where this session is in no call."""
-        return "" if self.thread.running is None else self.served.stack()
+        return "" if self.thread.running is None else self.backend.version.stack()
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
         """Returns False: a call in this process cannot be ended by force."""

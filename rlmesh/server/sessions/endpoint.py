@@ -6,7 +6,7 @@ implement these protocols.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from rlmesh.server.sessions.kind import EndpointKind
@@ -265,6 +265,6 @@ class Provider(Protocol):
         """Takes a slot back after a session, on the slot's thread."""
         ...
 
-    def all(self) -> list[Any]:
+    def all(self) -> Sequence[Any]:
         """Every slot. Any thread may ask."""
         ...

@@ -78,7 +78,7 @@ class SessionManager:
 
     def slots(self) -> list[Slot]:
         """Every slot."""
-        return self._provider.all()
+        return list(self._provider.all())
 
     def start(self) -> None:
         """Starts the watchdog, before the first session.

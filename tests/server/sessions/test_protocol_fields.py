@@ -129,6 +129,11 @@ def steps(*actions: bytes) -> session_pb2.SessionRequest:
     return call(step_many=session_pb2.StepManyCall(steps=many))
 
 
+def predicting(**fields: Any) -> session_pb2.SessionRequest:
+    given: dict[str, Any] = {"observation": ZEROS, **fields}
+    return call(predict=session_pb2.PredictCall(**given))
+
+
 def attribute(verb: int, name: str, argument: bytes = b"") -> session_pb2.SessionRequest:
     made: Any = {"verb": verb, "name": name, "argument": argument}
     return call(attribute=session_pb2.AttributeCall(**made))
@@ -194,6 +199,14 @@ TABLE: dict[str, list[Try]] = {
         Try("empty", call(step=session_pb2.StepCall()), SENSELESS),
     ],
     "SessionRequest.step_many": [Try("with actions", steps(ZEROS))],
+    "SessionRequest.predict": [Try("at an environment", predicting(), SENSELESS)],
+    "PredictCall.chunk": [Try("at an environment", predicting(chunk=True), SENSELESS)],
+    "PredictCall.count": [Try("at an environment", predicting(count=2), SENSELESS)],
+    "PredictCall.observation": [Try("empty", predicting(observation=b""), SENSELESS)],
+    "PredictCall.deviations": [
+        Try("at an environment", predicting(deviations=[session_pb2.Deviation()]), SENSELESS)
+    ],
+    "OpenCall.model": [Try("without effect", opening(model="any"))],
     "SessionRequest.render": [Try("empty", call(render=session_pb2.RenderCall()))],
     "SessionRequest.stats": [Try("empty", call(stats=session_pb2.StatsCall()))],
     "SessionRequest.close": [Try("empty", call(close=session_pb2.CloseCall()))],

@@ -1,0 +1,138 @@
+"""One version of a model: its thread, its queue, and its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from rlmesh.contract import ModelContract
+from rlmesh.server.call_thread import CallThread
+from rlmesh.server.failures import CallFailedError, draining, model_raised
+from rlmesh.server.models.batcher import Batcher
+from rlmesh.server.models.caller import ModelCaller
+from rlmesh.server.models.options import ModelOptions
+from rlmesh.server.sessions.endpoint import ThreadStoppedError
+from rlmesh_api.v1 import env_service_pb2, session_pb2
+
+_log = logging.getLogger("rlmesh.server")
+
+
+class ModelVersion:
+    """A version of a model, and the one thread that calls it.
+
+    To the lifecycle it is a slot that no session holds; see `rlmesh.server.lifecycle.OwnedSlot`.
+
+    Args:
+        model: The model; `read_model_contract` has accepted it.
+        number: Its number, from 1.
+        contract: Its contract.
+        options: How it is served.
+
+    Attributes:
+        number: As given.
+        caller: Calls its methods.
+        thread: The thread on which that happens.
+        batcher: Its queue.
+        ready: Whether it is warmed up.
+    """
+
+    made = None
+    backend: Any = None
+
+    def __init__(
+        self, model: Any, number: int, contract: ModelContract, options: ModelOptions
+    ) -> None:
+        self.number: int = number
+        self.caller: ModelCaller = ModelCaller(model, contract)
+        self.thread: CallThread = CallThread("rlmesh-model")
+        self.batcher: Batcher = Batcher(self.thread, options, keeps_state=contract.keeps_state)
+        self.ready: bool = False
+        self._name = contract.id
+        self._warms_up = options.warmup
+        self._closed = False
+
+    def enter(self, call: session_pb2.OpenCall) -> None:
+        """Nothing: no session holds it."""
+
+    def warm_up(self, then: Callable[[BaseException | None], None]) -> None:
+        """Has the model warm up on its thread; does not wait.
+
+        Args:
+            then: Called there afterwards, with what the model raised or None.
+        """
+
+        def run() -> None:
+            error: BaseException | None = None
+            try:
+                warmup = getattr(self.caller.model, "warmup", None)
+                if self._warms_up and callable(warmup):
+                    warmup()
+            except BaseException as raised:  # noqa: BLE001 - `then` hands it to the user
+                error = raised
+            self.ready = error is None
+            then(error)
+
+        self.thread.post(run, name="warmup")
+
+    def call(self, work: Callable[[], Any], name: str) -> Any:
+        """Calls the model on its thread, and waits.
+
+        Raises:
+            CallFailedError: If the work fails, or the server ends.
+        """
+        try:
+            return self.thread.call(work, name=name)
+        except ThreadStoppedError as error:
+            raise CallFailedError(draining()) from error
+
+    def stack(self) -> str:
+        """Where the call in progress is, the innermost frame last; empty between calls."""
+        return self.thread.stack()
+
+    def abandon(self, reason: str, *, starting: bool = True) -> bool:
+        """Returns False: a call in this process cannot be ended by force."""
+        return False
+
+    def close(self) -> None:
+        """Answers what waits, and closes the model, once. What that raises is logged.
+
+        On the version's thread.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self.batcher.close()
+        close = getattr(self.caller.model, "close", None)
+        if not callable(close):
+            return
+        try:
+            close()
+        except BaseException as error:  # noqa: BLE001 - the server ends in any case
+            failure = model_raised("the model's close()", error).failure
+            _log.error("%s\n%s", failure.message, failure.traceback)
+
+    def retire(self) -> None:
+        """Closes the model and ends its thread, once it is in no call. Does not wait."""
+        try:
+            self.thread.post(self.close, name="close")
+        except ThreadStoppedError:
+            # The server ends, and closes it.
+            return
+        self.thread.stop()
+
+    def status(self) -> env_service_pb2.ModelStatus:
+        """What the model is doing. Any thread may ask."""
+        status = env_service_pb2.ModelStatus(
+            name=self._name,
+            version=self.number,
+            ready=self.ready,
+            queue_length=self.batcher.queue_length,
+        )
+        running = self.thread.running
+        if running is not None:
+            status.call = running.name
+            status.busy_seconds = monotonic() - running.since
+            status.stack = self.stack()
+        return status

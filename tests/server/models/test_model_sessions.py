@@ -1,0 +1,280 @@
+"""Sessions with a model do not disturb each other, and no request is executed twice."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rlmesh
+from rlmesh.errors import EndpointBusyError, RemoteModelError, StateError
+from soak.proxy import Proxy
+from support.comparing import assert_same
+from support.models import (
+    Gated,
+    OfMany,
+    OfOne,
+    Recurrent,
+    act,
+    observation,
+    remote_model,
+    working,
+)
+
+SEEN = [observation(seed) for seed in range(40)]
+
+
+def episode(model: rlmesh.RemoteModel, seed: int) -> list[Any]:
+    model.reset(seed=seed)
+    return [model.predict(each) for each in SEEN]
+
+
+@pytest.mark.parametrize("transport", ["shm", "direct", "grpc"])
+def test_the_same_seed_gives_the_same_episode(transport: Any) -> None:
+    with remote_model(Recurrent(), transport=transport) as model:
+        first, other, again = episode(model, 3), episode(model, 4), episode(model, 3)
+    assert_same(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_eight_clients_at_once_get_what_each_gets_alone() -> None:
+    with working(Recurrent()) as worker:
+        alone: list[Any] = []
+        for seed in range(8):
+            with rlmesh.RemoteModel(worker.address) as model:
+                alone.append(episode(model, seed))
+        together: dict[int, Any] = {}
+        start = threading.Barrier(8)
+
+        def run(seed: int) -> None:
+            with rlmesh.RemoteModel(worker.address) as model:
+                start.wait()
+                together[seed] = episode(model, seed)
+
+        threads = [threading.Thread(target=run, args=(seed,)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert_same([together[seed] for seed in range(8)], alone)
+
+
+def test_each_place_of_a_batch_has_its_own_state() -> None:
+    with remote_model(Recurrent()) as model:
+        model.reset(seed=5)
+        batches = [model.predict_batch([each, SEEN[0]]) for each in SEEN[:5]]
+        assert_same([batch[0] for batch in batches], episode(model, 5)[:5])
+
+
+@pytest.mark.parametrize("transport", ["direct", "grpc"])
+def test_a_recurrent_model_sees_each_observation_once_through_many_cuts(transport: Any) -> None:
+    served = Recurrent()
+    with working(served, direct=0) as worker:
+        with rlmesh.RemoteModel(worker.address) as model:
+            unbroken = episode(model, 7)
+        before = len(served.sizes)
+        proxy = Proxy(worker.address)
+        try:
+            with rlmesh.RemoteModel(proxy.address, transport=transport) as model:
+                model.reset(seed=7)
+                broken: list[Any] = []
+                for number, each in enumerate(SEEN):
+                    if number % 2:
+                        proxy.cut()
+                    broken.append(model.predict(each))
+        finally:
+            proxy.close()
+    assert_same(broken, unbroken)
+    assert len(served.sizes) - before == len(SEEN)
+
+
+def test_requests_that_wait_are_computed_together() -> None:
+    served = Gated()
+    with working(served) as worker:
+        clients = [rlmesh.RemoteModel(worker.address) for _ in range(4)]
+        clients[0].post(SEEN[0])
+        served.entered.acquire()
+        for number, client in enumerate(clients[1:], 1):
+            client.post(SEEN[number])
+        while worker_queue(worker) < 3:
+            threading.Event().wait(0.005)
+        served.go_on.release(2)
+        for number, client in enumerate(clients):
+            assert_same(client.take(), act(SEEN[number]["state"]))
+        assert served.sizes == [1, 3]
+        assert clients[1].stats()["predict"].mean_batch_size == 3
+        assert clients[1].stats()["predict"].queue_seconds > 0
+        for client in clients:
+            client.close()
+
+
+def worker_queue(worker: rlmesh.ModelWorker) -> int:
+    from rlmesh.client.probing import fetch_status
+
+    [model] = fetch_status(worker.address, 20.0).models
+    return model.queue_length
+
+
+def test_a_batch_has_at_most_so_many_observations() -> None:
+    served = Gated()
+    with working(served, max_batch_size=2) as worker:
+        clients = [rlmesh.RemoteModel(worker.address) for _ in range(4)]
+        clients[0].post(SEEN[0])
+        served.entered.acquire()
+        for client in clients[1:]:
+            client.post(SEEN[1])
+        while worker_queue(worker) < 3:
+            threading.Event().wait(0.005)
+        served.go_on.release(3)
+        for client in clients:
+            client.take()
+            client.close()
+        assert served.sizes == [1, 2, 1]
+        with rlmesh.RemoteModel(worker.address) as client:
+            served.go_on.release(3)
+            assert client.predict_batch(SEEN[:5]).shape == (5, 2)
+        assert served.sizes[3:] == [2, 2, 1]
+
+
+def test_a_batch_waits_for_others_as_long_as_it_may() -> None:
+    served = OfMany()
+    with working(served, batch_wait_seconds=20.0) as worker:
+        clients = [rlmesh.RemoteModel(worker.address) for _ in range(2)]
+        for client in clients:
+            client.post(SEEN[0])
+        for client in clients:
+            client.take()
+        assert served.sizes == [2]
+        clients[0].close()
+        clients[1].predict(SEEN[0])
+        clients[1].close()
+
+
+def test_beyond_the_limit_a_request_is_refused_at_once_and_the_session_goes_on() -> None:
+    served = Gated()
+    with working(served, queue_limit=1) as worker:
+        clients = [rlmesh.RemoteModel(worker.address) for _ in range(3)]
+        clients[0].post(SEEN[0])
+        served.entered.acquire()
+        clients[1].post(SEEN[1])
+        while worker_queue(worker) < 1:
+            threading.Event().wait(0.005)
+        with pytest.raises(EndpointBusyError, match="1 requests wait") as caught:
+            clients[2].predict(SEEN[2])
+        assert caught.value.queue_length == 1
+        served.go_on.release(3)
+        clients[0].take()
+        clients[1].take()
+        assert_same(clients[2].predict(SEEN[2]), act(SEEN[2]["state"]))
+        for client in clients:
+            client.close()
+
+
+class Picky(Gated):
+    """Fails where an observation is dark; the model keeps state if the test says so."""
+
+    keeps_state = False
+
+    def predict_batch(self, observations: Any) -> Any:
+        self.entered.release()
+        self.go_on.acquire()
+        if (observations["image"].reshape(len(observations["image"]), -1).max(1) == 0).any():
+            raise ValueError("too dark")
+        return OfMany.predict_batch(self, observations)
+
+
+@pytest.mark.parametrize("keeps_state", [False, True])
+def test_one_bad_request_of_a_batch_fails_alone_unless_the_model_keeps_state(
+    keeps_state: bool,
+) -> None:
+    served = Picky()
+    served.keeps_state = keeps_state
+    dark = {**SEEN[1], "image": np.zeros((4, 4, 3), np.uint8)}
+    with working(served) as worker:
+        clients = [rlmesh.RemoteModel(worker.address) for _ in range(3)]
+        clients[0].post(SEEN[0])
+        served.entered.acquire()
+        clients[1].post(dark)
+        clients[2].post(SEEN[2])
+        while worker_queue(worker) < 2:
+            threading.Event().wait(0.005)
+        served.go_on.release(8)
+        clients[0].take()
+        with pytest.raises(RemoteModelError, match="too dark"):
+            clients[1].take()
+        if keeps_state:
+            with pytest.raises(RemoteModelError, match="too dark"):
+                clients[2].take()
+        else:
+            assert_same(clients[2].take(), act(SEEN[2]["state"]))
+        for client in clients:
+            client.close()
+
+
+class Sparse(Gated):
+    """Gives NaN for one observation of a batch."""
+
+    def predict_batch(self, observations: Any) -> Any:
+        actions = super().predict_batch(observations)
+        actions[observations["state"][:, 2] == 0] = np.nan
+        return actions
+
+
+def test_an_answer_that_its_space_refuses_fails_its_own_request_only() -> None:
+    served = Sparse()
+    strange = {**SEEN[1], "state": np.zeros(3, np.float32)}
+    with working(served) as worker:
+        clients = [rlmesh.RemoteModel(worker.address) for _ in range(3)]
+        clients[0].post(SEEN[0])
+        served.entered.acquire()
+        clients[1].post(strange)
+        clients[2].post(SEEN[2])
+        while worker_queue(worker) < 2:
+            threading.Event().wait(0.005)
+        served.go_on.release(2)
+        clients[0].take()
+        with pytest.raises(rlmesh.errors.InvalidActionError, match="nan at"):
+            clients[1].take()
+        assert_same(clients[2].take(), act(SEEN[2]["state"]))
+        for client in clients:
+            client.close()
+
+
+def test_after_a_given_up_call_a_model_that_keeps_state_needs_a_reset() -> None:
+    served = Gated()
+    served.keeps_state = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] # a model may
+    with working(served) as worker:
+        with rlmesh.RemoteModel(worker.address, request_timeout_seconds=0.2) as model:
+            with pytest.raises(rlmesh.errors.CallTimeoutError):
+                model.predict(SEEN[0])
+            with pytest.raises(StateError, match="reset"):
+                model.predict(SEEN[0])
+            served.go_on.release(100)
+        with rlmesh.RemoteModel(worker.address) as model:
+            model.reset()
+            model.predict(SEEN[0])
+
+
+def test_a_model_without_state_goes_on_after_a_given_up_call() -> None:
+    served = Gated()
+    with working(served) as worker:
+        with rlmesh.RemoteModel(worker.address, request_timeout_seconds=0.5) as model:
+            with pytest.raises(rlmesh.errors.CallTimeoutError):
+                model.predict(SEEN[0])
+            served.go_on.release(100)
+            assert_same(model.predict(SEEN[1]), act(SEEN[1]["state"]))
+
+
+def test_the_same_session_opens_again_after_its_server_was_replaced() -> None:
+    with working(OfOne()) as worker:
+        address = worker.address
+        model = rlmesh.RemoteModel(address)
+        model.predict(SEEN[0])
+    with working(OfOne(), address):
+        with pytest.raises((rlmesh.errors.EndpointError, StateError)):
+            model.predict(SEEN[0])
+        model.reset()
+        assert_same(model.predict(SEEN[1]), act(SEEN[1]["state"]))
+    model.close()
