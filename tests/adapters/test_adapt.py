@@ -14,12 +14,18 @@ from gymnasium import spaces
 import rlmesh
 from rlmesh import adapters as ad
 from rlmesh.adapters import AdapterStep
-from rlmesh.contract import ModelContract, read_contract, received_model_contract
+from rlmesh.contract import (
+    ModelContract,
+    read_contract,
+    read_model_contract,
+    received_model_contract,
+)
 from rlmesh.errors import (
     ArgumentTypeError,
     ContractMismatchError,
     InvalidActionError,
     InvalidArgumentError,
+    InvalidModelError,
     InvalidObservationError,
 )
 from rlmesh.spaces import from_gymnasium_space, to_gymnasium_space
@@ -488,3 +494,53 @@ def test_a_step_that_calls_itself_by_another_name_is_refused() -> None:
     step = dataclasses.replace(ad.scale(2.0), name="clip")
     with pytest.raises(InvalidArgumentError, match="step 1 is named 'clip' and its operation is"):
         rlmesh.adapt(gymnasium.make("CartPole-v1"), gymnasium.make("CartPole-v1"), [step])
+
+
+def test_a_model_brings_its_steps_in_its_contract() -> None:
+    class Brings:
+        observation_space = spaces.Box(-1, 1, (2,))
+        action_space = spaces.Discrete(2)
+        adaptation: Any = (ad.take([0, 2]),)
+
+        def predict(self, observation: Any) -> Any:
+            return 0
+
+    contract = read_model_contract(Brings())
+    assert contract.adaptation == ad.Adaptation(steps=(ad.take([0, 2]),))
+    brings = Brings()
+    brings.adaptation = ad.Adaptation(steps=())
+    assert read_model_contract(brings).adaptation == ad.Adaptation(steps=())
+    [changed] = rlmesh.compare_contracts(contract, read_model_contract(brings))
+    assert (changed.place, changed.breaking) == ("$.adaptation", False)
+    for wrong in ("take", [1], ad.take([0])):
+        brings.adaptation = wrong
+        with pytest.raises(InvalidModelError, match="adaptation of Brings must be steps"):
+            read_model_contract(brings)
+
+
+def test_a_served_model_is_adapted_by_its_own_steps() -> None:
+    class Sum:
+        observation_space = spaces.Box(-_INF, _INF, (2,), np.float32)
+        action_space = spaces.Box(-1, 1, (1,), np.float32)
+        horizon = 4
+        adaptation = (ad.take([0, 2]), ad.scale(2.0, on="action"))
+
+        def predict_chunk(self, observation: Any) -> Any:
+            return np.full((4, 1), observation.sum() / 100, np.float32)
+
+    env = SimpleNamespace(
+        observation_space=spaces.Box(-9, 9, (3,), np.float32),
+        action_space=spaces.Box(-2, 2, (1,), np.float32),
+    )
+    observation = np.array([1, 50, 4], np.float32)
+    with rlmesh.ModelWorker(Sum()) as worker, rlmesh.RemoteModel(worker.address) as remote:
+        adapted = rlmesh.adapt(remote, env).wrap(remote)
+        assert adapted.predict(observation).tolist() == pytest.approx([0.1])
+        with rlmesh.Chunks(adapted, execute=3, prefetch=1) as policy:
+            policy.reset(seed=1)
+            actions = [policy.act(observation).tolist() for _ in range(7)]
+            stats = policy.stats()
+        assert actions == [pytest.approx([0.1])] * 7
+        # No message for an action that is there.
+        assert (stats.asked, stats.executed) == (3, 7)
+        assert remote.stats()["predict"].count == 1 + 3

@@ -16,6 +16,7 @@ from rlmesh import adapters as ad
 from rlmesh.adapters.compiling import OPERATIONS, compile_steps
 from rlmesh.spaces import from_gymnasium_space, to_gymnasium_space
 from rlmesh_api.contract import AdapterOperation, AdapterStep
+from support.contracts import EVERY_STEP
 
 _F = np.float32
 _INF = np.inf
@@ -103,6 +104,8 @@ def test_every_kind_has_a_case_and_is_compiled() -> None:
     kinds = set(AdapterOperation._arms)
     assert kinds == set(OPERATIONS) == {step.name for step, _ in CASES}
     assert kinds <= set(ad.__all__)
+    # The golden bytes have each of them.
+    assert {step.name for step in EVERY_STEP} == kinds
 
 
 @pytest.mark.parametrize(("step", "space"), CASES, ids=_IDS)
