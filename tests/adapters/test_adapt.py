@@ -472,10 +472,9 @@ def test_bounds_that_are_never_reached_are_shown() -> None:
 
 
 def test_a_step_of_a_served_model_that_is_unknown_is_refused_by_its_name() -> None:
-    spaces_ = {"observation_space": from_gymnasium_space(ACTION)}
     model = ModelContract(
         id="m",
-        **spaces_,
+        observation_space=from_gymnasium_space(ACTION),
         action_space=from_gymnasium_space(TAKEN),
         horizon=1,
         adaptation=ad.Adaptation(steps=(ad.scale(2.0), ad.take([0]))),

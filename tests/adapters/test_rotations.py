@@ -34,7 +34,9 @@ def turn(axis: Any, angle: float) -> np.ndarray[Any, Any]:
     """Rodrigues' formula."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    matrix: np.ndarray[Any, Any]
+    matrix = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return matrix
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.product(FORMS, repeat=2)))
