@@ -165,6 +165,12 @@ BARS = (
         find=_against(_faster, "shm", _ZMQ, ["dict"]),
     ),
     Bar(
+        "CartPole: the p50 of shm to an isolated environment, to one that is not",
+        1.15,
+        at_most=True,
+        find=_against(_longer, "isolated", ["shm"], ["cartpole"]),
+    ),
+    Bar(
         "64 CartPoles: the p50 of shm, to the in-process SyncVectorEnv's",
         1.2,
         at_most=True,

@@ -22,6 +22,7 @@ from codegen.render.schema_pages import (
     render_contract_page,
     render_errors_page,
     render_protocol_page,
+    schema_labels,
     space_labels,
 )
 from codegen.render.stability import render_stability
@@ -117,7 +118,7 @@ def _pages(schema: Schema, metadata: Metadata) -> Tree:
     if _ERROR_CODES not in schema.enums or _ERRORS_MODULE not in exports:
         raise SourceError([f"the errors page needs the enum {_ERROR_CODES} and {_ERRORS_MODULE}"])
     contract = read_contract(schema)
-    labels = space_labels(contract, metadata.spaces)
+    labels = {**space_labels(contract, metadata.spaces), **schema_labels(schema)}
     references = {
         f"docs/{reference_path(module.name)}": render_reference_page(module, exports[module.name])
         for module in metadata.modules

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from codegen.contract_model import ROOTS
 from codegen.metadata import Metadata
 from codegen.model import Schema
+from codegen.render.schema_pages import label_of
 from codegen.runtime._stability import Stability
 
 SPACE_UNION = "Space"
@@ -13,6 +15,9 @@ SPACE_UNION = "Space"
 
 SPACES_MODULE = "rlmesh.spaces"
 """The module that exports the space classes."""
+
+PACKAGE = "rlmesh"
+"""The module that exports the contract classes."""
 
 _METADATA = "api_metadata.json"
 _ORDER = list(Stability)
@@ -27,7 +32,24 @@ def offences(schema: Schema, metadata: Metadata) -> list[str]:
         *_space_exports(metadata),
         *_dangling(metadata),
         *_less_stable(metadata),
+        *_contract_labels(schema, metadata),
     ]
+
+
+def _contract_labels(schema: Schema, metadata: Metadata) -> Iterator[str]:
+    """The comment of a contract ends with the label of its class, unless that is Stable."""
+    exports = metadata.exports()
+    for root in ROOTS:
+        name = f"{PACKAGE}.{root}"
+        if root not in schema.messages or name not in exports:
+            continue
+        own, label = label_of(schema.messages[root].comment), exports[name].stability
+        if own is not label:
+            yield (
+                f"{_METADATA}: {name} is {label}, and the comment of the message {root} says "
+                f"{own}; "
+                "give both the same label"
+            )
 
 
 def _uncommented(schema: Schema) -> Iterator[str]:

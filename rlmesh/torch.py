@@ -162,7 +162,11 @@ class Model:
             self.predict_chunk_batch = self._ask
 
     def warmup(self) -> None:
-        """Calls the network with zeros, in batches of each size."""
+        """Calls the network with zeros, in batches of each size.
+
+        Raises:
+            UnsupportedSpaceError: If the space of observations cannot be carried.
+        """
         if self.observation_space is None:
             return
         space = from_gymnasium_space(self.observation_space)

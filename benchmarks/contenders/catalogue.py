@@ -70,6 +70,13 @@ CONTENDERS = {
             "`RemoteEnv(address, copy=False)`: read-only views",
         ),
         Contender(
+            "isolated",
+            "RLMesh, shm, isolated",
+            "rlmesh",
+            "transports:isolated",
+            '`EnvServer(factory, isolation="process")`: the environment in a worker process',
+        ),
+        Contender(
             "grpc",
             "RLMesh, grpc",
             "rlmesh",

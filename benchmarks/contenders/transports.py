@@ -26,6 +26,11 @@ def shm_views(workload: Workload) -> contextlib.AbstractContextManager[Driven]:
     return _transport(workload, "shm", copy=False)
 
 
+def isolated(workload: Workload) -> contextlib.AbstractContextManager[Driven]:
+    """Shared memory with the worker process of an isolated environment."""
+    return _transport(workload, "shm", serve_isolated)
+
+
 def grpc_transport(workload: Workload) -> contextlib.AbstractContextManager[Driven]:
     """The gRPC stream, over TCP."""
     return _transport(workload, "grpc")
@@ -38,13 +43,16 @@ def direct(workload: Workload) -> contextlib.AbstractContextManager[Driven]:
 
 @contextlib.contextmanager
 def _transport(
-    workload: Workload, transport: Literal["shm", "direct", "grpc"], **options: Any
+    workload: Workload,
+    transport: Literal["shm", "direct", "grpc"],
+    serve_it: Callable[[Announce, str, str], None] | None = None,
+    **options: Any,
 ) -> Generator[Driven]:
     client: Callable[..., Any] = rlmesh.RemoteVectorEnv if workload.num_envs else rlmesh.RemoteEnv
     _require(client, options)
     _require(rlmesh.EnvServer, _SERVER_OPTIONS.get(transport, {}))
     with (
-        peer(serve, workload.key, transport) as address,
+        peer(serve_it or serve, workload.key, transport) as address,
         contextlib.closing(client(address, transport=transport, **options)) as env,
     ):
         if env.transport != transport:
@@ -56,6 +64,13 @@ def serve(announce: Announce, workload: str, transport: str) -> None:
     """The other process."""
     env = WORKLOADS[workload].make()
     server = rlmesh.EnvServer(env, **_SERVER_OPTIONS.get(transport, {}))
+    announce(server.address)
+    server.serve()
+
+
+def serve_isolated(announce: Announce, workload: str, transport: str) -> None:
+    """The other process, and a worker of its own for the environment."""
+    server = rlmesh.EnvServer(WORKLOADS[workload].make, isolation="process")
     announce(server.address)
     server.serve()
 

@@ -35,6 +35,20 @@ def space_labels(contract: Contract, spaces: Iterable[SpaceSupport]) -> Labels:
     }
 
 
+def schema_labels(schema: Schema) -> Labels:
+    """The labels of the messages and services whose comment ends with one."""
+    comments = {message.name: message.comment for message in schema.messages.values()}
+    comments |= {each.name: each.comment for file in schema.files for each in file.services}
+    labels = {name: label_of(comment) for name, comment in comments.items()}
+    return {name: label for name, label in labels.items() if label is not _STABLE}
+
+
+def label_of(comment: str) -> Stability:
+    """The label with which a comment ends; Stable where it ends with none."""
+    word = comment.rstrip(".").rpartition(" ")[2].rpartition("\n")[2]
+    return Stability(word) if word in set(Stability) else _STABLE
+
+
 def render_contract_page(contract: Contract, labels: Labels) -> str:
     """The contract classes, from the contract itself down to what it is made of."""
     linked = {item.name for item in contract.classes} | {enum.name for enum in contract.enums}
@@ -170,7 +184,8 @@ def _named_values(enum: Enum) -> str:
 
 
 def _labelled(label: Stability, comment: str) -> str:
-    return f"{md.badge(label)} {md.text(comment)}"
+    said = comment.removesuffix(f"{label}.").rstrip()
+    return f"{md.badge(label)} {md.text(said)}"
 
 
 def _contract_row(field: ContractField, linked: set[str]) -> list[str]:
@@ -199,7 +214,7 @@ def _service(service: Service) -> str:
         for method in service.methods
     ]
     header = ["Method", "Request", "Response", "Meaning"]
-    comment = _labelled(_STABLE, service.comment)
+    comment = _labelled(label_of(service.comment), service.comment)
     return "\n\n".join([f"### `{service.name}`", comment, md.table(header, rows)])
 
 

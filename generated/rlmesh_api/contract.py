@@ -1227,7 +1227,7 @@ class ModelContract(Record[contract_pb2.ModelContract]):
     """The contract of a model.
 
     It is fixed from the server's construction to its end, the same for every reader, also where the
-    model is loaded again.
+    model is loaded again. Experimental.
 
     Attributes:
         id: The model's name among those of its server.

@@ -188,12 +188,13 @@ class RemoteModel(Generic[ObsType, ActType]):
                 called.
             InvalidActionError: If the model returned an action that its space does not hold.
             RemoteModelError: If the model raised.
-            EndpointBusyError: If as many requests wait as the worker allows.
             CallTimeoutError: If the answer did not come in time.
-            ConnectionLostError: If the connection broke, and `reconnect` is false.
-            SessionLostError: If it broke, and the session is gone; a reset opens another.
-            EndpointDrainingError: If the worker is shutting down.
-            ProtocolError: If the worker sent what it should not.
+            EndpointError: If something is wrong with the worker or the way to it:
+            EndpointBusyError: As many requests wait as the worker allows.
+            ConnectionLostError: The connection broke, and `reconnect` is false.
+            SessionLostError: It broke, and the session is gone; a reset opens another.
+            EndpointDrainingError: The worker is shutting down.
+            ProtocolError: The worker sent what it should not.
             StateError: If a call of a model that keeps state was given up before, and no reset came
                 since, or if an answer was posted for and not taken.
         """
@@ -206,10 +207,16 @@ class RemoteModel(Generic[ObsType, ActType]):
         return action
 
     def predict_chunk(self, observation: ObsType) -> Any:
-        """Asks the model for the next `horizon` actions; arguments and errors as for `predict`.
+        """Asks the model for the next `horizon` actions.
+
+        Args:
+            observation: As for `predict`.
 
         Returns:
             The actions, stacked along a new first axis, `(horizon, *shape)`; of a Text in a tuple.
+
+        Raises:
+            RlmeshError: What `predict` raises.
         """
         return self._client.predict(observation, chunk=True)
 
@@ -232,10 +239,17 @@ class RemoteModel(Generic[ObsType, ActType]):
         return self._client.predict_batch(observations, chunk=False)
 
     def predict_chunk_batch(self, observations: Any) -> Any:
-        """Asks for the chunks of several observations; arguments and errors as `predict_batch`.
+        """Asks for the chunks of several observations, in one exchange.
+
+        Args:
+            observations: As for `predict_batch`.
 
         Returns:
             The actions, stacked, `(observations, horizon, *shape)`.
+
+        Raises:
+            RlmeshError: What `predict` raises.
+            InvalidArgumentError: If there is no observation.
         """
         return self._client.predict_batch(observations, chunk=True)
 

@@ -7,7 +7,13 @@ import socket
 import struct
 from collections.abc import Iterator
 
+from rlmesh.limits import MAX_MESSAGE_BYTES
+
 _HEAD = struct.Struct("<cQ")
+
+
+class BadControlError(Exception):
+    """A control message that no correct worker sends."""
 
 
 class ControlMessage(enum.Enum):
@@ -23,6 +29,9 @@ class ControlMessage(enum.Enum):
     """To the worker: a request for its status; a number to repeat."""
     STATUS = b"t"
     """From the worker: that number, and a `SessionStatus`, as protobuf."""
+
+
+_KINDS = frozenset(kind.value for kind in ControlMessage)
 
 
 def write_message(kind: ControlMessage, content: bytes) -> bytes:
@@ -60,11 +69,17 @@ class ControlChannel:
         self._pending = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[tuple[ControlMessage, bytes]]:
-        """The control messages that a piece completes."""
+        """The control messages that a piece completes.
+
+        Raises:
+            BadControlError: If no correct worker sends such a message.
+        """
         pending = self._pending
         pending += piece
         while len(pending) >= _HEAD.size:
             kind, length = _HEAD.unpack_from(pending)
+            if kind not in _KINDS or length > MAX_MESSAGE_BYTES:
+                raise BadControlError(f"a control message {kind!r} of {length} bytes")
             end = _HEAD.size + length
             if len(pending) < end:
                 return

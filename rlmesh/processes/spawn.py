@@ -5,28 +5,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 
 # The worker imports from where this process does, whatever its own path would be.
 _PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[6:]; from importlib import import_module; "
-    "import_module(sys.argv[1]).main(*map(int, sys.argv[2:6]))"
+    "import sys; sys.path[:] = sys.argv[3:]; from importlib import import_module; "
+    "import_module(sys.argv[1]).main(*map(int, sys.argv[2].split()))"
 )
 
 
-def launch(module: str, calls: int, control: int, stack_dump: int) -> subprocess.Popen[bytes]:
+def launch(
+    module: str, calls: int, control: int, stack_dump: int, more: Iterable[int] = ()
+) -> subprocess.Popen[bytes]:
     """Starts a worker.
 
     Args:
-        module: The name of the module whose `main` it runs, with this process's id and the three
+        module: The name of the module whose `main` it runs, with this process's id and the
             descriptors.
         calls: The descriptor of the socket that the calls cross.
         control: The descriptor of the control channel.
         stack_dump: The descriptor of the stack dump; -1 where there is none.
+        more: Further descriptors; -1 for one that there is not.
 
     Raises:
         OSError: If the system starts no further process.
     """
-    given = [str(number) for number in (os.getpid(), calls, control, stack_dump)]
+    descriptors = (calls, control, stack_dump, *more)
+    given = " ".join(map(str, (os.getpid(), *descriptors)))
     return subprocess.Popen(  # noqa: S603 - this interpreter, and no shell
         [
             sys.executable,
@@ -35,15 +40,16 @@ def launch(module: str, calls: int, control: int, stack_dump: int) -> subprocess
             "-c",
             _PROGRAM,
             module,
-            *given,
+            given,
             *map(os.fspath, sys.path),
         ],
-        pass_fds=[number for number in (calls, control, stack_dump) if number >= 0],
+        pass_fds=[number for number in descriptors if number >= 0],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         # Ctrl-C in a terminal is for the server alone, and what the environment has started can be
-        # ended with it.
-        start_new_session=True,
+        # ended with it. A group and no session: Linux schedules the processes of a session as one
+        # (autogroup), so a client that yields its processor to a worker in another one waits.
+        process_group=0,
     )
 
 

@@ -12,10 +12,12 @@ import fcntl
 import logging
 import os
 import signal
+import stat
 import sys
 import time
+from typing import BinaryIO
 
-from rlmesh.envs.raised import is_ours
+from rlmesh.envs.raised import TRACEBACK_LIMIT, is_ours
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -53,7 +55,9 @@ def record(pid: int, descriptor: int) -> str:
     """
     if descriptor < 0:
         return ""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/fd/{descriptor}", "rb") as box:
+    with contextlib.suppress(OSError), _opened(f"/proc/{pid}/fd/{descriptor}") as box:
+        if not stat.S_ISREG(os.fstat(box.fileno()).st_mode):
+            return ""
         os.kill(pid, _signal())
         deadline = time.monotonic() + _WRITING_SECONDS
         written = -1
@@ -63,8 +67,13 @@ def record(pid: int, descriptor: int) -> str:
                 break
             written = size
             time.sleep(_PAUSE_SECONDS)
-        return _turned(box.read().decode(errors="backslashreplace"))
+        return _turned(box.read(TRACEBACK_LIMIT).decode(errors="backslashreplace"))
     return ""
+
+
+def _opened(path: str) -> BinaryIO:
+    """Opens a file of the worker's without waiting: it may have put a pipe in its place."""
+    return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
 
 
 def _turned(text: str) -> str:

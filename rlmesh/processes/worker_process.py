@@ -9,9 +9,10 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Sequence
 from typing import IO, cast
 
-from rlmesh.processes.control import ControlChannel, ControlMessage, write_message
+from rlmesh.processes.control import BadControlError, ControlChannel, ControlMessage, write_message
 from rlmesh.processes.spawn import launch
 from rlmesh.processes.stack_dump import make_stack_dump, record
 from rlmesh.processes.supervisor import Supervisor
@@ -35,6 +36,7 @@ class WorkerProcess:
         supervisor: Where it is started and watched.
         spec: What it is to make, pickled.
         module: The name of the module whose `main` it runs; see `launch`.
+        descriptors: Further descriptors that it gets, in the end of `main`'s arguments.
 
     Attributes:
         pid: Its process id.
@@ -48,7 +50,14 @@ class WorkerProcess:
         OSError: If no process can be started.
     """
 
-    def __init__(self, supervisor: Supervisor, spec: bytes, module: str) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        spec: bytes,
+        module: str,
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        self._descriptors = descriptors
         self.dead: bool = False
         self.last_stack: str | None = None
         self._supervisor = supervisor
@@ -80,7 +89,9 @@ class WorkerProcess:
     def _start(self, module: str, calls: socket.socket, control: socket.socket) -> None:
         self._stack_dump = make_stack_dump()
         try:
-            self._process = launch(module, calls.fileno(), control.fileno(), self._stack_dump)
+            self._process = launch(
+                module, calls.fileno(), control.fileno(), self._stack_dump, self._descriptors
+            )
         finally:
             # Where this side needs it, it opens the worker's.
             if self._stack_dump >= 0:
@@ -210,13 +221,19 @@ class WorkerProcess:
             if self.lifeline is None:
                 self._bury()
             return
-        for kind, content in self._incoming.feed(piece):
-            if kind is ControlMessage.STATUS:
-                self._status = int.from_bytes(content[:8]), content[8:]
-                self._status_arrived.set()
-            else:
-                self._answer = kind, content
-                self._answered.set()
+        try:
+            for kind, content in self._incoming.feed(piece):
+                if kind is ControlMessage.STATUS:
+                    self._status = int.from_bytes(content[:8]), content[8:]
+                    self._status_arrived.set()
+                else:
+                    self._answer = kind, content
+                    self._answered.set()
+        except BadControlError as error:
+            self._supervisor.forget(self._control.fileno())
+            self.kill(f"it sent what cannot be: {error}")
+            if self.lifeline is None:
+                self._bury()
 
     def _bury(self) -> None:
         """Notes its death, which has happened or is about to; on the supervisor's thread."""

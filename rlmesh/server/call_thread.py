@@ -18,7 +18,7 @@ from typing import Any
 
 from rlmesh.envs.forks import EndsInChild
 from rlmesh.server.failures import CallFailedError, stack_text
-from rlmesh.server.sessions.endpoint import Call, Source, ThreadStoppedError
+from rlmesh.server.sessions.endpoint import Call, RunningCall, Source, ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
@@ -84,14 +84,11 @@ class PostedCall:
 class CallThread:
     """Runs calls one after the other on the thread that called `run`.
 
-    `_lock` guards `_stopped`, and that no call is handed in after the end. `_source` and `_running`
-    are written by the call thread alone.
+    `_lock` guards `_stopped`, and that no call is handed in after the end. Only the call thread
+    writes `_source`, `_running` and `_last_used`.
 
     Args:
         name: The name of the thread that `start` starts.
-
-    Attributes:
-        last_used: When the last call ended, on the monotonic clock, in seconds.
     """
 
     def __init__(self, name: str) -> None:
@@ -103,12 +100,19 @@ class CallThread:
         self._has_own_thread = False
         self._source: Source | None = None
         self._running: Call | None = None
-        self.last_used: float = time.monotonic()
+        self._last_used = time.monotonic()
 
     @property
-    def running(self) -> Call | None:
-        """The call in progress, if there is one."""
-        return self._running
+    def running(self) -> RunningCall | None:
+        """The call in progress, if there is one, here or in a process that has a client's pipe."""
+        running, source = self._running, self._source
+        return source.running if running is None and source is not None else running
+
+    @property
+    def last_used(self) -> float:
+        """When the last call ended, on the monotonic clock, in seconds."""
+        source = self._source
+        return self._last_used if source is None else max(self._last_used, source.last_used)
 
     @property
     def ready(self) -> bool:
@@ -155,7 +159,7 @@ class CallThread:
                 self._running = call
                 call.execute()
                 self._running = None
-                now = self.last_used = monotonic()
+                now = self._last_used = monotonic()
                 call.finish(now - call.since)
                 # The last call of a session must not keep its memory until the next call.
                 del call
@@ -205,6 +209,7 @@ class CallThread:
         def take() -> None:
             if self._source is not None:
                 self._source.release()
+                self._last_used = self.last_used
             self._source = source
 
         self.post(take, name="attach")
@@ -224,6 +229,7 @@ class CallThread:
             if call is not None:
                 return call
             if source.over:
+                self._last_used = self.last_used
                 self._source = None
         return self._calls.get()
 

@@ -49,6 +49,8 @@ class EndpointServer:
         endpoint: EndpointOptions,
         serving: ServeOptions,
         names: Collection[str] = (),
+        *,
+        lendable: bool = False,
     ) -> None:
         """Binds the address.
 
@@ -58,13 +60,16 @@ class EndpointServer:
             endpoint: Where to answer, and whom.
             serving: When calls, sessions and the server end.
             names: The names that health knows besides those of the services.
+            lendable: Whether a worker process may answer the calls of a connection by itself.
         """
         self._provider = provider
         manager = SessionManager(provider, serving)
         service = make_service(manager)
         with contextlib.ExitStack() as undo:
             undo.callback(provider.discard)
-            self._listeners = Listeners(endpoint, provider.plan, manager.authenticate)
+            self._listeners = Listeners(
+                endpoint, provider.plan, manager.authenticate, lendable=lendable
+            )
             undo.callback(self._listeners.close)
             self._rpc_server = RpcServer(
                 service, endpoint, self._listeners, provider.capacity, names

@@ -136,6 +136,7 @@ class EnvServer(EndpointServer):
             ),
             options.endpoint,
             serving,
+            lendable=options.isolation is not None,
         )
 
     @property

@@ -21,6 +21,7 @@ from rlmesh.server.rpc.server import RpcServer
 from rlmesh.server.sessions.endpoint import (
     Call,
     Provider,
+    RunningCall,
     Slot,
     SlotThread,
     ThreadStoppedError,
@@ -256,7 +257,7 @@ class Lifecycle:
                 self._give_up(closing, closing.call, limit, closing.done)
 
     def _give_up(
-        self, closing: _Closing, call: Call, limit: float | None, over: threading.Event
+        self, closing: _Closing, call: RunningCall, limit: float | None, over: threading.Event
     ) -> None:
         slot = closing.slot
         _log.error(
@@ -302,7 +303,7 @@ class _Closing:
         self.done = threading.Event()
         self.call: Call = slot.thread.post(self._close, name="close")
 
-    def late(self, deadline: float | None, cut: Callable[[Slot], None]) -> Call | None:
+    def late(self, deadline: float | None, cut: Callable[[Slot], None]) -> RunningCall | None:
         """Waits for the thread to come to the closing; the call that has kept it for too long.
 
         Args:

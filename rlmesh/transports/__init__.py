@@ -5,6 +5,7 @@
 - `shm`, `tcp`, `grpc`: the three ways across. `scratch`: a buffer for messages.
 - `spin_policy`: whether a side that waits spins or sleeps.
 - `listener`: where the client of a session gets a pipe; `worker`: a pipe to a worker process.
+- `lending`: what it takes that another process uses a client's pipe for a while.
 - `tls`, `certificates`: TLS for gRPC and for sockets.
 - `peer`: who the other side is; `failures`: failures on the wire as errors in Python.
 

@@ -27,8 +27,10 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from rlmesh.transports.pipe import Pipe
+from rlmesh.transports.shm.lending import LendableShmPipe
 from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
 from rlmesh.transports.shm.segment import BadSegmentError, create_segment
+from rlmesh.transports.tcp.lending import LendableTcpPipe
 from rlmesh.transports.tcp.pipe import TcpPipe
 from rlmesh.transports.tcp.tls_socket import TlsSocket, secured
 from rlmesh.transports.tls import ServerIdentity
@@ -137,12 +139,15 @@ class Listener:
             self._greetings.release()
 
 
-def open_shm_listener(plan: SegmentLayout, authenticate: Authenticate) -> tuple[str, Listener]:
+def open_shm_listener(
+    plan: SegmentLayout, authenticate: Authenticate, *, lendable: bool = False
+) -> tuple[str, Listener]:
     """Opens a listener of shared memory.
 
     Args:
         plan: How segments are divided.
         authenticate: Finds the session that a secret belongs to.
+        lendable: Whether the pipes may be lent to other processes.
 
     Returns:
         The socket's name in the abstract namespace, and the listener.
@@ -166,13 +171,22 @@ def open_shm_listener(plan: SegmentLayout, authenticate: Authenticate) -> tuple[
             os.close(descriptor)
             raise
         peer.settimeout(None)
-        session.attach(ShmPipe(peer, descriptor, plan, client=False), "shm", process)
+        pipe = (
+            LendableShmPipe(peer, descriptor, plan)
+            if lendable
+            else ShmPipe(peer, descriptor, plan, client=False)
+        )
+        session.attach(pipe, "shm", process)
 
     return name, Listener(listener, welcome)
 
 
 def open_direct_listener(
-    listener: socket.socket, authenticate: Authenticate, identity: ServerIdentity | None = None
+    listener: socket.socket,
+    authenticate: Authenticate,
+    identity: ServerIdentity | None = None,
+    *,
+    lendable: bool = False,
 ) -> Listener:
     """Opens a listener of the direct transport.
 
@@ -180,6 +194,7 @@ def open_direct_listener(
         listener: The TCP port. The listener owns it.
         authenticate: Finds the session that a secret belongs to.
         identity: The server's certificate for TLS; None: the connection is not encrypted.
+        lendable: Whether the pipes may be lent to other processes, where they are not encrypted.
     """
 
     def welcome(peer: socket.socket) -> None:
@@ -188,7 +203,7 @@ def open_direct_listener(
             peer.close()
             return
         peer.sendall(_WELCOME)
-        session.attach(TcpPipe(peer), "direct", 0)
+        session.attach(LendableTcpPipe(peer) if lendable else TcpPipe(peer), "direct", 0)
 
     def welcome_secured(peer: socket.socket, identity: ServerIdentity) -> None:
         with contextlib.ExitStack() as undo:

@@ -17,7 +17,16 @@ from support.repository import ROOT
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark reads /proc")
 
 # What needs no library beside RLMesh's own.
-CONTENDERS = ("in-process", "shm", "grpc", "async", "floor-unix", "floor-tcp", "grpcio-stream")
+CONTENDERS = (
+    "in-process",
+    "shm",
+    "isolated",
+    "grpc",
+    "async",
+    "floor-unix",
+    "floor-tcp",
+    "grpcio-stream",
+)
 
 
 def command(*options: str) -> list[str]:

@@ -64,6 +64,7 @@ class Started:
             [sys.executable, "-m", "rlmesh", "serve-model", *arguments, "--ready-fd", str(writer)],
             cwd=folder,
             pass_fds=(writer,),
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -73,8 +74,8 @@ class Started:
 
     def end(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGTERM)
-        _, errors = self.process.communicate(timeout=60)
-        return self.process.returncode, errors
+        said, errors = self.process.communicate(timeout=60)
+        return self.process.returncode, said + errors
 
 
 def test_options_that_it_does_not_know_are_keyword_arguments_of_the_model(policies: Path) -> None:
@@ -84,9 +85,9 @@ def test_options_that_it_does_not_know_are_keyword_arguments_of_the_model(polici
     with rlmesh.RemoteModel(started.address) as model:
         assert model.model_contract.id == "Half-v1"
         assert_same(model.predict(np.ones(3, np.float32)), np.full(3, 0.5, np.float32))
-    code, errors = started.end()
+    code, said = started.end()
     assert code == 0
-    assert f"Half-v1 is served at {started.address}" in errors
+    assert f"Half-v1 is served at {started.address}" in said
 
 
 def test_a_callable_may_make_several_models(policies: Path) -> None:

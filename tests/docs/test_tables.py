@@ -90,6 +90,11 @@ HELD_BY: dict[str, list[str]] = {
         "server/envs/test_isolation.py::test_a_call_that_never_returns_ends_at_the_servers_deadline",
         "server/envs/test_isolation.py::test_a_call_that_its_client_gave_up_does_not_keep_a_reset_waiting",
     ],
+    "docs/serving.md / In a process of its own: Transport": [
+        "server/envs/test_lent_pipes.py::test_a_pipe_is_lent_between_calls",
+        "server/envs/test_lent_pipes.py::test_a_worker_answers_its_client_while_the_server_is_stopped",
+        "server/envs/test_lent_pipes.py::test_where_a_loan_cannot_serve_the_server_relays",
+    ],
     "docs/command-line.md / serve: `ENV`": [
         "cli/test_serve.py::test_one_line_names_the_environment_and_the_address",
         "cli/test_serve.py::test_an_id_with_its_package",

@@ -135,6 +135,21 @@ def test_a_typed_client_drives(folder: Path) -> None:
     assert int(found[1]) > 100
 
 
+def test_a_policy_drives_an_environment_behind_two_addresses(folder: Path) -> None:
+    asked, total = run("serve_a_policy.py", folder=folder).splitlines()
+    found = re.fullmatch(r"(\d+) predictions by Balance-v1 over (shm|grpc)", asked)
+    assert found, asked
+    assert total == f"return {found[1]}"
+    assert int(found[1]) > 50
+
+
+def test_a_recurrent_policy_keeps_its_clients_apart(folder: Path) -> None:
+    printed = run("recurrent_policy.py", folder=folder).splitlines()
+    assert [line.partition(",")[0] for line in printed] == ["asked for -1", "asked for +1"]
+    reached = [float(line.rpartition(" ")[2]) for line in printed]
+    assert reached == pytest.approx([-1, 1], abs=0.05)
+
+
 def test_the_types_are_what_typegen_writes() -> None:
     written = render_module(read_contract(gymnasium.make("CartPole-v1")))
     assert (EXAMPLES / "cartpole.py").read_text() == written, (

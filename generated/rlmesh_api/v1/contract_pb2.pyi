@@ -222,7 +222,7 @@ Global___EnvContract: _TypeAlias = EnvContract  # noqa: Y015
 @_typing.final
 class ModelContract(_message.Message):
     """The contract of a model. It is fixed from the server's construction to its end, the same for every
-    reader, also where the model is loaded again.
+    reader, also where the model is loaded again. Experimental.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

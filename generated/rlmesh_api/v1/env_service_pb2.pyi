@@ -201,7 +201,7 @@ Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
 
 @_typing.final
 class ModelStatus(_message.Message):
-    """What one model of a server is doing at this moment."""
+    """What one model of a server is doing at this moment. Experimental."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

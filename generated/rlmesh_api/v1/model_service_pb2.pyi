@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ModelServiceGetContractRequest(_message.Message):
-    """Asks for the contract of a model."""
+    """Asks for the contract of a model. Experimental."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -44,7 +44,7 @@ Global___ModelServiceGetContractRequest: _TypeAlias = ModelServiceGetContractReq
 
 @_typing.final
 class ModelServiceGetContractResponse(_message.Message):
-    """The contract of a model and the server that offers it."""
+    """The contract of a model and the server that offers it. Experimental."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

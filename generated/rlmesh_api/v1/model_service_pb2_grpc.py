@@ -29,6 +29,7 @@ if _version_not_supported:
 
 class ModelServiceStub(object):
     """One model or several behind an address. All but the contract is as at an environment.
+    Experimental.
     """
 
     def __init__(self, channel):
@@ -61,6 +62,7 @@ class ModelServiceStub(object):
 
 class ModelServiceServicer(object):
     """One model or several behind an address. All but the contract is as at an environment.
+    Experimental.
     """
 
     def GetContract(self, request, context):
@@ -125,6 +127,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
     """One model or several behind an address. All but the contract is as at an environment.
+    Experimental.
     """
 
     @staticmethod

@@ -15,7 +15,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelServiceStub:
-    """One model or several behind an address. All but the contract is as at an environment."""
+    """One model or several behind an address. All but the contract is as at an environment.
+    Experimental.
+    """
 
     def __init__(self, channel: _grpc.Channel) -> None: ...
     GetContract: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ModelServiceGetContractRequest, _model_service_pb2.ModelServiceGetContractResponse]
@@ -30,7 +32,9 @@ class ModelServiceStub:
     """Ends the server as SIGTERM does. A server that does not allow it answers PERMISSION_DENIED."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
-    """One model or several behind an address. All but the contract is as at an environment."""
+    """One model or several behind an address. All but the contract is as at an environment.
+    Experimental.
+    """
 
     @_abc_1.abstractmethod
     def GetContract(

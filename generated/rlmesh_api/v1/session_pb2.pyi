@@ -751,7 +751,7 @@ Global___StepManyResult: _TypeAlias = StepManyResult  # noqa: Y015
 
 @_typing.final
 class PredictCall(_message.Message):
-    """Asks a model what to do."""
+    """Asks a model what to do. Experimental."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -792,7 +792,7 @@ Global___PredictCall: _TypeAlias = PredictCall  # noqa: Y015
 
 @_typing.final
 class PredictResult(_message.Message):
-    """What a model has answered."""
+    """What a model has answered. Experimental."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from rlmesh.codec.step.wire import read_action
 from rlmesh.contract import AutoresetMode, EnvContract
+from rlmesh.server.sessions.endpoint import Lender
 from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request
 from rlmesh.server.timings import Timings
@@ -60,6 +61,11 @@ class Backend(Protocol):
     @property
     def plan(self) -> SegmentLayout:
         """How much shared memory its calls take."""
+        ...
+
+    @property
+    def lender(self) -> Lender | None:
+        """Has another process answer calls by itself; None: this one answers all."""
         ...
 
     def begin_session(

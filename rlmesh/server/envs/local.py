@@ -39,6 +39,7 @@ class LocalBackend:
 
     Attributes:
         contract: As given.
+        lender: None: calls in this process are answered by it.
         hot: Steps it in this session.
         timings: How long this session's calls took.
     """
@@ -47,6 +48,7 @@ class LocalBackend:
 
     def __init__(self, env: Any, contract: EnvContract, options: EnvOptions) -> None:
         self._own_env = env
+        self.lender: None = None
         self._home = HomeThread()
         self._closed = False
         self.contract: EnvContract = contract

@@ -38,10 +38,12 @@ class ModelBackend:
         hot: Answers a prediction in the fixed form.
         timings: What this session's calls have cost.
         dependent: The calls that depend on the call before.
+        lender: None: calls in this process are answered by it.
     """
 
     def __init__(self, served: ServedModel) -> None:
         self._served = served
+        self.lender: None = None
         self._codecs = served.codecs
         self._version = served.join()
         self._seed: int | None = None

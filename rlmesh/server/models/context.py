@@ -16,6 +16,11 @@ class ModelContext:
     A method of a model gets it where it has a parameter `context`; a method for batches gets a list
     of them in `contexts` or `context`, one for each observation. No other session sees it.
 
+    Args:
+        seed: The seed of the episode; None: any.
+        options: The options of the episode.
+        place: The place in a batch, which has its own random numbers.
+
     Attributes:
         state: The model's to use: a recurrent state, a cache. None at the beginning of an episode.
         seed: The seed that the client gave to `reset`; None where it gave none.

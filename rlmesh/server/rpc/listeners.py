@@ -63,6 +63,7 @@ class Listeners:
         options: Which transports are offered, where, and with which certificates.
         plan: How segments of shared memory are divided.
         authenticate: Finds the session that a secret belongs to.
+        lendable: Whether a worker process may answer the calls of a connection by itself.
 
     Attributes:
         direct: The address of the direct transport, port 0 resolved; None if it is not offered.
@@ -77,7 +78,10 @@ class Listeners:
         options: EndpointOptions,
         plan: SegmentLayout,
         authenticate: Authenticate,
+        *,
+        lendable: bool = False,
     ) -> None:
+        self._lendable = lendable
         self._memory = SUPPORTED and "shm" in options.transports
         self._plan = plan
         self._authenticate = authenticate
@@ -93,12 +97,18 @@ class Listeners:
         """Opens the listeners; returns what clients are offered, the best first."""
         offers: list[session_pb2.TransportOffer] = []
         if self._memory:
-            name, listener = open_shm_listener(self._plan, self._authenticate)
+            name, listener = open_shm_listener(
+                self._plan, self._authenticate, lendable=self._lendable
+            )
             self._listeners.append(listener)
             offers.append(session_pb2.TransportOffer(transport="shm", address=name))
         if self._direct_socket is not None and self.direct is not None:
             bound, self._direct_socket = self._direct_socket, None
-            self._listeners.append(open_direct_listener(bound, self._authenticate, self._identity))
+            self._listeners.append(
+                open_direct_listener(
+                    bound, self._authenticate, self._identity, lendable=self._lendable
+                )
+            )
             offers.append(
                 session_pb2.TransportOffer(transport="direct", address=_offered(self.direct))
             )

@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -21,7 +22,7 @@ from rlmesh.server.failures import (
     not_a_repetition,
     out_of_order,
 )
-from rlmesh.server.sessions.endpoint import Timing
+from rlmesh.server.sessions.endpoint import Lender, LoanEnd, RunningCall, Timing
 from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import (
     Answered,
@@ -32,7 +33,7 @@ from rlmesh.server.sessions.requests import (
     write_answer,
 )
 from rlmesh.server.sessions.session import Session
-from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, WakeReason
+from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
 from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
@@ -118,6 +119,22 @@ class SessionCalls:
             return *self._backend.answer(request, outbox), False
         except Exception as error:  # noqa: BLE001 - as above
             return self._failed(request.name, sequence, failure_of(error), outbox)
+
+    @property
+    def lender(self) -> Lender | None:
+        """Has another process answer calls by itself; None: this one answers all."""
+        return self._backend.lender
+
+    def lend(self, lender: Lender, pipe: Pipe, wake_fd: int) -> None:
+        """Lends the session's pipe to another process until it comes back, if that takes it."""
+        session = self._session
+        end: LoanEnd | None = None
+        try:
+            if session.lends():
+                end = lender.lend(pipe, session.sequence, wake_fd, resumes=session.resumes)
+        finally:
+            if not session.lent_until(end):
+                pipe.finish()
 
     def answered(self, seconds: float) -> bool:
         """An answer has left after so many seconds; returns whether further calls may follow."""
@@ -237,8 +254,9 @@ class CallReceiver:
             raise
         pipe.watch(self._doorbell)
         _receivers.add(self)
-        self._receive = self._pipe.receive
         self._calls = calls
+        lender = self._lender = None if self.by_stream else calls.lender
+        self._receive = pipe.receive if lender is None else partial(self._lend, lender)
         self._read_hot = calls.kind.read_hot
         self._hot_call = calls.kind.hot_call
         self._payload: Any = None
@@ -282,6 +300,21 @@ class CallReceiver:
             self._calls.end()
         self.release()
         return None
+
+    @property
+    def running(self) -> RunningCall | None:
+        """The call that another process executes while this receives; see `Source`."""
+        return None if self._lender is None else self._lender.running
+
+    @property
+    def last_used(self) -> float:
+        """When the last such call ended; see `Source`."""
+        return 0.0 if self._lender is None else self._lender.last_used
+
+    def _lend(self, lender: Lender) -> Received | WakeReason:
+        """Has another process answer calls, and receives the next one that it leaves to this."""
+        self._calls.lend(lender, self._pipe, self._doorbell)
+        return self._pipe.receive()
 
     def _read(self, message: bytes) -> None:
         self._payload = None

@@ -7,11 +7,11 @@ implement these protocols.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request
-from rlmesh.transports.pipe import Outbox
+from rlmesh.transports.pipe import Outbox, Pipe
 from rlmesh_api.v1 import session_pb2
 
 
@@ -19,14 +19,29 @@ class ThreadStoppedError(Exception):
     """A slot's thread takes no more calls."""
 
 
-class Call(Protocol):
-    """A call that a slot's thread executes.
+class RunningCall(Protocol):
+    """A call in progress. Any thread may look at it.
 
     Attributes:
         name: `reset`, `step`, `predict`, an attribute's name, or `close`.
         sequence: Its number in the session; 0 for a call of the server itself.
         since: When it began, on the monotonic clock, in seconds.
     """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - see above
+    @property
+    def sequence(self) -> int: ...  # noqa: D102
+    @property
+    def since(self) -> float: ...  # noqa: D102
+
+    def give_up(self, failure: session_pb2.Failure) -> bool:
+        """Answers with a failure while the work goes on; False if that is not possible any more."""
+        ...
+
+
+class Call(Protocol):
+    """A call that a slot's thread executes; it is a `RunningCall` meanwhile."""
 
     name: str
     sequence: int
@@ -41,7 +56,7 @@ class Call(Protocol):
         ...
 
     def give_up(self, failure: session_pb2.Failure) -> bool:
-        """Answers with a failure while the work goes on; False if it was answered before."""
+        """Answers with a failure while the work goes on; see `RunningCall`."""
         ...
 
 
@@ -68,6 +83,16 @@ class Source(Protocol):
 
     over: bool
 
+    @property
+    def running(self) -> RunningCall | None:
+        """The call that another process executes while `receive` waits. Any thread may ask."""
+        ...
+
+    @property
+    def last_used(self) -> float:
+        """When the last such call ended, on the monotonic clock, in seconds; 0: there was none."""
+        ...
+
     def receive(self) -> Call | None:
         """The next call; None if the source is over, or `ring` was called."""
         ...
@@ -86,16 +111,15 @@ class Source(Protocol):
 
 
 class SlotThread(Protocol):
-    """The one thread that executes the calls of a slot.
-
-    Attributes:
-        last_used: When the last call ended, on the monotonic clock, in seconds.
-    """
-
-    last_used: float
+    """The one thread that executes the calls of a slot."""
 
     @property
-    def running(self) -> Call | None:
+    def last_used(self) -> float:
+        """When the last call ended, on the monotonic clock, in seconds. Any thread may ask."""
+        ...
+
+    @property
+    def running(self) -> RunningCall | None:
         """The call in progress, if there is one. Any thread may ask."""
         ...
 
@@ -168,6 +192,52 @@ class HotCall(Protocol):
         ...
 
 
+class LoanEnd(NamedTuple):
+    """How a loan has ended.
+
+    Attributes:
+        sequence: The number of the session's last call that was executed.
+        request: The request of that call, for the comparison with a repetition; empty if unknown.
+        lost: What the last call is answered if it is repeated, where its answer was lost with the
+            process; None: the pipe still has its answer.
+    """
+
+    sequence: int
+    request: bytes = b""
+    lost: session_pb2.Failure | None = None
+
+
+class Lender(Protocol):
+    """Has another process answer the calls of a pipe for a while, without this process."""
+
+    @property
+    def running(self) -> RunningCall | None:
+        """The call in progress there. Any thread may ask."""
+        ...
+
+    @property
+    def last_used(self) -> float:
+        """When the last call ended there, as `SlotThread.last_used`. Any thread may ask."""
+        ...
+
+    def lend(self, pipe: Pipe, sequence: int, wake_fd: int, *, resumes: bool) -> LoanEnd | None:
+        """Lends a pipe, and waits until it is back, on the slot's thread.
+
+        The pipe comes back with the call that the other process leaves to this one, without a call
+        when the client has gone or `wake_fd` is readable, and when the other process dies.
+
+        Args:
+            pipe: The pipe, between two calls.
+            sequence: The number of the session's last call.
+            wake_fd: A descriptor that is readable when this process wants the pipe back.
+            resumes: Whether the client comes back after its connection has broken.
+
+        Returns:
+            How the loan ended; None if this pipe cannot be lent now.
+        """
+        ...
+
+
 class SessionBackend(Protocol):
     """What answers a session's calls, on the slot's thread."""
 
@@ -196,6 +266,11 @@ class SessionBackend(Protocol):
         Raises:
             CallFailedError: If the call fails.
         """
+        ...
+
+    @property
+    def lender(self) -> Lender | None:
+        """Has another process answer calls by itself; None: this one answers all."""
         ...
 
     def deviations(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ calls it. `Session._lock` guards the fields that the class lists under it. What 
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import secrets
@@ -16,11 +17,13 @@ import threading
 import time
 from typing import Protocol
 
+from google.protobuf.message import DecodeError
+
 from rlmesh.server.failures import CallFailedError, gone
 from rlmesh.server.sessions.connections import Receiver, SessionStream
-from rlmesh.server.sessions.endpoint import Slot, ThreadStoppedError
+from rlmesh.server.sessions.endpoint import LoanEnd, Slot, ThreadStoppedError
 from rlmesh.server.sessions.kind import EndpointKind
-from rlmesh.server.sessions.requests import Request
+from rlmesh.server.sessions.requests import Request, failed_so, read_request
 from rlmesh.transports.listener import SECRET_BYTES
 from rlmesh_api.v1 import session_pb2
 
@@ -46,6 +49,8 @@ class State(enum.Enum):
 
 
 _ALIVE = (State.CONNECTED, State.DISCONNECTED)
+# The number of the last call, while another process answers the calls.
+_UNKNOWN = -1
 
 
 class SessionOwner(Protocol):
@@ -94,7 +99,11 @@ class Session:
             the slot's thread, as are the following.
         last_request: The last call that is no hot call in the fixed form; None before the first. A
             hot call leaves nothing behind but `sequence`.
-        in_call: Whether a call is being executed, or its answer is leaving.
+        in_call: Whether a call is being executed, or its answer is leaving, or another process
+            answers the session's calls.
+        lent: Whether that is so. Guarded by `_lock`; `sequence` is behind meanwhile.
+        drains: Whether the server ends, and leaves the session's end to the call or the other
+            process. Guarded by `_lock`.
         kept: The last call's number and answer, if the connection that it came by is over.
         failures: How many of its calls failed.
     """
@@ -104,6 +113,7 @@ class Session:
         "_lock",
         "_owner",
         "_release_posted",
+        "drains",
         "ended_at",
         "failures",
         "id",
@@ -111,6 +121,7 @@ class Session:
         "kept",
         "kind",
         "last_request",
+        "lent",
         "lost_since",
         "peer",
         "process",
@@ -156,6 +167,8 @@ class Session:
         self.sequence: int = 1
         self.last_request: Request | None = None
         self.in_call: bool = False
+        self.lent: bool = False
+        self.drains: bool = False
         self.kept: tuple[int, bytes] | None = None
         self.failures: int = 0
         self._owner = owner
@@ -206,7 +219,7 @@ class Session:
                     self.receiver, self.transport = receiver, receiver.transport
                     self._connected()
                     if before is not None:
-                        self.rejoined = self.sequence
+                        self._rejoined()
         if not welcome:
             receiver.release()
         elif before is not None:
@@ -224,7 +237,7 @@ class Session:
             stream_before, receiver = self.stream, self.receiver
             self.stream, self.receiver = stream, None
             self._connected()
-            self.rejoined = self.sequence
+            self._rejoined()
         # The server may not have noticed yet that they are dead.
         if stream_before is not None:
             stream_before.supersede()
@@ -256,7 +269,7 @@ class Session:
             self.stream = None
             receiver = self.receiver
             if receiver is not None and self.resumes and self.state in _ALIVE:
-                if not self.in_call:
+                if not self.in_call or (self.lent and self.slot.thread.running is None):
                     # Its calls go on by the pipe.
                     return
                 # Nobody reads the pipe during a call, so its end would go unnoticed until the call
@@ -287,6 +300,7 @@ class Session:
         """The server ends: a call in progress is the last. On the lifecycle's thread."""
         with self._lock:
             self._end(reason)
+            self.drains = True
             stream, receiver = self.stream, self.receiver
         # `SessionCalls` sets `in_call` and then reads `refusal`; here it is the other way round. So
         # either the call sees the refusal, or the session is left to the call.
@@ -341,7 +355,57 @@ class Session:
             self.state = State.RELEASED
         self._owner.release(self, give_back=give_back)
 
-    # What several events share. The first three are called with the lock held.
+    # Loans: another process answers the calls. On the slot's thread.
+
+    def lends(self) -> bool:
+        """Notes that another process is about to answer calls; False if none are executed."""
+        # In this order, as `drain` does it the other way round.
+        self.in_call = True
+        with self._lock:
+            lent = self.lent = self.refusal is None
+        return lent
+
+    def lent_until(self, end: LoanEnd | None) -> bool:
+        """The pipe is back, or was not lent.
+
+        Args:
+            end: How the loan ended; None: there was none, or it ended with an error.
+
+        Returns:
+            Whether further calls may follow; else the pipe is to be finished.
+        """
+        with self._lock:
+            self.lent = False
+            if end is not None:
+                self.sequence = end.sequence
+                self._note_last_call(end)
+            if self.rejoined == _UNKNOWN:
+                self.rejoined = self.sequence
+        self.in_call = False
+        with self._lock:
+            if not self.drains:
+                return True
+            # `drain` leaves this to the call, if there is one.
+            stream = self.stream
+        if stream is not None:
+            stream.cancel()
+        return False
+
+    def _note_last_call(self, end: LoanEnd) -> None:
+        """Keeps what a repetition of the last call is compared with and answered."""
+        with contextlib.suppress(DecodeError):
+            request = read_request(end.request, self.kind)
+            if request.sequence == end.sequence and request.payload is None:
+                self.last_request = request
+        if end.lost is not None:
+            answer = failed_so(end.sequence, end.lost)
+            self.kept = end.sequence, answer.SerializeToString()
+
+    # What several events share. The first four are called with the lock held.
+
+    def _rejoined(self) -> None:
+        """The client has come back after the last call, whose number may not be known yet."""
+        self.rejoined = _UNKNOWN if self.lent else self.sequence
 
     def _connected(self) -> None:
         self.state, self.lost_since = State.CONNECTED, None

@@ -148,6 +148,14 @@ class Doorbell:
                 return None
         return self._descriptors.pop()
 
+    def take_kept(self) -> int | None:
+        """A descriptor that came, and that no header announced. The caller closes it."""
+        return self._descriptors.pop() if self._descriptors else None
+
+    def keep_descriptor(self, descriptor: int) -> None:
+        """Takes a descriptor that came to another process, for the next `take_descriptor`."""
+        self._descriptors.append(descriptor)
+
     def close(self) -> None:
         """Closes a descriptor that came without a header."""
         while self._descriptors:

@@ -21,13 +21,14 @@ _PAGE = mmap.ALLOCATIONGRANULARITY
 _CONTROL_BYTES = _PAGE
 # What texts and infos may add to the slabs before a message needs its own segment.
 _EXTRA_BYTES = 1 << 20
-# Where the message begins and ends, and the size of its own segment; 0 where it is in the area.
-_HEADER = struct.Struct("<QQQ")
+HEADER = struct.Struct("<QQQ")
+"""Where the message begins and ends, and the size of its own segment; 0 where it is in the area."""
+
 # How long the other side may take to read the rings that fill the socket.
 _DRAIN_SECONDS = 1.0
 _DESCRIPTOR = socket.SOL_SOCKET, socket.SCM_RIGHTS
 _AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-_pack_header, _unpack_header = _HEADER.pack_into, _HEADER.unpack_from
+_pack_header, _unpack_header = HEADER.pack_into, HEADER.unpack_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,10 @@ class ShmPipe:
     def release(self) -> None:
         """Ends the transport and closes the socket; only for the thread that receives."""
         self.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Frees what this process holds of the transport."""
         self._sock.close()
         self._doorbell.close()
         self._leave_elsewhere()

@@ -6,6 +6,7 @@ import fcntl
 import mmap
 import os
 
+from rlmesh.codec.slab.protocols import Readable
 from rlmesh.errors import EndpointError
 
 # Neither side may cut the memory off under the other: reading past its end would kill a process.
@@ -42,6 +43,28 @@ def create_segment(size: int) -> int:
             f"the limits of descriptors (ulimit -n) and of file sizes (ulimit -f), or use the "
             f"transport grpc"
         ) from error
+    return descriptor
+
+
+def copy_to_segment(*parts: Readable) -> int:
+    """Makes a segment of these parts; the descriptor is the caller's to close.
+
+    It takes one descriptor, for a process that may open no more.
+
+    Raises:
+        SegmentRefusedError: If the system does not give that much shared memory.
+    """
+    descriptor = create_segment(sum(map(len, parts)))
+    try:
+        place = 0
+        for part in parts:
+            with memoryview(part) as rest:
+                end = place + len(rest)
+                while place < end:
+                    place += os.pwrite(descriptor, rest[len(rest) - (end - place) :], place)
+    except OSError as error:
+        os.close(descriptor)
+        raise SegmentRefusedError(f"the system refuses shared memory: {error}") from error
     return descriptor
 
 

@@ -19,8 +19,9 @@ from rlmesh.transports.scratch import Scratch
 from rlmesh.transports.spin_policy import SpinPolicy
 from rlmesh.transports.tcp.tls_socket import TlsPoller, TlsSocket
 
-# A frame is the length of the message, then the message.
-_LENGTH = struct.Struct("<Q")
+LENGTH = struct.Struct("<Q")
+"""A frame is the length of the message, then the message."""
+
 _FIRST_BYTES = 1 << 16
 # Of a slab's place in the buffer of a large message: NumPy reads aligned numbers.
 _ALIGNMENT = 16
@@ -72,7 +73,7 @@ class TcpPipe:
         self._look = partial(self._poll.poll, 0)
         self._scratch = Scratch()
         self._outbound: _Outbound = (0, memoryview(b""), [])
-        self._lead = -(_LENGTH.size + head) % _ALIGNMENT
+        self._lead = -(LENGTH.size + head) % _ALIGNMENT
         self._inbound: _Inbound = (0, self._buffer(0), [], 0)
 
     @property
@@ -98,14 +99,14 @@ class TcpPipe:
     def post(self, start: int, end: int) -> None:
         """Sends the message between two offsets of the last reserved buffer; see `Pipe`."""
         # Stations 4 (client) and 10 (server) of a step (docs/architecture.md): the message leaves.
-        begin, view = start - _LENGTH.size, self._scratch.view
-        _LENGTH.pack_into(view, begin, end - start)
+        begin, view = start - LENGTH.size, self._scratch.view
+        LENGTH.pack_into(view, begin, end - start)
         self._outbound = (self._outbound[0] + 1, view[begin:end], [])
         self._push()
 
     def last(self) -> bytes:
         """The message that was sent last; see `Pipe`."""
-        return bytes(self._outbound[1][_LENGTH.size :])
+        return bytes(self._outbound[1][LENGTH.size :])
 
     def receive(self, deadline: float | None = None) -> Received | WakeReason:
         """Waits for the next message; see `Pipe`."""
@@ -117,7 +118,7 @@ class TcpPipe:
             if end:
                 count, view, arrived, _ = self._inbound
                 self._inbound = (count + 1, view, arrived, end)
-                return view, _LENGTH.size, end
+                return view, LENGTH.size, end
             if woken is not None:
                 return woken
             woken = self._await(deadline)
@@ -127,7 +128,7 @@ class TcpPipe:
 
         It is sent here, as the other thread may meanwhile begin to wait for the next message.
         """
-        rest = frame = memoryview(_LENGTH.pack(len(message)) + message)
+        rest = frame = memoryview(LENGTH.pack(len(message)) + message)
         deadline = time.monotonic() + _LEAVING_SECONDS
         with contextlib.suppress(OSError):
             while rest and _await_writable(self._sock, deadline):
@@ -191,12 +192,12 @@ class TcpPipe:
         """Where the first complete frame ends; 0 where none is complete."""
         count, view, counts, _ = self._inbound
         arrived = sum(counts)
-        if arrived < _LENGTH.size:
+        if arrived < LENGTH.size:
             return 0
-        (length,) = _LENGTH.unpack_from(view)
+        (length,) = LENGTH.unpack_from(view)
         if length > MAX_MESSAGE_BYTES:
             raise BadFrameError(f"a message of {length} bytes; the limit is {MAX_MESSAGE_BYTES}")
-        end: int = _LENGTH.size + length
+        end: int = LENGTH.size + length
         if arrived >= end:
             return end
         if arrived == len(view):

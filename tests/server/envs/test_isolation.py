@@ -128,6 +128,7 @@ def test_a_death_is_told_and_its_server_and_neighbours_live_on() -> None:
         assert not isinstance(raised.value, EnvCrashedError)
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_a_crash_is_told_with_last_words_and_the_place_in_python() -> None:
     with isolated() as server, client_of(server) as client:
         client.reset()
@@ -138,6 +139,7 @@ def test_a_crash_is_told_with_last_words_and_the_place_in_python() -> None:
             client.step(way("segfault"))
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_a_death_between_calls_is_told_at_the_next_unless_it_is_a_reset() -> None:
     with isolated() as server, client_of(server) as client:
         _, info = client.reset()
@@ -151,6 +153,7 @@ def test_a_death_between_calls_is_told_at_the_next_unless_it_is_a_reset() -> Non
         assert client.reset()[1]["pid"] not in (info["pid"], again["pid"])
 
 
+@pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize("name", STUCK)
 def test_a_call_that_never_returns_ends_at_the_servers_deadline(name: str) -> None:
     options = rlmesh.ServeOptions(call_timeout_seconds=1.0)
@@ -186,6 +189,7 @@ def test_the_time_that_a_worker_takes_to_start_is_no_calls(tmp_path: Path) -> No
         assert client.reset()[0] == 0
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_a_call_that_its_client_gave_up_does_not_keep_a_reset_waiting() -> None:
     with isolated() as server, client_of(server, request_timeout_seconds=2.5) as client:
         client.reset()
@@ -194,6 +198,7 @@ def test_a_call_that_its_client_gave_up_does_not_keep_a_reset_waiting() -> None:
         assert client.reset()[0] == 0
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_workers_that_were_replaced_leave_nothing_behind() -> None:
     def held() -> tuple[int, list[str], int]:
         threads = sorted(thread.name for thread in threading.enumerate())
@@ -284,6 +289,7 @@ def test_ctrl_c_while_the_environment_is_made_leaves_no_worker_behind(tmp_path: 
     wait_for_end(pids[0])
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_an_isolated_environment_does_all_that_another_one_does(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -314,6 +320,7 @@ def test_an_isolated_environment_does_all_that_another_one_does(
         assert stats["step_many"].count == 2
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_vector_environments_keep_their_modes_in_a_worker() -> None:
     def sub_envs() -> Any:
         return SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2)
@@ -403,7 +410,8 @@ def test_a_worker_lives_on_when_the_signals_for_its_server_reach_it_too(tmp_path
         _, info = client.reset()
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(info["pid"], number)
-        assert os.getsid(info["pid"]) != os.getsid(0)
+        # Ctrl-C in a terminal is for the group in the foreground.
+        assert os.getpgid(info["pid"]) != os.getpgid(0)
         assert client.step(way("count"))[0] == 1
     wait_for_end(info["pid"])
     assert diary.read_text().split() == ["made", "closed"]
@@ -419,6 +427,7 @@ def test_what_an_environment_has_started_ends_with_it() -> None:
     wait_for_end(info["child"])
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_a_shutdown_ends_a_worker_that_is_stuck_when_its_time_is_over() -> None:
     options = rlmesh.ServeOptions(drain_timeout_seconds=0.2)
     with isolated(options=options) as server, client_of(server) as client:
@@ -431,6 +440,7 @@ def test_a_shutdown_ends_a_worker_that_is_stuck_when_its_time_is_over() -> None:
     assert info["pid"] not in child_processes()
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_a_client_that_leaves_a_stuck_environment_behind_does_not_keep_its_place() -> None:
     with isolated() as server:
         with client_of(server) as client:

@@ -6,16 +6,24 @@ import logging
 import time
 from collections.abc import Callable
 
+from google.protobuf.message import DecodeError
+
 from rlmesh.codec.step.wire import FAILURE, PREFIX, write_action
 from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
-from rlmesh.processes.worker_process import WorkerProcess
 from rlmesh.server.envs.backend import DEPENDENT, Step
+from rlmesh.server.envs.process.call_page import NotedCall
+from rlmesh.server.envs.process.env_worker import EnvWorker
 from rlmesh.server.envs.process.handshake import await_env
+from rlmesh.server.envs.process.lent_timings import LentTimings
+from rlmesh.server.envs.process.loan import Loan
 from rlmesh.server.failures import CallFailedError, another_contract, failed
+from rlmesh.server.sessions.endpoint import LoanEnd
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.server.timings import Timings
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
+from rlmesh.transports.shm.lending import LendableShmPipe
 from rlmesh.transports.shm.pipe import SegmentLayout
+from rlmesh.transports.tcp.lending import LendableTcpPipe
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 _log = logging.getLogger("rlmesh.server")
@@ -49,16 +57,21 @@ class ProcessBackend:
 
     dependent = DEPENDENT
 
-    def __init__(self, start: Callable[[], WorkerProcess], start_timeout: float | None) -> None:
+    def __init__(self, start: Callable[[], EnvWorker], start_timeout: float | None) -> None:
         self.start_timeout: float | None = start_timeout
         self._start = start
         self._lost: session_pb2.Failure | None = None
         self._opened: session_pb2.OpenCall | None = None
         self._deviations: dict[str, int] = {}
         self.hot: Step = self._step
-        self.timings: Timings = Timings()
+        self._timings = LentTimings(self._lent_totals)
+        self.timings: Timings = self._timings
         self._timeout: float | None = None
         self._starting = False
+        self._loan: Loan | None = None
+        self._lends = True
+        # The number of the call in which the worker died while it answered by itself; else 0.
+        self._crashed_call = 0
         self._worker = start()
         made = await_env(self._worker, start_timeout)
         self.contract: EnvContract = made.contract
@@ -77,7 +90,7 @@ class ProcessBackend:
         Raises:
             CallFailedError: If the environment cannot run the mode, or no worker can be started.
         """
-        self.timings = Timings()
+        self.timings = self._timings = LentTimings(self._lent_totals)
         self._timeout = timeout
         self._deviations = {}
         self._opened = session_pb2.OpenCall(as_vector=as_vector)
@@ -97,6 +110,10 @@ class ProcessBackend:
         if request.payload is not None:
             return self._step(request.sequence, request.payload, outbox)
         message = request.message or session_pb2.SessionRequest()
+        if self._lost is not None and self._crashed_call and request.sequence == self._crashed_call:
+            # Also a reset: it has been executed.
+            self._crashed_call = 0
+            raise CallFailedError(self._lost)
         if message.HasField("stats"):
             stats = session_pb2.SessionResponse(sequence=request.sequence, stats=self._stats())
             return write_answer(stats, outbox)
@@ -140,6 +157,56 @@ class ProcessBackend:
         if starting or not self._starting:
             self._worker.abandon(reason)
         return True
+
+    @property
+    def lender(self) -> ProcessBackend:
+        """Its worker answers calls by itself; see `Lender`."""
+        return self
+
+    @property
+    def running(self) -> NotedCall | None:
+        """The call of a client that the worker answers by itself; see `Lender`."""
+        loan = self._loan
+        return None if loan is None else loan.call()
+
+    @property
+    def last_used(self) -> float:
+        """When the last such call ended; see `Lender`."""
+        lending = self._worker.lending
+        return 0.0 if lending is None else lending.page.last_used()
+
+    def lend(self, pipe: Pipe, sequence: int, wake_fd: int, *, resumes: bool) -> LoanEnd | None:
+        """Has the worker answer the calls of a pipe by itself for a while; see `Lender`."""
+        worker, lending = self._worker, self._worker.lending
+        # A connection may break with its worker, which only a client notices that does not resume.
+        lendable = LendableShmPipe | LendableTcpPipe if resumes else LendableShmPipe
+        if not (self._lends and isinstance(pipe, lendable) and lending is not None):
+            return None
+        if self._lost is not None or not worker.going:
+            # The next call reports it, or starts another worker.
+            return None
+        loan = Loan(worker, lending, pipe, sequence)
+        begun = loan.begin()
+        if not begun:
+            self._lends = begun is None
+            return None
+        self._loan = loan
+        try:
+            self._lends = loan.wait(wake_fd, self._timeout)
+        finally:
+            self._loan = None
+            self._timings.add(lending.page.totals())
+        if loan.in_call is not None:
+            self._lose(f"in {loan.in_call.name}()")
+            self._crashed_call = loan.sequence + 1
+        lost = None
+        if not loan.complete:
+            lost = self._lost or self._lose("before its last answer was delivered").failure
+        return LoanEnd(loan.sequence, loan.request, lost)
+
+    def _lent_totals(self) -> dict[str, tuple[int, float]]:
+        lending = self._worker.lending
+        return {} if self._loan is None or lending is None else lending.page.totals()
 
     def _step(self, sequence: int, action: bytes, outbox: Outbox, /) -> tuple[int, int]:
         return self._relay(write_action(sequence, action), "step", outbox)
@@ -222,6 +289,7 @@ class ProcessBackend:
             self._starting = False
         self._pipe = made.pipe
         self._lost = None
+        self._lends, self._crashed_call = True, 0
         found = compare_contracts(self.contract, made.contract)
         if found:
             self._worker.kill("it is of no use")
@@ -253,4 +321,9 @@ class ProcessBackend:
 
     def _ask_status(self) -> env_service_pb2.SessionStatus | None:
         status = self._worker.ask(_STATUS_SECONDS)
-        return None if status is None else env_service_pb2.SessionStatus.FromString(status)
+        if status is None:
+            return None
+        try:
+            return env_service_pb2.SessionStatus.FromString(status)
+        except DecodeError:
+            return None

@@ -13,17 +13,15 @@ from typing import Any
 from rlmesh import errors
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, RlmeshError
 from rlmesh.processes.supervisor import Supervisor
-from rlmesh.processes.worker_process import WorkerProcess
 from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.process.backend import ProcessBackend
+from rlmesh.server.envs.process.env_worker import EnvWorker
 from rlmesh.server.envs.process.spec import WorkerSpec
 from rlmesh.server.failures import failed
 from rlmesh.transports.failures import error_from_failure
 from rlmesh.transports.listener import SUPPORTED
 from rlmesh_api.v1 import session_pb2
 
-# What a worker runs.
-_PROGRAM = "rlmesh.server.envs.process.worker_main"
 # How long a worker's environment may take to be made; but three times as long as the first one's,
 # for which there is no limit.
 _START_SECONDS = 60.0
@@ -82,7 +80,7 @@ class WorkerFactory:
         )
         self._supervisor = Supervisor()
         self._start_timeout: float | None = None
-        self._workers: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
+        self._workers: weakref.WeakSet[EnvWorker] = weakref.WeakSet()
 
     def make(self) -> ProcessBackend:
         """Makes an environment.
@@ -103,9 +101,9 @@ class WorkerFactory:
         for worker in list(self._workers):
             worker.kill("there is no server for it")
 
-    def _start(self) -> WorkerProcess:
+    def _start(self) -> EnvWorker:
         try:
-            worker = WorkerProcess(self._supervisor, self._spec, _PROGRAM)
+            worker = EnvWorker(self._supervisor, self._spec)
         except OSError as error:
             raise failed(
                 session_pb2.ERROR_CODE_ENV_CRASHED,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -30,15 +31,18 @@ from rlmesh.processes.stack_dump import begin_recording
 from rlmesh.server.envs.backend import ENV
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.process.borrower import Borrower, ServerGoneError
+from rlmesh.server.envs.process.call_page import PAGE_BYTES
 from rlmesh.server.envs.process.spec import WorkerSpec
 from rlmesh.server.failures import CallFailedError, env_raised, failure_of
 from rlmesh.server.sessions.requests import Request, damaged, failed_so, read_request, write_answer
-from rlmesh.transports.pipe import Outbox
+from rlmesh.transports.pipe import Outbox, Pipe, WakeReason
+from rlmesh.transports.shm.segment import map_segment
 from rlmesh.transports.worker import offer_pipe
 from rlmesh_api.v1 import session_pb2
 
 
-def main(server: int, calls: int, control: int, stack_dump: int) -> None:
+def main(server: int, calls: int, control: int, stack_dump: int, loans: int, page: int) -> None:
     """Runs a worker. The environment is made, called and closed on the main thread.
 
     Args:
@@ -46,10 +50,12 @@ def main(server: int, calls: int, control: int, stack_dump: int) -> None:
         calls: The descriptor of the socket that the calls cross.
         control: The descriptor of the control channel.
         stack_dump: The descriptor of the stack dump; -1 where there is none.
+        loans: The descriptor of the socket for loans of pipes; -1 where there is none.
+        page: The descriptor of the call page; -1 where there is none.
     """
     end_with_server(server)
     leave_signals_to_server()
-    for descriptor in (calls, control, stack_dump):
+    for descriptor in (calls, control, stack_dump, loans, page):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
     # A fatal signal writes the stack of the main thread to stderr, which the server keeps.
@@ -77,12 +83,40 @@ def main(server: int, calls: int, control: int, stack_dump: int) -> None:
     control_socket.sendall(
         write_message(ControlMessage.CONTRACT, contract.to_proto().SerializeToString())
     )
-    over = False
-    while not over and isinstance(received := pipe.receive(), tuple):
-        buffer, start, end = received
-        start, end, over = _answer(backend, bytes(buffer[start:end]), pipe)
-        pipe.post(start, end)
+    borrower = _borrower(loans, page, backend)
+    if borrower is not None:
+        pipe.watch(loans)
+    with contextlib.suppress(ServerGoneError):
+        _serve(backend, pipe, borrower)
     pipe.finish()
+
+
+def _borrower(loans: int, page: int, backend: LocalBackend) -> Borrower | None:
+    if loans < 0:
+        return None
+    try:
+        return Borrower(socket.socket(fileno=loans), map_segment(page, PAGE_BYTES), backend)
+    finally:
+        os.close(page)
+
+
+def _serve(backend: LocalBackend, pipe: Pipe, borrower: Borrower | None) -> None:
+    """Answers what the server relays, and the clients whose pipes it lends, until the end.
+
+    Raises:
+        ServerGoneError: If the server has ended.
+    """
+    over = False
+    while not over:
+        received = pipe.receive()
+        if isinstance(received, tuple):
+            buffer, start, end = received
+            start, end, over = _answer(backend, bytes(buffer[start:end]), pipe, borrower)
+            pipe.post(start, end)
+        elif received is WakeReason.CALLED and borrower is not None:
+            borrower.serve()
+        else:
+            return
 
 
 def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
@@ -106,7 +140,9 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
         raise env_raised("making the environment", error) from error
 
 
-def _answer(backend: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int, int, bool]:
+def _answer(
+    backend: LocalBackend, message: bytes, outbox: Outbox, borrower: Borrower | None
+) -> tuple[int, int, bool]:
     """Executes a call and writes its answer; where that stands, and whether it was the last."""
     try:
         request = read_request(message, ENV)
@@ -114,6 +150,12 @@ def _answer(backend: LocalBackend, message: bytes, outbox: Outbox) -> tuple[int,
         return *_failed(0, damaged(error), outbox), False
     # By its kind: an attribute may have any name.
     over = request.message is not None and request.message.HasField("close")
+    if borrower is not None:
+        if request.kind == "open":
+            borrower.forget()
+        failure = borrower.failure_of(request.sequence)
+        if failure is not None:
+            return *write_answer(failed_so(request.sequence, failure), outbox), False
     try:
         return *_execute(backend, request, outbox), over
     except Exception as error:  # noqa: BLE001 - a defect of RLMesh must not end the worker
