@@ -40,6 +40,11 @@ class Adapter:
 
     `rlmesh.adapt` makes it. It keeps nothing between its calls, so any thread may call it.
 
+    Args:
+        model: The observation space and the action space of the model.
+        env: Those of the environment.
+        steps: The steps, in order.
+
     Attributes:
         steps: The steps, in the order in which they were given.
         adaptation: The same as data, with `to_json`, `to_proto` and a `fingerprint`.
@@ -51,6 +56,9 @@ class Adapter:
         model_action_space: The space of the actions that the model gives.
         differences: What is narrower than it might be, and breaks nothing: bounds that are never
             reached, for instance those of a gripper whose range was not changed.
+
+    Raises:
+        ContractMismatchError: If a step cannot be applied, or something is left to bridge.
     """
 
     def __init__(

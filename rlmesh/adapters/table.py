@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rlmesh.adapters.compiling import CompiledStep
 from rlmesh.adapters.faults import brief
 from rlmesh.adapters.wire_bytes import bytes_of
+from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.spaces.paths import ROOT, child_place
 from rlmesh.spaces.summary import numbers_of
 from rlmesh_api.contract import DictSpace, Space, TupleSpace
@@ -56,10 +57,8 @@ def _options(each: CompiledStep) -> str:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, list):
-        items: list[object] = value
-        if all(isinstance(item, float) for item in items):
-            return numbers_of([item for item in items if isinstance(item, float)])
+    if is_row(value) and value and all(isinstance(item, float) for item in value):
+        return numbers_of(value)
     return str(value)
 
 

@@ -35,6 +35,7 @@ class Asking(Protocol):
 
     def ready(self) -> bool:
         """Whether the chunk on its way may be taken, or has been given up."""
+        ...
 
     def take(self) -> Reply:
         """Waits for the chunk that was asked for.
@@ -42,6 +43,7 @@ class Asking(Protocol):
         Raises:
             BaseException: What the model raises, or what interrupts the waiting.
         """
+        ...
 
     def reset(self, reset: Callable[[], Any]) -> None:
         """Resets the model, where no chunk is on its way."""

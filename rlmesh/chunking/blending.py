@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh_api.contract import BoxSpace, DictSpace, Space, TupleSpace
 
@@ -59,9 +60,8 @@ def _is_of_floats(space: Space) -> bool:
 
 def _average(actions: Sequence[Any]) -> Any:
     first = actions[0]
-    if isinstance(first, dict):
-        keys: list[Any] = list(first)
-        return {key: _average([action[key] for action in actions]) for key in keys}
+    if is_mapping(first):
+        return {key: _average([action[key] for action in actions]) for key in first}
     if isinstance(first, tuple):
         return tuple(_average(parts) for parts in zip(*actions, strict=True))
     stacked = np.stack([np.asarray(action) for action in actions])

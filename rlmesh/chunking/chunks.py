@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
+import numbers
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
-
-import numpy as np
 
 from rlmesh.chunking.asking import (
     Asking,
@@ -86,6 +85,7 @@ class Chunks:
 
     Raises:
         InvalidModelError: If the model has no `predict_chunk`, or no horizon.
+        UnsupportedSpaceError: If RLMesh does not carry the model's action space.
         ArgumentTypeError: If an argument is of another type.
         InvalidArgumentError: If `execute` and `prefetch` are more than the horizon, or such actions
             have no average.
@@ -136,7 +136,7 @@ class Chunks:
     @property
     def prefetch(self) -> int:
         """How many actions ahead the next chunk is asked for now."""
-        return self._pace.ahead() if self._prefetch == "auto" else self._prefetch
+        return self._prefetch if isinstance(self._prefetch, int) else self._pace.ahead()
 
     def reset(self, seed: int | None = None) -> None:
         """Begins an episode: drops all actions, and the chunk on its way, and resets the model.
@@ -308,10 +308,10 @@ class Chunks:
 
 
 def _horizon(model: Any) -> int:
-    horizon = getattr(model, "horizon", None)
+    horizon: Any = getattr(model, "horizon", None)
     if horizon is None:
         horizon = getattr(getattr(model, "model_contract", None), "horizon", None)
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+    if isinstance(horizon, bool) or not isinstance(horizon, numbers.Integral) or horizon < 1:
         raise InvalidModelError(
             f"model must have a horizon, the number of actions of a chunk from 1, got "
             f"{horizon!r:.80} as that of {type(model).__name__}"

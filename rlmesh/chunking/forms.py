@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from rlmesh.codec.infos.type_guards import is_mapping
+from rlmesh.codec.infos.type_guards import is_array, is_mapping
 from rlmesh.codec.slab.violations import Violation, typename
 from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
 from rlmesh.spaces.paths import ROOT, child_place
@@ -52,7 +52,7 @@ def _parts(chunk: Any, count: int, path: str) -> list[Any]:
     if is_mapping(chunk):
         columns = [_parts(chunk[key], count, child_place(path, key)) for key in chunk]
         return [dict(zip(chunk, row, strict=True)) for row in zip(*columns, strict=True)]
-    if isinstance(chunk, tuple) and not any(isinstance(part, str) for part in chunk):
+    if _is_tuple(chunk) and not any(isinstance(part, str) for part in chunk):
         columns = [_parts(part, count, child_place(path, i)) for i, part in enumerate(chunk)]
         return list(zip(*columns, strict=True))
     try:
@@ -69,10 +69,10 @@ def _check_numbers(chunk: Any, path: str) -> None:
     if is_mapping(chunk):
         for key, part in chunk.items():
             _check_numbers(part, child_place(path, key))
-    elif isinstance(chunk, tuple):
+    elif _is_tuple(chunk):
         for index, part in enumerate(chunk):
             _check_numbers(part, child_place(path, index))
-    elif isinstance(chunk, np.ndarray) and chunk.dtype.kind == "f" and np.isnan(chunk).any():
+    elif is_array(chunk) and chunk.dtype.kind == "f" and np.isnan(chunk).any():
         index = int(np.argwhere(np.isnan(chunk))[0][0])
         raise Violation("nan", path, None, f"expected numbers, got NaN in the action {index}")
 
@@ -84,3 +84,7 @@ def _stack(actions: Sequence[Any]) -> Any:
     if isinstance(first, tuple):
         return tuple(_stack(parts) for parts in zip(*actions, strict=True))
     return tuple(actions) if isinstance(first, str) else np.stack(actions)
+
+
+def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
