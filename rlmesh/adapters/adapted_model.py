@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from rlmesh.codec.infos.type_guards import is_mapping
+from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
 from rlmesh_api.contract import Space
 
@@ -102,7 +102,9 @@ def _length(values: Any) -> int:
     while True:
         if is_mapping(values) and values:
             values = next(iter(values.values()))
-        elif isinstance(values, tuple) and values and not isinstance(values[0], str):
+        elif is_row(values) and values and not isinstance(values[0], str):
+            if isinstance(values, list):
+                return len(values)
             values = values[0]
         else:
             return len(values)

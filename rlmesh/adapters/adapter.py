@@ -141,6 +141,9 @@ class Adapter:
         Returns:
             The adapter of the client and that of the model; one after the other they do what this
             one does.
+
+        Raises:
+            ContractMismatchError: Never: what fits as a whole fits at every place.
         """
         observing, observation_space = _cut(self._observing, self.env_observation_space)
         acting, action_space = _cut(self._acting, self.model_action_space)

@@ -178,7 +178,8 @@ def _to_euler(quaternion: Floats) -> Floats:
     w, x, y, z = np.moveaxis(quaternion, -1, 0)
     # Half the sum and half the difference of the outer angles; exact where they cannot be told
     # apart, as one of the two is free there.
-    plus, minus = np.arctan2(x + z, w - y), np.arctan2(z - x, w + y)
+    plus: Floats = np.arctan2(x + z, w - y)
+    minus: Floats = np.arctan2(z - x, w + y)
     pitch = 2 * np.arctan2(np.hypot(w + y, x - z), np.hypot(w - y, x + z)) - _HALF
     free_minus = np.hypot(w + y, x - z) < _TINY
     free_plus = np.hypot(w - y, x + z) < _TINY

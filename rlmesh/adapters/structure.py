@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from rlmesh.adapters.boxes import Compiled, bounds, box, plain_box, spaces_differ
+from rlmesh.adapters.boxes import Array, Compiled, bounds, box, plain_box, spaces_differ
 from rlmesh.adapters.faults import StepFault, brief
 from rlmesh.spaces.containers import Dict
 from rlmesh_api.contract import (
@@ -152,7 +152,11 @@ def compile_split(operation: SplitOperation, space: Space) -> Compiled:
 
 
 def _gathered(
-    space: Space, keys: tuple[str, ...], into: str | None, result: BoxSpace, join: Any
+    space: Space,
+    keys: tuple[str, ...],
+    into: str | None,
+    result: BoxSpace,
+    join: Callable[[list[Array]], Array],
 ) -> Compiled:
     """What replaces the arrays of some keys by one array."""
     entries = entries_of(space)
