@@ -1053,8 +1053,10 @@ class NormalizeOperation(AdapterOperation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalizeQuantilesOperation(AdapterOperation):
-    """Replaces each element x of an array of floats by `(x - low) / (high - low + epsilon) * 2 -
-    1`, which is -1 at the lower quantile and about 1 at the upper.
+    """Normalises each element of an array of floats by two quantiles.
+
+    x becomes `(x - low) / (high - low + epsilon) * 2 - 1`, which is -1 at the lower one and about 1
+    at the upper.
 
     Attributes:
         low: The lower quantiles: finite.

@@ -1006,8 +1006,8 @@ Global___NormalizeOperation: _TypeAlias = NormalizeOperation  # noqa: Y015
 
 @_typing.final
 class NormalizeQuantilesOperation(_message.Message):
-    """Replaces each element x of an array of floats by `(x - low) / (high - low + epsilon) * 2 - 1`,
-    which is -1 at the lower quantile and about 1 at the upper.
+    """Normalises each element of an array of floats by two quantiles. x becomes
+    `(x - low) / (high - low + epsilon) * 2 - 1`, which is -1 at the lower one and about 1 at the upper.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
