@@ -105,7 +105,11 @@ def _measure(run: Run, workloads: tuple[str, ...], contenders: tuple[str, ...]) 
             except DriverError as error:
                 failures.append(f"{name}: {error}")
             continue
-        chosen = [contender for key, contender in CONTENDERS.items() if key in contenders]
+        chosen = [
+            contender
+            for key, contender in CONTENDERS.items()
+            if key in contenders and contender.takes(WORKLOADS[name])
+        ]
         measured = measure(WORKLOADS[name], chosen, run.rounds, run.seconds)
         run.turns[name] = measured.turns
         run.absent[name] = measured.absent

@@ -94,6 +94,17 @@ def _against(ratio: Ratio, ours: str, theirs: Sequence[str], workloads: Sequence
     return find
 
 
+def _step_milliseconds(contender: str, workload: str) -> Find:
+    """The median of a step, by itself."""
+
+    def find(run: Run) -> Iterator[Found]:
+        turns = run.of(workload, contender)
+        if turns:
+            yield "", Spread.of(turn.p50 / 1000 for turn in turns)
+
+    return find
+
+
 def _waiting(workload: str) -> Find:
     """The part of a core that each side of each transport burns while it waits.
 
@@ -187,6 +198,30 @@ BARS = (
         1.0,
         at_most=False,
         find=_against(_faster, "direct", ["zmq-tcp"], _ALL),
+    ),
+    Bar(
+        "64 CartPoles in 2 workers: how much faster make_vec is than AsyncVectorEnv",
+        3.0,
+        at_most=False,
+        find=_against(_faster, "make-vec", ["async"], ["workers-64"]),
+    ),
+    Bar(
+        "the same, than PufferLib",
+        1.0,
+        at_most=False,
+        find=_against(_faster, "make-vec", ["puffer"], ["workers-64"]),
+    ),
+    Bar(
+        "8 that sleep 5 ms in 8 workers: the p50 of make_vec, in ms",
+        6.0,
+        at_most=True,
+        find=_step_milliseconds("make-vec", "workers-sleep"),
+    ),
+    Bar(
+        "one ten times slower: how much faster batches of 4 are than waiting for all",
+        3.0,
+        at_most=False,
+        find=_against(_faster, "make-vec-recv", ["make-vec"], ["workers-straggler"]),
     ),
     Bar(
         "a 5 ms environment: the part of a core that waiting takes",

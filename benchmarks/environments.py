@@ -127,6 +127,26 @@ class Slow(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.step(action)
 
 
+class Busy(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment whose step takes some time more, computing.
+
+    Args:
+        env: The environment.
+        seconds: How much more of the processor's time.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], seconds: float) -> None:
+        super().__init__(env)
+        self._seconds = seconds
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, Info]:
+        """Computes, and steps."""
+        end = time.thread_time() + self._seconds
+        while time.thread_time() < end:
+            pass
+        return self.env.step(action)
+
+
 def _frames(height: int, width: int) -> list[npt.NDArray[np.uint8]]:
     shape = (_FRAMES, height, width, 3)
     return list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from benchmarks.environments import Camera, Robot, Slow, Telemetry
+from benchmarks.environments import Busy, Camera, Robot, Slow, Telemetry
 from benchmarks.guards import is_array, is_dict, is_sequence
 
 Env = gym.Env[Any, Any]
@@ -27,6 +27,10 @@ class Workload:
         num_envs: How many of them one step steps; 0: one environment that is no vector.
         policy_seconds: How long the policy sleeps between two steps.
         bare: Whether a floor without an environment says anything.
+        workers: How many worker processes the sub-environments have; 0: it is no workload of those.
+        batch_size: For how many sub-environments those wait that do not wait for all; 0: for all.
+        make_last: Makes the last sub-environment, where that is another one.
+        envpool: What EnvPool calls the environment, where it has it.
     """
 
     key: str
@@ -35,11 +39,19 @@ class Workload:
     num_envs: int = 0
     policy_seconds: float = 0.0
     bare: bool = True
+    workers: int = 0
+    batch_size: int = 0
+    make_last: Callable[[], Env] | None = None
+    envpool: str = ""
+
+    def factories(self) -> list[Callable[[], Env]]:
+        """What makes the sub-environments."""
+        return [self.make_one] * (self.num_envs - 1) + [self.make_last or self.make_one]
 
     def make(self) -> Local:
         """The environment as it is stepped in one process."""
         if self.num_envs:
-            return gym.vector.SyncVectorEnv([self.make_one] * self.num_envs)
+            return gym.vector.SyncVectorEnv(self.factories())
         return self.make_one()
 
     def actions(self) -> list[Any]:
@@ -77,6 +89,23 @@ def _cartpole() -> Env:
     return gym.make("CartPole-v1")
 
 
+def _sleeping(seconds: float) -> Callable[[], Env]:
+    return lambda: Slow(_cartpole(), seconds)
+
+
+def _computing() -> Env:
+    return Busy(_cartpole(), 0.001)
+
+
+def _atari() -> Env:
+    """Pong with the usual preprocessing: four gray frames of 84x84, one of four frames stepped."""
+    import ale_py
+
+    gym.register_envs(ale_py)
+    env = gym.make("ALE/Pong-v5", frameskip=1)
+    return gym.wrappers.FrameStackObservation(gym.wrappers.AtariPreprocessing(env), 4)
+
+
 WORKLOADS = {
     workload.key: workload
     for workload in (
@@ -91,5 +120,52 @@ WORKLOADS = {
         Workload("infos", "An info-heavy step", Telemetry),
         Workload("slow-env", "A 5 ms environment", lambda: Slow(_cartpole(), 0.005), bare=False),
         Workload("slow-policy", "A 5 ms policy", _cartpole, policy_seconds=0.005),
+        Workload(
+            "workers-8",
+            "8 CartPoles in 2 workers",
+            _cartpole,
+            num_envs=8,
+            workers=2,
+            envpool="CartPole-v1",
+        ),
+        Workload(
+            "workers-64",
+            "64 CartPoles in 2 workers",
+            _cartpole,
+            num_envs=64,
+            workers=2,
+            envpool="CartPole-v1",
+        ),
+        Workload(
+            "workers-atari",
+            "8 times Pong, preprocessed, in 2 workers",
+            _atari,
+            num_envs=8,
+            workers=2,
+            envpool="Pong-v5",
+        ),
+        Workload(
+            "workers-sleep",
+            "8 environments that sleep 5 ms, in 8 workers",
+            _sleeping(0.005),
+            num_envs=8,
+            workers=8,
+        ),
+        Workload(
+            "workers-compute",
+            "8 environments that compute 1 ms, in 2 workers",
+            _computing,
+            num_envs=8,
+            workers=2,
+        ),
+        Workload(
+            "workers-straggler",
+            "8 environments that sleep 1 ms, the last one 10 ms, in 8 workers",
+            _sleeping(0.001),
+            num_envs=8,
+            workers=8,
+            batch_size=4,
+            make_last=_sleeping(0.010),
+        ),
     )
 }

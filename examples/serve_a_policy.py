@@ -30,13 +30,13 @@ class Balance:
 
 
 def drive(env_address: str, model_address: str) -> float:
+    total, over = 0.0, False
     with (
         rlmesh.RemoteEnv(env_address) as env,
         rlmesh.RemoteModel(model_address, env=env) as model,
     ):
         observation, _ = env.reset(seed=0)
         model.reset(seed=0)
-        total, over = 0.0, False
         while not over:
             observation, reward, terminated, truncated, _ = env.step(model.predict(observation))
             total, over = total + float(reward), terminated or truncated

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         ModelContract,
         compare_contracts,
     )
+    from rlmesh.parallel.make_vec import make_vec
+    from rlmesh.parallel.vector_env import ParallelVectorEnv
     from rlmesh.security import ClientTLS, ServerTLS
     from rlmesh.server.env_server import EnvServer
     from rlmesh.server.model_worker import ModelWorker
@@ -46,6 +48,7 @@ __all__ = [
     "ModelContext",
     "ModelContract",
     "ModelWorker",
+    "ParallelVectorEnv",
     "PredictionStats",
     "RemoteEnv",
     "RemoteModel",
@@ -58,6 +61,7 @@ __all__ = [
     "adapt",
     "compare_contracts",
     "errors",
+    "make_vec",
     "spaces",
 ]
 
@@ -73,6 +77,7 @@ _LAZY = {
     "ModelContext": "rlmesh.server.models.context",
     "ModelContract": "rlmesh.contract",
     "ModelWorker": "rlmesh.server.model_worker",
+    "ParallelVectorEnv": "rlmesh.parallel.vector_env",
     "PredictionStats": "rlmesh.client.stats",
     "RemoteEnv": "rlmesh.client.env",
     "RemoteModel": "rlmesh.client.model",
@@ -82,6 +87,7 @@ _LAZY = {
     "Transitions": "rlmesh.client.transitions",
     "adapt": "rlmesh.adapters",
     "compare_contracts": "rlmesh.contract",
+    "make_vec": "rlmesh.parallel.make_vec",
 }
 
 

@@ -207,7 +207,10 @@ class RemoteEnvError(RlmeshError, RuntimeError):
         exception_type: The name of the exception's type, with its module unless it is built in.
         exception_message: The exception's own message.
         remote_traceback: The traceback of the serving process, as text.
+        env_index: The sub-environment of a `ParallelVectorEnv` that raised; else None.
     """
+
+    env_index: int | None = None
 
     def __init__(
         self,
@@ -224,7 +227,13 @@ class RemoteEnvError(RlmeshError, RuntimeError):
 
 
 class EnvCrashedError(RemoteEnvError):
-    """The process in which the environment ran has died; the next reset starts in a new one."""
+    """The process in which the environment ran has died; the next reset starts in a new one.
+
+    Attributes:
+        env_indices: The sub-environments of a `ParallelVectorEnv` that ran in it; else empty.
+    """
+
+    env_indices: tuple[int, ...] = ()
 
 
 class RemoteModelError(RlmeshError, RuntimeError):

@@ -93,7 +93,27 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """As `rlmesh.RemoteVectorEnv.step`."""
-        *arrays, infos = super().step(_arrays(actions))
+        return self._stepped(super().step(_arrays(actions)))
+
+    def step_async(self, actions: Any) -> None:
+        """As `rlmesh.RemoteVectorEnv.step_async`."""
+        super().step_async(_arrays(actions))
+
+    def step_wait(self, timeout: float | None = None) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """As `rlmesh.RemoteVectorEnv.step_wait`."""
+        return self._stepped(super().step_wait(timeout))
+
+    def send(self, actions: Any, env_ids: Any = None) -> None:
+        """As `rlmesh.RemoteVectorEnv.send`."""
+        super().send(_arrays(actions), env_ids)
+
+    def recv(self, timeout: float | None = None) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """As `rlmesh.RemoteVectorEnv.recv`."""
+        return self._stepped(super().recv(timeout))
+
+    def _stepped(self, result: tuple[Any, ...]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """The results of a step, its arrays as tensors."""
+        *arrays, infos = result
         observations, rewards, terminations, truncations = (
             _tensors(part, self._device) for part in arrays
         )

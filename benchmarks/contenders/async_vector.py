@@ -26,7 +26,9 @@ def views(workload: Workload) -> contextlib.AbstractContextManager[Driven]:
 @contextlib.contextmanager
 def _open(workload: Workload, *, copy: bool) -> Generator[Driven]:
     envs = gym.vector.AsyncVectorEnv(
-        [workload.make_one] * (workload.num_envs or 1), shared_memory=True, copy=copy
+        workload.factories() if workload.num_envs else [workload.make_one],
+        shared_memory=True,
+        copy=copy,
     )
     try:
         yield driven_env(envs, workload) if workload.num_envs else _one(envs, workload)

@@ -29,6 +29,8 @@ class Contender:
         where: `module:function` of the context that opens it.
         setup: How it is set up, for the page.
         environment: Whether an environment is stepped in it.
+        workers: Whether it has worker processes for sub-environments: it takes part in the
+            workloads of those alone.
     """
 
     key: str
@@ -37,6 +39,11 @@ class Contender:
     where: str
     setup: str
     environment: bool = True
+    workers: bool = False
+
+    def takes(self, workload: Workload) -> bool:
+        """Whether it takes part in a workload."""
+        return bool(workload.workers) == self.workers or self.key in _EVERYWHERE
 
     def load(self) -> Open:
         """The context that opens it, for a workload."""
@@ -44,6 +51,9 @@ class Contender:
         found: Open = getattr(importlib.import_module(f"benchmarks.contenders.{module}"), function)
         return found
 
+
+# What steps sub-environments with workers and without.
+_EVERYWHERE = ("in-process", "async", "async-views")
 
 CONTENDERS = {
     contender.key: contender
@@ -179,6 +189,72 @@ CONTENDERS = {
             "floor",
             "bare_grpc:unary",
             "the same, with a call for each step",
+        ),
+        Contender(
+            "make-vec",
+            "RLMesh, make_vec",
+            "rlmesh",
+            "parallel:copies",
+            "`rlmesh.make_vec(factories, workers=...)`; observations are copies",
+            workers=True,
+        ),
+        Contender(
+            "make-vec-views",
+            "RLMesh, make_vec, copy=False",
+            "rlmesh",
+            "parallel:views",
+            "the same with `copy=False`: read-only views",
+            workers=True,
+        ),
+        Contender(
+            "make-vec-recv",
+            "RLMesh, make_vec, send and recv",
+            "rlmesh",
+            "parallel:batches",
+            "the same with `batch_size=`; a step is as many batches as have one entry for each "
+            "sub-environment",
+            workers=True,
+        ),
+        Contender(
+            "served-workers",
+            "RLMesh, shm, workers",
+            "rlmesh",
+            "parallel:served",
+            "`RemoteVectorEnv(address)` of an `EnvServer(factories, workers=...)` in another "
+            "process",
+            workers=True,
+        ),
+        Contender(
+            "subproc",
+            "SubprocVecEnv",
+            "other",
+            "subproc:open_it",
+            "Stable-Baselines3's, one process for each environment",
+            workers=True,
+        ),
+        Contender(
+            "puffer",
+            "PufferLib",
+            "other",
+            "puffer:waiting",
+            "its `Multiprocessing` with as many workers; they wait in a loop",
+            workers=True,
+        ),
+        Contender(
+            "puffer-recv",
+            "PufferLib, send and recv",
+            "other",
+            "puffer:batches",
+            "the same with its `batch_size=`",
+            workers=True,
+        ),
+        Contender(
+            "envpool",
+            "EnvPool",
+            "other",
+            "pooled:open_it",
+            "its own environments in C++, on as many threads: the bound",
+            workers=True,
         ),
     )
 }

@@ -205,6 +205,18 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="What several steps gave, stacked.",
             ),
             Export(
+                name="ParallelVectorEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A vector environment whose sub-environments run in parallel worker processes.",
+            ),
+            Export(
+                name="make_vec",
+                kind="function",
+                stability=Stability.EXPERIMENTAL,
+                summary="Makes one, without an address.",
+            ),
+            Export(
                 name="CallStats",
                 kind="class",
                 stability=Stability.EXPERIMENTAL,

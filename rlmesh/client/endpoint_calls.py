@@ -64,6 +64,7 @@ class EndpointCalls:
         # The thread that pops the only item may call: half the cost of a lock. It guards all fields
         # below but `_closed` and `_forked`, which `close` and a fork set.
         self._free = [True]
+        self._pending = False
         self._behind = False
         self._closed = False
         self._forked = False
@@ -131,16 +132,27 @@ class EndpointCalls:
         finally:
             self.let_go()
 
-    def hold(self) -> None:
-        """Reserves this client for the calls of this thread, until `let_go`."""
+    def hold(self, *, pending: bool = False) -> None:
+        """Reserves this client for the calls of this thread, until `let_go`.
+
+        Args:
+            pending: Whether the caller gets control back before that, and may call by mistake.
+        """
         try:
             self._free.pop()
         except IndexError:
             raise self._in_use() from None
+        self._pending = pending
 
     def let_go(self) -> None:
         """Lets other threads call again."""
+        self._pending = False
         self._free.append(True)
+
+    def limit(self, timeout: float | None) -> None:
+        """Has `take` wait no longer than so many seconds from now on; None: as before."""
+        if timeout is not None:
+            self._wait = wait_for(self._wait.call, timeout)
 
     def post(self, request: session_pb2.SessionRequest, *, known: bool) -> None:
         """Sends a request, whose answer `take` returns; only between `hold` and `let_go`."""
@@ -289,6 +301,14 @@ class EndpointCalls:
                 self._behind = self._behind and self._reconnect.lost is None
 
     def _in_use(self) -> StateError:
+        if self._pending:
+            # Gymnasium is there where a client of an environment is.
+            from rlmesh.parallel.pending import PendingError
+
+            return PendingError(
+                f"results of steps of {self.address} were not taken; call step_wait() or recv() "
+                f"first, or reset()"
+            )
         return StateError(
             f"another thread is in a call to {self.address}; a client makes one call at a time"
         )

@@ -9,10 +9,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rlmesh.client.arguments import check_reset_mask, reset_call
+from rlmesh.client.arguments import reset_call
 from rlmesh.client.call_client import CallClient
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.notices import Notices
+from rlmesh.client.served_partial_steps import ServedPartialSteps
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.client.unexposed import unexposed
@@ -29,6 +30,7 @@ from rlmesh.errors import (
     InvalidArgumentError,
     ProtocolError,
 )
+from rlmesh.parallel.resets import check_reset_mask
 from rlmesh.transports.pipe import Received
 from rlmesh_api.v1 import session_pb2
 
@@ -131,6 +133,28 @@ class EnvClient:
     def take_step(self) -> Transition:
         """Awaits the step and returns its result."""
         return self._transition(self._call_client.take_step())
+
+    def begin_step(self, actions: Any) -> None:
+        """Sends a step, whose result `end_step` returns."""
+        encoded = self.encode(actions)
+        self._call_client.hold(pending=True)
+        try:
+            self.post_step(*encoded)
+        except BaseException:
+            self._call_client.let_go()
+            raise
+
+    def end_step(self, timeout: float | None) -> Transition:
+        """Awaits the step that `begin_step` has sent."""
+        try:
+            self._call_client.limit(timeout)
+            return self.take_step()
+        finally:
+            self._call_client.let_go()
+
+    def partial(self, batch_size: int) -> ServedPartialSteps:
+        """What steps some of the sub-environments."""
+        return ServedPartialSteps(self._call_client, batch_size, self._unpack_info)
 
     def step(self, action: Any) -> Transition:
         """Steps the environment."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any
 
@@ -13,6 +13,7 @@ from rlmesh.client.model_endpoint import ModelConnectOptions, ModelEndpoint
 from rlmesh.client.notices import Notices
 from rlmesh.client.stats import PredictionStats, prediction_stats
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING
+from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.codec.slab.layout import Layout, compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
@@ -65,11 +66,9 @@ class ModelClient(EndpointCalls):
         self._action: Layout = compile_layout(contract.action_space)
         self._chunk: Layout = compile_layout(contract.action_space, contract.horizon)
         self._observations = lru_cache(_MOST_SIZES)(
-            lambda count: compile_layout(contract.observation_space, count)
+            partial(compile_layout, contract.observation_space)
         )
-        self._actions = lru_cache(_MOST_SIZES)(
-            lambda count: compile_layout(contract.action_space, count)
-        )
+        self._actions = lru_cache(_MOST_SIZES)(partial(compile_layout, contract.action_space))
         self._stack = compile_stack(contract.observation_space)
         self._stack_actions = compile_stack(contract.action_space)
         self._unstack_actions = compile_unstack(contract.action_space)
@@ -190,8 +189,9 @@ class ModelClient(EndpointCalls):
 
     def _batch(self, observations: Any) -> tuple[Any, int]:
         """Stacked observations, and how many they are."""
-        if type(observations) is list:
-            value, count = self._stack(observations) if observations else None, len(observations)
+        if kind_of(observations) is list:
+            count = len(observations)
+            value = self._stack(observations) if count else None
         else:
             value, count = observations, _length(observations)
         if not count:
@@ -203,8 +203,14 @@ class ModelClient(EndpointCalls):
 
 def _length(value: Any) -> int:
     """How many values are stacked in a value: the length of its first leaf."""
-    while is_mapping(value) or type(value) is tuple:
-        parts: list[Any] = list(value.values()) if is_mapping(value) else list(value)
+    while True:
+        if is_mapping(value):
+            parts: list[Any] = list(value.values())
+        elif kind_of(value) is tuple:
+            parts = [*value]
+        else:
+            break
+        # A Text is stacked in a tuple.
         if not parts or isinstance(parts[0], str):
             return len(parts)
         value = parts[0]

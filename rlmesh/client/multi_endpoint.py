@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from rlmesh.client.arguments import RESET_MASK, check_reset_mask, check_seed
+from rlmesh.client.async_steps import Partial
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient, Transition
+from rlmesh.client.partial_steps import PartialSteps
 from rlmesh.client.stats import CallStats, added
 from rlmesh.client.transitions import Transitions
 from rlmesh.client.unexposed import unexposed
-from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
+from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.codec.vector.infos import add_sub_env, unmasked
 from rlmesh.codec.vector.parts import compile_join, compile_part
 from rlmesh.codec.vector.stacking import compile_stack
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import InvalidActionError, InvalidArgumentError, RlmeshError
+from rlmesh.parallel.resets import RESET_MASK, check_reset_mask, seeds_of
 
 
 class MultiEndpoint:
@@ -118,6 +121,9 @@ class MultiEndpoint:
             for env_client, one in zip(self._env_clients, encoded, strict=True):
                 env_client.post_step(*one)
             made = self._taken(range(len(self._env_clients)), EnvClient.take_step)
+        return self._stepped(made)
+
+    def _stepped(self, made: list[Transition]) -> Transition:
         observations, rewards, terminations, truncations, infos = zip(*made, strict=True)
         return (
             self._together(list(observations)),
@@ -125,6 +131,34 @@ class MultiEndpoint:
             np.concatenate(terminations),
             np.concatenate(truncations),
             self._merged(infos),
+        )
+
+    def begin_step(self, actions: Any) -> None:
+        """Sends a step of every sub-environment, whose results `end_step` returns."""
+        with contextlib.ExitStack() as undo:
+            for env_client, part in zip(self._env_clients, self._parts(actions), strict=True):
+                env_client.begin_step(part)
+                undo.callback(env_client.end_step, None)
+            undo.pop_all()
+
+    def end_step(self, timeout: float | None) -> Transition:
+        """Awaits the step that `begin_step` has sent."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def take(env_client: EnvClient) -> Transition:
+            rest = None if deadline is None else max(0.0, deadline - time.monotonic())
+            return env_client.end_step(rest)
+
+        return self._stepped(self._taken(range(len(self._env_clients)), take))
+
+    def partial(self, batch_size: int) -> Partial:
+        """What steps some of the sub-environments.
+
+        Raises:
+            InvalidArgumentError: If the endpoints cannot give batches of that size.
+        """
+        return PartialSteps(
+            self._env_clients, self._ranges, batch_size, self.contract.action_space, self._join
         )
 
     def step_many(self, actions: Iterable[Any]) -> Transitions:
@@ -271,16 +305,7 @@ class MultiEndpoint:
     def _seeds(self, seed: Any) -> list[Any]:
         if seed is None:
             return [None] * len(self._env_clients)
-        if is_row(seed) or (is_array(seed) and seed.ndim):
-            seeds = list(seed)
-            if len(seeds) != self.num_envs:
-                raise InvalidArgumentError(
-                    f"reset: seeds must be one for each of the {self.num_envs} sub-environments, "
-                    f"got {len(seeds)}"
-                )
-        else:
-            # As Gymnasium's vector environments count on from it.
-            seeds = [check_seed(seed) + env_index for env_index in range(self.num_envs)]
+        seeds = seeds_of(seed, self.num_envs)
         return [seeds[start:stop] for start, stop in self._ranges]
 
     def _options(self, options: Any) -> list[tuple[Any, bool]]:

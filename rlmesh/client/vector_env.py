@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
+from rlmesh.client.async_steps import AsyncSteps
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env import ActType, ObsType
 from rlmesh.client.env_client import EnvClient
@@ -85,6 +86,7 @@ class RemoteVectorEnv(
         max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
             server cannot fill this process with a few bytes. The arrays of bounds count by their
             size, and each space as 32 KiB besides. Experimental.
+        batch_size: For how many sub-environments `recv` waits. None: for all. Experimental.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -95,7 +97,8 @@ class RemoteVectorEnv(
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
             `transport` is an unknown word, or `expect` names no file with a contract; if
             `autoreset` is no mode, or one that is not available; if the environments of several
-            addresses differ in their spaces or modes.
+            addresses differ in their spaces or modes; if `batch_size` is more than there are
+            sub-environments.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.
@@ -127,6 +130,7 @@ class RemoteVectorEnv(
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        batch_size: int | None = None,
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
@@ -150,6 +154,11 @@ class RemoteVectorEnv(
         self._env_client: EnvClient | MultiEndpoint = (
             MultiEndpoint(list(given), options) if is_row(given) else EnvClient(given, options)
         )
+        try:
+            self._async_steps = AsyncSteps(self._env_client, batch_size)
+        except BaseException:
+            self._env_client.close()
+            raise
         # An environment that is dropped without close() must not hold its session for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
         # At the end of the program the call client closes itself.
@@ -218,6 +227,7 @@ class RemoteVectorEnv(
             EndpointDrainingError: If the server is shutting down.
             ProtocolError: If the server sent what it should not.
         """
+        self._async_steps.discard()
         returned = self._env_client.reset(seed, options)
         if options is not None:
             # What a wrapper does afterwards depends on whether the mask is still there.
@@ -260,6 +270,91 @@ class RemoteVectorEnv(
         """
         # Stations 1 and 12 of a step, as in `RemoteEnv.step`.
         return self._env_client.step(actions)
+
+    def step_async(self, actions: ActType) -> None:
+        """Has every sub-environment step, and returns at once; `step_wait` gives the results.
+
+        Args:
+            actions: A member of `action_space`, or what can be read as one exactly.
+
+        Raises:
+            RlmeshError: As for `step`, if the step cannot be sent.
+            StateError: If results of steps were not taken; it is Gymnasium's
+                `AlreadyPendingCallError`.
+        """
+        self._async_steps.step_async(actions)
+
+    def step_wait(
+        self, timeout: float | None = None
+    ) -> tuple[
+        ObsType,
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Waits for the results of the steps that `step_async` began.
+
+        Args:
+            timeout: For how many seconds; None: as long as `request_timeout_seconds` says.
+
+        Returns:
+            What `step` returns.
+
+        Raises:
+            RlmeshError: As for `step`.
+            CallTimeoutError: If they are not there in time; the next call must be a reset.
+            StateError: If `step_async` was not called; it is Gymnasium's `NoAsyncCallError`.
+        """
+        return self._async_steps.step_wait(timeout)
+
+    def send(
+        self, actions: ActType, env_ids: Sequence[int] | npt.NDArray[Any] | None = None
+    ) -> None:
+        """Has some sub-environments step, and returns at once; `recv` gives their results.
+
+        The sub-environments of one server are stepped apart where it serves them in workers of its
+        own (`EnvServer(..., num_envs=, workers=)`); those of one of several addresses together.
+
+        Args:
+            actions: A member of the single action space, batched for as many sub-environments.
+            env_ids: Their numbers, in the order of the actions; None: all.
+
+        Raises:
+            ArgumentTypeError: If the numbers are no integers.
+            InvalidArgumentError: If there is no sub-environment of that number, one is named
+                twice, or they are stepped together and only some are named.
+            InvalidActionError: If that space does not hold the actions.
+            StateError: If the results of one of them were not taken; it is Gymnasium's
+                `AlreadyPendingCallError`.
+        """
+        self._async_steps.send(actions, env_ids)
+
+    def recv(
+        self, timeout: float | None = None
+    ) -> tuple[
+        ObsType,
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Waits for the first `batch_size` sub-environments that are done.
+
+        Args:
+            timeout: For how many seconds; None: no limit.
+
+        Returns:
+            What `step` returns, of these sub-environments. Their numbers stand in
+            `info["env_id"]`, int64 of shape `(batch_size,)`.
+
+        Raises:
+            RlmeshError: As for `step`.
+            CallTimeoutError: If they are not there in time.
+            StateError: If fewer than `batch_size` sub-environments were sent an action; it is
+                Gymnasium's `NoAsyncCallError`.
+        """
+        return self._async_steps.recv(timeout)
 
     def step_many(self, actions: Iterable[ActType]) -> Transitions:
         """Steps every sub-environment for one batch of actions after the other, in one exchange.

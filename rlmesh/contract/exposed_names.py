@@ -6,11 +6,13 @@ import functools
 
 OWN_NAMES = frozenset(
     {
+        "_async_steps",
         "_device",
         "_env_client",
         "_finalizer",
         "_may_have",
         "_seed_generator",
+        "_stepped",
         "call",
         "env_contract",
         "env_contracts",
@@ -19,7 +21,11 @@ OWN_NAMES = frozenset(
         "set_attr",
         "stats",
         "notices",
+        "recv",
+        "send",
+        "step_async",
         "step_many",
+        "step_wait",
         "transport",
     }
 )

@@ -7,6 +7,7 @@ import os
 import traceback
 from types import FrameType, TracebackType
 
+from rlmesh.errors import RlmeshError
 from rlmesh_api.v1 import session_pb2
 
 # What an exception may say, in characters. A simulator that puts its state into its message must
@@ -47,6 +48,9 @@ def env_raised(doing: str, error: BaseException) -> CallFailedError:
         doing: What raised: `the environment's step()`.
         error: What it raised.
     """
+    if isinstance(error, RlmeshError) and isinstance(error.__cause__, CallFailedError):
+        # A sub-environment in a worker process has failed: what it says is kept as it is.
+        return error.__cause__
     return _raised(session_pb2.ERROR_CODE_ENVIRONMENT, doing, error)
 
 

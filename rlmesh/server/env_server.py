@@ -59,6 +59,14 @@ class EnvServer(EndpointServer):
         isolation: `process` runs each environment in its own worker process, so that one that
             crashes or hangs does not end the server; `env` must be a callable then. Default: in
             this process.
+        num_envs: How many sub-environments a vector environment has, which the server makes of
+            `env`: the id of a registered environment, a callable that makes one sub-environment
+            each time, or a list of callables. They run in parallel worker processes, as those of
+            `rlmesh.make_vec` do. Default: as many as callables in the list, where `workers` is
+            given; else `env` is served as it is.
+        workers: How many worker processes these have. Default: one for each processor.
+        on_crash: What to do about such a worker that has died: `raise` or `replace`, as for
+            `rlmesh.make_vec`. Default: `raise`.
         nan: `deliver` delivers NaN in a `Box` of floats bit for bit, in observations and in
             actions, whatever `validation` says; the contract says so too. Default: `reject`.
 
@@ -68,7 +76,8 @@ class EnvServer(EndpointServer):
         InvalidAddressError: If the address is invalid, or cannot be bound on this machine.
         AddressInUseError: If another server listens there.
         InvalidArgumentError: If `validation`, `isolation` or `nan` is an unknown word, `transports`
-            holds one, or there are no `sessions`.
+            holds one, or there are no `sessions`; if there are more `workers` than
+            sub-environments.
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
@@ -92,6 +101,9 @@ class EnvServer(EndpointServer):
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
         nan: Literal["reject", "deliver"] = "reject",
+        num_envs: int | None = None,
+        workers: int | None = None,
+        on_crash: Literal["raise", "replace"] | None = None,
     ) -> None:
         self._bind(
             env,
@@ -111,12 +123,17 @@ class EnvServer(EndpointServer):
                 sessions=sessions,
                 isolation=isolation,
                 nan=nan,
+                num_envs=num_envs,
+                workers=workers,
+                on_crash=on_crash,
             ),
         )
 
     def _bind(self, env: Any, options: ServerOptions) -> None:
         """Makes the server of checked options, and binds its address."""
-        provider = provider_for(env, options.sessions, options.isolation, options.envs)
+        provider = provider_for(
+            env, options.sessions, options.isolation, options.envs, options.parallel
+        )
         contract = self._contract = provider.contract
         serving = options.serving
         answer = env_service_pb2.GetContractResponse(

@@ -71,7 +71,8 @@ class ModelWorker(EndpointServer):
             `grpc`, which is always on offer. Default: all that this machine supports.
         direct: Where the transport `direct` listens: a TCP address with its own port. Default:
             nowhere. It is encrypted where `tls` is given.
-        sessions: How many clients there can be at once, of all models together.
+        sessions: How many clients there can be at once, of all models together. With 1, the model's
+            own thread receives the client's calls, which saves two changes of threads.
         max_batch_size: The most observations that a model computes at once. Default: as many as
             wait.
         batch_wait_seconds: For how many seconds a request waits for others to be computed with it,
@@ -90,8 +91,6 @@ class ModelWorker(EndpointServer):
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
-
-    _provider: ModelProvider
 
     def __init__(
         self,
@@ -149,7 +148,7 @@ class ModelWorker(EndpointServer):
         self._warming = set(models)
         self._warm = threading.Event()
         self._failure: BaseException | None = None
-        provider = ModelProvider(models, sessions)
+        provider = self._models = ModelProvider(models, sessions)
         self._bind_provider(
             provider,
             lambda manager: EndpointService(
@@ -169,7 +168,7 @@ class ModelWorker(EndpointServer):
     def model_contracts(self) -> Mapping[str, ModelContract]:
         """The contract of each model by its name, from construction on."""
         return MappingProxyType(
-            {name: served.contract for name, served in self._provider.models.items()}
+            {name: served.contract for name, served in self._models.models.items()}
         )
 
     @property
@@ -241,7 +240,7 @@ class ModelWorker(EndpointServer):
         """
         if self._life.state is not State.SERVING:
             raise StateError(f"reload: the worker is {self._life.state.value}")
-        served = self._provider.find(name or "")
+        served = self._models.find(name or "")
         if served is None:
             raise InvalidArgumentError(
                 f"name={name!r:.80}: this worker serves the models "
@@ -255,7 +254,7 @@ class ModelWorker(EndpointServer):
 
     def _begin_to_serve(self) -> None:
         """Has the models warm up; health says SERVING of each that is."""
-        for name, served in self._provider.models.items():
+        for name, served in self._models.models.items():
             served.current.warm_up(self._warmed(name))
 
     def _warmed(self, name: str) -> Callable[[BaseException | None], None]:

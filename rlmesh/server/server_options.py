@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from rlmesh.address import Address, TcpAddress, address_from
 from rlmesh.codec.checks.conformance import Nan, policy_from
-from rlmesh.errors import ArgumentTypeError, InvalidAddressError
+from rlmesh.errors import ArgumentTypeError, InvalidAddressError, InvalidArgumentError
 from rlmesh.security import ServerTLS, token_from
 from rlmesh.server.envs.attributes import check_exposed
-from rlmesh.server.envs.options import EnvOptions
+from rlmesh.server.envs.options import EnvOptions, ParallelOptions
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.rpc.listeners import check_transports
 from rlmesh.server.rpc.options import EndpointOptions
@@ -29,6 +29,8 @@ class ServerOptions:
         serving: When calls, sessions and the server end.
         sessions: How many clients there can be at once; None: one.
         isolation: `process` for environments in worker processes; None: in this process.
+        parallel: How to make a vector environment of parallel sub-environments; None: the
+            environment is served as it is.
     """
 
     endpoint: EndpointOptions
@@ -36,6 +38,7 @@ class ServerOptions:
     serving: ServeOptions = field(default_factory=ServeOptions)
     sessions: int | None = None
     isolation: str | None = None
+    parallel: ParallelOptions | None = None
 
 
 def read_options(
@@ -55,6 +58,9 @@ def read_options(
     sessions: int | None = None,
     isolation: str | None = None,
     nan: str = "reject",
+    num_envs: int | None = None,
+    workers: int | None = None,
+    on_crash: Literal["raise", "replace"] | None = None,
 ) -> ServerOptions:
     """Checks the arguments of an `EnvServer`, which documents each; raises what it raises."""
     serving = check_serving(options)
@@ -78,6 +84,7 @@ def read_options(
         serving=serving,
         sessions=sessions,
         isolation=isolation,
+        parallel=_parallel(num_envs, workers, on_crash, isolation),
     )
 
 
@@ -142,6 +149,27 @@ def check_serving(options: object) -> ServeOptions:
     if not isinstance(options, ServeOptions):
         raise ArgumentTypeError(f"options must be a rlmesh.ServeOptions, got {options!r}")
     return options
+
+
+def _parallel(
+    num_envs: int | None,
+    workers: int | None,
+    on_crash: Literal["raise", "replace"] | None,
+    isolation: str | None,
+) -> ParallelOptions | None:
+    if num_envs is None and workers is None:
+        if on_crash is not None:
+            raise InvalidArgumentError(
+                f"on_crash={on_crash!r} is for the workers of parallel sub-environments; give "
+                f"num_envs= or workers= too"
+            )
+        return None
+    if isolation is not None:
+        raise InvalidArgumentError(
+            f"isolation={isolation!r} does not go with num_envs= and workers=: those "
+            f"sub-environments run in worker processes already; leave isolation out"
+        )
+    return ParallelOptions(num_envs=num_envs, workers=workers, on_crash=on_crash or "raise")
 
 
 def _refuse_open_endpoint(doing: str, *addresses: Address | None) -> None:

@@ -12,7 +12,7 @@ from rlmesh.transports.peer import Holder
 from rlmesh.transports.remote_errors import remote_error
 from rlmesh_api.v1 import session_pb2
 
-__all__ = ["error_from_failure", "error_from_rpc", "status_of"]
+__all__ = ["error_from_failure", "error_from_rpc", "error_of_making", "status_of"]
 
 _OF_THE_ENVIRONMENT = (session_pb2.ERROR_CODE_ENVIRONMENT, session_pb2.ERROR_CODE_ENV_CRASHED)
 _FAILURES: Mapping[int, Callable[[str], errors.RlmeshError]] = {
@@ -127,6 +127,15 @@ def _busy(failure: session_pb2.Failure, address: str) -> errors.EndpointBusyErro
         capacity=capacity,
         holders=holders,
     )
+
+
+def error_of_making(failure: session_pb2.Failure) -> errors.RlmeshError:
+    """The error for a failure of a worker process that made no environment."""
+    kind = getattr(errors, failure.exception_type, None)
+    if isinstance(kind, type) and issubclass(kind, errors.RlmeshError):
+        # The same error as where the environment is made in this process.
+        return kind(failure.message)
+    return error_from_failure(failure, "the worker process")
 
 
 def error_from_rpc(

@@ -50,7 +50,9 @@ def _class_of(base: type[Any], names: tuple[str, ...]) -> type[Any]:
     known = tuple(kind.__name__ for kind in types)
 
     def reduce(error: Any) -> tuple[Any, ...]:
-        return _restored, (base, known, error.args), vars(error)
+        made: tuple[type[Any], tuple[str, ...], tuple[Any, ...]] = base, known, error.args
+        state: dict[str, Any] = vars(error)
+        return _restored, made, state
 
     members: dict[str, Any] = {
         "__module__": base.__module__,
@@ -69,6 +71,6 @@ def _class_of(base: type[Any], names: tuple[str, ...]) -> type[Any]:
         return base
 
 
-def _restored(base: type[Remote], names: tuple[str, ...], arguments: tuple[Any, ...]) -> Remote:
+def _restored(base: type[Any], names: tuple[str, ...], arguments: tuple[Any, ...]) -> Any:
     """Makes a copy of an error, for `pickle` and `copy`."""
     return remote_error(base, names)(*arguments)

@@ -90,6 +90,25 @@ HELD_BY: dict[str, list[str]] = {
         "server/envs/test_isolation.py::test_a_call_that_never_returns_ends_at_the_servers_deadline",
         "server/envs/test_isolation.py::test_a_call_that_its_client_gave_up_does_not_keep_a_reset_waiting",
     ],
+    "docs/parallel.md / Coming from AsyncVectorEnv: ": [
+        f"parallel/{test}"
+        for test in (
+            "test_coming_from_async_vector_env.py::test_workers_are_no_forks",
+            "test_coming_from_async_vector_env.py::test_workers_do_not_import_the_main_module",
+            "test_coming_from_async_vector_env.py::test_callables_cross_by_cloudpickle",
+            "test_coming_from_async_vector_env.py::test_there_is_a_worker_for_each_processor",
+            "test_coming_from_async_vector_env.py::test_an_object_becomes_its_text_or_an_error",
+            "test_coming_from_async_vector_env.py::test_the_generator_is_that_of_the_vector_environment",
+            "test_coming_from_async_vector_env.py::test_what_is_not_there",
+            "test_sameness.py::test_values_of_every_space_cross_as_they_are",
+            "test_sameness.py::test_views_equal_copies_and_hold_until_the_next_call",
+            "test_workers.py::test_an_exception_arrives_with_its_traceback_and_the_number",
+            "test_workers.py::test_a_worker_that_dies_is_an_error_naming_its_sub_environments",
+            "test_workers.py::test_a_worker_is_replaced_and_no_other_episode_is_touched",
+            "test_workers.py::test_workers_end_with_the_program_whatever_kills_it",
+            "test_asynchronous_steps.py::test_a_late_result_is_an_error_that_says_where_the_sub_environment_is",
+        )
+    ],
     "docs/serving.md / In a process of its own: Transport": [
         "server/envs/test_lent_pipes.py::test_a_pipe_is_lent_between_calls",
         "server/envs/test_lent_pipes.py::test_a_worker_answers_its_client_while_the_server_is_stopped",
@@ -444,7 +463,10 @@ def test_the_further_arguments_of_a_server_are_listed_with_their_defaults() -> N
     assert set(listed) == set(found) - {"env", "address", "host", "port", "path"}
     assert listed["expose"] == f"`{found['expose']!r}`"
     assert listed["nan"] == f'`"{found["nan"]}"`'
-    for name in ("tls", "insecure", "transports", "direct", "sessions"):
+    for name in (
+        *("tls", "insecure", "transports", "direct", "sessions"),
+        *("num_envs", "workers", "on_crash"),
+    ):
         assert listed[name] == f"`{found[name]!r}`"
 
 
@@ -454,7 +476,11 @@ def test_the_arguments_of_a_client_are_listed_with_their_defaults() -> None:
     assert listed.pop("address") == "required"
     assert found.pop("address") is inspect.Parameter.empty
     assert listed == {name: f"`{value!r}`" for name, value in found.items()}
-    assert set(defaults(rlmesh.RemoteVectorEnv)) - set(listed) == {"address", "autoreset"}
+    assert set(defaults(rlmesh.RemoteVectorEnv)) - set(listed) == {
+        "address",
+        "autoreset",
+        "batch_size",
+    }
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,13 @@ def test_a_vector_environment_gives_a_batch(folder: Path) -> None:
     assert 8 < float(found[2]) < 80
 
 
+def test_the_slowest_environment_holds_up_no_other(folder: Path) -> None:
+    printed = run("parallel_envs.py", folder=folder)
+    steps = [int(number) for number in re.findall(r"\d+", printed.splitlines()[-1])]
+    assert sum(steps) == 60
+    assert steps[-1] < min(steps[:-1])
+
+
 def test_several_clients_play_at_once(folder: Path) -> None:
     printed = run("several_clients.py", folder=folder)
     assert re.findall(r"^client (\d) played \d+ steps$", printed, re.MULTILINE) == ["0", "1", "2"]

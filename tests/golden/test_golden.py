@@ -38,8 +38,10 @@ GOLDEN: dict[str, dict[str, Any]] = {
 }
 
 
-PARTS = {"contracts", "values", "frames", "conversations"}
-PARTS |= {"model_contracts", "model_conversations"}
+PARTS = {
+    *("contracts", "values", "frames", "conversations"),
+    *("model_contracts", "model_conversations"),
+}
 # Until a version is released, its bytes may change; after that they are read for ever.
 ADVICE = (
     "the wire has changed: if this version is not released yet, run `make golden` and commit what "

@@ -750,6 +750,95 @@ class StepManyResult(_message.Message):
 Global___StepManyResult: _TypeAlias = StepManyResult  # noqa: Y015
 
 @_typing.final
+class PartialAction(_message.Message):
+    """The action of some sub-environments of a vector environment. Experimental."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENV_IDS_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    action: _builtins.bytes
+    """The action, a slab of the action layout for as many sub-environments."""
+    @_builtins.property
+    def env_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Which sub-environments, in the order of the actions; each once."""
+
+    def __init__(
+        self,
+        *,
+        env_ids: _abc.Iterable[_builtins.int] | None = ...,
+        action: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "env_ids", b"env_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartialAction: _TypeAlias = PartialAction  # noqa: Y015
+
+@_typing.final
+class StepSomeCall(_message.Message):
+    """Has some sub-environments of a vector environment step, and answers when enough are done. Only an
+    environment that steps its sub-environments apart can do that; another one answers with a failure
+    of the code `INVALID_ARGUMENT`. Experimental.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    batch_size: _builtins.int
+    """For how many sub-environments to wait: 1 to `num_envs`, and no more than are in a step."""
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartialAction]:
+        """What begins now. May be empty: steps that began before go on."""
+
+    def __init__(
+        self,
+        *,
+        actions: _abc.Iterable[Global___PartialAction] | None = ...,
+        batch_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "batch_size", b"batch_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepSomeCall: _TypeAlias = StepSomeCall  # noqa: Y015
+
+@_typing.final
+class StepSomeResult(_message.Message):
+    """What the sub-environments returned that were done first. Experimental."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENV_IDS_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def env_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Which they are, ascending; `batch_size` numbers."""
+
+    @_builtins.property
+    def step(self) -> Global___StepResult:
+        """What they returned, as a vector environment of so many sub-environments returns it."""
+
+    def __init__(
+        self,
+        *,
+        env_ids: _abc.Iterable[_builtins.int] | None = ...,
+        step: Global___StepResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["env_ids", b"env_ids", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepSomeResult: _TypeAlias = StepSomeResult  # noqa: Y015
+
+@_typing.final
 class PredictCall(_message.Message):
     """Asks a model what to do. Experimental."""
 
@@ -1151,6 +1240,7 @@ class SessionRequest(_message.Message):
     STATS_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     PREDICT_FIELD_NUMBER: _builtins.int
+    STEP_SOME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The call's number: 1 for `open`, then one more for every call; 0 for `resume`. A stream that
     begins with another number is refused.
@@ -1195,6 +1285,10 @@ class SessionRequest(_message.Message):
     def predict(self) -> Global___PredictCall:
         """Ask the model."""
 
+    @_builtins.property
+    def step_some(self) -> Global___StepSomeCall:
+        """Step some sub-environments."""
+
     def __init__(
         self,
         *,
@@ -1209,12 +1303,13 @@ class SessionRequest(_message.Message):
         stats: Global___StatsCall | None = ...,
         resume: Global___ResumeCall | None = ...,
         predict: Global___PredictCall | None = ...,
+        step_some: Global___StepSomeCall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "attribute", "step_many", "stats", "resume", "predict"]  # noqa: Y015
+    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "attribute", "step_many", "stats", "resume", "predict", "step_some"]  # noqa: Y015
     _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_call) -> _WhichOneofReturnType_call | None: ...
 
@@ -1238,6 +1333,7 @@ class SessionResponse(_message.Message):
     STATS_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     PREDICT_FIELD_NUMBER: _builtins.int
+    STEP_SOME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The number of the call that this answers."""
     @_builtins.property
@@ -1284,6 +1380,10 @@ class SessionResponse(_message.Message):
     def predict(self) -> Global___PredictResult:
         """The answer to `predict`."""
 
+    @_builtins.property
+    def step_some(self) -> Global___StepSomeResult:
+        """The answer to `step_some`."""
+
     def __init__(
         self,
         *,
@@ -1299,12 +1399,13 @@ class SessionResponse(_message.Message):
         stats: Global___StatsResult | None = ...,
         resume: Global___ResumeResult | None = ...,
         predict: Global___PredictResult | None = ...,
+        step_some: Global___StepSomeResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "failure", "attribute", "step_many", "stats", "resume", "predict"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "failure", "attribute", "step_many", "stats", "resume", "predict", "step_some"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 

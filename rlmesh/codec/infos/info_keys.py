@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CONFORMANCE_WARNING", "INFO_DEGRADED"]
+__all__ = ["CONFORMANCE_WARNING", "ENV_REPLACED", "INFO_DEGRADED"]
 
 CONFORMANCE_WARNING: Final = "rlmesh.conformance.warning"
 """A list of dicts: what deviates from its space and was delivered all the same."""
 
 INFO_DEGRADED: Final = "rlmesh.info.degraded"
 """A list of dicts with `path`, `type` and `reason`: what could not travel and became its text."""
+
+ENV_REPLACED: Final = "rlmesh.env.replaced"
+"""A text: why the process of a sub-environment has died, which goes on in a new one."""

@@ -10,7 +10,38 @@ import numpy.typing as npt
 
 from rlmesh.codec.infos.type_guards import is_array, is_mapping
 
-__all__ = ["add_sub_env", "mark_sub_env", "unmasked"]
+__all__ = ["add_info", "add_sub_env", "mark_sub_env", "unmasked"]
+
+
+def add_info(
+    target: dict[str, Any], info: Mapping[str, Any], env_index: int, num_envs: int
+) -> None:
+    """Adds the info of a single environment to infos, as Gymnasium's vector environments do.
+
+    Args:
+        target: The infos to add to.
+        info: What the sub-environment gave.
+        env_index: Which sub-environment of `target`.
+        num_envs: How many sub-environments `target` has.
+    """
+    for key, value in info.items():
+        if is_mapping(value) and key != "final_obs":
+            add_info(target.setdefault(key, {}), value, env_index, num_envs)
+        else:
+            if key not in target:
+                target[key] = _room_for(key, value, num_envs)
+            target[key][env_index] = value
+        mark_sub_env(target, key, env_index, num_envs)
+
+
+def _room_for(key: str, value: Any, num_envs: int) -> npt.NDArray[Any]:
+    kind: type[Any] = type(value)
+    if key != "final_obs":
+        if kind in (int, float, bool) or issubclass(kind, np.number):
+            return np.zeros(num_envs, kind)
+        if is_array(value):
+            return np.zeros((num_envs, *value.shape), value.dtype)
+    return np.full(num_envs, None, object)
 
 
 def add_sub_env(

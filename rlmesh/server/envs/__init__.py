@@ -10,6 +10,7 @@ Modules:
     backend: The protocol of what a slot's thread calls.
     local: The backend of an environment in this process.
     step: The path of a step, from an action's bytes to an answer's.
+    partial_step: Steps some sub-environments of a vector environment.
     codecs: Decodes and checks actions, encodes and checks observations.
     infos: Packs infos, and reports in them what RLMesh has to say.
     unreadable: The failure of reading what an environment returned.

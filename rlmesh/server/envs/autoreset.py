@@ -17,6 +17,9 @@ from rlmesh.server.failures import failed
 from rlmesh_api.contract import DictSpace, Space, TupleSpace
 from rlmesh_api.v1 import session_pb2
 
+# What resets itself as its `autoreset_mode` says, which can be set.
+_SWITCHED = {("SyncVectorEnv", "gymnasium"), ("ParallelVectorEnv", "rlmesh")}
+
 Flags = npt.NDArray[np.bool_]
 
 
@@ -55,9 +58,10 @@ def check_mode(call: session_pb2.OpenCall, contract: EnvContract) -> None:
 def in_mode(env: Any, contract: EnvContract, mode: AutoresetMode | None) -> Any:
     """The environment in the requested mode: itself, or wrapped.
 
-    Gymnasium's SyncVectorEnv has a switch. Any other environment with autoreset disabled is reset
-    sub-environment by sub-environment, as its user would do. An environment that resets itself
-    cannot be stopped: the step that resets one sub-environment steps the others.
+    Gymnasium's SyncVectorEnv has a switch, and so has `ParallelVectorEnv`. Any other environment
+    with autoreset disabled is reset sub-environment by sub-environment, as its user would do. An
+    environment that resets itself cannot be stopped: the step that resets one sub-environment steps
+    the others.
 
     Args:
         env: The environment.
@@ -87,7 +91,7 @@ def in_mode(env: Any, contract: EnvContract, mode: AutoresetMode | None) -> Any:
 def _has_switch(env: object) -> bool:
     # By its name, so that Gymnasium need not be imported. A subclass may do something else.
     kind = type(env)
-    return kind.__name__ == "SyncVectorEnv" and kind.__module__.startswith("gymnasium.")
+    return (kind.__name__, kind.__module__.partition(".")[0]) in _SWITCHED
 
 
 class SameStep:

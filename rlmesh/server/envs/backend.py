@@ -17,7 +17,7 @@ from rlmesh.transports.shm.pipe import SegmentLayout
 ENV: Final = EndpointKind(noun="environment", hot_call="step", read_hot=read_action)
 """The kind of endpoint that an environment is."""
 
-DEPENDENT: Final = frozenset({"step", "step_many"})
+DEPENDENT: Final = frozenset({"step", "step_many", "step_some"})
 """The calls of an environment that depend on the call before."""
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rlmesh.contract import read_contract
+from rlmesh.envs.single import single_env
 from rlmesh.errors import InvalidEnvError
 
 if TYPE_CHECKING:
-    import gymnasium
     from gymnasium.vector import SyncVectorEnv
 
 
@@ -31,7 +30,12 @@ def vector_of(envs: Sequence[Any]) -> SyncVectorEnv[Any, Any]:
             "them twice; "
             "make one for each sub-environment"
         )
-    num_envs = iter([_sub_env(env, index) for index, env in enumerate(envs)])
+    num_envs = iter(
+        [
+            single_env(env, f"sub-environment {index} of the list")[0]
+            for index, env in enumerate(envs)
+        ]
+    )
     try:
         # Every observation is encoded before the next call, so the buffers need not be copied.
         return SyncVectorEnv([lambda: next(num_envs)] * len(envs), copy=False)
@@ -41,21 +45,3 @@ def vector_of(envs: Sequence[Any]) -> SyncVectorEnv[Any, Any]:
             f'gymnasium.vector.SyncVectorEnv(..., observation_mode="different"). Gymnasium says: '
             f"{error}"
         ) from error
-
-
-def _sub_env(env: Any, index: int) -> gymnasium.Env[Any, Any]:
-    try:
-        contract = read_contract(env)
-    except InvalidEnvError as error:
-        raise InvalidEnvError(f"sub-environment {index} of the list: {error}") from error
-    if contract.vector:
-        raise InvalidEnvError(
-            f"sub-environment {index} of the list must be a single environment, got "
-            f"{type(env).__name__}, a "
-            f"vector environment with {contract.num_envs} sub-environments; serve that by itself"
-        )
-    import gymnasium
-
-    from rlmesh.envs.duck_env import DuckEnv
-
-    return env if issubclass(type(env), gymnasium.Env) else DuckEnv(env, contract)

@@ -19,6 +19,7 @@ from rlmesh.server.envs.home_thread import HomeThread
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.options import EnvOptions
+from rlmesh.server.envs.partial_step import PartialStepExecutor
 from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.unreadable import unreadable
 from rlmesh.server.failures import failed
@@ -86,6 +87,9 @@ class LocalBackend:
             env, codecs, self._infos, self.timings, mode, env_raised=self._home.env_raised
         )
         self.hot: Step = self._steps.step
+        self._partial = PartialStepExecutor(
+            env, contract, self._policy, self.timings, self._home.env_raised
+        )
 
     def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
         """The environment as a vector environment of one, as a list of one would be."""
@@ -115,6 +119,8 @@ class LocalBackend:
             response.reset.MergeFrom(self._reset_so(message.reset))
         elif name == "render":
             response.render.MergeFrom(self._render())
+        elif name == "step_some":
+            response.step_some.MergeFrom(self._partial.step(message.step_some))
         elif name == "attribute":
             response.attribute.MergeFrom(self._attribute(message.attribute))
         elif name == "stats":
@@ -123,7 +129,7 @@ class LocalBackend:
             raise failed(
                 session_pb2.ERROR_CODE_PROTOCOL,
                 f"the session is open and this server knows no call {name!r}; allowed are reset, "
-                f"step, step_many, render, attribute, stats and close",
+                f"step, step_many, step_some, render, attribute, stats and close",
             )
         return write_answer(response, outbox)
 

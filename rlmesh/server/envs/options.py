@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from rlmesh.codec.checks.policy import Policy
 
@@ -20,3 +21,18 @@ class EnvOptions:
     policy: Policy
     exposed: frozenset[str] = frozenset()
     delivers_nan: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelOptions:
+    """How a server makes its vector environment of parallel sub-environments.
+
+    Attributes:
+        num_envs: The number of sub-environments; None: as many as callables.
+        workers: The number of worker processes; None: one for each processor.
+        on_crash: What to do about a worker that has died: `raise` or `replace`.
+    """
+
+    num_envs: int | None
+    workers: int | None
+    on_crash: Literal["raise", "replace"]

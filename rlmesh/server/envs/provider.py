@@ -15,11 +15,12 @@ from rlmesh.server.envs.autoreset import check_mode
 from rlmesh.server.envs.backend import ENV, Backend
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
-from rlmesh.server.envs.options import EnvOptions
-from rlmesh.server.envs.process.factory import WorkerFactory, error_of_making, isolated_factory
+from rlmesh.server.envs.options import EnvOptions, ParallelOptions
+from rlmesh.server.envs.process.factory import WorkerFactory, isolated_factory
 from rlmesh.server.envs.slot import EnvSlot
 from rlmesh.server.failures import CallFailedError
 from rlmesh.server.sessions.kind import EndpointKind
+from rlmesh.transports.failures import error_of_making
 from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh_api.v1 import session_pb2
 
@@ -75,13 +76,15 @@ class OneEnvProvider:
 
     Args:
         backend: What is called.
+        owned: Whether the environment was made for this server.
     """
 
     kind = ENV
     on_caller = True
     capacity = 1
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, owned: bool = False) -> None:
+        self._owned = owned
         self.contract: EnvContract = backend.contract
         self.plan: SegmentLayout = backend.plan
         self._slot = EnvSlot(lambda: backend)
@@ -113,7 +116,9 @@ class OneEnvProvider:
             self._slot.thread.run()
 
     def discard(self) -> None:
-        """Leaves the environment to the caller that made it."""
+        """Leaves the environment to the caller, unless it was made for this server."""
+        if self._owned:
+            self._slot.close()
 
 
 class EnvPerSessionProvider:
@@ -191,7 +196,11 @@ class EnvPerSessionProvider:
 
 
 def provider_for(
-    env: Any, sessions: int | None, isolation: str | None, options: EnvOptions
+    env: Any,
+    sessions: int | None,
+    isolation: str | None,
+    options: EnvOptions,
+    parallel: ParallelOptions | None = None,
 ) -> EnvProvider:
     """The provider of a server's environments.
 
@@ -201,6 +210,7 @@ def provider_for(
             one, as also where `env` is an environment.
         isolation: `process` for environments in worker processes; None: in this process.
         options: How each environment is served.
+        parallel: How to make a vector environment of what `env` makes; None: not at all.
 
     Raises:
         ArgumentTypeError: If `sessions` is no integer, or what shall make environments in another
@@ -211,6 +221,8 @@ def provider_for(
         BaseException: What the callable raises.
     """
     _check_sessions(sessions)
+    if parallel is not None:
+        return _parallel_provider(env, sessions, options, parallel)
     if isolation is not None:
         return _isolated(isolated_factory(env, isolation, options), sessions or 1)
     makes = _makes_envs(env, sessions)
@@ -256,6 +268,32 @@ def _isolated(factory: WorkerFactory, sessions: int) -> EnvProvider:
         # Ctrl-C, for instance, before the environment was there.
         factory.abandon()
         raise
+
+
+def _parallel_provider(
+    env: Any, sessions: int | None, options: EnvOptions, parallel: ParallelOptions
+) -> EnvProvider:
+    """The provider of vector environments whose sub-environments run in worker processes."""
+    from rlmesh.parallel.make_vec import make_vec
+
+    def make() -> LocalBackend:
+        made = make_vec(
+            env,
+            parallel.num_envs,
+            workers=parallel.workers,
+            on_crash=parallel.on_crash,
+            # Every observation is encoded before the next call.
+            copy=False,
+        )
+        try:
+            return _backend_of(made, options)
+        except BaseException:
+            made.close(terminate=True)
+            raise
+
+    if sessions is None:
+        return OneEnvProvider(make(), owned=True)
+    return EnvPerSessionProvider(make, sessions)
 
 
 def _backend_of(env: Any, options: EnvOptions) -> LocalBackend:

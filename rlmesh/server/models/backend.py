@@ -13,7 +13,7 @@ from rlmesh.server.arguments import options_of, seed_of
 from rlmesh.server.failures import failed, model_raised
 from rlmesh.server.models.batcher import PredictionRequest
 from rlmesh.server.models.caller import call_with_context
-from rlmesh.server.models.context import ModelContext, advance
+from rlmesh.server.models.context import SessionContext
 from rlmesh.server.models.served_model import ServedModel
 from rlmesh.server.models.version import ModelVersion
 from rlmesh.server.sessions.requests import Request, write_answer
@@ -49,7 +49,7 @@ class ModelBackend:
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
         # One for each place in a batch; the first is that of single observations.
-        self._contexts: list[ModelContext] = []
+        self._contexts: list[SessionContext] = []
         self._deviations: dict[str, int] = {}
         self._reporter = Reporter()
         self.timings: Timings = Timings()
@@ -116,7 +116,7 @@ class ModelBackend:
             timing.queue += request.queue_seconds
             timing.batch_sizes += request.batch_size
         for context in contexts:
-            advance(context)
+            context.advance()
         start = _START if outbox.reserved else 0
         buffer, slab_end, deviations = self._codecs.encode_into(
             request.answers, asked, outbox, start
@@ -130,7 +130,7 @@ class ModelBackend:
         write_prediction(buffer, start, sequence, end, numbers, slab_end)
         return start, end
 
-    def _contexts_for(self, count: int) -> list[ModelContext]:
+    def _contexts_for(self, count: int) -> list[SessionContext]:
         if len(self._contexts) < count:
             self._begin_episodes(count)
         return self._contexts[:count]
@@ -140,7 +140,7 @@ class ModelBackend:
         caller = self._version.caller
         reset = getattr(caller.model, "reset", None)
         for place in range(len(self._contexts), count):
-            context = ModelContext(self._seed, self._options, place)
+            context = SessionContext(self._seed, self._options, place)
             if callable(reset):
                 self._call_model(partial(call_with_context, reset, context), "reset")
             self._contexts.append(context)

@@ -12,7 +12,7 @@ from rlmesh.envs.forks import EndsInChild
 from rlmesh.server.call_thread import CallThread
 from rlmesh.server.failures import CallFailedError, draining, failed, model_raised
 from rlmesh.server.models.caller import ModelCaller
-from rlmesh.server.models.context import ModelContext, again
+from rlmesh.server.models.context import SessionContext
 from rlmesh.server.models.options import ModelOptions
 from rlmesh.server.sessions.endpoint import ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
@@ -58,7 +58,7 @@ class PredictionRequest:
         self,
         caller: ModelCaller,
         observations: Sequence[Any],
-        contexts: Sequence[ModelContext],
+        contexts: Sequence[SessionContext],
         *,
         chunk: bool,
     ) -> None:
@@ -77,7 +77,7 @@ class PredictionRequest:
 
 
 class Batcher:
-    """The queue of one model. `ask` is for the sessions' threads, the rest for the model's.
+    """The queue of one model. `ask` is for the threads of sessions, the rest for the model's.
 
     `_changed` guards `_waiting`, `_posted` and `_closed`.
 
@@ -114,6 +114,12 @@ class Batcher:
             CallFailedError: If the model fails, the queue is full, or the server ends.
         """
         request.asked = perf_counter()
+        if self._thread.is_current:
+            # The only session there is: its calls run on the model's thread.
+            _compute([request], self._limit, keeps_state=self._keeps_state)
+            if request.error is not None:
+                raise request.error
+            return
         with self._changed:
             if self._closed:
                 raise CallFailedError(draining())
@@ -210,7 +216,7 @@ def _compute(batch: list[PredictionRequest], limit: int | None, *, keeps_state: 
             return
         for request in batch:
             for context in request.contexts:
-                again(context)
+                context.again()
             _compute([request], limit, keeps_state=keeps_state)
     except BaseException as error:
         # Also a shutdown that interrupts the call.

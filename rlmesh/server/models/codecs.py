@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from rlmesh.codec.checks.conformance import (
@@ -48,18 +48,16 @@ class ModelCodecs:
     def __init__(self, contract: ModelContract, policy: Policy) -> None:
         self._policy = policy
         self._horizon = contract.horizon
-        self._observation = _compiled(contract.observation_space, None, policy)
-        self._action = _compiled(contract.action_space, None, policy)
-        self._chunk = _compiled(contract.action_space, contract.horizon, policy)
+        self._observation = _compiled(contract.observation_space, policy)
+        self._action = _compiled(contract.action_space, policy)
+        self._chunk = _compiled(contract.action_space, policy, contract.horizon)
         self._stack_actions = compile_stack(contract.action_space)
         self._unstack_actions = compile_unstack(contract.action_space)
         self._unstack_observations = compile_unstack(contract.observation_space)
         self._observations = lru_cache(_MOST_SIZES)(
-            lambda count: _compiled(contract.observation_space, count, policy)
+            partial(_compiled, contract.observation_space, policy)
         )
-        self._actions = lru_cache(_MOST_SIZES)(
-            lambda count: _compiled(contract.action_space, count, policy)
-        )
+        self._actions = lru_cache(_MOST_SIZES)(partial(_compiled, contract.action_space, policy))
 
     @property
     def observation_size(self) -> int:
@@ -157,7 +155,7 @@ class ModelCodecs:
         return buffer, end, [*found, *form.check(buffer, base, self._policy)]
 
 
-def _compiled(space: Space, count: int | None, policy: Policy) -> _Form:
+def _compiled(space: Space, policy: Policy, count: int | None = None) -> _Form:
     layout = compile_layout(space, count)
     return _Form(
         layout,

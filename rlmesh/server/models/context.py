@@ -56,12 +56,16 @@ class ModelContext:
         return f"<ModelContext of seed {self.seed}, index {self.index}>"
 
 
-def again(context: ModelContext) -> None:
-    """Has a prediction that is tried again draw the same numbers."""
-    context._rng = None  # noqa: SLF001 - of the same module
+class SessionContext(ModelContext):
+    """A context, for the worker that keeps it."""
 
+    __slots__ = ()
 
-def advance(context: ModelContext) -> None:
-    """Notes that a prediction is done."""
-    context.index += 1
-    again(context)
+    def again(self) -> None:
+        """Has a prediction that is tried again draw the same numbers."""
+        self._rng = None
+
+    def advance(self) -> None:
+        """Notes that a prediction is done."""
+        self.index += 1
+        self._rng = None

@@ -67,18 +67,16 @@ class ModelProvider:
         served = self.find(call.model)
         if served is None:
             raise InvalidModelError(f"no model {call.model!r:.80} is served here")
-        slot = ModelSlot(served)
-        slot.thread.start()
+        slot = ModelSlot(served, alone=self.capacity == 1)
         with self._lock:
             self._slots.append(slot)
         return slot
 
     def give_back(self, slot: ModelSlot) -> None:
-        """Ends the slot's thread."""
-        slot.thread.stop()
+        """Ends the session's part of the model, on the slot's thread."""
         with self._lock:
             self._slots.remove(slot)
-        slot.backend.end()
+        slot.release()
 
     def all(self) -> list[Any]:
         """The models, and the slots of the sessions."""

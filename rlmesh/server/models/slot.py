@@ -5,6 +5,7 @@ from __future__ import annotations
 from rlmesh.server.call_thread import CallThread
 from rlmesh.server.models.backend import ModelBackend
 from rlmesh.server.models.served_model import ServedModel
+from rlmesh.server.models.version import ModelVersion
 from rlmesh_api.v1 import session_pb2
 
 
@@ -13,17 +14,37 @@ class ModelSlot:
 
     Args:
         served: The model.
+        alone: Whether no other session can ask the model meanwhile. Then the model's own thread
+            executes the session's calls, so that no call waits for another thread to wake up.
 
     Attributes:
         served: As given.
-        thread: The thread that executes the session's calls; the model is called on its own.
         backend: Answers the calls.
+        thread: The thread that executes the session's calls.
     """
 
-    def __init__(self, served: ServedModel) -> None:
+    def __init__(self, served: ServedModel, *, alone: bool) -> None:
         self.served: ServedModel = served
-        self.thread: CallThread = CallThread("rlmesh-model-session")
         self.backend: ModelBackend = ModelBackend(served)
+        self._host: ModelVersion | None = self.backend.version if alone else None
+        if self._host is None:
+            self.thread: CallThread = CallThread("rlmesh-model-session")
+            self.thread.start()
+        else:
+            self._host.hosts = True
+            self.thread = self._host.thread
+
+    def release(self) -> None:
+        """Ends the session, on its thread."""
+        host = self._host
+        if host is None:
+            self.thread.stop()
+        else:
+            host.hosts = False
+        self.backend.end()
+        if host is not None and host.retired:
+            # It was replaced in the session, and its thread went on for that.
+            host.thread.stop()
 
     @property
     def made(self) -> ModelBackend:

@@ -36,6 +36,8 @@ class ModelVersion:
         thread: The thread on which that happens.
         batcher: Its queue.
         ready: Whether it is warmed up.
+        hosts: Whether a session's calls run on its thread.
+        retired: Whether it has been replaced and no episode has it any more.
     """
 
     made = None
@@ -49,6 +51,8 @@ class ModelVersion:
         self.thread: CallThread = CallThread("rlmesh-model")
         self.batcher: Batcher = Batcher(self.thread, options, keeps_state=contract.keeps_state)
         self.ready: bool = False
+        self.hosts: bool = False
+        self.retired: bool = False
         self._name = contract.id
         self._warms_up = options.warmup
         self._closed = False
@@ -82,6 +86,8 @@ class ModelVersion:
         Raises:
             CallFailedError: If the work fails, or the server ends.
         """
+        if self.thread.is_current:
+            return work()
         try:
             return self.thread.call(work, name=name)
         except ThreadStoppedError as error:
@@ -115,12 +121,14 @@ class ModelVersion:
 
     def retire(self) -> None:
         """Closes the model and ends its thread, once it is in no call. Does not wait."""
+        self.retired = True
         try:
             self.thread.post(self.close, name="close")
         except ThreadStoppedError:
             # The server ends, and closes it.
             return
-        self.thread.stop()
+        if not self.hosts:
+            self.thread.stop()
 
     def status(self) -> env_service_pb2.ModelStatus:
         """What the model is doing. Any thread may ask."""

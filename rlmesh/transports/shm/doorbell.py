@@ -34,7 +34,9 @@ from rlmesh.transports.spin_policy import LOOKS_AROUND, SpinPolicy
 LINE = 64
 """Bytes of one side: a cache line of its own, so that the two do not slow each other down."""
 
-_ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
+ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
+"""Whether the processor shows one core's writes to another in the order in which it made them."""
+
 # One look takes some 30 ns. So many are made before the spin policy is asked.
 _LOOKS = 1000
 _ASLEEP = 1
@@ -63,7 +65,7 @@ class Doorbell:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._descriptors: list[int] = []
-        self._spin_policy = SpinPolicy(spins=_ORDERED)
+        self._spin_policy = SpinPolicy(spins=ORDERED)
 
     def watch(self, wake_fd: int) -> None:
         """Has every later wait end also when a descriptor becomes readable."""
@@ -77,7 +79,7 @@ class Doorbell:
         lines, mine = self._lines, self._mine
         # The byte itself is the count: Ctrl-C may come just before this, or just after.
         lines[mine] = (lines[mine] + 1) & 0xFF
-        if lines[self._theirs + _ASLEEP] or not _ORDERED:
+        if lines[self._theirs + _ASLEEP] or not ORDERED:
             self._ring()
 
     def wait(self, count: int, deadline: float | None = None) -> WakeReason:

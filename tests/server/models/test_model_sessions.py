@@ -61,6 +61,33 @@ def test_eight_clients_at_once_get_what_each_gets_alone() -> None:
     assert_same([together[seed] for seed in range(8)], alone)
 
 
+@pytest.mark.parametrize("transport", ["shm", "direct", "grpc"])
+def test_the_only_session_of_a_worker_runs_on_the_thread_of_the_model(transport: Any) -> None:
+    served = Recurrent()
+    with working(served, sessions=1, direct=0) as worker:
+        for seed in (3, 4):
+            with rlmesh.RemoteModel(worker.address, transport=transport) as model:
+                alone = episode(model, seed)
+                assert model.stats()["predict"].mean_batch_size == 1
+            with remote_model(Recurrent()) as other:
+                assert_same(alone, episode(other, seed))
+    assert len(served.threads) == 1
+
+
+@pytest.mark.parametrize("transport", ["shm", "grpc"])
+def test_the_only_session_goes_on_through_reloads_and_the_next_one_after_it(transport: Any) -> None:
+    models = [OfOne() for _ in range(4)]
+    with working(models[0], sessions=1) as worker:
+        for first, second in ((models[1], models[2]), (models[3], OfOne())):
+            with rlmesh.RemoteModel(worker.address, transport=transport) as model:
+                for served in (first, second):
+                    worker.reload(served)
+                    model.reset()
+                    assert_same(model.predict(SEEN[0]), act(SEEN[0]["state"]))
+                    assert served.sizes == [1]
+        assert worker.model_contract.id
+
+
 def test_each_place_of_a_batch_has_its_own_state() -> None:
     with remote_model(Recurrent()) as model:
         model.reset(seed=5)

@@ -21,7 +21,7 @@ NEVER, ALWAYS = float("inf"), 0.0
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Generator[Ends[ShmPipe]]:
     monkeypatch.setattr(spin_policy, "SPINS", True)
-    monkeypatch.setattr(doorbell, "_ORDERED", True)
+    monkeypatch.setattr(doorbell, "ORDERED", True)
     with shm_ends() as made:
         yield made
 

@@ -10,15 +10,13 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from rlmesh import errors
-from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, RlmeshError
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.processes.supervisor import Supervisor
 from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.process.backend import ProcessBackend
 from rlmesh.server.envs.process.env_worker import EnvWorker
 from rlmesh.server.envs.process.spec import WorkerSpec
 from rlmesh.server.failures import failed
-from rlmesh.transports.failures import error_from_failure
 from rlmesh.transports.listener import SUPPORTED
 from rlmesh_api.v1 import session_pb2
 
@@ -111,15 +109,6 @@ class WorkerFactory:
             ) from error
         self._workers.add(worker)
         return worker
-
-
-def error_of_making(failure: session_pb2.Failure) -> RlmeshError:
-    """The error that the constructor of a server raises for a failure."""
-    kind = getattr(errors, failure.exception_type, None)
-    if isinstance(kind, type) and issubclass(kind, RlmeshError):
-        # The same error as where the environment is made in this process.
-        return kind(failure.message)
-    return error_from_failure(failure, "the worker process")
 
 
 def _pickled(factory: Callable[[], Any]) -> bytes:
