@@ -40,7 +40,7 @@ if __name__ == "__main__":
         observation, info = env.reset(seed=0)
         policy.reset(seed=0)
         for _ in range(40):
-            observation, *_ = env.step(policy.act(observation))
+            observation, reward, terminated, truncated, info = env.step(policy.act(observation))
             time.sleep(0.01)  # what a robot takes for a step
         stats = policy.stats()
     print(f"{stats.executed} actions of {stats.asked} chunks, {stats.dropped} dropped")
