@@ -353,8 +353,8 @@ def test_every_name_of_a_client_is_reserved_and_no_other() -> None:
         used = names_of(single) | names_of(several)
     assert {name for name in used if not is_client_name(name)} == set()
     gymnasiums = names_of(gymnasium.Env()) | names_of(gymnasium.vector.VectorEnv())
-    # The device of the clients for PyTorch.
-    assert OWN_NAMES - used == {"_device"}
+    # Of the clients for PyTorch.
+    assert OWN_NAMES - used == {"_device", "_stepped"}
     assert not OWN_NAMES & gymnasiums
 
 
