@@ -79,6 +79,10 @@ def _longer(ours: Turn, theirs: Turn) -> float:
     return ours.p50 / theirs.p50
 
 
+def _later(ours: Turn, theirs: Turn) -> float:
+    return ours.p99 / theirs.p99
+
+
 def _against(ratio: Ratio, ours: str, theirs: Sequence[str], workloads: Sequence[str]) -> Find:
     """One contender against others; turns of one round stood next to each other."""
 
@@ -136,7 +140,8 @@ def _crowd(run: Run) -> Iterator[Found]:
 
 
 _ZMQ = ("zmq-tcp", "zmq-ipc")
-_ALL = tuple(WORKLOADS)
+# What other processes leave of the processors is no matter of these.
+_ALL = tuple(key for key, workload in WORKLOADS.items() if not workload.busy)
 
 BARS = (
     Bar(
@@ -156,6 +161,24 @@ BARS = (
         2.0,
         at_most=True,
         find=_against(_longer, "shm", ["in-process"], ["cartpole"]),
+    ),
+    Bar(
+        "CartPole: how much faster shm is than PufferLib",
+        1.0,
+        at_most=False,
+        find=_against(_faster, "shm", ["puffer-one"], ["cartpole"]),
+    ),
+    Bar(
+        "CartPole: the p99 of shm, to PufferLib's",
+        1.5,
+        at_most=True,
+        find=_against(_later, "shm", ["puffer-one"], ["cartpole"]),
+    ),
+    Bar(
+        "CartPole on a busy machine: how much faster shm is than PufferLib",
+        5.0,
+        at_most=False,
+        find=_against(_faster, "shm", ["puffer-one"], ["cartpole-busy"]),
     ),
     Bar(
         "84x84x3 and 224x224x3: how much faster shm is than AsyncVectorEnv",

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from rlmesh import compiled
+
 _LIBRARIES = (
     "gymnasium",
     "numpy",
@@ -33,6 +35,8 @@ class Machine:
         system: The operating system, with its version.
         python: Python's implementation and version.
         libraries: Versions by name, those that are installed.
+        step: How RLMesh runs what every step passes: `compiled`, or `pure Python` and why. Empty
+            for runs from before it could be compiled.
     """
 
     cpu: str
@@ -41,6 +45,7 @@ class Machine:
     system: str
     python: str
     libraries: dict[str, str]
+    step: str = ""
 
     @classmethod
     def here(cls) -> Machine:
@@ -55,6 +60,7 @@ class Machine:
             system=f"{platform.system()} {version}",
             python=f"{platform.python_implementation()} {platform.python_version()}",
             libraries=dict(_installed(_LIBRARIES)),
+            step=compiled.describe(),
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.busy import spinning
 from benchmarks.contenders.catalogue import Contender
 from benchmarks.processes import Driver, DriverError, DriverProcesses
 from benchmarks.results import Turns
@@ -39,8 +41,9 @@ def measure(
         seconds: How long a turn is.
     """
     taken: dict[str, list[Turn]] = {contender.key: [] for contender in contenders}
-    with DriverProcesses() as processes:
+    with DriverProcesses() as processes, contextlib.ExitStack() as beside:
         processes.start([one for one in contenders if one.environment or workload.bare], workload)
+        beside.enter_context(spinning(workload.busy))
         for number in range(1 + rounds):
             for driver in list(processes.drivers)[:: -1 if number % 2 else 1]:
                 turn = _turn(processes, driver, seconds)

@@ -49,10 +49,11 @@ def readme_block(run: Run) -> str:
 
 def _setting(run: Run) -> str:
     machine = run.machine
+    step = f"RLMesh {machine.step}; " if machine.step else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
     return (
         f"Measured on {machine.cores} cores of {machine.cpu} with {machine.memory_gib} GiB, "
-        f"{machine.system}, {machine.python}; {versions}. {run.rounds} rounds, turns of "
+        f"{machine.system}, {machine.python}; {step}{versions}. {run.rounds} rounds, turns of "
         f"{run.seconds:g} s.\n"
     )
 

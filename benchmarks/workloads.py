@@ -27,6 +27,7 @@ class Workload:
         num_envs: How many of them one step steps; 0: one environment that is no vector.
         policy_seconds: How long the policy sleeps between two steps.
         bare: Whether a floor without an environment says anything.
+        busy: How many processes spin beside it.
         workers: How many worker processes the sub-environments have; 0: it is no workload of those.
         batch_size: For how many sub-environments those wait that do not wait for all; 0: for all.
         make_last: Makes the last sub-environment, where that is another one.
@@ -39,6 +40,7 @@ class Workload:
     num_envs: int = 0
     policy_seconds: float = 0.0
     bare: bool = True
+    busy: int = 0
     workers: int = 0
     batch_size: int = 0
     make_last: Callable[[], Env] | None = None
@@ -110,6 +112,7 @@ WORKLOADS = {
     workload.key: workload
     for workload in (
         Workload("cartpole", "CartPole", _cartpole),
+        Workload("cartpole-busy", "CartPole on a busy machine", _cartpole, bare=False, busy=2),
         Workload("image-84", "An image of 84x84x3", lambda: Camera(84, 84)),
         Workload("image-224", "An image of 224x224x3", lambda: Camera(224, 224)),
         Workload("image-480", "An image of 480x640x3", lambda: Camera(480, 640)),

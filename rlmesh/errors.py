@@ -30,6 +30,7 @@
     │   ├── TlsError                                no trusted connection can be made
     │   └── ProtocolError                           the peer does not speak as it should
     ├── CallTimeoutError          TimeoutError      a deadline passed without an answer
+    ├── SystemResourceError       OSError           the system has no descriptor or memory left
     └── StateError                RuntimeError      the object is closed, or needs a reset first
 
 Every message names the thing, what was expected, what came, and the next step.
@@ -67,6 +68,7 @@ __all__ = [
     "RlmeshError",
     "SessionLostError",
     "StateError",
+    "SystemResourceError",
     "TlsError",
     "UnexposedAttributeError",
     "UnsupportedSpaceError",
@@ -348,6 +350,10 @@ class CallTimeoutError(RlmeshError, TimeoutError):
     """
 
     status: Any = None
+
+
+class SystemResourceError(RlmeshError, OSError):
+    """The operating system refuses this process what it needs, such as a descriptor or memory."""
 
 
 class StateError(RlmeshError, RuntimeError):

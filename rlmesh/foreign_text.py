@@ -31,6 +31,14 @@ def paragraphs(text: str, most: int = LONGEST_TEXT) -> str:
     return _printable(text, most, keep="\n")
 
 
+def log_lines(text: str, most: int = LONGEST_TEXT) -> str:
+    """A foreign text of several lines for a log; arguments and result as of `one_line`.
+
+    Every line after the first is indented, so that none looks like the beginning of a record.
+    """
+    return paragraphs(text, most).replace("\n", "\n    ")
+
+
 def _printable(text: str, most: int, keep: str) -> str:
     shown = text if len(text) <= most else text[:most]
     if not shown.isprintable():

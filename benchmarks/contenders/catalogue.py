@@ -115,6 +115,15 @@ CONTENDERS = {
             "the same, with views of the shared memory",
         ),
         Contender(
+            "puffer-one",
+            "PufferLib, one worker",
+            "other",
+            "puffer:alone",
+            "PufferLib 1.0.1's `Multiprocessing`; the worker waits in a loop, observations are "
+            "views, and nothing is checked. Its source distribution and a few of its dependencies "
+            "are installed with pip's `--no-deps`",
+        ),
+        Contender(
             "zmq-tcp",
             "pyzmq and msgpack, TCP",
             "other",

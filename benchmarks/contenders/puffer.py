@@ -6,11 +6,51 @@ import contextlib
 import functools
 import importlib
 import itertools
+import os
+import signal
 from collections.abc import Callable, Generator
 from typing import Any
 
 from benchmarks.contenders.driven import Driven, UnavailableError
 from benchmarks.workloads import Workload
+
+
+@contextlib.contextmanager
+def alone(workload: Workload) -> Generator[Driven]:
+    """One environment in one worker."""
+    if workload.num_envs or workload.key == "dict":
+        raise UnavailableError("only measured where one environment is stepped, without a text")
+    vector: Any = importlib.import_module("pufferlib.vector")
+    make = functools.partial(_emulated, workload.make_one)
+    envs = vector.Multiprocessing([make], [[]], [{}], 1, num_workers=1)
+    actions = itertools.cycle([action[None] for action in workload.actions()])
+
+    def step() -> bool:
+        # It resets its environment by itself, in the step after the last.
+        envs.step(next(actions))
+        return False
+
+    def reset() -> None:
+        _send(envs, signal.SIGCONT)
+        envs.reset()
+
+    def rest() -> None:
+        # Its worker would take a core from the others' turns.
+        _send(envs, signal.SIGSTOP)
+
+    try:
+        reset()
+        rest()
+        yield Driven(step, reset, rest)
+    finally:
+        _send(envs, signal.SIGCONT)
+        envs.close()
+
+
+def _send(envs: Any, number: signal.Signals) -> None:
+    for process in envs.processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 @contextlib.contextmanager

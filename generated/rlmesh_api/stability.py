@@ -460,6 +460,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 stability=Stability.STABLE,
                 summary="The object is closed, was never started, or needs a reset first.",
             ),
+            Export(
+                name="SystemResourceError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="The operating system refuses this process what it needs, such as a descriptor or memory.",
+            ),
         ),
         "rlmesh.numpy": (
             Export(

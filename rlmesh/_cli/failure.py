@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 
 import click
 
+from rlmesh import foreign_text
 from rlmesh.errors import RemoteEnvError, RlmeshError
 
 
@@ -25,7 +26,8 @@ def one_line(error: BaseException) -> str:
         text = f"the environment raised {error.exception_type}: {error.exception_message}"
     else:
         text = str(error)
-    return " ".join(text.split())
+    # A server's text, too: it must not steer the terminal.
+    return foreign_text.one_line(" ".join(text.split()), foreign_text.LONGEST_TEXT)
 
 
 def _complain(text: str) -> None:
@@ -47,6 +49,6 @@ def failures_on_one_line(
         yield
     except (RlmeshError, LoadError, OSError) as error:
         if verbose:
-            complain("".join(traceback.format_exception(error)).rstrip())
+            complain(foreign_text.paragraphs("".join(traceback.format_exception(error)).rstrip()))
         complain(f"Error: {one_line(error)}")
         sys.exit(exit_code)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from rlmesh import foreign_text
 from rlmesh._cli.failure import LoadError, one_line
 from rlmesh._cli.output import Output
 from rlmesh._cli.readiness import ReadyFd
@@ -232,4 +233,5 @@ class _ReadinessThread:
                     f"the address could not be written on the ready descriptor: {error.strerror}; "
                     f"its reader must stay until it has read the line"
                 ) from error
-        self._output.say(f"{self._server.title} is served at {address}; Ctrl-C ends it.")
+        title = foreign_text.one_line(self._server.title)
+        self._output.say(f"{title} is served at {address}; Ctrl-C ends it.")

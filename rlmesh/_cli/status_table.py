@@ -82,7 +82,8 @@ def _call(found: EndpointStatus | SessionStatus) -> Iterator[tuple[str, str]]:
 
 def introduce(server: session_pb2.Peer) -> str:
     """A server in a sentence."""
-    return f"{describe(server)}, RLMesh {one_line(server.version)}"
+    found = f"{describe(server)}, RLMesh {one_line(server.version)}"
+    return f"{found}, {one_line(server.implementation)}" if server.implementation else found
 
 
 def status_dict(found: EndpointStatus) -> dict[str, Any]:

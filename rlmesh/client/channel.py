@@ -78,6 +78,9 @@ class ChannelFactory:
 
         Where changed files cannot be used, as one of them may not be replaced yet, the channel uses
         what they held before.
+
+        Raises:
+            SystemResourceError: If too few descriptors are free.
         """
         if self._dialed:
             try:
@@ -86,7 +89,7 @@ class ChannelFactory:
                 _log.warning("the files of TLS changed and are not used yet: %s", error)
         self._dialed = True
         settings: list[tuple[str, Any]] = [*channel_options(self._address)]
-        use_grpc()
+        use_grpc(f"connect to {self._address}")
         if self._identity is None:
             channel = grpc.insecure_channel(self._address.dial_target, options=settings)
         else:

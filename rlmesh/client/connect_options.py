@@ -10,6 +10,7 @@ from rlmesh.client.expected_contract import check_affordable, check_expected, re
 from rlmesh.client.transport_selection import wanted_transport
 from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, WrongEndpointKindError
+from rlmesh.foreign_text import one_line
 from rlmesh.seconds import check_seconds
 from rlmesh.security import Credentials, credentials_from
 
@@ -133,12 +134,12 @@ class EnvConnectOptions(ConnectOptions):
         """
         if self.vector is False and contract.vector:
             raise WrongEndpointKindError(
-                f"{contract.id} is a vector environment with {contract.num_envs} sub-environments; "
-                f"connect with rlmesh.RemoteVectorEnv"
+                f"{one_line(contract.id)} is a vector environment with {contract.num_envs} "
+                f"sub-environments; connect with rlmesh.RemoteVectorEnv"
             )
         if self.vector and not contract.vector:
             raise WrongEndpointKindError(
-                f"{contract.id} is a single environment; connect with rlmesh.RemoteEnv"
+                f"{one_line(contract.id)} is a single environment; connect with rlmesh.RemoteEnv"
             )
         # What is not expected is refused for that, whatever it takes: to compare makes no space.
         check_expected(self.expected, address, contract)

@@ -19,11 +19,16 @@ from rlmesh.transports.failures import error_from_failure, error_from_rpc
 from rlmesh.transports.grpc.transport import GrpcTransport
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.pipe_transport import PipeTransport
+from rlmesh.transports.system_resources import system_resources
 from rlmesh.transports.transport import Transport, Wait, exchange
 from rlmesh_api.v1 import session_pb2
 
 # How long a server may take to report what it is doing, when a call has failed already.
 _STATUS_SECONDS = 0.5
+MAX_SMALL_ANSWER_BYTES = 1 << 20
+"""The bytes of the answer to a call that begins or ends a session; it holds names and addresses."""
+
+_SMALL_ANSWERS = ("open", "resume", "close")
 
 
 class Connection:
@@ -36,19 +41,28 @@ class Connection:
         channels: Makes channels to the endpoint.
         service: The full name of the endpoint's service.
         address: Its address, for messages.
+
+    Raises:
+        SystemResourceError: If too few descriptors are free.
     """
 
     def __init__(self, channels: ChannelFactory, service: str, address: str) -> None:
         self._channels = channels
         self._service = service
         self._address = address
-        self._channel = channels.channel()
-        self._stream: GrpcTransport | None = None
-        self._transport: Transport | None = None
         # Wakes a wait on the transport `direct` when the stream has ended: its peer is gone then,
         # though the TCP connection may stay silent.
-        self._ended, self._end = socket.socketpair()
-        self._end.setblocking(False)
+        with system_resources(f"connect to {address}"):
+            self._ended, self._end = socket.socketpair()
+        try:
+            self._end.setblocking(False)
+            self._channel = channels.channel()
+        except BaseException:
+            self._ended.close()
+            self._end.close()
+            raise
+        self._stream: GrpcTransport | None = None
+        self._transport: Transport | None = None
 
     def contract(
         self, question: Question[RequestType, ResponseType], kind: Kind, timeout: float | None
@@ -185,6 +199,11 @@ def read_answer(
         RlmeshError: The failure that the answer reports.
     """
     buffer, start, end = received
+    if call in _SMALL_ANSWERS and end - start > MAX_SMALL_ANSWER_BYTES:
+        raise ProtocolError(
+            f"{address} answered {call} with {end - start} bytes; at most {MAX_SMALL_ANSWER_BYTES} "
+            f"are allowed"
+        )
     try:
         response = session_pb2.SessionResponse.FromString(bytes(buffer[start:end]))
     except DecodeError as error:

@@ -19,6 +19,7 @@ from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import EnvContract
 from rlmesh.errors import InvalidArgumentError
+from rlmesh.foreign_text import one_line
 from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
@@ -86,6 +87,7 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
             environment has another render mode.
         ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
             than `max_contract_bytes`.
+        SystemResourceError: If this process has too few free descriptors.
         ArgumentTypeError: If an argument has the wrong type.
         StateError: If this process is a fork of one that had used gRPC, where a client would hang.
     """
@@ -137,10 +139,11 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         contract = self._env_client.contract
         if render_mode is not None and render_mode != contract.render_mode:
             self._finalizer()
+            made_with = one_line(repr(contract.render_mode))
             raise InvalidArgumentError(
                 f"render_mode={render_mode!r}: the environment at {self._env_client.address} was "
-                f"made with the render mode {contract.render_mode!r}, which no client can change; "
-                f"choose it where the environment is made, as in gymnasium.make(..., "
+                f"made with the render mode {made_with}, which no client can change; choose it "
+                f"where the environment is made, as in gymnasium.make(..., "
                 f"render_mode={render_mode!r})"
             )
         self.env_contract: EnvContract = contract

@@ -18,7 +18,13 @@ from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.client.unexposed import unexposed
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
-from rlmesh.codec.infos.packing import PackingError, pack_listing, unpack, unpack_info
+from rlmesh.codec.infos.packing import (
+    PackingError,
+    TooManyValuesError,
+    pack_listing,
+    unpack,
+    unpack_info,
+)
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh.codec.step.protocols import Stepped
@@ -30,6 +36,7 @@ from rlmesh.errors import (
     InvalidArgumentError,
     ProtocolError,
 )
+from rlmesh.foreign_text import LONGEST_TEXT, one_line
 from rlmesh.parallel.resets import check_reset_mask
 from rlmesh.transports.pipe import Received
 from rlmesh_api.v1 import session_pb2
@@ -216,6 +223,8 @@ class EnvClient:
         if not call.steps:
             raise refused or InvalidArgumentError("step_many needs one action or more, got none")
         found, failure = self._call_client.step_many(call)
+        if len(found) > len(call.steps):
+            raise self._damaged(f"it holds {len(found)} steps, {len(call.steps)} were requested")
         transitions = self._stacked(found) if found else None
         over = len(found) < len(call.steps) or bool(self._stays_over(found[-1]))
         stopped = failure or (None if over else refused)
@@ -289,9 +298,15 @@ class EnvClient:
             raise self._damaged(error) from error
 
     def _damaged(self, reason: object) -> ProtocolError:
+        if isinstance(reason, TooManyValuesError):
+            return ProtocolError(
+                f"the answer of {self._call_client.address} is refused: it would take too much "
+                f"memory. {reason}"
+            )
         return ProtocolError(
-            f"the answer of {self._call_client.address} cannot be read: {reason}. Its server is "
-            f"another version of RLMesh, or no RLMesh server"
+            f"the answer of {self._call_client.address} cannot be read: "
+            f"{one_line(str(reason), LONGEST_TEXT)}. Its server is another version of "
+            f"RLMesh, or no RLMesh server"
         )
 
     def _attribute(
@@ -320,7 +335,8 @@ def _packed(name: object, argument: Any) -> bytes:
 
 
 def _refused(error: Violation) -> InvalidActionError:
-    return InvalidActionError(f"the action was refused: {error}. The environment was not called")
+    reason = one_line(str(error), LONGEST_TEXT)
+    return InvalidActionError(f"the action was refused: {reason}. The environment was not called")
 
 
 def _step_call(slab: bytes, noticed: list[Deviation]) -> session_pb2.StepCall:

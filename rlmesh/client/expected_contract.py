@@ -28,7 +28,7 @@ from rlmesh.errors import (
     InvalidEnvError,
     ProtocolError,
 )
-from rlmesh.foreign_text import one_line
+from rlmesh.foreign_text import LONGEST_TEXT, one_line, paragraphs
 from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh_api.v1 import env_service_pb2, model_service_pb2
 
@@ -124,8 +124,8 @@ def read_response(
         return received_contract(response.contract)
     except ValueError as error:
         raise ProtocolError(
-            f"the contract of {address} cannot be read: {error}. The server is RLMesh "
-            f"{response.server.version}; upgrade the older of the two"
+            f"the contract of {address} cannot be read: {one_line(str(error), LONGEST_TEXT)}. The "
+            f"server is RLMesh {one_line(response.server.version)}; upgrade the older of the two"
         ) from error
 
 
@@ -143,8 +143,9 @@ def check_fits(model: ModelContract, env: EnvContract, address: str) -> None:
             for each in breaking
         )
         raise ContractMismatchError(
-            f"the model {model.id} at {address} does not fit the environment {env.id}:{lines}\n"
-            f"Serve a model for this environment, or an environment for this model",
+            f"the model {one_line(model.id)} at {address} does not fit the environment "
+            f"{one_line(env.id)}:{paragraphs(lines)}\nServe a model "
+            f"for this environment, or an environment for this model",
             differences=differences,
         )
 
@@ -215,7 +216,8 @@ def read_model_response(
             has written it.
     """
     if not response.HasField("contract"):
-        names = ", ".join(one_line(repr(name), _LONGEST_NAME) for name in response.models)
+        listed = ", ".join(one_line(repr(name), _LONGEST_NAME) for name in response.models)
+        names = one_line(listed, LONGEST_TEXT)
         raise InvalidArgumentError(
             f"{address} serves the models {names}; say which one with model="
             if model is None
@@ -226,8 +228,8 @@ def read_model_response(
         return received_model_contract(response.contract)
     except ValueError as error:
         raise ProtocolError(
-            f"the contract of {address} cannot be read: {error}. The server is RLMesh "
-            f"{response.server.version}; upgrade the older of the two"
+            f"the contract of {address} cannot be read: {one_line(str(error), LONGEST_TEXT)}. The "
+            f"server is RLMesh {one_line(response.server.version)}; upgrade the older of the two"
         ) from error
 
 
@@ -264,8 +266,9 @@ def _mismatch(
 ) -> ContractMismatchError:
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     text = "; ".join(map(str, shown[:_SHOWN])) or "their fields differ"
+    text = one_line(text, LONGEST_TEXT)
     return ContractMismatchError(
-        f"{contract.id} at {address} is not {wanted}: {text}{more}. {remedy}",
+        f"{one_line(contract.id)} at {address} is not {wanted}: {text}{more}. {remedy}",
         differences=differences,
     )
 

@@ -31,6 +31,7 @@ from rlmesh.errors import (
     ProtocolError,
     StateError,
 )
+from rlmesh.foreign_text import LONGEST_TEXT, one_line
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.transport import Wait
 from rlmesh_api.v1 import session_pb2
@@ -169,7 +170,8 @@ class ModelClient(EndpointCalls):
             value = layout.decode(found.buffer, found.start, found.nbytes, self._copy)
         except ValueError as error:
             raise ProtocolError(
-                f"the answer of {self.address} cannot be read: {error}. Its server is another "
+                f"the answer of {self.address} cannot be read: "
+                f"{one_line(str(error), LONGEST_TEXT)}. Its server is another "
                 f"version of RLMesh, or no RLMesh server"
             ) from error
         self.hot_tally.done = perf_counter()
@@ -234,4 +236,4 @@ def _with_deviations(
 
 def _reason(error: Violation) -> str:
     where = "" if error.env_index is None else f" of observation {error.env_index}"
-    return f"{error.path}{where}: {error.detail}"
+    return one_line(f"{error.path}{where}: {error.detail}", LONGEST_TEXT)

@@ -24,6 +24,7 @@ from rlmesh.codec.vector.parts import compile_join, compile_part
 from rlmesh.codec.vector.stacking import compile_stack
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import InvalidActionError, InvalidArgumentError, RlmeshError
+from rlmesh.foreign_text import LONGEST_TEXT, one_line
 from rlmesh.parallel.resets import RESET_MASK, check_reset_mask, seeds_of
 
 
@@ -272,7 +273,8 @@ class MultiEndpoint:
             return [self._part(actions, start, stop) for start, stop in self._ranges]
         except Violation as error:
             raise InvalidActionError(
-                f"the action was refused: {error}. No environment was called"
+                f"the action was refused: {one_line(str(error), LONGEST_TEXT)}. No "
+                f"environment was called"
             ) from error
 
     def _together(self, observations: list[Any]) -> Any:
@@ -327,8 +329,8 @@ def _check_alike(addresses: Sequence[str], contracts: Sequence[EnvContract]) -> 
             if getattr(contract, name) != getattr(first, name):
                 raise InvalidArgumentError(
                     f"the endpoints of one vector environment have equal spaces, but the {name} of "
-                    f"{address} is {getattr(contract, name)}, that of {addresses[0]} is "
-                    f"{getattr(first, name)}"
+                    f"{address} is {one_line(str(getattr(contract, name)), LONGEST_TEXT)}, that of "
+                    f"{addresses[0]} is {one_line(str(getattr(first, name)), LONGEST_TEXT)}"
                 )
         if contract.delivers_nan != first.delivers_nan:
             does = {True: "delivers", False: "rejects"}

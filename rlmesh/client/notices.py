@@ -16,8 +16,9 @@ from rlmesh.foreign_text import one_line
 
 _log = logging.getLogger("rlmesh.client")
 
-# How many different notices a client keeps; a server cannot fill its memory.
-_MOST_KEPT = 1000
+MAX_NOTICES = 1000
+"""How many different notices a client keeps; a server cannot fill its memory."""
+
 _LONGEST_LINE = 1000
 
 
@@ -43,7 +44,7 @@ class Notices:
 
     def _add(self, notice: dict[str, Any]) -> None:
         text = ", ".join(f"{name}: {value}" for name, value in notice.items() if name != "detail")
-        if text in self._known or len(self._known) >= _MOST_KEPT:
+        if text in self._known or len(self._known) >= MAX_NOTICES:
             return
         self._known.add(text)
         self.kept.append(notice)

@@ -23,6 +23,7 @@ from rlmesh.errors import (
     ProtocolError,
     RlmeshError,
     SessionLostError,
+    SystemResourceError,
 )
 from rlmesh.seconds import LONGEST_SECONDS
 from rlmesh.transports.grpc.transport import GrpcTransport
@@ -125,10 +126,15 @@ class Session:
             CallTimeoutError: If it does not answer in time.
             SessionLostError: If it does not know the session.
             EndpointDrainingError: If it is shutting down, also if only the old connection says so.
-            ConnectionLostError: If it cannot be reached, or the connection breaks.
+            ConnectionLostError: If it cannot be reached, the connection breaks, or this process has
+                too few free descriptors.
             EndpointError: If it refuses.
         """
-        connection = self._connect()
+        try:
+            connection = self._connect()
+        except SystemResourceError as error:
+            # Another part of this process may have the descriptors, for a moment.
+            raise ConnectionLostError(str(error)) from error
         try:
             transport = self._resume(connection, seconds)
         except BaseException:

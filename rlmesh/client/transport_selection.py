@@ -13,6 +13,7 @@ from itertools import islice
 from rlmesh.address import LOOPBACK, TcpAddress, parse_address
 from rlmesh.client.channel import ChannelFactory
 from rlmesh.errors import InvalidAddressError, InvalidArgumentError, ProtocolError
+from rlmesh.foreign_text import LONGEST_TEXT, one_line
 from rlmesh.transports.listener import GREETING_SECONDS, enter_direct, enter_memory
 from rlmesh.transports.pipe import Pipe
 from rlmesh.transports.transport import TRANSPORTS
@@ -93,7 +94,9 @@ def _direct_address(offered: str, channels: ChannelFactory, *, anywhere: bool) -
     try:
         address = parse_address(f"{LOOPBACK}{offered}" if here else offered)
     except InvalidAddressError as error:
-        raise ProtocolError(f"the server offers no such transport: {error}") from error
+        raise ProtocolError(
+            f"the server offers no such transport: {one_line(str(error), LONGEST_TEXT)}"
+        ) from error
     if not isinstance(address, TcpAddress):
         return None
     if here:
@@ -104,7 +107,7 @@ def _direct_address(offered: str, channels: ChannelFactory, *, anywhere: bool) -
         "the server at %s offers the transport direct at %s, which is another host; "
         'transport="direct" uses it',
         channels.host,
-        address,
+        one_line(str(address)),
     )
     return None
 

@@ -18,6 +18,6 @@ def unexposed(name: str, exposed: Collection[str], more: str = "") -> UnexposedA
     """
     known = one_line(", ".join(sorted(exposed))) or "none"
     return UnexposedAttributeError(
-        f"the server exposes no attribute {name!r} (exposed: {known}); name it in "
+        f"the server exposes no attribute {one_line(repr(name))} (exposed: {known}); name it in "
         f"EnvServer(..., expose=(...)){more}"
     )

@@ -105,6 +105,7 @@ class RemoteVectorEnv(
         TlsError: If no trusted connection can be made.
         ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
             than `max_contract_bytes`.
+        SystemResourceError: If this process has too few free descriptors.
         ArgumentTypeError: If an argument has the wrong type.
         StateError: If this process is a fork of one that had used gRPC, where a client would hang.
     """

@@ -7,13 +7,14 @@ import pickle
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec, registry
 from gymnasium.vector import VectorEnv
+from typing_extensions import TypeVar
 
 from rlmesh.codec.infos.info_keys import ENV_REPLACED
 from rlmesh.codec.infos.unpacking import unpack, unpack_info
@@ -39,8 +40,8 @@ from rlmesh.spaces.batching import batched_gymnasium_space
 
 __all__ = ["OnCrash", "ParallelVectorEnv", "StepResult"]
 
-ObsType = TypeVar("ObsType")
-ActType = TypeVar("ActType")
+ObsType = TypeVar("ObsType", default=Any)
+ActType = TypeVar("ActType", default=Any)
 
 OnCrash = Literal["raise", "replace"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -30,7 +31,12 @@ class Supervisor:
         self._doorbell: tuple[int, int] | None = None
 
     def do(self, work: Callable[[], T]) -> T:
-        """Has the thread call `work`, and returns or raises what that does. Any thread may."""
+        """Has the thread call `work`, and returns or raises what that does. Any thread may.
+
+        Raises:
+            OSError: If the thread would have to be started, and there is no descriptor.
+            RuntimeError: If there is no thread.
+        """
         future: Future[T] = Future()
 
         def execute() -> None:
@@ -40,21 +46,32 @@ class Supervisor:
                 future.set_exception(error)
 
         with self._lock:
+            doorbell = self._doorbell or self._begin()
             self._work.put(execute)
-            if self._doorbell is None:
-                self._begin()
-            else:
-                os.write(self._doorbell[1], b"\0")
+            os.write(doorbell[1], b"\0")
         return future.result()
 
-    def _begin(self) -> None:
-        doorbell = self._doorbell = os.pipe()
-        selector = self._selector = selectors.DefaultSelector()
-        selector.register(doorbell[0], selectors.EVENT_READ, self._take)
-        os.write(doorbell[1], b"\0")
-        threading.Thread(
-            target=self._run, args=(selector, doorbell), name="rlmesh-supervisor", daemon=True
-        ).start()
+    def _begin(self) -> tuple[int, int]:
+        """Starts the thread, under the lock; the doorbell. If it fails, everything is as before."""
+        doorbell = os.pipe()
+        with contextlib.ExitStack() as undo:
+            for end in doorbell:
+                undo.callback(os.close, end)
+            selector = undo.enter_context(selectors.DefaultSelector())
+            selector.register(doorbell[0], selectors.EVENT_READ, self._take)
+            self._selector, self._doorbell = selector, doorbell
+            try:
+                threading.Thread(
+                    target=self._run,
+                    args=(selector, doorbell),
+                    name="rlmesh-supervisor",
+                    daemon=True,
+                ).start()
+            except BaseException:
+                self._doorbell = None
+                raise
+            undo.pop_all()
+        return doorbell
 
     def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
         """Calls `on_readable` whenever a descriptor is readable; both only on the thread."""

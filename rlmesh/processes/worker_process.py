@@ -74,15 +74,15 @@ class WorkerProcess:
         self._incoming = ControlChannel()
         self._last_words = bytearray()
         self.calls: socket.socket
-        self.calls, their_calls = socket.socketpair()
-        self._control, their_control = socket.socketpair()
-        try:
-            with their_calls, their_control:
-                supervisor.do(lambda: self._start(module, their_calls, their_control))
-        except BaseException:
-            self.calls.close()
-            self._control.close()
-            raise
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
+            self.calls, their_calls = socket.socketpair()
+            undo.enter_context(self.calls)
+            theirs.enter_context(their_calls)
+            self._control, their_control = socket.socketpair()
+            undo.enter_context(self._control)
+            theirs.enter_context(their_control)
+            supervisor.do(lambda: self._start(module, their_calls, their_control))
+            undo.pop_all()
         with contextlib.suppress(OSError):  # it has died at once
             self._control.sendall(write_message(ControlMessage.SPEC, spec))
 

@@ -18,6 +18,7 @@ from rlmesh.server.rpc.service import EndpointService
 from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.signals import SignalListener
 from rlmesh.transports.shm.pipe import SegmentLayout
+from rlmesh.transports.system_resources import check_descriptors, system_resources
 
 
 class ServedProvider(OwnedProvider, Protocol):
@@ -65,7 +66,8 @@ class EndpointServer:
         self._provider = provider
         manager = SessionManager(provider, serving)
         service = make_service(manager)
-        with contextlib.ExitStack() as undo:
+        doing = f"serve at {endpoint.address}"
+        with system_resources(doing), contextlib.ExitStack() as undo:
             undo.callback(provider.discard)
             self._listeners = Listeners(
                 endpoint, provider.plan, manager.authenticate, lendable=lendable
@@ -103,7 +105,9 @@ class EndpointServer:
 
         Raises:
             StateError: If the server was started or shut down before.
+            SystemResourceError: If too few descriptors are free. The server is as before.
         """
+        check_descriptors(f"serve at {self.address}")
         with SignalListener(self._end_by_signal) as signals:
             self._life.begin("serve")
             if self._provider.on_caller:
@@ -118,7 +122,9 @@ class EndpointServer:
 
         Raises:
             StateError: If the server was started or shut down before.
+            SystemResourceError: If too few descriptors are free. The server is as before.
         """
+        check_descriptors(f"start the server at {self.address}")
         self._life.begin("start")
         self._answer(self._provider.start)
 

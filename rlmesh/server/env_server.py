@@ -80,6 +80,7 @@ class EnvServer(EndpointServer):
             sub-environments.
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
+        SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 
     def __init__(

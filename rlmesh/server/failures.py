@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlmesh.contract import ContractDifference
-from rlmesh.envs.raised import CallFailedError, env_raised, failed, model_raised, stack_text
+from rlmesh.envs.raised import (
+    MESSAGE_LIMIT,
+    TRACEBACK_LIMIT,
+    CallFailedError,
+    env_raised,
+    failed,
+    model_raised,
+    stack_text,
+)
+from rlmesh.foreign_text import log_lines
 from rlmesh_api.v1 import session_pb2
 
 __all__ = [
     "FATAL",
+    "TRACEBACK_LIMIT",
     "CallFailedError",
     "another_contract",
     "died",
@@ -20,6 +30,7 @@ __all__ = [
     "given_up",
     "gone",
     "idle",
+    "log_text",
     "lost_for",
     "model_raised",
     "not_a_repetition",
@@ -39,6 +50,12 @@ def another_contract(differences: Sequence[ContractDifference]) -> str:
         f"clients rely on: {'; '.join(map(str, differences))}. Have it make the same environment "
         f"every time"
     )
+
+
+def log_text(failure: session_pb2.Failure) -> str:
+    """A failure's message and traceback, fit for a log."""
+    text = "\n".join(filter(None, (failure.message, failure.traceback.rstrip())))
+    return log_lines(text, MESSAGE_LIMIT + TRACEBACK_LIMIT)
 
 
 def failure_of(error: Exception) -> session_pb2.Failure:

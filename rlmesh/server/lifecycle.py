@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rlmesh.errors import StateError
-from rlmesh.server.failures import given_up
+from rlmesh.foreign_text import log_lines
+from rlmesh.server.failures import TRACEBACK_LIMIT, given_up
 from rlmesh.server.latch import Latch
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.rpc.server import RpcServer
@@ -27,6 +28,7 @@ from rlmesh.server.sessions.endpoint import (
     ThreadStoppedError,
 )
 from rlmesh.server.sessions.manager import SessionManager
+from rlmesh.transports.system_resources import system_resources
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -144,7 +146,7 @@ class Lifecycle:
 
         Raises:
             StateError: If it has begun or ended before.
-            OSError: If the system has no descriptor left. The server has ended then.
+            SystemResourceError: If the system has no descriptor left. The server has ended then.
             RuntimeError: If the system allows no further thread. The server has ended then.
         """
         if not self._unbegun.acquire(blocking=False):
@@ -155,7 +157,8 @@ class Lifecycle:
         self.state = State.SERVING
         self._begun_at = time.monotonic()
         try:
-            self._manager.start()
+            with system_resources(f"{verb}: {self._rpc_server.address}"):
+                self._manager.start()
             # A daemon, so that a program that did not shut down can end; atexit does it then.
             threading.Thread(target=self._run, name="rlmesh-lifecycle", daemon=True).start()
         except BaseException:
@@ -261,11 +264,11 @@ class Lifecycle:
     ) -> None:
         slot = closing.slot
         _log.error(
-            "the %s's %s() did not return within %s s; it is at\n%s",
+            "the %s's %s() did not return within %s s; it is at\n    %s",
             self._provider.kind.noun,
             call.name,
             limit,
-            slot.stack(),
+            log_lines(slot.stack(), TRACEBACK_LIMIT),
         )
         # Its client is answered now.
         call.give_up(given_up(call.name, self._provider.kind.noun))

@@ -194,6 +194,7 @@ class ModelWorker(EndpointServer):
 
         Raises:
             StateError: If the worker was started or shut down before.
+            SystemResourceError: If too few descriptors are free. The worker is as before.
             BaseException: What the model's `warmup` raised; the worker has shut down then.
         """
         super().serve()
@@ -208,6 +209,7 @@ class ModelWorker(EndpointServer):
 
         Raises:
             StateError: If the worker was started or shut down before.
+            SystemResourceError: If too few descriptors are free. The worker is as before.
             BaseException: What a model's `warmup` raised; the worker has shut down then.
         """
         super().start()

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
+from rlmesh.transports.system_resources import system_resources
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # A supervisor may signal a process and then its group: one request arrives as two signals.
 _ONE_REQUEST_SECONDS = 1.0
@@ -59,7 +61,7 @@ class SignalListener:
         self._still_in_call: Callable[[], bool] | None = None
 
     def __enter__(self) -> Self:
-        """Takes the signals."""
+        """Takes the signals; raises `SystemResourceError` where no descriptor is free."""
         if threading.current_thread() is threading.main_thread():
             _active.append(self)
             try:
@@ -110,7 +112,8 @@ class SignalListener:
             self._pipe = None
 
     def _take(self) -> None:
-        reader, writer = self._pipe = os.pipe()
+        with system_resources("take SIGINT and SIGTERM"):
+            reader, writer = self._pipe = os.pipe()
         os.set_blocking(writer, False)
         self._wakeup_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         thread = threading.Thread(

@@ -8,6 +8,7 @@
 - `lending`: what it takes that another process uses a client's pipe for a while.
 - `tls`, `certificates`: TLS for gRPC and for sockets.
 - `peer`: who the other side is; `failures`: failures on the wire as errors in Python.
+- `system_resources`: what the operating system refuses, as an error.
 
 The package imports gRPC, with the settings below.
 """

@@ -24,6 +24,9 @@ _FAILURES: Mapping[int, Callable[[str], errors.RlmeshError]] = {
     session_pb2.ERROR_CODE_DEADLINE: errors.CallTimeoutError,
 }
 
+MAX_HOLDERS = 16
+"""How many holders of a busy server a client reads."""
+
 # The statuses with a meaning of their own; any other is a peer that does not speak RLMesh.
 _STATUSES: Mapping[grpc.StatusCode, tuple[Callable[[str], errors.RlmeshError], str]] = {
     grpc.StatusCode.UNAVAILABLE: (
@@ -114,7 +117,7 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
 
 
 def _busy(failure: session_pb2.Failure, address: str) -> errors.EndpointBusyError:
-    holders = tuple(map(Holder.from_proto, failure.holders))
+    holders = tuple(map(Holder.from_proto, failure.holders[:MAX_HOLDERS]))
     if not holders and failure.HasField("holder"):
         holders = (Holder.from_proto(failure.holder),)
     capacity = failure.capacity or 1

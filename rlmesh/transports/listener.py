@@ -151,11 +151,18 @@ def open_shm_listener(
 
     Returns:
         The socket's name in the abstract namespace, and the listener.
+
+    Raises:
+        OSError: If the system refuses the socket.
     """
     name = f"rlmesh-{secrets.token_hex(16)}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(f"\0{name}")
-    listener.listen()
+    try:
+        listener.bind(f"\0{name}")
+        listener.listen()
+    except BaseException:
+        listener.close()
+        raise
 
     def welcome(peer: socket.socket) -> None:
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -241,8 +248,8 @@ def enter_memory(name: str, secret: bytes, seconds: float = GREETING_SECONDS) ->
     if not SUPPORTED:
         return None
     with contextlib.ExitStack() as undo:
-        sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         try:
+            sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             sock.settimeout(seconds)
             sock.connect(f"\0{name}")
             sock.sendall(secret)

@@ -7,6 +7,7 @@ import socket
 import sys
 from dataclasses import dataclass
 
+from rlmesh import compiled
 from rlmesh._version import __version__
 from rlmesh.foreign_text import one_line
 from rlmesh_api.v1 import session_pb2
@@ -22,12 +23,14 @@ def this_peer() -> session_pb2.Peer:
         pid=os.getpid(),
         host=socket.gethostname(),
         version=__version__,
+        implementation=compiled.describe(),
     )
 
 
 def bound_names(peer: session_pb2.Peer) -> None:
     """Shortens what a peer says of itself, which a server keeps and sends in every status."""
     peer.name, peer.host, peer.version = map(one_line, (peer.name, peer.host, peer.version))
+    peer.implementation = one_line(peer.implementation)
 
 
 def describe(peer: session_pb2.Peer) -> str:

@@ -41,6 +41,9 @@ _TOLERANCE = 3
 _SHORTEST_CROWD, _LONGEST_CROWD = 8, 512
 # How long a yield takes, in seconds, if no other process wants the processor.
 _ALONE = 5e-6
+# How many yields in a row must take longer before others are assumed. One proves nothing: a thread
+# of the kernel ran for a moment, or the hypervisor took the processor away.
+_DOUBTS = 3
 
 
 class SpinPolicy:
@@ -122,11 +125,13 @@ class SpinPolicy:
         if self.crowd > 1:
             self.crowd -= 1
             return True
-        began = perf_counter()
-        os.sched_yield()
-        if perf_counter() - began < _ALONE:
-            self.crowd = self._lasted = 0
-            return False
+        # Where others were there a moment ago, one long yield is proof enough.
+        for _ in range(1 if self._lasted else _DOUBTS):
+            began = perf_counter()
+            os.sched_yield()
+            if perf_counter() - began < _ALONE:
+                self.crowd = self._lasted = 0
+                return False
         self._lasted = min(max(_SHORTEST_CROWD, 2 * self._lasted), _LONGEST_CROWD)
         self.crowd = self._lasted
         return True

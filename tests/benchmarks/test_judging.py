@@ -45,13 +45,13 @@ def test_a_spread_is_the_median_and_the_farthest_round() -> None:
 @pytest.mark.parametrize(("rate", "met"), [(6000.0, True), (5999.0, False)])
 def test_a_bar_from_below(rate: float, met: bool) -> None:
     of = run(cartpole={"shm": (turn(rate=rate),), "async": (turn(rate=1000.0),)})
-    assert verdict(of, "CartPole: how much faster").met is met
+    assert verdict(of, "CartPole: how much faster shm is than AsyncVectorEnv").met is met
 
 
 @pytest.mark.parametrize(("p50", "met"), [(30.0, True), (30.1, False)])
 def test_a_bar_from_above(p50: float, met: bool) -> None:
     of = run(cartpole={"shm": (turn(p50),), "in-process": (turn(10.0),)})
-    assert verdict(of, "CartPole: the p50").met is met
+    assert verdict(of, "CartPole: the p50 of shm,").met is met
 
 
 def test_the_worst_workload_is_told() -> None:
@@ -68,7 +68,7 @@ def test_a_ratio_is_taken_round_by_round() -> None:
     of = run(
         cartpole={"shm": (turn(20.0), turn(40.0)), "in-process": (turn(10.0), turn(20.0))},
     )
-    assert verdict(of, "CartPole: the p50").measured == Spread(2.0, 2.0, 2.0)
+    assert verdict(of, "CartPole: the p50 of shm,").measured == Spread(2.0, 2.0, 2.0)
 
 
 def test_waiting_takes_what_a_step_takes_beyond_one_that_waits_for_nothing() -> None:

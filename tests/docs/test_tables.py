@@ -17,14 +17,19 @@ import pytest
 import rlmesh
 from rlmesh import errors
 from rlmesh._cli.main import main
+from rlmesh.client.connection import MAX_SMALL_ANSWER_BYTES
+from rlmesh.client.notices import MAX_NOTICES
+from rlmesh.client.transport_selection import MAX_OFFERS
 from rlmesh.codec.checks.conformance import MAX_REPORTED
 from rlmesh.codec.infos.degradation import PackingLimits
-from rlmesh.codec.infos.unpacking import MAX_ARGUMENT_VALUES
-from rlmesh.foreign_text import LONGEST_NAME
-from rlmesh.limits import MAX_SEED_BITS
+from rlmesh.codec.infos.unpacking import MAX_ANSWER_VALUES, MAX_ARGUMENT_VALUES
+from rlmesh.foreign_text import LONGEST_NAME, LONGEST_TEXT
+from rlmesh.limits import MAX_MESSAGE_BYTES, MAX_SEED_BITS
 from rlmesh.server.rpc.health import MAX_ANSWERS, MAX_WATCHES
+from rlmesh.transports.failures import MAX_HOLDERS
 from rlmesh.transports.grpc.options import MAX_STREAMS
 from rlmesh.transports.grpc.pieces import PIECE_BYTES
+from rlmesh.transports.system_resources import MIN_FREE_DESCRIPTORS
 from support.pages import code, tables
 from support.repository import ROOT
 
@@ -40,6 +45,9 @@ SERVER_TLS = "docs/security.md / Settings: Of `ServerTLS`"
 CLIENT_TLS = "docs/security.md / Settings: Of `ClientTLS`"
 CLIENT_LIMITS = "docs/security.md / What a stranger may cost: What a client sends"
 CONTRACT_COSTS = "docs/security.md / What a stranger may cost: What a server's contract declares"
+FULL = "docs/endurance.md / When a machine is full: What is missing"
+ROWS[FULL] = tables("docs/endurance.md")["When a machine is full: What is missing"]
+SERVER_LIMITS = "docs/security.md / What a stranger may cost: What a server sends"
 STRANGERS = "docs/security.md / What a stranger may cost: What"
 SAFETY = "docs/security.md / Settings: Argument"
 INFO_LIMITS = "docs/conformance.md / Infos and options: Limit of an info"
@@ -341,6 +349,32 @@ HELD_BY: dict[str, list[str]] = {
         "security/test_costly_contracts.py::test_the_number_that_the_error_names_is_enough",
         "security/test_costly_contracts.py::test_the_commands_show_a_costly_contract",
     ],
+    SERVER_LIMITS: [
+        "transports/grpc/test_pieces.py::test_a_request_of_any_size_arrives_whole",
+        "security/test_client_limits.py::test_an_info_of_too_many_values_is_refused_unmade",
+        "security/test_client_limits.py::test_a_client_refuses_an_info_of_too_many_values_and_says_why",
+        "security/test_client_limits.py::test_a_client_refuses_an_opening_of_too_many_bytes",
+        "security/test_client_limits.py::test_a_client_refuses_more_steps_than_it_has_asked_for",
+        "security/test_client_limits.py::test_a_client_reads_no_more_holders_than_a_server_names",
+        "security/test_client_limits.py::test_a_client_keeps_so_many_notices",
+        "client/test_offers.py::test_a_client_looks_at_a_few_offers",
+        "client/test_offers.py::test_one_deadline_holds_for_all_of_connecting",
+    ],
+    FULL: [
+        "faults/test_no_descriptors.py::test_no_server_is_made_without_descriptors_and_none_is_lost",
+        "faults/test_no_descriptors.py::test_a_server_that_cannot_be_started_without_descriptors_is_as_before",
+        "faults/test_no_descriptors.py::test_a_client_that_cannot_connect_without_descriptors_leaves_the_endpoint_free",
+        "faults/test_no_descriptors.py::test_a_client_whose_connection_breaks_resumes_once_a_descriptor_is_free",
+        "faults/test_no_descriptors.py::test_a_reset_without_descriptors_says_so_and_the_next_one_opens_another_session",
+        "faults/test_no_descriptors.py::test_a_server_without_descriptors_accepts_once_one_is_free",
+        "faults/test_no_descriptors.py::test_a_supervisor_that_cannot_begin_without_descriptors_begins_later",
+        "faults/test_no_descriptors.py::test_a_worker_that_cannot_start_is_refused_and_a_later_one_served",
+        "faults/test_no_descriptors.py::test_without_shared_memory_a_session_uses_another_transport",
+        "server/test_faults_beside_calls.py::test_a_session_that_is_lost_while_no_descriptor_is_free_gives_its_place_back",
+        "server/test_faults_beside_calls.py::test_no_memory_for_a_message_ends_the_session_and_the_next_client_is_served",
+        "server/test_faults_beside_calls.py::test_a_request_beyond_the_memory_of_a_server_ends_sessions_and_not_the_server",
+        "server/test_endings.py::test_a_start_without_enough_threads_closes_the_environment_and_frees_the_address",
+    ],
     STRANGERS: [
         "security/test_health.py::test_watches_beyond_the_limit_are_refused_and_checks_are_answered",
         "security/test_health.py::test_calls_without_a_message_end_for_newer_ones",
@@ -501,6 +535,7 @@ def test_the_limits_of_an_info_are_listed() -> None:
     assert [value for _, value in ROWS[INFO_LIMITS]] == [
         str(limits.max_depth),
         f"{limits.max_bytes // 2**20} MiB",
+        f"{MAX_ANSWER_VALUES}; more are [refused](security.md#what-a-stranger-may-cost)",
         f"{limits.max_text} characters",
         str(limits.max_listed),
     ]
@@ -565,6 +600,28 @@ def test_what_a_client_may_send_is_listed() -> None:
         f"{LONGEST_NAME} characters",
         str(MAX_REPORTED),
     ]
+
+
+def test_what_a_server_may_send_is_listed() -> None:
+    assert [limit for _, limit, _ in ROWS[SERVER_LIMITS]] == [
+        f"{MAX_MESSAGE_BYTES >> 30} GiB",
+        str(MAX_ANSWER_VALUES),
+        f"{MAX_SMALL_ANSWER_BYTES >> 20} MiB",
+        "one for each action",
+        str(MAX_HOLDERS),
+        str(MAX_OFFERS),
+        str(MAX_NOTICES),
+    ]
+    page = " ".join((ROOT / "docs/security.md").read_text().split())
+    assert f"A name has at most {LONGEST_NAME} characters there" in page
+    assert f"another text at most {LONGEST_TEXT}; a cut" in page
+
+
+def test_what_a_full_machine_refuses_is_listed() -> None:
+    assert f"Unless {MIN_FREE_DESCRIPTORS} are free" in ROWS[FULL][0][1]
+    page = " ".join((ROOT / "docs/endurance.md").read_text().split())
+    kept = rlmesh.ServeOptions().resume_timeout_seconds
+    assert f"(`resume_timeout_seconds`, {kept:g} seconds by default)" in page
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
-import os
-import resource
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ import pytest
 import rlmesh
 from rlmesh.server.sessions.session import Session
 from rlmesh_api.v1 import session_pb2
+from support.descriptors import free_descriptors
 from support.raw_sessions import raw_session
 from support.sample_envs import ScriptedEnv
-from support.serving import serving
+from support.serving import serving, start_python
 from support.watching import status_of, status_when
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["grpc", "shm", "direct"])
@@ -77,25 +78,6 @@ def test_no_memory_for_a_message_ends_the_session_and_the_next_client_is_served(
             assert other.step(action)[1] == 1.0
 
 
-@contextlib.contextmanager
-def no_free_descriptor() -> Generator[None]:
-    """Leaves this process without a descriptor to open."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    held: list[int] = []
-    try:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 8, limits[1])
-        )
-        with contextlib.suppress(OSError):
-            while True:
-                held.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-        yield
-    finally:
-        for descriptor in held:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
-
 @TRANSPORTS
 def test_a_session_that_is_lost_while_no_descriptor_is_free_gives_its_place_back(
     transport: Any,
@@ -105,7 +87,7 @@ def test_a_session_that_is_lost_while_no_descriptor_is_free_gives_its_place_back
         with raw_session(server.address, resumes=True) as session:
             pipe = None if transport == "grpc" else session.pipe(transport)
             held = session_of(server)
-            with no_free_descriptor():
+            with free_descriptors(0):
                 if pipe is not None:
                     pipe.release()
                 session.close()
@@ -157,3 +139,58 @@ def test_an_answer_that_cannot_be_written_says_so_and_the_session_goes_on() -> N
         client.reset()
         assert client.step(np.zeros(2, np.float32))[1] == 1.0
         assert status_of(server.address).sessions[0].failures == 1
+
+
+SMALL_MEMORY = """
+import resource
+import sys
+import threading
+import rlmesh
+from support.sample_envs import ScriptedEnv
+
+# Threads reserve little.
+threading.stack_size(1 << 20)
+with rlmesh.EnvServer(ScriptedEnv, sessions=2, direct="tcp://127.0.0.1:0") as server:
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20),) * 2)
+    print(server.address, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@TRANSPORTS
+def test_a_request_beyond_the_memory_of_a_server_ends_sessions_and_not_the_server(
+    transport: Any,
+) -> None:
+    action = np.zeros(2, np.float32)
+    too_much = {"x": np.zeros(300 << 20, np.uint8)}
+    server = start_python(
+        ["-c", SMALL_MEMORY],
+        prefix=("env", "MALLOC_ARENA_MAX=1"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with server, contextlib.ExitStack() as undo:
+        undo.callback(server.kill)
+        assert server.stdin is not None
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        connect = functools.partial(rlmesh.RemoteEnv[Any, Any], address, busy_timeout_seconds=20)
+        neighbour = undo.enter_context(contextlib.closing(connect(transport="grpc")))
+        neighbour.reset()
+        client = connect(transport=transport, request_timeout_seconds=5, reconnect=False)
+        with contextlib.closing(client), pytest.raises(rlmesh.RlmeshError):
+            client.reset(options=too_much)
+        try:
+            assert neighbour.step(action)[1] == 1.0
+        except rlmesh.errors.EndpointError:
+            neighbour.reset()
+            assert neighbour.step(action)[1] == 1.0
+        with contextlib.closing(connect(transport=transport)) as other:
+            other.reset()
+            assert other.step(action)[1] == 1.0
+        neighbour.close()
+        server.stdin.write("\n")
+        server.stdin.close()
+        assert server.wait(20) == 0

@@ -133,10 +133,10 @@ def header(start: int, end: int, elsewhere: int) -> Deed:
 
 def scribble(pipe: ShmPipe) -> None:
     """Noise all over the control lines and the area, as long as the test lasts."""
-    pipe._doorbell._lines[: 2 * LINE] = NOISE.bytes(2 * LINE)
+    pipe._lines[: 2 * LINE] = NOISE.bytes(2 * LINE)
     pipe._out[:500] = NOISE.bytes(500)
     for count in range(256):
-        pipe._doorbell._lines[0] = count
+        pipe._lines[0] = count
     pipe._sock.sendall(NOISE.bytes(500))
 
 
@@ -236,7 +236,7 @@ def test_a_client_that_reads_no_answers_does_not_keep_a_server_from_ending(trans
         message(pipe)
         if isinstance(pipe, ShmPipe):
             # Every answer rings, and nobody hears it.
-            pipe._doorbell._lines[1] = 1
+            pipe._lines[1] = 1
             with contextlib.suppress(BlockingIOError):
                 while True:
                     server_end(server)._sock.send(b"\0", socket.MSG_DONTWAIT)

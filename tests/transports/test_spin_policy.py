@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable
+
 import pytest
 
 from rlmesh.transports import spin_policy
@@ -59,3 +62,45 @@ def test_nobody_looks_where_that_is_switched_off(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(spin_policy, "SPINS", False)
     side = SpinPolicy()
     assert not any(wait(side, SHORT) for _ in range(10))
+
+
+def yields(monkeypatch: pytest.MonkeyPatch, seconds: Iterable[float]) -> Callable[[], int]:
+    """Has yields of the processor take so long, one after the other; counts them."""
+    now, count, remaining = 0.0, 0, iter(seconds)
+
+    def give_way() -> None:
+        nonlocal now, count
+        now += next(remaining)
+        count += 1
+
+    monkeypatch.setattr(spin_policy, "perf_counter", lambda: now)
+    monkeypatch.setattr(os, "sched_yield", give_way)
+    return lambda: count
+
+
+ALONE, MOMENT, TURN = 1e-6, 40e-6, 3e-3
+
+
+def test_one_long_yield_is_no_crowd(side: SpinPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A thread of the kernel had something to do, and later the hypervisor.
+    yields(monkeypatch, [MOMENT, ALONE, TURN, MOMENT, ALONE])
+    assert not side.in_crowd()
+    assert not side.in_crowd()
+    assert side.crowd == 0
+
+
+def test_others_who_take_every_turn_are_a_crowd_for_longer_and_longer(
+    side: SpinPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = yields(monkeypatch, [TURN] * 5)
+    assert all(side.in_crowd() for _ in range(8 + 16 + 32))
+    # Three yields to be sure at first, and one each time it is asked again.
+    assert made() == 5
+
+
+def test_a_crowd_that_has_gone_is_noticed_by_one_short_yield(
+    side: SpinPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = yields(monkeypatch, [*[TURN] * 3, ALONE])
+    assert [side.in_crowd() for _ in range(9)] == [True] * 8 + [False]
+    assert (made(), side.crowd) == (4, 0)

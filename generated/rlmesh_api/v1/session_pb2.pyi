@@ -199,6 +199,7 @@ class Peer(_message.Message):
     PID_FIELD_NUMBER: _builtins.int
     HOST_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    IMPLEMENTATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The program's name. Empty where it has none."""
     pid: _builtins.int
@@ -207,6 +208,10 @@ class Peer(_message.Message):
     """The host's name. Empty where the client does not say."""
     version: _builtins.str
     """The version of the RLMesh library, or of the implementation in its place."""
+    implementation: _builtins.str
+    """How it runs what every step passes: `compiled`, or `pure Python` and why. Empty where the peer
+    does not say.
+    """
     def __init__(
         self,
         *,
@@ -214,10 +219,11 @@ class Peer(_message.Message):
         pid: _builtins.int = ...,
         host: _builtins.str = ...,
         version: _builtins.str = ...,
+        implementation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "name", b"name", "pid", b"pid", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "implementation", b"implementation", "name", b"name", "pid", b"pid", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

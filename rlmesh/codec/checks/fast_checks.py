@@ -21,6 +21,7 @@ from rlmesh.codec.checks.domains import NumericDomain, TextDomain
 from rlmesh.codec.checks.policy import Nan
 from rlmesh.codec.slab.protocols import Readable
 from rlmesh.codec.slab.texts import compile_text_read
+from rlmesh.compiled import step as compiled
 
 __all__ = ["FastCheck", "compile_fast_check", "compile_fast_text_check"]
 
@@ -115,6 +116,8 @@ def compile_fast_text_check(domains: Sequence[TextDomain], size: int) -> FastChe
 
 def _compile_comparison(domains: Sequence[NumericDomain]) -> FastCheck:
     """Compiles the comparison of every element of small leaves that may be wrong."""
+    if compiled and (bounds := _bounds(domains)) is not None:
+        return compiled.Check(bounds).holds
     layout = "<"
     names: list[str] = []
     terms: list[str] = []
@@ -141,6 +144,41 @@ def _compile_comparison(domains: Sequence[NumericDomain]) -> FastCheck:
     namespace: dict[str, Any] = {"unpack_from": struct.Struct(layout).unpack_from, "inf": math.inf}
     exec(source, namespace)  # noqa: S102 - it is made of numbers and of the names above
     return cast("FastCheck", namespace["holds"])
+
+
+def _bounds(
+    domains: Sequence[NumericDomain],
+) -> tuple[tuple[int, str, float, float, bool], ...] | None:
+    """Offset, code, bounds and whether NaN is allowed, of every element that may be wrong.
+
+    None where C cannot compare it.
+    """
+    found: list[tuple[int, str, float, float, bool]] = []
+    for domain in domains:
+        leaf = domain.leaf
+        if leaf.code == "e":
+            return None
+        least, most = _limits(leaf.dtype)
+        lows, highs = _each(domain.low, leaf.shape), _each(domain.high, leaf.shape)
+        for index, bounds in enumerate(zip(lows, highs, strict=True)):
+            if not _term("v", *bounds, domain.nan):
+                continue
+            low, high = least if bounds[0] is None else bounds[0], bounds[1]
+            high = most if high is None else high
+            if not (least <= low <= most and least <= high <= most):
+                return None
+            offset = leaf.offset + index * leaf.dtype.itemsize
+            found.append((offset, leaf.code, low, high, domain.nan is Nan.DELIVER))
+    return tuple(found)
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """The least and the largest element of a dtype."""
+    if dtype.kind == "f":
+        return -math.inf, math.inf
+    if dtype.kind == "b":
+        return 0, 1
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
 
 def _each(bound: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> list[Any]:

@@ -23,7 +23,7 @@ from rlmesh.codec.infos.msgpack_writer import extension, written
 from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.packed_arrays import array_parts
 from rlmesh.codec.infos.plain import plain
-from rlmesh.codec.infos.unpacking import PackingError, unpack, unpack_info
+from rlmesh.codec.infos.unpacking import PackingError, TooManyValuesError, unpack, unpack_info
 from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.spaces.paths import ROOT
 from rlmesh_api.v1 import value_pb2
@@ -32,6 +32,7 @@ __all__ = [
     "Degraded",
     "PackingError",
     "PackingLimits",
+    "TooManyValuesError",
     "pack",
     "pack_info",
     "pack_listing",

@@ -22,7 +22,7 @@ from rlmesh.codec.infos.packed_arrays import read_array, read_scalar
 from rlmesh.codec.infos.packed_dtypes import lengths
 from rlmesh_api.v1 import value_pb2
 
-__all__ = ["PackingError", "unpack", "unpack_argument", "unpack_info"]
+__all__ = ["PackingError", "TooManyValuesError", "unpack", "unpack_argument", "unpack_info"]
 
 # The wrappers of protobuf's enums are slow to ask.
 _TUPLE: Final = int(value_pb2.PACKED_EXTENSION_TUPLE)
@@ -48,8 +48,9 @@ _TIMESTAMP_HEAD: Final = re.compile(
 MAX_ARGUMENT_VALUES: Final = 1 << 20
 """How many values the containers of an argument may hold: a list of one byte takes 64 of memory."""
 
-# A shorter argument cannot hold as many.
-_UNCOUNTED_BYTES: Final = MAX_ARGUMENT_VALUES
+MAX_ANSWER_VALUES: Final = 1 << 22
+"""How many values the containers of an info, or of another value from a server, may hold."""
+
 # The first bytes of arrays and of maps whose length follows.
 _ARRAY_HEADS: Final = (0xDC, 0xDD)
 _MAP_HEADS: Final = (0xDE, 0xDF)
@@ -71,6 +72,10 @@ class PackingError(ValueError):
     """Bytes that are no packed value."""
 
 
+class TooManyValuesError(PackingError):
+    """Bytes whose containers hold more values than allowed."""
+
+
 def unpack(data: bytes | memoryview) -> Any:
     """Reads a packed value; what it gives is owned and writable.
 
@@ -78,12 +83,16 @@ def unpack(data: bytes | memoryview) -> Any:
         data: One packed value, from anybody.
 
     Raises:
+        TooManyValuesError: If they hold more than `MAX_ANSWER_VALUES`.
         PackingError: If the bytes are anything else.
     """
     reader = _Reader()
     try:
         if _is_large_array(data):
             return read_array(data, _EXT_32_BYTES)
+        # Fewer bytes hold no more values.
+        if len(data) > MAX_ANSWER_VALUES:
+            _check_count(data, MAX_ANSWER_VALUES)
         value = msgpack.unpackb(
             data,
             ext_hook=reader.extension,
@@ -91,6 +100,8 @@ def unpack(data: bytes | memoryview) -> Any:
             unicode_errors="surrogatepass",
             timestamp=_TIMESTAMP_AS_INT,
         )
+    except PackingError:
+        raise
     except _DAMAGE as e:
         raise PackingError(f"{len(data)} bytes are no packed value: {e}") from e
     if reader.markers:
@@ -105,10 +116,11 @@ def unpack_argument(data: bytes) -> Any:
         data: One packed value, from anybody.
 
     Raises:
-        PackingError: If the bytes are anything else, or hold more than `MAX_ARGUMENT_VALUES`.
+        TooManyValuesError: If they hold more than `MAX_ARGUMENT_VALUES`.
+        PackingError: If the bytes are anything else.
     """
-    if len(data) > _UNCOUNTED_BYTES:
-        _check_count(data)
+    if len(data) > MAX_ARGUMENT_VALUES:
+        _check_count(data, MAX_ARGUMENT_VALUES)
     value = unpack(data)
     if _TIMESTAMP_HEAD.search(data) and _has_timestamp(data):
         raise PackingError(
@@ -125,6 +137,7 @@ def unpack_info(data: bytes | memoryview) -> dict[str, Any]:
         data: A packed dict, or nothing for an empty one.
 
     Raises:
+        TooManyValuesError: If it holds more than `MAX_ANSWER_VALUES`.
         PackingError: If the bytes are anything else.
     """
     if not data:
@@ -195,8 +208,8 @@ class _Reader:
         return tuple(items) if marker.code == _TUPLE else _keyed(items)
 
 
-def _check_count(data: bytes) -> None:
-    """Refuses a packed value of too many values, before any of them is made.
+def _check_count(data: bytes | memoryview, most: int) -> None:
+    """Refuses a packed value of more than `most` values, before any of them is made.
 
     Only containers are counted: what else a byte may become is no larger than a few bytes.
     """
@@ -216,10 +229,10 @@ def _check_count(data: bytes) -> None:
                 count = 0
             values += count
             open_containers += count
-            if values > MAX_ARGUMENT_VALUES:
-                raise PackingError(
-                    f"{len(data)} bytes hold more than {MAX_ARGUMENT_VALUES} values; send arrays "
-                    f"in place of long lists"
+            if values > most:
+                raise TooManyValuesError(
+                    f"{len(data)} bytes hold more than {most} values; send arrays in place of long "
+                    f"lists"
                 )
     except PackingError:
         raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import numpy as np
 from numpy import empty, ndarray
 
 from rlmesh.codec.slab.arrays import (
@@ -32,23 +33,31 @@ from rlmesh.codec.slab.protocols import (
     Writable,
 )
 from rlmesh.codec.slab.violations import BufferTooSmallError, wrong_length
+from rlmesh.compiled import step as compiled
+from rlmesh.compiled.interface import ArrayLeaf, ScalarLeaf
 
 __all__ = ["compile_single_decode", "compile_single_encode", "compile_single_encode_into"]
 
 
+# Scalars of which `struct` packs every value that is in its range.
+_INTEGERS = (int, np.int64, np.int32, bool)
+_MOST_AXES, _LARGEST_START = 8, 2**63 - 1
 # A numeric leaf has nothing in the tail.
 _NO_TAIL: Any = ()
 
 
 def compile_single_encode(leaf: Leaf) -> Encode:
     """Compiles what writes a value into a new slab."""
-    return compile_pack(leaf)
+    scalar = _compiled_scalar(leaf)
+    return scalar.encode if scalar else compile_pack(leaf)
 
 
 def compile_single_encode_into(leaf: Leaf) -> EncodeInto:
     """Compiles what writes a value into a buffer."""
     size, dtype, shape = leaf.nbytes, leaf.dtype, leaf.shape
     if size <= SMALL:
+        if array := _compiled_array(leaf):
+            return array.encode_into
         pack = compile_pack(leaf)
         fill, _ = compile_copy(size)
 
@@ -79,6 +88,10 @@ def compile_single_encode_into(leaf: Leaf) -> EncodeInto:
 
 def compile_single_decode(leaf: Leaf) -> Decode:
     """Compiles what reads a value from a slab."""
+    if scalar := _compiled_scalar(leaf):
+        return scalar.decode
+    if array := _compiled_array(leaf):
+        return array.decode
     decode = _compile_decode(leaf)
     if is_scalar(leaf):
         return _compile_decode_scalar(leaf, decode)
@@ -141,3 +154,36 @@ def _compile_decode_small(leaf: Leaf, otherwise: Decode) -> Decode:
         return otherwise(buffer, offset, nbytes, copy)
 
     return decode_small
+
+
+def _compiled_scalar(leaf: Leaf) -> ScalarLeaf | None:
+    """The functions of a scalar in C; None where Python must do."""
+    if not compiled or not is_scalar(leaf):
+        return None
+    known = known_scalars(leaf)
+    [(start,), *_] = known
+    if start > _LARGEST_START or not leaf.dtype.isnative:
+        return None
+    decode = _compile_decode_scalar(leaf, _compile_decode(leaf))
+    signed = leaf.dtype.kind == "i"
+    return compiled.ScalarLeaf(
+        leaf.nbytes, signed, _INTEGERS, start, tuple(known.values()), compile_pack(leaf), decode
+    )
+
+
+def _compiled_array(leaf: Leaf) -> ArrayLeaf | None:
+    """The functions of a small array in C; None where Python must do."""
+    small = 0 < leaf.nbytes <= SMALL and len(leaf.shape) <= _MOST_AXES
+    plain = leaf.dtype.kind != "b" and leaf.dtype.isnative and not is_scalar(leaf)
+    if not (compiled and small and plain):
+        return None
+    return compiled.ArrayLeaf(
+        ndarray,
+        empty,
+        leaf.dtype,
+        leaf.shape,
+        leaf.nbytes,
+        compile_pack(leaf),
+        _compile_decode(leaf),
+        BufferTooSmallError,
+    )

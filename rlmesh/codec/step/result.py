@@ -15,6 +15,7 @@ from rlmesh.codec.step.protocols import Read, ReadAnswer, Stepped, Write
 from rlmesh.codec.step.wire import (
     INNER,
     INNER_FORM,
+    MESSAGES,
     PREFIX,
     SEQUENCE,
     SEQUENCE_TAG,
@@ -64,6 +65,8 @@ def compile_step_result(num_envs: int | None) -> StepResultCodec:
     form = struct.Struct(f"<{opening}s{double}{second}s{flag}{third}s{flag}{INNER}s")
     write, read = _compile_write(form, marks), _compile_read(form, marks)
     if num_envs is None:
+        if MESSAGES:
+            return StepResultCodec(form.size, MESSAGES.write_result, read, MESSAGES.read_answer)
         return StepResultCodec(form.size, write, read, _compile_read_single(form, marks, read))
     write, read = _of_sub_envs_write(write), _of_sub_envs_read(read)
     return StepResultCodec(form.size, write, read, _compile_read_answer(read))

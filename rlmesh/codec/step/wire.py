@@ -14,12 +14,14 @@ from functools import lru_cache
 from google.protobuf.message import Message
 
 from rlmesh.codec.slab.protocols import Writable
+from rlmesh.compiled import step as compiled
 from rlmesh_api.v1 import session_pb2
 
 __all__ = [
     "FAILURE",
     "INNER",
     "INNER_FORM",
+    "MESSAGES",
     "PREFIX",
     "SEQUENCE",
     "SEQUENCE_TAG",
@@ -126,13 +128,11 @@ def _before_action(size: int) -> bytes:
     return _STEP_CALL + padded(size + INNER) + _ACTION + padded(size)
 
 
-def write_action(sequence: int, action: bytes) -> bytes:
-    """The message of a step with that action's slab."""
+def _write_action(sequence: int, action: bytes, /) -> bytes:
     return _pack_request(SEQUENCE_TAG, sequence, _before_action(len(action))) + action
 
 
-def read_action(message: bytes) -> tuple[int, bytes] | None:
-    """Sequence and action's slab of a step's message; None where protobuf must read it."""
+def _read_action(message: bytes, /) -> tuple[int, bytes] | None:
     size = len(message) - _REQUEST_BYTES
     if size < 0:
         return None
@@ -140,3 +140,25 @@ def read_action(message: bytes) -> tuple[int, bytes] | None:
     if tag != SEQUENCE_TAG or before != _before_action(size):
         return None
     return sequence, message[_REQUEST_BYTES:]
+
+
+_RESULT = ("rewards", "terminations", "truncations", "observation", "info")
+
+_TAGS = b"".join(
+    [
+        bytes([SEQUENCE_TAG]),
+        _STEP_CALL,
+        _ACTION,
+        STEP,
+        *(tag_of(session_pb2.StepResult, name) for name in _RESULT),
+    ]
+)
+
+MESSAGES = compiled.Messages(_TAGS) if compiled else None
+"""Writes and reads the messages of a single environment's steps in C; None where Python does."""
+
+write_action = MESSAGES.write_action if MESSAGES else _write_action
+"""The message of a step: from its sequence and its action's slab."""
+
+read_action = MESSAGES.read_action if MESSAGES else _read_action
+"""Sequence and action's slab of a step's message; None where protobuf must read it."""

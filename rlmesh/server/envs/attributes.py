@@ -8,6 +8,7 @@ from rlmesh.codec.infos.packing import pack_listing
 from rlmesh.codec.infos.type_guards import is_collection
 from rlmesh.contract.exposed_names import is_client_name
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh.foreign_text import one_line
 from rlmesh_api.v1 import session_pb2
 
 
@@ -65,10 +66,10 @@ class Attributes:
                 sub-environments cannot be asked, or the value cannot travel.
         """
         if name not in self._exposed:
-            known = ", ".join(sorted(self._exposed)) or "none"
+            known = one_line(", ".join(sorted(self._exposed))) or "none"
             raise HiddenAttributeError(
-                f"the server exposes no attribute {name!r} (exposed: {known}); name it in "
-                f"EnvServer(..., expose=(...))"
+                f"the server exposes no attribute {one_line(repr(name))} (exposed: {known}); "
+                f"name it in EnvServer(..., expose=(...))"
             )
         if verb == session_pb2.ATTRIBUTE_VERB_SET:
             self._set(name, argument)
@@ -118,9 +119,9 @@ def _result(name: str, value: Any) -> session_pb2.AttributeResult:
     packed, degraded = pack_listing(value)
     if degraded:
         part = degraded[0]
+        what, why, where = map(one_line, (part.type, part.reason, part.path))
         raise HiddenAttributeError(
-            f"{name}: a value of type {part.type} cannot travel ({part.reason}, at {part.path}); "
-            f"have the environment give numbers, texts, NumPy arrays, lists, tuples and dicts of "
-            f"them"
+            f"{name}: a value of type {what} cannot travel ({why}, at {where}); have the "
+            f"environment give numbers, texts, NumPy arrays, lists, tuples and dicts of them"
         )
     return session_pb2.AttributeResult(value=packed)

@@ -13,6 +13,7 @@ from rlmesh.codec.checks.conformance import Policy, Reporter
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
 from rlmesh.codec.infos.packing import Degraded, pack_info
 from rlmesh.codec.slab.violations import Deviation
+from rlmesh.foreign_text import one_line
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -74,8 +75,8 @@ class InfoPacker:
                 _log.warning(
                     "the info's %s arrives as text, for a value of type %s cannot travel (%s); the "
                     "client's info lists it under %r",
-                    part.path,
-                    part.type,
-                    part.reason,
+                    one_line(part.path),
+                    one_line(part.type),
+                    one_line(part.reason),
                     INFO_DEGRADED,
                 )

@@ -11,7 +11,7 @@ from rlmesh.seconds import LONGEST_SECONDS
 from rlmesh.server.call_thread import CallThread
 from rlmesh.server.envs.autoreset import requested_mode
 from rlmesh.server.envs.backend import Backend
-from rlmesh.server.failures import CallFailedError, another_contract, env_raised
+from rlmesh.server.failures import CallFailedError, another_contract, env_raised, log_text
 from rlmesh_api.v1 import session_pb2
 
 _log = logging.getLogger("rlmesh.server")
@@ -92,7 +92,7 @@ class EnvSlot:
             self._backend.close()
         except BaseException as error:  # noqa: BLE001 - the session ends in any case
             failure = env_raised("the environment's close()", error).failure
-            _log.error("%s\n%s", failure.message, failure.traceback)
+            _log.error("%s", log_text(failure))
 
     def _made(self) -> Backend:
         made = self._make()

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlmesh.contract import ModelContract
 from rlmesh.server.call_thread import CallThread
-from rlmesh.server.failures import CallFailedError, draining, model_raised
+from rlmesh.server.failures import CallFailedError, draining, log_text, model_raised
 from rlmesh.server.models.batcher import Batcher
 from rlmesh.server.models.caller import ModelCaller
 from rlmesh.server.models.options import ModelOptions
@@ -117,7 +117,7 @@ class ModelVersion:
             close()
         except BaseException as error:  # noqa: BLE001 - the server ends in any case
             failure = model_raised("the model's close()", error).failure
-            _log.error("%s\n%s", failure.message, failure.traceback)
+            _log.error("%s", log_text(failure))
 
     def retire(self) -> None:
         """Closes the model and ends its thread, once it is in no call. Does not wait."""

@@ -5,6 +5,7 @@
     stream.py       serves one session's stream
     open_stream.py  sends on a stream and ends it, from any thread
     stream_pipe.py  a stream as a pipe, for the environment's thread
+    polling.py      keeps gRPC's thread alive where there is no memory
     listeners.py    the transports that a server offers beside the stream
     auth.py         refuses calls without the token
     health.py       the standard health service

@@ -18,11 +18,13 @@ from rlmesh.server.rpc.health import SERVICE_NAME as HEALTH
 from rlmesh.server.rpc.health import Health
 from rlmesh.server.rpc.listeners import Listeners
 from rlmesh.server.rpc.options import EndpointOptions
+from rlmesh.server.rpc.polling import survive_memory_errors
 from rlmesh.server.rpc.service import EndpointService
 from rlmesh.server.rpc.socket_file import file_at, remove_file
 from rlmesh.transports.grpc.forks import use_grpc
 from rlmesh.transports.grpc.options import server_options
 from rlmesh.transports.grpc.transport import session_method
+from rlmesh.transports.system_resources import system_resources
 
 T = TypeVar("T")
 
@@ -115,6 +117,7 @@ class RpcServer:
     Raises:
         AddressInUseError: If somebody else serves there.
         InvalidAddressError: If the address cannot be bound on this machine.
+        SystemResourceError: If too few descriptors are free.
     """
 
     def __init__(
@@ -129,13 +132,14 @@ class RpcServer:
         self._listeners = listeners
         services = (service.descriptor.full_name, HEALTH, reflection.SERVICE_NAME)
         self._health = Health(("", *services, *names))
-        use_grpc()
+        use_grpc(f"serve at {options.address}")
         self._server = grpc.server(
             ThreadPerCall(),
             interceptors=[TokenInterceptor(options.token)],
             options=server_options(),
             maximum_concurrent_rpcs=_MAX_CALLS + sessions,
         )
+        survive_memory_errors(self._server, service.break_streams)
         self._server.add_generic_rpc_handlers((Methods(service), self._health))
         reflection.enable_server_reflection(services, self._server)
         self._lock = threading.Lock()
@@ -149,13 +153,19 @@ class RpcServer:
         self._socket_file = file_at(self.address)
 
     def start(self) -> None:
-        """Begins to answer, unless `stop` came first. Health says NOT_SERVING until `serve`."""
+        """Begins to answer, unless `stop` came first. Health says NOT_SERVING until `serve`.
+
+        Raises:
+            SystemResourceError: If the operating system refuses what a listener needs.
+            RuntimeError: If it allows no further thread.
+        """
         with self._lock:
             if self._stopped:
                 return
-            self._started = True
-            self._service.begin(self._listeners.open())
+            with system_resources(f"start the server at {self.address}"):
+                self._service.begin(self._listeners.open())
             self._server.start()
+            self._started = True
 
     def serve(self, names: Collection[str] | None = None) -> None:
         """From now on health says SERVING, unless `drain` or `stop` came first.

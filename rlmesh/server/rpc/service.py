@@ -60,6 +60,10 @@ class EndpointService:
         self.transports += transports
         self._since = time.monotonic()
 
+    def break_streams(self) -> None:
+        """Breaks every stream, because a message of one is lost. On gRPC's thread."""
+        self._manager.break_streams()
+
     def GetContract(  # noqa: N802 - gRPC's name
         self, request: Message, context: grpc.ServicerContext
     ) -> Message:

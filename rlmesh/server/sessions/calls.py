@@ -14,9 +14,10 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from rlmesh.codec.step.wire import sequence_of
-from rlmesh.foreign_text import LONGEST_TEXT, one_line
+from rlmesh.foreign_text import LONGEST_TEXT, log_lines, one_line
 from rlmesh.server.failures import (
     FATAL,
+    TRACEBACK_LIMIT,
     failure_of,
     given_up,
     not_a_repetition,
@@ -200,7 +201,9 @@ class SessionCalls:
             sequence,
             one_line(name),
             one_line(failure.message, LONGEST_TEXT),
-            f"\n{failure.traceback}" if failure.traceback else "",
+            log_lines(f"\n{failure.traceback.rstrip()}", TRACEBACK_LIMIT)
+            if failure.traceback
+            else "",
         )
         return *write_answer(failed_so(sequence, failure), outbox), failure.code in FATAL
 

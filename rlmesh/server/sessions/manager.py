@@ -232,6 +232,17 @@ class SessionManager:
             if session.slot is slot:
                 session.cut()
 
+    def break_streams(self) -> None:
+        """Breaks every stream, because a message of one is lost. On gRPC's thread.
+
+        Nobody knows which stream waits for it, and only a cancelled one stops waiting.
+        """
+        _log.error("the server has no memory for a message; the connections of all clients are cut")
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.cancel()
+
     def wait_until_quiet(self, seconds: float) -> None:
         """Waits until every stream has ended, so that the last answers have left."""
         self._quiet.wait(seconds)

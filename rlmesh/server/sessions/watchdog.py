@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from rlmesh.server.failures import died, idle, lost_for, overdue
+from rlmesh.foreign_text import log_lines
+from rlmesh.server.failures import TRACEBACK_LIMIT, died, idle, lost_for, overdue
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.sessions.session import Session
 from rlmesh_api.v1 import session_pb2
@@ -153,12 +154,12 @@ class Watchdog:
         if call.give_up(overdue(call.name, limit, session.kind.noun)):
             session.failures += 1
             _log.error(
-                "session %s, call %d (%s) did not return within %g s; it is at\n%s",
+                "session %s, call %d (%s) did not return within %g s; it is at\n    %s",
                 session.id,
                 call.sequence,
                 call.name,
                 limit,
-                session.slot.stack(),
+                log_lines(session.slot.stack(), TRACEBACK_LIMIT),
             )
         return limit
 

@@ -1,10 +1,14 @@
-"""Whether gRPC works in this process: a fork of a process that has used it hangs."""
+"""Whether gRPC works in this process.
+
+A fork of a process that has used it hangs, and it ends a process that has no descriptor left.
+"""
 
 from __future__ import annotations
 
 import os
 
 from rlmesh.errors import StateError
+from rlmesh.transports.system_resources import check_descriptors
 
 
 class _Process:
@@ -22,8 +26,16 @@ class _Process:
     forked = False
 
 
-def use_grpc() -> None:
-    """Notes that this process uses gRPC."""
+def use_grpc(doing: str) -> None:
+    """Notes that this process uses gRPC; called each time before gRPC may set itself up.
+
+    Args:
+        doing: What needs it, for the message.
+
+    Raises:
+        SystemResourceError: If too few descriptors are free.
+    """
+    check_descriptors(doing)
     _Process.used = True
 
 

@@ -21,25 +21,24 @@ closes its end, and `poll` returns at once.
 
 from __future__ import annotations
 
-import mmap
 import os
 import platform
 import select
 import socket
 import time
 
+from rlmesh.compiled.interface import SegmentEnd
 from rlmesh.transports.pipe import POSTED, BadFrameError, WakeReason
-from rlmesh.transports.spin_policy import LOOKS_AROUND, SpinPolicy
+from rlmesh.transports.spin_policy import SpinPolicy
 
 LINE = 64
 """Bytes of one side: a cache line of its own, so that the two do not slow each other down."""
 
-ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
+ORDERED: bool = platform.machine().lower() in ("x86_64", "amd64", "i686")
 """Whether the processor shows one core's writes to another in the order in which it made them."""
 
-# One look takes some 30 ns. So many are made before the spin policy is asked.
-_LOOKS = 1000
-_ASLEEP = 1
+# How many looks the spin policy makes at a time.
+_LOOKS = 20
 
 # In milliseconds. A signal that comes just before `poll` sleeps does not wake it, and Python runs
 # the handler only then: so long may Ctrl-C take at most.
@@ -51,21 +50,21 @@ class Doorbell:
     """One side's end of a doorbell.
 
     Args:
-        lines: The segment's control lines.
+        end: This side of the segment.
         sock: This side's end of the Unix socket.
-        first: Whether this side owns the first line; the other side then owns the second.
+
+    Attributes:
+        policy: What this side has learnt from its waits.
     """
 
-    def __init__(self, lines: mmap.mmap, sock: socket.socket, *, first: bool) -> None:
-        self._lines = lines
+    def __init__(self, end: SegmentEnd, sock: socket.socket) -> None:
+        self._end = end
         self._sock = sock
-        self._mine = 0 if first else LINE
-        self._theirs = LINE if first else 0
         self._wake_fd: int | None = None
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._descriptors: list[int] = []
-        self._spin_policy = SpinPolicy(spins=ORDERED)
+        self.policy: SpinPolicy = SpinPolicy(spins=ORDERED)
 
     def watch(self, wake_fd: int) -> None:
         """Has every later wait end also when a descriptor becomes readable."""
@@ -73,14 +72,9 @@ class Doorbell:
         self._poll.register(wake_fd, select.POLLIN)
 
     def post(self) -> None:
-        """Signals that this side has posted one more message."""
-        # Stations 4 and 10 of a step, their end: the count says that there is a message, and a
-        # sleeper is woken.
-        lines, mine = self._lines, self._mine
-        # The byte itself is the count: Ctrl-C may come just before this, or just after.
-        lines[mine] = (lines[mine] + 1) & 0xFF
-        if lines[self._theirs + _ASLEEP] or not ORDERED:
-            self._ring()
+        """Posts a message whose header stands in the area, and wakes a sleeper."""
+        if self._end.announce() or not ORDERED:
+            self.ring()
 
     def wait(self, count: int, deadline: float | None = None) -> WakeReason:
         """Waits until the other side has posted its message number `count`.
@@ -89,27 +83,20 @@ class Doorbell:
             count: The number, modulo 256.
             deadline: On the monotonic clock, in seconds; None: no limit.
         """
-        lines, place, policy = self._lines, self._theirs, self._spin_policy
-        if policy.eager and not policy.shared and not policy.crowd and count & LOOKS_AROUND:
-            # Most messages come here. These looks are those of `SpinPolicy.wait` without a call.
-            for _ in range(_LOOKS):
-                if lines[place] == count:
-                    if policy.misses:
-                        policy.misses -= 1
-                    return POSTED
-        return policy.wait(
+        look = self._end.look
+        return self.policy.wait(
             count,
-            lambda: POSTED if lines[place] == count else None,
+            lambda: POSTED if look(count, _LOOKS) else None,
             lambda until: self._sleep(count, until),
             deadline,
         )
 
     def _sleep(self, count: int, deadline: float | None) -> WakeReason:
-        lines, place = self._lines, self._theirs
-        lines[self._mine + _ASLEEP] = 1
+        end, look = self._end, self._end.look
+        end.sleeps(True)
         longest = 0.0
         try:
-            while lines[place] != count:
+            while not look(count, 1):
                 pause = longest
                 if deadline is not None:
                     pause = min(pause, max(0.0, (deadline - time.monotonic()) * 1000))
@@ -117,17 +104,18 @@ class Doorbell:
                     if descriptor == self._wake_fd:
                         return WakeReason.CALLED
                     # Its last post may have come before its end.
-                    if not self._answer_ring() and lines[place] != count:
+                    if not self._answer_ring() and not look(count, 1):
                         return WakeReason.GONE
                 longest = _LONGEST_POLL if longest else _FIRST_POLL
                 late = deadline is not None and time.monotonic() >= deadline
-                if late and lines[place] != count:
+                if late and not look(count, 1):
                     return WakeReason.LATE
         finally:
-            lines[self._mine + _ASLEEP] = 0
+            end.sleeps(False)
         return POSTED
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Wakes the other side, if it sleeps."""
         try:
             self._sock.send(b"\0", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except BlockingIOError:

@@ -14,8 +14,9 @@ from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.transports.lending import Remains
 from rlmesh.transports.pipe import BadFrameError
 from rlmesh.transports.shm.doorbell import LINE
-from rlmesh.transports.shm.pipe import HEADER, SegmentLayout, ShmPipe
+from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
 from rlmesh.transports.shm.segment import BadSegmentError, copy_to_segment, map_segment
+from rlmesh.transports.shm.segment_end import HEADER
 
 
 class LendableShmPipe(ShmPipe):

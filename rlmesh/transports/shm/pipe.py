@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from rlmesh.codec.slab.protocols import Writable
 from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.transports.pipe import POSTED, RESERVED, BadFrameError, Received, WakeReason
-from rlmesh.transports.shm.doorbell import LINE, Doorbell
+from rlmesh.transports.shm.doorbell import LINE, ORDERED, Doorbell
 from rlmesh.transports.shm.segment import BadSegmentError, create_segment, map_segment
+from rlmesh.transports.shm.segment_end import HEADER, LOOKS, make_segment_end
+from rlmesh.transports.spin_policy import LOOKS_AROUND
 
 # Areas begin at pages, as each is mapped separately.
 _PAGE = mmap.ALLOCATIONGRANULARITY
 _CONTROL_BYTES = _PAGE
 # What texts and infos may add to the slabs before a message needs its own segment.
 _EXTRA_BYTES = 1 << 20
-HEADER = struct.Struct("<QQQ")
-"""Where the message begins and ends, and the size of its own segment; 0 where it is in the area."""
-
 # How long the other side may take to read the rings that fill the socket.
 _DRAIN_SECONDS = 1.0
 _DESCRIPTOR = socket.SOL_SOCKET, socket.SCM_RIGHTS
@@ -86,8 +85,12 @@ class ShmPipe:
         self._out, self._in = (request, answer) if client else (answer, request)
         self._sock = sock
         self._lines, self._mine = lines, 0 if client else LINE
-        self._doorbell = Doorbell(lines, sock, first=client)
-        self._ring, self._wait = self._doorbell.post, self._doorbell.wait
+        end = make_segment_end(lines, self._out, self._in, self._mine, LINE - self._mine)
+        self._send, self._post, self._look = end.send, end.post, end.receive
+        doorbell = self._doorbell = Doorbell(end, sock)
+        self._ring, self._wait, self._spin_policy = doorbell.ring, doorbell.wait, doorbell.policy
+        # Whether a post rings although the other side does not sleep.
+        self._rings = not ORDERED
         self._received = 0
         self._elsewhere: tuple[int, mmap.mmap] | None = None
         self._sent_elsewhere: bytes | mmap.mmap = b""
@@ -133,20 +136,18 @@ class ShmPipe:
             self.post(RESERVED, end)
             return
         # Station 4 of a step (docs/architecture.md): the request is written into the segment.
-        out = self._out
-        out[RESERVED:end] = message
-        _pack_header(out, 0, RESERVED, end, 0)
-        self._ring()
+        if self._send(message) or self._rings:
+            self._ring()
 
     def post(self, start: int, end: int) -> None:
         """Sends the message between two offsets of the last reserved buffer; see `Pipe`."""
         # Station 10 of a step: the answer is written already; its offsets follow.
         if self._elsewhere is not None:
             self._post_elsewhere(start, end, *self._elsewhere)
-        else:
-            self._sent_elsewhere = b""
-            _pack_header(self._out, 0, start, end, 0)
-        self._ring()
+            return
+        self._sent_elsewhere = b""
+        if self._post(start, end) or self._rings:
+            self._ring()
 
     def last(self) -> bytes:
         """The message that was sent last; see `Pipe`."""
@@ -157,6 +158,15 @@ class ShmPipe:
         """Waits for the next message; see `Pipe`."""
         # Station 5 (server) and station 11 (client) of a step: the wait for the other side.
         count = (self._received + 1) & 0xFF
+        policy = self._spin_policy
+        if policy.eager and not policy.shared and not policy.crowd and count & LOOKS_AROUND:
+            # Most messages come here. These looks are those of the policy without its calls.
+            received = self._look(count, LOOKS)
+            if received is not None:
+                if policy.misses:
+                    policy.misses -= 1
+                self._received = count
+                return received
         woken = self._wait(count, deadline)
         if woken is not POSTED:
             return woken
@@ -178,7 +188,6 @@ class ShmPipe:
             self._announce(RESERVED, end, descriptor, end)
         finally:
             os.close(descriptor)
-        self._ring()
 
     def finish(self) -> None:
         """Ends the transport; the other side can still read the last message from the segment."""
@@ -220,6 +229,7 @@ class ShmPipe:
             # Not by `socket.send_fds`, which drops its flags in Python 3.11.
             self._sock.sendmsg([b"\0"], [(*_DESCRIPTOR, struct.pack("i", descriptor))], _AT_ONCE)
         _pack_header(self._out, 0, start, end, size)
+        self._doorbell.post()
 
     def _leave_elsewhere(self) -> None:
         if self._elsewhere is not None:

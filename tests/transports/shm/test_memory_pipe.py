@@ -200,7 +200,7 @@ def fill(sock: socket.socket) -> None:
 
 
 def test_a_side_that_does_not_hear_stops_nobody_from_sending(ends: Ends[ShmPipe]) -> None:
-    ends.client._doorbell._lines[1] = 1  # it says that it sleeps, so that every message rings
+    ends.client._lines[1] = 1  # it says that it sleeps, so that every message rings
     fill(ends.server._sock)
     sent = threading.Event()
 
@@ -256,7 +256,7 @@ def test_a_side_that_rings_without_end_does_not_hold_up_a_deadline(ends: Ends[Sh
 def test_a_message_that_comes_with_the_end_is_received_first(ends: Ends[ShmPipe]) -> None:
     def come() -> None:
         # Without a ring, as if the other side had looked before this one slept.
-        ends.server._doorbell._lines[LINE + 1] = 0
+        ends.server._lines[LINE + 1] = 0
         ends.client.send(b"last")
         ends.client.close()
 
@@ -296,7 +296,7 @@ def test_scribbled_control_lines_hurt_nobody_else(scribble: bytes) -> None:
     with shm_ends() as ends:
         ends.client.send(b"ask")
         assert message(ends.server) == b"ask"
-        ends.client._doorbell._lines[: 2 * LINE] = scribble
+        ends.client._lines[: 2 * LINE] = scribble
         ends.server.send(b"answer")
         received = ends.server.receive(time.monotonic())
         # The same frame again, where the count says that there is one more.
@@ -323,7 +323,7 @@ def test_a_side_that_sleeps_says_so_and_one_that_does_not_is_not_rung(
     with pytest.raises(BlockingIOError):
         ends.server._sock.recv(1, socket.MSG_DONTWAIT)
     assert ends.client.receive(time.monotonic() + 0.01) is WakeReason.LATE
-    lines = ends.client._doorbell._lines
+    lines = ends.client._lines
     assert (lines[1], lines[LINE + 1]) == (0, 0), "nobody sleeps any more"
 
 

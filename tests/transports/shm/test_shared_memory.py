@@ -76,7 +76,7 @@ def test_a_sleeping_side_is_woken() -> None:
         got: list[Any] = []
         waiting = threading.Thread(target=lambda: got.append(message(server)))
         waiting.start()
-        lines = client._doorbell._lines
+        lines = client._lines
         deadline = soon()
         while not lines[LINE + 1] and time.monotonic() < deadline:
             os.sched_yield()

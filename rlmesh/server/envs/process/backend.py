@@ -16,7 +16,7 @@ from rlmesh.server.envs.process.env_worker import EnvWorker
 from rlmesh.server.envs.process.handshake import await_env
 from rlmesh.server.envs.process.lent_timings import LentTimings
 from rlmesh.server.envs.process.loan import Loan
-from rlmesh.server.failures import CallFailedError, another_contract, failed
+from rlmesh.server.failures import CallFailedError, another_contract, failed, log_text
 from rlmesh.server.sessions.endpoint import LoanEnd
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.server.timings import Timings
@@ -136,8 +136,7 @@ class ProcessBackend:
             if self._lost is None and self._worker.going:
                 self._ask(session_pb2.SessionRequest(close=session_pb2.CloseCall()), "close")
         except CallFailedError as error:
-            failure = error.failure
-            _log.error("%s\n%s", failure.message, failure.traceback)
+            _log.error("%s", log_text(error.failure))
         self._discard()
 
     def stack(self) -> str:
@@ -278,7 +277,7 @@ class ProcessBackend:
             CallFailedError: If none can be started.
         """
         if self._lost is None:
-            _log.error("%s", self._lose("between two calls").failure.message)
+            _log.error("%s", log_text(self._lose("between two calls").failure))
         self._starting = True
         try:
             self._worker = self._start()

@@ -1,0 +1,124 @@
+/* What the parts of the extension share: arguments, buffers, and lengths as protobuf writes them. */
+
+#ifndef RLMESH_COMMON_H
+#define RLMESH_COMMON_H
+
+/* One binary serves every CPython from 3.11 on. */
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdint.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "slabs and messages are little-endian, and so must the machine be"
+#endif
+
+/* A field's tag, and its length as a varint of five bytes: INNER in rlmesh/codec/step/wire.py. */
+#define INNER 6
+/* The tag of the sequence, and the sequence. */
+#define PREFIX 9
+
+static inline void put_length(uint8_t *at, uint64_t length)
+{
+    for (int place = 0; place < 4; place++)
+        at[place] = (uint8_t)((length >> (7 * place) & 0x7f) | 0x80);
+    at[4] = (uint8_t)(length >> 28 & 0x7f);
+}
+
+static inline void put_inner(uint8_t *at, uint8_t tag, uint64_t length)
+{
+    at[0] = tag;
+    put_length(at + 1, length);
+}
+
+/* Whether that tag and that length stand there. */
+static inline int has_inner(const uint8_t *at, uint8_t tag, uint64_t length)
+{
+    uint8_t expected[INNER];
+    put_inner(expected, tag, length);
+    return memcmp(at, expected, INNER) == 0;
+}
+
+/* Whether a function got as many positional arguments as it takes; else sets a TypeError. */
+static inline int takes(Py_ssize_t given, Py_ssize_t least, Py_ssize_t most)
+{
+    if (given >= least && given <= most)
+        return 1;
+    PyErr_Format(PyExc_TypeError, "expected %zd to %zd arguments, got %zd", least, most, given);
+    return 0;
+}
+
+/* Whether so many bytes stand at an offset of a buffer; else sets a ValueError. */
+static inline int stands(const Py_buffer *view, Py_ssize_t offset, Py_ssize_t nbytes)
+{
+    if (offset >= 0 && nbytes >= 0 && nbytes <= view->len && offset <= view->len - nbytes)
+        return 1;
+    PyErr_Format(PyExc_ValueError, "%zd bytes at offset %zd, in a buffer of %zd bytes", nbytes,
+                 offset, view->len);
+    return 0;
+}
+
+static inline void *allocate(PyTypeObject *type)
+{
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    return alloc(type, 0);
+}
+
+static inline void give_back(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+/* A number of one, two, four or eight bytes. */
+typedef struct {
+    int size;
+    int is_signed;
+} Integer;
+
+static inline PyObject *integer_at(Integer form, const uint8_t *at)
+{
+    uint64_t bits = 0;
+    memcpy(&bits, at, (size_t)form.size);
+    if (!form.is_signed)
+        return PyLong_FromUnsignedLongLong(bits);
+    int unused = 64 - 8 * form.size;
+    return PyLong_FromLongLong((int64_t)(bits << unused) >> unused);
+}
+
+/* Writes a Python int; returns whether it is in range, with no error set either way. */
+static inline int put_integer(Integer form, PyObject *number, uint8_t *at)
+{
+    int64_t value;
+    int unused = 64 - 8 * form.size;
+    if (form.is_signed) {
+        value = PyLong_AsLongLong(number);
+        if (value == -1 && PyErr_Occurred())
+            goto refused;
+        if ((int64_t)((uint64_t)value << unused) >> unused != value)
+            return 0;
+    } else {
+        value = (int64_t)PyLong_AsUnsignedLongLong(number);
+        if (value == -1 && PyErr_Occurred())
+            goto refused;
+        if ((uint64_t)value << unused >> unused != (uint64_t)value)
+            return 0;
+    }
+    memcpy(at, &value, (size_t)form.size);
+    return 1;
+refused:
+    PyErr_Clear();
+    return 0;
+}
+
+/* Each adds a type to the module; negative with an error set where that fails. */
+int add_messages(PyObject *module);
+int add_leaves(PyObject *module);
+int add_check(PyObject *module);
+int add_segment(PyObject *module);
+
+#endif
