@@ -15,6 +15,8 @@ from rlmesh.errors import RlmeshError
 
 if TYPE_CHECKING:
     from rlmesh import spaces
+    from rlmesh.adapters import Adapter, adapt
+    from rlmesh.chunking import Chunks, ChunkStats
     from rlmesh.client.env import RemoteEnv
     from rlmesh.client.model import RemoteModel
     from rlmesh.client.stats import CallStats, PredictionStats
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
     from rlmesh.server.options import ServeOptions
 
 __all__ = [
+    "Adapter",
     "CallStats",
+    "ChunkStats",
+    "Chunks",
     "ClientTLS",
     "ContractDifference",
     "EnvContract",
@@ -53,6 +58,7 @@ __all__ = [
     "ServerTLS",
     "Transitions",
     "__version__",
+    "adapt",
     "compare_contracts",
     "errors",
     "make_vec",
@@ -60,7 +66,10 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Adapter": "rlmesh.adapters",
     "CallStats": "rlmesh.client.stats",
+    "ChunkStats": "rlmesh.chunking",
+    "Chunks": "rlmesh.chunking",
     "ClientTLS": "rlmesh.security",
     "ContractDifference": "rlmesh.contract",
     "EnvContract": "rlmesh.contract",
@@ -76,6 +85,7 @@ _LAZY = {
     "ServeOptions": "rlmesh.server.options",
     "ServerTLS": "rlmesh.security",
     "Transitions": "rlmesh.client.transitions",
+    "adapt": "rlmesh.adapters",
     "compare_contracts": "rlmesh.contract",
     "make_vec": "rlmesh.parallel.make_vec",
 }

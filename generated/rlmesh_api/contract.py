@@ -15,23 +15,56 @@ from typing import Any, ClassVar
 
 from rlmesh_api import _codecs as codec
 from rlmesh_api._records import Record, Union, record
-from rlmesh_api.v1 import contract_pb2, space_pb2
+from rlmesh_api.v1 import adapter_pb2, contract_pb2, space_pb2
 
 __all__ = [
+    "Adaptation",
+    "AdapterFlow",
+    "AdapterOperation",
+    "AdapterStep",
     "AutoresetMode",
     "BoxSpace",
+    "CastOperation",
+    "ChannelOrderOperation",
+    "ClipOperation",
+    "ColorForm",
+    "ColorOperation",
+    "ConcatenateOperation",
+    "CropOperation",
     "DictEntry",
     "DictSpace",
     "DiscreteSpace",
     "Dtype",
     "EnvContract",
     "EnvSpec",
+    "ExtractOperation",
+    "GripperOperation",
+    "ImageLayout",
+    "KeyName",
     "ModelContract",
     "MultiBinarySpace",
     "MultiDiscreteSpace",
+    "NormalizeOperation",
+    "NormalizeQuantilesOperation",
+    "PadOperation",
+    "RenameOperation",
+    "ReshapeOperation",
+    "ResizeFit",
+    "ResizeMethod",
+    "ResizeOperation",
+    "RotationForm",
+    "RotationOperation",
+    "ScaleOperation",
+    "SelectOperation",
     "Space",
+    "SplitOperation",
+    "SplitPart",
+    "StackOperation",
+    "TakeOperation",
+    "TextOperation",
     "TextSpace",
     "TupleSpace",
+    "WrapOperation",
 ]
 
 
@@ -104,6 +137,165 @@ class AutoresetMode(enum.StrEnum):
             ValueError: The number stands for none.
         """
         return codec.enum_from_proto(cls, contract_pb2.AutoresetMode.Name, "AUTORESET_MODE_", value)
+
+
+class AdapterFlow(enum.StrEnum):
+    """Which values a step changes."""
+
+    OBSERVATION = "observation"
+    """Observations, on their way from the environment to the model."""
+    ACTION = "action"
+    """Actions, on their way from the model to the environment."""
+
+    def to_proto(self) -> adapter_pb2.AdapterFlow.ValueType:
+        """Return the number that stands for it in a message."""
+        return adapter_pb2.AdapterFlow.Value(f"ADAPTER_FLOW_{self.name}")
+
+    @classmethod
+    def from_proto(cls, value: int) -> AdapterFlow:
+        """Return the member that a number stands for.
+
+        Raises:
+            ValueError: The number stands for none.
+        """
+        return codec.enum_from_proto(cls, adapter_pb2.AdapterFlow.Name, "ADAPTER_FLOW_", value)
+
+
+class ResizeMethod(enum.StrEnum):
+    """How the pixels of a resized image are computed."""
+
+    NEAREST = "nearest"
+    """The nearest pixel."""
+    BILINEAR = "bilinear"
+    """A linear weight, over all pixels that contribute when the image shrinks."""
+    AREA = "area"
+    """The mean of all pixels that contribute."""
+    BICUBIC = "bicubic"
+    """A cubic weight. What exceeds the bounds of the image is clipped."""
+    LANCZOS = "lanczos"
+    """Lanczos' weight of three lobes. What exceeds the bounds of the image is clipped."""
+
+    def to_proto(self) -> adapter_pb2.ResizeMethod.ValueType:
+        """Return the number that stands for it in a message."""
+        return adapter_pb2.ResizeMethod.Value(f"RESIZE_METHOD_{self.name}")
+
+    @classmethod
+    def from_proto(cls, value: int) -> ResizeMethod:
+        """Return the member that a number stands for.
+
+        Raises:
+            ValueError: The number stands for none.
+        """
+        return codec.enum_from_proto(cls, adapter_pb2.ResizeMethod.Name, "RESIZE_METHOD_", value)
+
+
+class ResizeFit(enum.StrEnum):
+    """What becomes of an image whose proportions are not those wanted."""
+
+    STRETCH = "stretch"
+    """It is stretched."""
+    PAD = "pad"
+    """It keeps its proportions, and `fill` stands above and below it or on its sides."""
+    CROP = "crop"
+    """It keeps its proportions, and what stands over is cut off evenly."""
+
+    def to_proto(self) -> adapter_pb2.ResizeFit.ValueType:
+        """Return the number that stands for it in a message."""
+        return adapter_pb2.ResizeFit.Value(f"RESIZE_FIT_{self.name}")
+
+    @classmethod
+    def from_proto(cls, value: int) -> ResizeFit:
+        """Return the member that a number stands for.
+
+        Raises:
+            ValueError: The number stands for none.
+        """
+        return codec.enum_from_proto(cls, adapter_pb2.ResizeFit.Name, "RESIZE_FIT_", value)
+
+
+class ImageLayout(enum.StrEnum):
+    """Where the axes of an image stand."""
+
+    HWC = "hwc"
+    """Rows, columns, channels: `(height, width, channels)`."""
+    CHW = "chw"
+    """Channels, rows, columns: `(channels, height, width)`."""
+
+    def to_proto(self) -> adapter_pb2.ImageLayout.ValueType:
+        """Return the number that stands for it in a message."""
+        return adapter_pb2.ImageLayout.Value(f"IMAGE_LAYOUT_{self.name}")
+
+    @classmethod
+    def from_proto(cls, value: int) -> ImageLayout:
+        """Return the member that a number stands for.
+
+        Raises:
+            ValueError: The number stands for none.
+        """
+        return codec.enum_from_proto(cls, adapter_pb2.ImageLayout.Name, "IMAGE_LAYOUT_", value)
+
+
+class ColorForm(enum.StrEnum):
+    """What the channels of an image are."""
+
+    RGB = "rgb"
+    """Red, green, blue."""
+    BGR = "bgr"
+    """Blue, green, red."""
+    GRAY = "gray"
+    """One channel: the luma of ITU-R 601-2."""
+
+    def to_proto(self) -> adapter_pb2.ColorForm.ValueType:
+        """Return the number that stands for it in a message."""
+        return adapter_pb2.ColorForm.Value(f"COLOR_FORM_{self.name}")
+
+    @classmethod
+    def from_proto(cls, value: int) -> ColorForm:
+        """Return the member that a number stands for.
+
+        Raises:
+            ValueError: The number stands for none.
+        """
+        return codec.enum_from_proto(cls, adapter_pb2.ColorForm.Name, "COLOR_FORM_", value)
+
+
+class RotationForm(enum.StrEnum):
+    """How the last axes of an array write a rotation."""
+
+    QUATERNION_XYZW = "quaternion_xyzw"
+    """A unit quaternion, the real part last: `(..., 4)`.
+
+    One that is written has no negative real part.
+    """
+    QUATERNION_WXYZ = "quaternion_wxyz"
+    """A unit quaternion, the real part first: `(..., 4)`. Likewise."""
+    AXIS_ANGLE = "axis_angle"
+    """The axis, as long as the angle in radians: `(..., 3)`.
+
+    One that is written is at most pi long.
+    """
+    EULER_XYZ = "euler_xyz"
+    """Rotations about the fixed axes x, then y, then z, in radians: `(..., 3)`; roll, pitch, yaw.
+    """
+    SIX_COLUMNS = "six_columns"
+    """The first two columns of the matrix, one after the other: `(..., 6)`."""
+    SIX_ROWS = "six_rows"
+    """The first two rows of the matrix, one after the other: `(..., 6)`."""
+    MATRIX = "matrix"
+    """The matrix: `(..., 3, 3)`."""
+
+    def to_proto(self) -> adapter_pb2.RotationForm.ValueType:
+        """Return the number that stands for it in a message."""
+        return adapter_pb2.RotationForm.Value(f"ROTATION_FORM_{self.name}")
+
+    @classmethod
+    def from_proto(cls, value: int) -> RotationForm:
+        """Return the member that a number stands for.
+
+        Raises:
+            ValueError: The number stands for none.
+        """
+        return codec.enum_from_proto(cls, adapter_pb2.RotationForm.Name, "ROTATION_FORM_", value)
 
 
 class Space(Union[space_pb2.Space]):
@@ -410,6 +602,628 @@ class EnvContract(Record[contract_pb2.EnvContract]):
     delivers_nan: bool = False
 
 
+class AdapterOperation(Union[adapter_pb2.AdapterOperation]):
+    """What a step does.
+
+    Attributes:
+        kind: Which one it is:
+
+            - `rename` (`RenameOperation`): Give keys other names.
+            - `select` (`SelectOperation`): Keep some keys.
+            - `extract` (`ExtractOperation`): Replace a `Dict` by one of its values.
+            - `wrap` (`WrapOperation`): Put a value into a `Dict`.
+            - `concatenate` (`ConcatenateOperation`): Join arrays.
+            - `split` (`SplitOperation`): Take an array apart.
+            - `stack` (`StackOperation`): Stack arrays along a new axis.
+            - `take` (`TakeOperation`): Keep some places of an array.
+            - `reshape` (`ReshapeOperation`): Give an array another shape.
+            - `resize` (`ResizeOperation`): Resize an image.
+            - `crop` (`CropOperation`): Cut an image out.
+            - `pad` (`PadOperation`): Put a border around an image.
+            - `channel_order` (`ChannelOrderOperation`): Move the channels of an image.
+            - `color` (`ColorOperation`): Change what the channels of an image are.
+            - `cast` (`CastOperation`): Give an array another dtype.
+            - `scale` (`ScaleOperation`): Multiply and add.
+            - `normalize` (`NormalizeOperation`): Normalise by mean and deviation.
+            - `normalize_quantiles` (`NormalizeQuantilesOperation`): Normalise by two quantiles.
+            - `rotation` (`RotationOperation`): Write rotations in another form.
+            - `gripper` (`GripperOperation`): Change sign and range of a gripper.
+            - `clip` (`ClipOperation`): Clip an array.
+            - `text` (`TextOperation`): Write a text.
+    """
+
+    __slots__ = ()
+
+    _union: ClassVar[type[adapter_pb2.AdapterOperation]] = adapter_pb2.AdapterOperation
+    _arms: ClassVar[dict[str, type[AdapterOperation]]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyName(Record[adapter_pb2.KeyName]):
+    """A key, and the name that it gets.
+
+    Attributes:
+        old: The key.
+        new: Its new name.
+    """
+
+    _message: ClassVar[type[adapter_pb2.KeyName]] = adapter_pb2.KeyName
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "old": codec.STRING,
+        "new": codec.STRING,
+    }
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameOperation(AdapterOperation):
+    """Gives keys of a `Dict` other names; all keys keep their places.
+
+    Attributes:
+        names: The keys, with their new names.
+    """
+
+    kind: ClassVar[str] = "rename"
+    _message: ClassVar[type[adapter_pb2.RenameOperation]] = adapter_pb2.RenameOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "names": codec.repeated(record(KeyName)),
+    }
+
+    names: tuple[KeyName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectOperation(AdapterOperation):
+    """Keeps some keys of a `Dict`, in the order that they have here.
+
+    Attributes:
+        keys: The keys.
+    """
+
+    kind: ClassVar[str] = "select"
+    _message: ClassVar[type[adapter_pb2.SelectOperation]] = adapter_pb2.SelectOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "keys": codec.repeated(codec.STRING),
+    }
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractOperation(AdapterOperation):
+    """Replaces a `Dict` by the value of one of its keys.
+
+    Attributes:
+        key: The key.
+    """
+
+    kind: ClassVar[str] = "extract"
+    _message: ClassVar[type[adapter_pb2.ExtractOperation]] = adapter_pb2.ExtractOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "key": codec.STRING,
+    }
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrapOperation(AdapterOperation):
+    """Puts a value into a `Dict` of one key.
+
+    Attributes:
+        key: The key.
+    """
+
+    kind: ClassVar[str] = "wrap"
+    _message: ClassVar[type[adapter_pb2.WrapOperation]] = adapter_pb2.WrapOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "key": codec.STRING,
+    }
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConcatenateOperation(AdapterOperation):
+    """Joins arrays of a `Dict` along an axis. They have one dtype.
+
+    Attributes:
+        keys: Their keys, in the order in which they are joined.
+        into: The key of the result, which stands last; `keys` are gone. Absent: the result replaces
+            the `Dict`, which has no other keys.
+        axis: The axis, counted from the end: -1 is the last. Never 0 or more.
+    """
+
+    kind: ClassVar[str] = "concatenate"
+    _message: ClassVar[type[adapter_pb2.ConcatenateOperation]] = adapter_pb2.ConcatenateOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "keys": codec.repeated(codec.STRING),
+        "into": codec.optional(codec.STRING),
+        "axis": codec.INT32,
+    }
+
+    keys: tuple[str, ...]
+    into: str | None = None
+    axis: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitPart(Record[adapter_pb2.SplitPart]):
+    """A part of an array.
+
+    Attributes:
+        key: The key of the part.
+        size: How many places of the axis it has, at least 1.
+    """
+
+    _message: ClassVar[type[adapter_pb2.SplitPart]] = adapter_pb2.SplitPart
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "key": codec.STRING,
+        "size": codec.UINT32,
+    }
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitOperation(AdapterOperation):
+    """Takes an array apart along an axis; the reverse of `concatenate`.
+
+    Attributes:
+        key: The key of the array in a `Dict`, which the parts join instead of it. Absent: the value
+            is the array, and a `Dict` of the parts replaces it.
+        parts: The parts in order; their sizes add up to the length of the axis.
+        axis: The axis, counted from the end: -1 is the last. Never 0 or more.
+    """
+
+    kind: ClassVar[str] = "split"
+    _message: ClassVar[type[adapter_pb2.SplitOperation]] = adapter_pb2.SplitOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "key": codec.optional(codec.STRING),
+        "parts": codec.repeated(record(SplitPart)),
+        "axis": codec.INT32,
+    }
+
+    key: str | None = None
+    parts: tuple[SplitPart, ...]
+    axis: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOperation(AdapterOperation):
+    """Stacks arrays of a `Dict`, of one shape and one dtype, along a new axis.
+
+    Attributes:
+        keys: Their keys, in the order in which they are stacked.
+        into: As in `concatenate`.
+        axis: The new axis in the result, counted from the end: -1 is the last. Never 0 or more.
+    """
+
+    kind: ClassVar[str] = "stack"
+    _message: ClassVar[type[adapter_pb2.StackOperation]] = adapter_pb2.StackOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "keys": codec.repeated(codec.STRING),
+        "into": codec.optional(codec.STRING),
+        "axis": codec.INT32,
+    }
+
+    keys: tuple[str, ...]
+    into: str | None = None
+    axis: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOperation(AdapterOperation):
+    """Keeps some places of the last axis of an array, in the order that they have here.
+
+    Attributes:
+        indices: The places; one may come repeatedly.
+    """
+
+    kind: ClassVar[str] = "take"
+    _message: ClassVar[type[adapter_pb2.TakeOperation]] = adapter_pb2.TakeOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "indices": codec.repeated(codec.UINT32),
+    }
+
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReshapeOperation(AdapterOperation):
+    """Gives an array another shape with as many elements, which keep their order.
+
+    Attributes:
+        shape: The shape.
+    """
+
+    kind: ClassVar[str] = "reshape"
+    _message: ClassVar[type[adapter_pb2.ReshapeOperation]] = adapter_pb2.ReshapeOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "shape": codec.repeated(codec.UINT64),
+    }
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeOperation(AdapterOperation):
+    """Resizes an image of uint8 or float32.
+
+    Attributes:
+        height: The height, at least 1.
+        width: The width, at least 1.
+        method: How pixels are computed.
+        fit: What becomes of other proportions.
+        fill: The value of pixels that the image does not reach.
+        layout: Where the axes stand.
+    """
+
+    kind: ClassVar[str] = "resize"
+    _message: ClassVar[type[adapter_pb2.ResizeOperation]] = adapter_pb2.ResizeOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "height": codec.UINT32,
+        "width": codec.UINT32,
+        "method": codec.member(ResizeMethod),
+        "fit": codec.member(ResizeFit),
+        "fill": codec.DOUBLE,
+        "layout": codec.member(ImageLayout),
+    }
+
+    height: int
+    width: int
+    method: ResizeMethod
+    fit: ResizeFit
+    fill: float
+    layout: ImageLayout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropOperation(AdapterOperation):
+    """Cuts a rectangle out of an image.
+
+    Attributes:
+        top: The first row. Absent: the rectangle stands in the middle.
+        left: The first column. Absent: the rectangle stands in the middle.
+        height: The height, at least 1.
+        width: The width, at least 1.
+        layout: Where the axes stand.
+    """
+
+    kind: ClassVar[str] = "crop"
+    _message: ClassVar[type[adapter_pb2.CropOperation]] = adapter_pb2.CropOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "top": codec.optional(codec.UINT32),
+        "left": codec.optional(codec.UINT32),
+        "height": codec.UINT32,
+        "width": codec.UINT32,
+        "layout": codec.member(ImageLayout),
+    }
+
+    top: int | None = None
+    left: int | None = None
+    height: int
+    width: int
+    layout: ImageLayout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PadOperation(AdapterOperation):
+    """Puts a border around an image.
+
+    Attributes:
+        top: How many rows stand above it.
+        bottom: How many rows stand below it.
+        left: How many columns stand to its left.
+        right: How many columns stand to its right.
+        value: The value of the border.
+        layout: Where the axes stand.
+    """
+
+    kind: ClassVar[str] = "pad"
+    _message: ClassVar[type[adapter_pb2.PadOperation]] = adapter_pb2.PadOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "top": codec.UINT32,
+        "bottom": codec.UINT32,
+        "left": codec.UINT32,
+        "right": codec.UINT32,
+        "value": codec.DOUBLE,
+        "layout": codec.member(ImageLayout),
+    }
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    value: float
+    layout: ImageLayout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelOrderOperation(AdapterOperation):
+    """Moves the channels of an image.
+
+    Attributes:
+        source: Where the axes stand.
+        target: Where they are to stand.
+    """
+
+    kind: ClassVar[str] = "channel_order"
+    _message: ClassVar[type[adapter_pb2.ChannelOrderOperation]] = adapter_pb2.ChannelOrderOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "source": codec.member(ImageLayout),
+        "target": codec.member(ImageLayout),
+    }
+
+    source: ImageLayout
+    target: ImageLayout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColorOperation(AdapterOperation):
+    """Changes what the channels of an image are.
+
+    Attributes:
+        source: What they are. To gray only images of uint8 are changed.
+        target: What they are to be.
+        layout: Where the axes stand.
+    """
+
+    kind: ClassVar[str] = "color"
+    _message: ClassVar[type[adapter_pb2.ColorOperation]] = adapter_pb2.ColorOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "source": codec.member(ColorForm),
+        "target": codec.member(ColorForm),
+        "layout": codec.member(ImageLayout),
+    }
+
+    source: ColorForm
+    target: ColorForm
+    layout: ImageLayout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CastOperation(AdapterOperation):
+    """Gives an array another dtype, which holds all that its bounds allow.
+
+    A float becomes the nearest integer, of two the even one. A `Discrete`, `MultiDiscrete` or
+    `MultiBinary` becomes a `Box`.
+
+    Attributes:
+        dtype: The dtype.
+    """
+
+    kind: ClassVar[str] = "cast"
+    _message: ClassVar[type[adapter_pb2.CastOperation]] = adapter_pb2.CastOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "dtype": codec.member(Dtype),
+    }
+
+    dtype: Dtype
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleOperation(AdapterOperation):
+    """Replaces each element x of an array of floats by `x * factor + offset`.
+
+    Attributes:
+        factor: The factors: finite and not 0.
+        offset: The offsets: finite.
+    """
+
+    kind: ClassVar[str] = "scale"
+    _message: ClassVar[type[adapter_pb2.ScaleOperation]] = adapter_pb2.ScaleOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "factor": codec.repeated(codec.DOUBLE),
+        "offset": codec.repeated(codec.DOUBLE),
+    }
+
+    factor: tuple[float, ...]
+    offset: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormalizeOperation(AdapterOperation):
+    """Replaces each element x of an array of floats by `(x - mean) / (deviation + epsilon)`.
+
+    Attributes:
+        mean: The means: finite.
+        deviation: The standard deviations: finite; with `epsilon` above 0.
+        epsilon: What is added to the deviations.
+        inverse: Whether the reverse is done: `x * (deviation + epsilon) + mean`.
+    """
+
+    kind: ClassVar[str] = "normalize"
+    _message: ClassVar[type[adapter_pb2.NormalizeOperation]] = adapter_pb2.NormalizeOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "mean": codec.repeated(codec.DOUBLE),
+        "deviation": codec.repeated(codec.DOUBLE),
+        "epsilon": codec.DOUBLE,
+        "inverse": codec.BOOL,
+    }
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    epsilon: float
+    inverse: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormalizeQuantilesOperation(AdapterOperation):
+    """Normalises each element of an array of floats by two quantiles.
+
+    x becomes `(x - low) / (high - low + epsilon) * 2 - 1`, which is -1 at the lower one and about 1
+    at the upper.
+
+    Attributes:
+        low: The lower quantiles: finite.
+        high: The upper quantiles: finite; with `epsilon` above `low`.
+        epsilon: What is added to the differences.
+        inverse: Whether the reverse is done: `(x + 1) / 2 * (high - low + epsilon) + low`.
+    """
+
+    kind: ClassVar[str] = "normalize_quantiles"
+    _message: ClassVar[type[adapter_pb2.NormalizeQuantilesOperation]] = (
+        adapter_pb2.NormalizeQuantilesOperation
+    )
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "low": codec.repeated(codec.DOUBLE),
+        "high": codec.repeated(codec.DOUBLE),
+        "epsilon": codec.DOUBLE,
+        "inverse": codec.BOOL,
+    }
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    epsilon: float
+    inverse: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotationOperation(AdapterOperation):
+    """Writes the rotations in an array of floats in another form.
+
+    Attributes:
+        source: The form that they have.
+        target: The form that they are to have.
+    """
+
+    kind: ClassVar[str] = "rotation"
+    _message: ClassVar[type[adapter_pb2.RotationOperation]] = adapter_pb2.RotationOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "source": codec.member(RotationForm),
+        "target": codec.member(RotationForm),
+    }
+
+    source: RotationForm
+    target: RotationForm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GripperOperation(AdapterOperation):
+    """Changes what opens and closes a gripper: a linear change of two numbers into two others.
+
+    Attributes:
+        indices: Which places of the last axis are the gripper; none stands for all.
+        open: What opens it.
+        closed: What closes it; another number.
+        target_open: What is to open it.
+        target_closed: What is to close it; another number.
+        threshold: From which part of the way from open, 0, to closed, 1, it counts as closed, so
+            that it is either open or closed afterwards. Absent: what is between stays between.
+    """
+
+    kind: ClassVar[str] = "gripper"
+    _message: ClassVar[type[adapter_pb2.GripperOperation]] = adapter_pb2.GripperOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "indices": codec.repeated(codec.UINT32),
+        "open": codec.DOUBLE,
+        "closed": codec.DOUBLE,
+        "target_open": codec.DOUBLE,
+        "target_closed": codec.DOUBLE,
+        "threshold": codec.optional(codec.DOUBLE),
+    }
+
+    indices: tuple[int, ...]
+    open: float
+    closed: float
+    target_open: float
+    target_closed: float
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipOperation(AdapterOperation):
+    """Replaces what is below or above the bounds by the bound.
+
+    Attributes:
+        low: The lower bounds; -inf for none.
+        high: The upper bounds, none below its lower one; inf for none.
+    """
+
+    kind: ClassVar[str] = "clip"
+    _message: ClassVar[type[adapter_pb2.ClipOperation]] = adapter_pb2.ClipOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "low": codec.repeated(codec.DOUBLE),
+        "high": codec.repeated(codec.DOUBLE),
+    }
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextOperation(AdapterOperation):
+    """Writes a text into a `Dict`.
+
+    Attributes:
+        into: The key. What stands there is replaced; a new key stands last.
+        template: The text, in which `{key}` stands for the `Text` of that key, and `{{` and `}}`
+            for braces.
+        lower: Whether the texts that are put in are in lower case.
+    """
+
+    kind: ClassVar[str] = "text"
+    _message: ClassVar[type[adapter_pb2.TextOperation]] = adapter_pb2.TextOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "into": codec.STRING,
+        "template": codec.STRING,
+        "lower": codec.BOOL,
+    }
+
+    into: str
+    template: str
+    lower: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterStep(Record[adapter_pb2.AdapterStep]):
+    """One step. `operation` says what it does, and the other fields where.
+
+    Attributes:
+        name: The name of the operation, as `operation` calls it, so that a reader that does not
+            know it can name it.
+        on: Which values it changes.
+        at: The place of the value that it changes: a key for each space on the way down from the
+            whole, the index in digits where that space is a `Tuple`. Empty: the whole.
+        operation: What it does; always set.
+    """
+
+    _message: ClassVar[type[adapter_pb2.AdapterStep]] = adapter_pb2.AdapterStep
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "name": codec.STRING,
+        "on": codec.member(AdapterFlow),
+        "at": codec.repeated(codec.STRING),
+        "operation": record(AdapterOperation),
+    }
+
+    name: str
+    on: AdapterFlow
+    at: tuple[str, ...]
+    operation: AdapterOperation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adaptation(Record[adapter_pb2.Adaptation]):
+    """Steps in their order.
+
+    Those of observations and those of actions may stand among each other.
+
+    Attributes:
+        steps: The steps.
+    """
+
+    _message: ClassVar[type[adapter_pb2.Adaptation]] = adapter_pb2.Adaptation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "steps": codec.repeated(record(AdapterStep)),
+    }
+
+    steps: tuple[AdapterStep, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelContract(Record[contract_pb2.ModelContract]):
     """The contract of a model.
@@ -429,6 +1243,9 @@ class ModelContract(Record[contract_pb2.ModelContract]):
         max_batch_size: The most observations that the model computes at once. Absent where there is
             no limit.
         metadata: What the model says of itself, its `metadata`. Absent means empty.
+        adaptation: Steps that bring the observations and the actions of the environments that the
+            model is meant for into its own form. The server does not apply them: a client adapts by
+            them. Absent where it has none.
     """
 
     _message: ClassVar[type[contract_pb2.ModelContract]] = contract_pb2.ModelContract
@@ -440,6 +1257,7 @@ class ModelContract(Record[contract_pb2.ModelContract]):
         "keeps_state": codec.BOOL,
         "max_batch_size": codec.optional(codec.UINT32),
         "metadata": codec.VALUE_DICT,
+        "adaptation": codec.optional(record(Adaptation)),
     }
 
     id: str
@@ -449,3 +1267,4 @@ class ModelContract(Record[contract_pb2.ModelContract]):
     keeps_state: bool = False
     max_batch_size: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    adaptation: Adaptation | None = None

@@ -15,6 +15,7 @@ __all__ = [
     "why_too_large",
 ]
 
+_LONGEST_STEP = 80
 _NUMBERS = 10  # a reward and two flags
 _AROUND = 1 << 10  # what stands around the slab of a prediction
 
@@ -42,8 +43,16 @@ def received_model_contract(message: contract_pb2.ModelContract) -> ModelContrac
     """The contract of a model that a server sends.
 
     Raises:
-        ValueError: If the message is none, or if no model can have it.
+        ValueError: If the message is none, if no model can have it, or if it has a step that this
+            version does not know; the message names it.
     """
+    for index, step in enumerate(message.adaptation.steps):
+        if step.operation.WhichOneof("kind") is None:
+            raise ValueError(
+                f"$.adaptation.steps[{index}]: this version of RLMesh does not know the step "
+                f"{step.name[:_LONGEST_STEP]!r}; upgrade RLMesh, or have the model declare other "
+                f"steps"
+            )
     contract = ModelContract.from_proto(message)
     reason = _wrong_number("horizon", contract.horizon) or (
         contract.max_batch_size is not None

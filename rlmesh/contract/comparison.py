@@ -76,6 +76,9 @@ def _of_models(old: ModelContract, new: ModelContract) -> Iterator[ContractDiffe
     yield from _field("keeps_state", old.keeps_state, new.keeps_state, breaking=True)
     yield from _field("max_batch_size", old.max_batch_size, new.max_batch_size, breaking=False)
     yield from _mapping("metadata", old.metadata, new.metadata)
+    # What a client may adapt by; the spaces above are what the model itself takes and gives.
+    steps = (model.adaptation and model.adaptation.to_json() for model in (old, new))
+    yield from _field("adaptation", *steps, breaking=False)
 
 
 def _differences(old: EnvContract, new: EnvContract) -> Iterator[ContractDifference]:

@@ -6,11 +6,11 @@ import inspect
 from typing import Any
 
 from rlmesh.codec.infos.packing import plain
-from rlmesh.codec.infos.type_guards import is_mapping
+from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.contract.carrying import why_model_too_large
 from rlmesh.errors import InvalidModelError, UnsupportedSpaceError
 from rlmesh.spaces import Space, from_gymnasium_space
-from rlmesh_api.contract import ModelContract
+from rlmesh_api.contract import Adaptation, AdapterStep, ModelContract
 
 __all__ = ["CHUNK_METHODS", "METHODS", "UNKNOWN_MODEL", "read_model_contract", "takes_context"]
 
@@ -57,6 +57,7 @@ def read_model_contract(
         keeps_state=_keeps_state(model, methods),
         max_batch_size=max_batch_size,
         metadata=plain(_metadata(model)),
+        adaptation=_adaptation(model),
     )
     reason = why_model_too_large(contract)
     if reason is not None:
@@ -147,3 +148,16 @@ def _metadata(model: object) -> dict[str, Any]:
             f"metadata of {type(model).__name__} must be a dict, got {type(metadata).__name__}"
         )
     return dict(metadata)
+
+
+def _adaptation(model: object) -> Adaptation | None:
+    """The steps that the model brings: its `adaptation`, as one or as a sequence of steps."""
+    given: Any = getattr(model, "adaptation", None)
+    if given is None or isinstance(given, Adaptation):
+        return given
+    if not is_row(given) or not all(isinstance(step, AdapterStep) for step in given):
+        raise InvalidModelError(
+            f"adaptation of {type(model).__name__} must be steps that rlmesh.adapters makes, got "
+            f"{given!r:.80}"
+        )
+    return Adaptation(steps=tuple(given))

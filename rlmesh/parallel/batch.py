@@ -139,7 +139,7 @@ class Results:
                 parts.append(tuple(self.texts[index][text] for index in env_indices.tolist()))
                 text += 1
             else:
-                part = read()
+                part: npt.NDArray[Any] = read()
                 if copy:
                     part = part[env_indices]
                 else:

@@ -95,7 +95,7 @@ class SubEnv:
         self._note(0.0, terminated=False, truncated=True)
         self._over = True
         texts = self._put("reset", observation)
-        ended = None
+        ended: dict[str, Any] | None = None
         if self.mode is AutoresetMode.SAME_STEP:
             # What a trainer reads where an episode was cut off.
             ended = {"final_obs": observation, "final_info": {}}

@@ -17,6 +17,7 @@ from gymnasium.vector import VectorEnv
 from typing_extensions import TypeVar
 
 from rlmesh.codec.infos.info_keys import ENV_REPLACED
+from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.codec.infos.unpacking import unpack, unpack_info
 from rlmesh.codec.vector.infos import add_info
 from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
@@ -444,7 +445,7 @@ class ParallelVectorEnv(
             RlmeshError: As for `call`.
         """
         self._begin("set_attr")
-        each = list(values) if isinstance(values, list | tuple) else [values] * self.num_envs
+        each: list[Any] = list(values) if is_row(values) else [values] * self.num_envs
         if len(each) != self.num_envs:
             raise InvalidArgumentError(
                 f"set_attr: values must be a list or tuple of as many as there are "

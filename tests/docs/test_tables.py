@@ -56,10 +56,22 @@ OPTIONS = "docs/command-line.md / {}: Option"
 
 # Which tests hold what a table says, beside those below.
 HELD_BY: dict[str, list[str]] = {
+    "docs/adapting.md / The steps: Step": [
+        "adapters/test_steps.py::test_every_kind_has_a_case_and_is_compiled",
+        "adapters/test_steps.py::test_what_a_step_gives_is_in_its_space",
+        "adapters/test_steps.py::test_the_numbers_are_those_of_the_formulas",
+        "adapters/test_rotations.py::test_each_form_becomes_each_other_and_back",
+        "adapters/test_images.py::test_proportions_are_kept_with_a_border_or_by_a_cut",
+    ],
+    "docs/chunks.md / What it counts: Attribute": [
+        "chunking/test_chunks.py::test_each_step_has_its_action_and_each_action_its_count",
+        "chunking/test_chunks.py::test_without_prefetch_all_is_on_the_callers_thread_and_counts_are_exact",
+    ],
     "docs/models.md / What a model is: Part": [
         "server/models/test_predictions.py::test_every_method_is_there_whichever_the_model_has",
         "server/models/test_predictions.py::test_the_contract_says_what_the_model_is",
         "server/models/test_predictions.py::test_what_is_no_model_is_refused_by_name",
+        "adapters/test_adapt.py::test_a_model_brings_its_steps_in_its_contract",
         "server/models/test_model_sessions.py::test_the_same_seed_gives_the_same_episode",
         "server/models/test_worker_life.py::test_a_drain_lets_what_was_asked_finish_and_closes_the_model_once",
         "server/models/test_worker_life.py::test_health_says_serving_once_a_model_is_warmed_up_for_each_name",

@@ -181,3 +181,15 @@ def test_an_example_is_short_listed_and_run(name: str) -> None:
     assert len(text.splitlines()) <= 80
     assert f"[{name}]({name})" in (EXAMPLES / "README.md").read_text()
     assert f'"{name}"' in Path(__file__).read_text(), "no test runs it"
+
+
+def test_a_model_is_adapted_to_an_environment(folder: Path) -> None:
+    printed = run("adapt_a_model.py", folder=folder).splitlines()
+    assert printed[0] == "observation: env -> model"
+    assert printed[-1] == "the gripper got +1, which closes it"
+
+
+def test_chunks_are_executed_one_action_at_a_time(folder: Path) -> None:
+    counts, hidden = run("execute_chunks.py", folder=folder).splitlines()
+    assert counts == "40 actions of 11 chunks, 39 dropped"
+    assert re.fullmatch(r"\d+% of the inference was hidden", hidden)

@@ -143,7 +143,8 @@ def test_a_registered_environment_is_made_by_its_id_with_wrappers_and_arguments(
         assert envs.spec is not None
         assert envs.spec.id == "CartPole-v1"
         envs.reset(seed=0)
-        for _ in range(5):
-            *_, truncations, infos = envs.step(np.array([0, 1]))
+        for _ in range(4):
+            envs.step(np.array([0, 1]))
+        *_, truncations, infos = envs.step(np.array([0, 1]))
         assert truncations.all()
         assert infos["episode"]["l"].tolist() == [5, 5]

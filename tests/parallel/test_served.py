@@ -54,8 +54,8 @@ def test_the_workers_serve_one_session_after_the_other_and_end_with_the_server()
 def test_each_of_several_sessions_has_its_own_workers() -> None:
     with rlmesh.EnvServer(FrailEnv, num_envs=2, workers=1, sessions=2) as server:
         with (
-            rlmesh.RemoteVectorEnv(server.address) as one,
-            rlmesh.RemoteVectorEnv(server.address) as other,
+            rlmesh.RemoteVectorEnv(server.address, connect_timeout_seconds=60) as one,
+            rlmesh.RemoteVectorEnv(server.address, connect_timeout_seconds=60) as other,
         ):
             pids = [envs.reset()[1]["pid"][0] for envs in (one, other)]
             assert pids[0] != pids[1]

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from support.repository import ROOT, dependencies
 
 # What a module imports that users install by themselves, when they want that module.
-OPTIONAL = {"rlmesh/torch.py": {"torch"}}
+OPTIONAL = {"rlmesh/torch.py": {"torch"}, "rlmesh/adapters/images.py": {"PIL"}}
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:

@@ -5,11 +5,38 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from rlmesh import adapters as ad
 from rlmesh.spaces import Discrete, from_gymnasium_space
-from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec, ModelContract
+from rlmesh_api.contract import Adaptation, AutoresetMode, EnvContract, EnvSpec, ModelContract
 from support.sample_spaces import SAMPLE_SPACES
 
 COIN = Discrete(2)
+
+# One step of each kind, with values that no field has by itself.
+EVERY_STEP = (
+    ad.rename({"a": "b", "c": ""}, at=("x", 1), on="action"),
+    ad.select(["a", "b"]),
+    ad.extract("a", at="x"),
+    ad.wrap("a"),
+    ad.concatenate(["a", "b"], "c", axis=-2),
+    ad.split({"a": 1, "b": 2}, "c", axis=-2),
+    ad.stack(["a", "b"], "c", axis=-3),
+    ad.text("{a} and {{b}}", "c", lower=True),
+    ad.take([3, 0]),
+    ad.reshape((2, 3)),
+    ad.cast("float16"),
+    ad.scale([0.5, -1 / 3], float("1e-300")),
+    ad.normalize([0.1, 0.2], 3.0, epsilon=1e-6, inverse=True),
+    ad.normalize_quantiles(-1.0, [1.0, 2.0], epsilon=1e-6, inverse=True),
+    ad.rotation("quaternion_xyzw", "six_columns"),
+    ad.gripper(open=(1, -1), closed=(0, 1), indices=[6], threshold=0.5, on="action"),
+    ad.clip(float("-inf"), 1.0),
+    ad.resize(224, 225, method="lanczos", fit="pad", fill=0.5, layout="chw"),
+    ad.crop(2, 3, top=4, left=5),
+    ad.pad(top=1, bottom=2, left=3, right=4, value=5.5),
+    ad.channel_order("hwc", "chw"),
+    ad.color("bgr", "gray"),
+)
 
 
 def a_contract(**changes: Any) -> EnvContract:
@@ -49,6 +76,7 @@ def full_model_contract() -> ModelContract:
         keeps_state=True,
         max_batch_size=32,
         metadata={"b": 1, "a": {"$x": (1.5, b"\0")}, "big": 2**70},
+        adaptation=Adaptation(steps=EVERY_STEP),
     )
 
 

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from rlmesh_api.v1 import adapter_pb2 as rlmesh__api_dot_v1_dot_adapter__pb2
 from rlmesh_api.v1 import space_pb2 as rlmesh__api_dot_v1_dot_space__pb2
 from rlmesh_api.v1 import value_pb2 as rlmesh__api_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crlmesh_api/v1/contract.proto\x12\rrlmesh_api.v1\x1a\x19rlmesh_api/v1/space.proto\x1a\x19rlmesh_api/v1/value.proto\"\xf7\x01\n\x07\x45nvSpec\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1d\n\x10reward_threshold\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10nondeterministic\x18\x03 \x01(\x08\x12\x1e\n\x11max_episode_steps\x18\x04 \x01(\x04H\x01\x88\x01\x01\x12\x15\n\rorder_enforce\x18\x05 \x01(\x08\x12\x1b\n\x13\x64isable_env_checker\x18\x06 \x01(\x08\x12(\n\x06kwargs\x18\x07 \x01(\x0b\x32\x18.rlmesh_api.v1.ValueDictB\x13\n\x11_reward_thresholdB\x14\n\x12_max_episode_steps\"\xb4\x04\n\x0b\x45nvContract\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x01(\x08\x12/\n\x11observation_space\x18\x03 \x01(\x0b\x32\x14.rlmesh_api.v1.Space\x12*\n\x0c\x61\x63tion_space\x18\x04 \x01(\x0b\x32\x14.rlmesh_api.v1.Space\x12\x10\n\x08num_envs\x18\x05 \x01(\r\x12\x39\n\x0e\x61utoreset_mode\x18\x06 \x01(\x0e\x32\x1c.rlmesh_api.v1.AutoresetModeH\x00\x88\x01\x01\x12\x18\n\x0brender_mode\x18\x07 \x01(\tH\x01\x88\x01\x01\x12*\n\x08metadata\x18\x08 \x01(\x0b\x32\x18.rlmesh_api.v1.ValueDict\x12)\n\x04spec\x18\t \x01(\x0b\x32\x16.rlmesh_api.v1.EnvSpecH\x02\x88\x01\x01\x12<\n\x19\x62\x61tched_observation_space\x18\n \x01(\x0b\x32\x14.rlmesh_api.v1.SpaceH\x03\x88\x01\x01\x12\x37\n\x14\x62\x61tched_action_space\x18\x0b \x01(\x0b\x32\x14.rlmesh_api.v1.SpaceH\x04\x88\x01\x01\x12\x14\n\x0c\x64\x65livers_nan\x18\x0c \x01(\x08\x42\x11\n\x0f_autoreset_modeB\x0e\n\x0c_render_modeB\x07\n\x05_specB\x1c\n\x1a_batched_observation_spaceB\x17\n\x15_batched_action_space\"\xfa\x01\n\rModelContract\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x11observation_space\x18\x02 \x01(\x0b\x32\x14.rlmesh_api.v1.Space\x12*\n\x0c\x61\x63tion_space\x18\x03 \x01(\x0b\x32\x14.rlmesh_api.v1.Space\x12\x0f\n\x07horizon\x18\x04 \x01(\r\x12\x13\n\x0bkeeps_state\x18\x05 \x01(\x08\x12\x1b\n\x0emax_batch_size\x18\x06 \x01(\rH\x00\x88\x01\x01\x12*\n\x08metadata\x18\x07 \x01(\x0b\x32\x18.rlmesh_api.v1.ValueDictB\x11\n\x0f_max_batch_size*\x88\x01\n\rAutoresetMode\x12\x1e\n\x1a\x41UTORESET_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UTORESET_MODE_NEXT_STEP\x10\x01\x12\x1c\n\x18\x41UTORESET_MODE_SAME_STEP\x10\x02\x12\x1b\n\x17\x41UTORESET_MODE_DISABLED\x10\x03\x42P\n\x11\x63om.rlmesh.api.v1P\x01Z9github.com/rlmesh/rlmesh/gen/go/rlmesh_api/v1;rlmeshapiv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crlmesh_api/v1/contract.proto\x12\rrlmesh_api.v1\x1a\x1brlmesh_api/v1/adapter.proto\x1a\x19rlmesh_api/v1/space.proto\x1a\x19rlmesh_api/v1/value.proto\"\xf7\x01\n\x07\x45nvSpec\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1d\n\x10reward_threshold\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10nondeterministic\x18\x03 \x01(\x08\x12\x1e\n\x11max_episode_steps\x18\x04 \x01(\x04H\x01\x88\x01\x01\x12\x15\n\rorder_enforce\x18\x05 \x01(\x08\x12\x1b\n\x13\x64isable_env_checker\x18\x06 \x01(\x08\x12(\n\x06kwargs\x18\x07 \x01(\x0b\x32\x18.rlmesh_api.v1.ValueDictB\x13\n\x11_reward_thresholdB\x14\n\x12_max_episode_steps\"\xb4\x04\n\x0b\x45nvContract\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x01(\x08\x12/\n\x11observation_space\x18\x03 \x01(\x0b\x32\x14.rlmesh_api.v1.Space\x12*\n\x0c\x61\x63tion_space\x18\x04 \x01(\x0b\x32\x14.rlmesh_api.v1.Space\x12\x10\n\x08num_envs\x18\x05 \x01(\r\x12\x39\n\x0e\x61utoreset_mode\x18\x06 \x01(\x0e\x32\x1c.rlmesh_api.v1.AutoresetModeH\x00\x88\x01\x01\x12\x18\n\x0brender_mode\x18\x07 \x01(\tH\x01\x88\x01\x01\x12*\n\x08metadata\x18\x08 \x01(\x0b\x32\x18.rlmesh_api.v1.ValueDict\x12)\n\x04spec\x18\t \x01(\x0b\x32\x16.rlmesh_api.v1.EnvSpecH\x02\x88\x01\x01\x12<\n\x19\x62\x61tched_observation_space\x18\n \x01(\x0b\x32\x14.rlmesh_api.v1.SpaceH\x03\x88\x01\x01\x12\x37\n\x14\x62\x61tched_action_space\x18\x0b \x01(\x0b\x32\x14.rlmesh_api.v1.SpaceH\x04\x88\x01\x01\x12\x14\n\x0c\x64\x65livers_nan\x18\x0c \x01(\x08\x42\x11\n\x0f_autoreset_modeB\x0e\n\x0c_render_modeB\x07\n\x05_specB\x1c\n\x1a_batched_observation_spaceB\x17\n\x15_batched_action_space\"\xbd\x02\n\rModelContract\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x11observation_space\x18\x02 \x01(\x0b\x32\x14.rlmesh_api.v1.Space\x12*\n\x0c\x61\x63tion_space\x18\x03 \x01(\x0b\x32\x14.rlmesh_api.v1.Space\x12\x0f\n\x07horizon\x18\x04 \x01(\r\x12\x13\n\x0bkeeps_state\x18\x05 \x01(\x08\x12\x1b\n\x0emax_batch_size\x18\x06 \x01(\rH\x00\x88\x01\x01\x12*\n\x08metadata\x18\x07 \x01(\x0b\x32\x18.rlmesh_api.v1.ValueDict\x12\x32\n\nadaptation\x18\x08 \x01(\x0b\x32\x19.rlmesh_api.v1.AdaptationH\x01\x88\x01\x01\x42\x11\n\x0f_max_batch_sizeB\r\n\x0b_adaptation*\x88\x01\n\rAutoresetMode\x12\x1e\n\x1a\x41UTORESET_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UTORESET_MODE_NEXT_STEP\x10\x01\x12\x1c\n\x18\x41UTORESET_MODE_SAME_STEP\x10\x02\x12\x1b\n\x17\x41UTORESET_MODE_DISABLED\x10\x03\x42P\n\x11\x63om.rlmesh.api.v1P\x01Z9github.com/rlmesh/rlmesh/gen/go/rlmesh_api/v1;rlmeshapiv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +35,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rlmesh_api.v1.contract_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\021com.rlmesh.api.v1P\001Z9github.com/rlmesh/rlmesh/gen/go/rlmesh_api/v1;rlmeshapiv1'
-  _globals['_AUTORESETMODE']._serialized_start=1172
-  _globals['_AUTORESETMODE']._serialized_end=1308
-  _globals['_ENVSPEC']._serialized_start=102
-  _globals['_ENVSPEC']._serialized_end=349
-  _globals['_ENVCONTRACT']._serialized_start=352
-  _globals['_ENVCONTRACT']._serialized_end=916
-  _globals['_MODELCONTRACT']._serialized_start=919
-  _globals['_MODELCONTRACT']._serialized_end=1169
+  _globals['_AUTORESETMODE']._serialized_start=1268
+  _globals['_AUTORESETMODE']._serialized_end=1404
+  _globals['_ENVSPEC']._serialized_start=131
+  _globals['_ENVSPEC']._serialized_end=378
+  _globals['_ENVCONTRACT']._serialized_start=381
+  _globals['_ENVCONTRACT']._serialized_end=945
+  _globals['_MODELCONTRACT']._serialized_start=948
+  _globals['_MODELCONTRACT']._serialized_end=1265
 # @@protoc_insertion_point(module_scope)

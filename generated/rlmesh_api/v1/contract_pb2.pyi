@@ -8,6 +8,7 @@ stand in for the original.
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from rlmesh_api.v1 import adapter_pb2 as _adapter_pb2
 from rlmesh_api.v1 import space_pb2 as _space_pb2
 from rlmesh_api.v1 import value_pb2 as _value_pb2
 import builtins as _builtins
@@ -233,6 +234,7 @@ class ModelContract(_message.Message):
     KEEPS_STATE_FIELD_NUMBER: _builtins.int
     MAX_BATCH_SIZE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    ADAPTATION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The model's name among those of its server."""
     horizon: _builtins.int
@@ -255,6 +257,13 @@ class ModelContract(_message.Message):
     def metadata(self) -> _value_pb2.ValueDict:
         """What the model says of itself, its `metadata`. Absent means empty."""
 
+    @_builtins.property
+    def adaptation(self) -> _adapter_pb2.Adaptation:
+        """Steps that bring the observations and the actions of the environments that the model is meant
+        for into its own form. The server does not apply them: a client adapts by them. Absent where it
+        has none.
+        """
+
     def __init__(
         self,
         *,
@@ -265,13 +274,19 @@ class ModelContract(_message.Message):
         keeps_state: _builtins.bool = ...,
         max_batch_size: _builtins.int | None = ...,
         metadata: _value_pb2.ValueDict | None = ...,
+        adaptation: _adapter_pb2.Adaptation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_batch_size", b"_max_batch_size", "action_space", b"action_space", "max_batch_size", b"max_batch_size", "metadata", b"metadata", "observation_space", b"observation_space"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_adaptation", b"_adaptation", "_max_batch_size", b"_max_batch_size", "action_space", b"action_space", "adaptation", b"adaptation", "max_batch_size", b"max_batch_size", "metadata", b"metadata", "observation_space", b"observation_space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_batch_size", b"_max_batch_size", "action_space", b"action_space", "horizon", b"horizon", "id", b"id", "keeps_state", b"keeps_state", "max_batch_size", b"max_batch_size", "metadata", b"metadata", "observation_space", b"observation_space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adaptation", b"_adaptation", "_max_batch_size", b"_max_batch_size", "action_space", b"action_space", "adaptation", b"adaptation", "horizon", b"horizon", "id", b"id", "keeps_state", b"keeps_state", "max_batch_size", b"max_batch_size", "metadata", b"metadata", "observation_space", b"observation_space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__adaptation: _TypeAlias = _typing.Literal["adaptation"]  # noqa: Y015
+    _WhichOneofArgType__adaptation: _TypeAlias = _typing.Literal["_adaptation", b"_adaptation"]  # noqa: Y015
     _WhichOneofReturnType__max_batch_size: _TypeAlias = _typing.Literal["max_batch_size"]  # noqa: Y015
     _WhichOneofArgType__max_batch_size: _TypeAlias = _typing.Literal["_max_batch_size", b"_max_batch_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adaptation) -> _WhichOneofReturnType__adaptation | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_batch_size) -> _WhichOneofReturnType__max_batch_size | None: ...
 
 Global___ModelContract: _TypeAlias = ModelContract  # noqa: Y015

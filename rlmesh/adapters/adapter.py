@@ -1,0 +1,313 @@
+"""Adapts a model to an environment, by steps that are checked when the adapter is made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rlmesh.adapters.adapted_model import AdaptedModel
+from rlmesh.adapters.compiling import CompiledStep, StepError, compile_steps
+from rlmesh.adapters.endpoints import steps_of, two_spaces
+from rlmesh.adapters.faults import ValueFault
+from rlmesh.adapters.reading import compile_read
+from rlmesh.adapters.table import table
+from rlmesh.adapters.wire_bytes import bytes_of
+from rlmesh.codec.slab.violations import Violation
+from rlmesh.contract.differences import ContractDifference
+from rlmesh.contract.space_comparison import compare_spaces
+from rlmesh.errors import (
+    ArgumentTypeError,
+    ContractMismatchError,
+    InvalidActionError,
+    InvalidArgumentError,
+    InvalidObservationError,
+)
+from rlmesh.spaces.paths import ROOT
+from rlmesh_api.contract import Adaptation, AdapterFlow, AdapterStep, Space
+
+__all__ = ["Adapter", "adapt"]
+
+_OBSERVATION, _ACTION = f"{ROOT}.observation_space", f"{ROOT}.action_space"
+# What no value of a space depends on.
+_HARMLESS = {"order of keys", "keep_order", "bounded_below", "bounded_above", "flat"}
+# How many differences a message lists; `differences` has all.
+_SHOWN = 50
+
+
+class Adapter:
+    """What brings the observations of an environment to a model, and its actions back.
+
+    `rlmesh.adapt` makes it. It keeps nothing between its calls, so any thread may call it.
+
+    Args:
+        model: The observation space and the action space of the model.
+        env: Those of the environment.
+        steps: The steps, in order.
+
+    Attributes:
+        steps: The steps, in the order in which they were given.
+        adaptation: The same as data, with `to_json`, `to_proto` and a `fingerprint`.
+        env_observation_space: The space of the observations that it takes.
+        env_action_space: The space of the actions that the environment takes.
+        observation_space: The space of the observations that it gives to the model.
+        action_space: The space of the actions that it gives to the environment.
+        model_observation_space: The space of the observations that the model takes.
+        model_action_space: The space of the actions that the model gives.
+        differences: What is narrower than it might be, and breaks nothing: bounds that are never
+            reached, for instance those of a gripper whose range was not changed.
+
+    Raises:
+        ContractMismatchError: If a step cannot be applied, or something is left to bridge.
+    """
+
+    def __init__(
+        self, model: tuple[Space, Space], env: tuple[Space, Space], steps: Sequence[AdapterStep]
+    ) -> None:
+        self.steps: tuple[AdapterStep, ...] = tuple(steps)
+        self.adaptation: Adaptation = Adaptation(steps=self.steps)
+        self.model_observation_space, self.model_action_space = model
+        self.env_observation_space, self.env_action_space = env
+        numbered = list(enumerate(self.steps, 1))
+        found: list[ContractDifference] = []
+        self._observing = _compiled(
+            [pair for pair in numbered if pair[1].on is AdapterFlow.OBSERVATION],
+            self.env_observation_space,
+            self.model_observation_space,
+            _OBSERVATION,
+            found,
+        )
+        self._acting = _compiled(
+            [pair for pair in numbered if pair[1].on is AdapterFlow.ACTION],
+            self.model_action_space,
+            self.env_action_space,
+            _ACTION,
+            found,
+        )
+        if any(each.breaking for each in found):
+            raise _mismatch([each for each in found if each.breaking])
+        self.differences: tuple[ContractDifference, ...] = tuple(found)
+        self.observation_space: Space = _last(self._observing, self.env_observation_space)
+        self.action_space: Space = _last(self._acting, self.model_action_space)
+        self._read_observation = compile_read(self.env_observation_space)
+        self._read_action = compile_read(self.model_action_space)
+        # They give what the model and the environment call the same, in the order of their keys.
+        self._give_observation = compile_read(self.model_observation_space)
+        self._give_action = compile_read(self.env_action_space)
+
+    def observation(self, value: Any) -> Any:
+        """Adapts an observation of the environment.
+
+        Args:
+            value: The observation, which stays as it is. What no step changes is not copied.
+
+        Returns:
+            The observation for the model, with the shapes and the dtypes of its space.
+
+        Raises:
+            InvalidObservationError: If the environment's space does not have such values, or a step
+                cannot change this one; the message names the place.
+        """
+        try:
+            return self._give_observation(_changed(self._read_observation(value), self._observing))
+        except (Violation, ValueFault) as error:
+            raise InvalidObservationError(f"the observation cannot be adapted: {error}") from error
+
+    def action(self, value: Any) -> Any:
+        """Adapts an action of the model.
+
+        Args:
+            value: The action, which stays as it is. What no step changes is not copied.
+
+        Returns:
+            The action for the environment, with the shapes and the dtypes of its space.
+
+        Raises:
+            InvalidActionError: If the model's space does not have such values, or a step cannot
+                change this one; the message names the place.
+        """
+        try:
+            return self._give_action(_changed(self._read_action(value), self._acting))
+        except (Violation, ValueFault) as error:
+            raise InvalidActionError(f"the action cannot be adapted: {error}") from error
+
+    def halves(self) -> tuple[Adapter, Adapter]:
+        """Splits the adapter where the least crosses a network.
+
+        The steps before that place of observations, and after that of actions, are for the client;
+        the others stand beside the model. So an image is made smaller before it is sent, and one of
+        uint8 becomes one of floats afterwards.
+
+        Returns:
+            The adapter of the client and that of the model; one after the other they do what this
+            one does.
+
+        Raises:
+            ContractMismatchError: Never: what fits as a whole fits at every place.
+        """
+        observing, observation_space = _cut(self._observing, self.env_observation_space)
+        acting, action_space = _cut(self._acting, self.model_action_space)
+        middle = (observation_space, action_space)
+        client = sorted([*observing[0], *acting[1]])
+        server = sorted([*observing[1], *acting[0]])
+        env = (self.env_observation_space, self.env_action_space)
+        model = (self.model_observation_space, self.model_action_space)
+        return (
+            Adapter(middle, env, [self.steps[number - 1] for number in client]),
+            Adapter(model, middle, [self.steps[number - 1] for number in server]),
+        )
+
+    def wrap(self, model: Any) -> Any:
+        """A model for this environment: it adapts what goes to a model and what comes from it.
+
+        Args:
+            model: An object with `predict`, `predict_chunk`, `predict_batch` or
+                `predict_chunk_batch`: a model, or a client of one.
+
+        Returns:
+            An object with the same methods and with the spaces of the environment. Every other
+            attribute is that of the model.
+        """
+        return AdaptedModel(self, model)
+
+    def explain(self) -> None:
+        """Prints what each step does, as a table; `str` of the adapter returns it."""
+        sys.stdout.write(f"{self}\n")
+
+    def __str__(self) -> str:
+        """The table of `explain`."""
+        tables = [
+            table("observation", self.env_observation_space, self._observing, "env", "model"),
+            table("action", self.model_action_space, self._acting, "model", "env"),
+        ]
+        if self.differences:
+            tables.append("\n".join(["what is never reached:", *map(_line, self.differences)]))
+        return "\n\n".join(tables)
+
+    def __repr__(self) -> str:
+        """How many steps it has, and for which values."""
+        counts = f"{len(self._observing)} for observations, {len(self._acting)} for actions"
+        return f"<Adapter of {len(self.steps)} steps: {counts}>"
+
+
+def adapt(model_contract: Any, env_contract: Any, steps: Any = None) -> Adapter:
+    """Bridges a model and an environment by steps, and checks that nothing is left to bridge.
+
+    Args:
+        model_contract: The contract of the model; or an object with `observation_space` and
+            `action_space`, those of one step.
+        env_contract: The contract of the environment, or such an object: also an environment, a
+            client, or a vector environment, of which one sub-environment counts.
+        steps: The steps, in order, as the functions of `rlmesh.adapters` make them, or an
+            `Adaptation`. None: those that the model's contract has, or none.
+
+    Raises:
+        ArgumentTypeError: If an argument is of another type.
+        InvalidArgumentError: If a step has another name than its operation.
+        UnsupportedSpaceError: If RLMesh does not carry a space.
+        ContractMismatchError: If a step cannot be applied, or if after all of them the model does
+            not take every observation of the environment or the environment every action of the
+            model. `differences` has everything that was found.
+
+    Example:
+        >>> import gymnasium, rlmesh
+        >>> from rlmesh.adapters import take
+        >>> env = gymnasium.make("CartPole-v1")
+        >>> class Balance:
+        ...     observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+        ...     action_space = env.action_space
+        >>> rlmesh.adapt(Balance, env, [take([2, 3])])
+        Traceback (most recent call last):
+        ...
+        rlmesh.errors.ContractMismatchError: the model and the environment do not fit: ...
+    """
+    model, env = (
+        two_spaces("model_contract", model_contract),
+        two_spaces("env_contract", env_contract),
+    )
+    given = steps_of(model_contract) if steps is None else steps
+    if isinstance(given, Adaptation):
+        given = given.steps
+    if isinstance(given, AdapterStep) or not isinstance(given, Sequence):
+        raise ArgumentTypeError(
+            f"steps must be a sequence of the steps that rlmesh.adapters makes, got "
+            f"{type(given).__name__}"
+        )
+    listed: Sequence[Any] = given
+    for number, each in enumerate(listed, 1):
+        if not isinstance(each, AdapterStep):
+            raise ArgumentTypeError(
+                f"steps must be made by the functions of rlmesh.adapters, got one "
+                f"{type(each).__name__}"
+            )
+        if each.name != each.operation.kind:
+            raise InvalidArgumentError(
+                f"step {number} is named {each.name!r} and its operation is "
+                f"{each.operation.kind!r}; make steps with the functions of rlmesh.adapters"
+            )
+    return Adapter(model, env, listed)
+
+
+def _compiled(
+    steps: list[tuple[int, AdapterStep]],
+    space: Space,
+    wanted: Space,
+    root: str,
+    found: list[ContractDifference],
+) -> list[CompiledStep]:
+    try:
+        compiled = compile_steps(steps, space, root)
+    except StepError as error:
+        found.append(error.difference)
+        return []
+    # One that takes a value has the part of a client that receives it: more is too much for it. The
+    # order of keys is that of the taker.
+    found.extend(
+        difference
+        for difference in compare_spaces(root, wanted, _last(compiled, space), "observation")
+        if difference.aspect not in _HARMLESS
+    )
+    return compiled
+
+
+def _last(compiled: Sequence[CompiledStep], space: Space) -> Space:
+    return compiled[-1].space if compiled else space
+
+
+def _changed(value: Any, steps: Sequence[CompiledStep]) -> Any:
+    for step in steps:
+        try:
+            value = step.change(value)
+        except ValueFault as error:
+            raise ValueFault(
+                f"{step.place}: step {step.number}, {step.step.name}: {error}"
+            ) from error
+    return value
+
+
+def _cut(
+    compiled: Sequence[CompiledStep], space: Space
+) -> tuple[tuple[list[int], list[int]], Space]:
+    """The numbers of the steps before and after the place where values are the smallest."""
+    spaces = [space, *(step.space for step in compiled)]
+    best = min(range(len(spaces)), key=lambda index: bytes_of(spaces[index]))
+    numbers = [step.number for step in compiled]
+    return (numbers[:best], numbers[best:]), spaces[best]
+
+
+def _mismatch(faults: list[ContractDifference]) -> ContractMismatchError:
+    lines = [_line(fault) for fault in faults[:_SHOWN]]
+    if len(faults) > _SHOWN:
+        lines.append(f"and {len(faults) - _SHOWN} more")
+    return ContractMismatchError(
+        f"the model and the environment do not fit: {'; '.join(lines)}. Change the steps, or add "
+        f"what is missing",
+        differences=tuple(faults),
+    )
+
+
+def _line(fault: ContractDifference) -> str:
+    if fault.aspect.startswith("step "):
+        return f"{fault.place}: {fault.aspect}: expected {fault.old}, got {fault.new}"
+    taker = "model" if fault.place.startswith(_OBSERVATION) else "environment"
+    return f"{fault.place}: {fault.aspect}: the {taker} takes {fault.old}, and gets {fault.new}"
