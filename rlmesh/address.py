@@ -224,7 +224,8 @@ def _host(text: str, host: str) -> str:
 
 def _check_scope(text: str, scope: str | None) -> None:
     # Python takes any text there, NUL and line breaks included.
-    if scope is not None and not _SCOPE.fullmatch(scope):
+    # And a socket takes no name with two dots in a row: it encodes a host as IDNA.
+    if scope is not None and (not _SCOPE.fullmatch(scope) or ".." in scope or scope[0] == "."):
         _refuse(text, f"{scope!r} is no name of a network interface")
 
 

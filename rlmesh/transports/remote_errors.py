@@ -51,7 +51,7 @@ def _class_of(base: type[Any], names: tuple[str, ...]) -> type[Any]:
 
     def reduce(error: Any) -> tuple[Any, ...]:
         made: tuple[type[Any], tuple[str, ...], tuple[Any, ...]] = base, known, error.args
-        state: dict[str, Any] = vars(error)
+        state: dict[str, Any] = {**error.__dict__}
         return _restored, made, state
 
     members: dict[str, Any] = {

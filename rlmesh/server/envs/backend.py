@@ -49,6 +49,11 @@ class Backend(Protocol):
     timings: Timings
 
     @property
+    def version(self) -> int:
+        """0: an environment has no versions."""
+        ...
+
+    @property
     def dependent(self) -> Collection[str]:
         """The calls that depend on the call before."""
         ...

@@ -46,6 +46,7 @@ class LocalBackend:
     """
 
     dependent = DEPENDENT
+    version = 0
 
     def __init__(self, env: Any, contract: EnvContract, options: EnvOptions) -> None:
         self._own_env = env

@@ -86,8 +86,13 @@ class ModelBackend:
         return write_answer(response, outbox)
 
     @property
-    def version(self) -> ModelVersion:
-        """The version that answers until the next reset. Any thread may ask."""
+    def version(self) -> int:
+        """The number of the version that answers until the next reset. Any thread may ask."""
+        return self._version.number
+
+    @property
+    def answering(self) -> ModelVersion:
+        """That version. Any thread may ask."""
         return self._version
 
     def end(self) -> None:

@@ -26,7 +26,7 @@ class ModelSlot:
     def __init__(self, served: ServedModel, *, alone: bool) -> None:
         self.served: ServedModel = served
         self.backend: ModelBackend = ModelBackend(served)
-        self._host: ModelVersion | None = self.backend.version if alone else None
+        self._host: ModelVersion | None = self.backend.answering if alone else None
         if self._host is None:
             self.thread: CallThread = CallThread("rlmesh-model-session")
             self.thread.start()
@@ -56,7 +56,7 @@ class ModelSlot:
 
     def stack(self) -> str:
         """Where the model's call in progress is; empty where this session is in no call."""
-        return "" if self.thread.running is None else self.backend.version.stack()
+        return "" if self.thread.running is None else self.backend.answering.stack()
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
         """Returns False: a call in this process cannot be ended by force."""

@@ -181,6 +181,8 @@ class StreamHandler:
             opened.transports.extend(self._transports)
             opened.secret = session.secret
             opened.exposed.extend(self._exposed)
+            backend = session.slot.made
+            opened.version = 0 if backend is None else backend.version
             opened.resume_seconds = self._grace if session.resumes else 0.0
             return session
         answer.resume.SetInParent()

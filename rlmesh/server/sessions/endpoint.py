@@ -256,6 +256,11 @@ class SessionBackend(Protocol):
         ...
 
     @property
+    def version(self) -> int:
+        """Which version of a model answers, from 1; 0 for what has no versions. Any thread."""
+        ...
+
+    @property
     def timings(self) -> Timings:
         """What this session's calls have cost."""
         ...

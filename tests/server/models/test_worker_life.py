@@ -304,6 +304,7 @@ def test_a_reload_leaves_episodes_their_version_and_closes_the_old_one_after_the
     first, second = Versioned(1.0), Versioned(-1.0)
     with working(first) as worker:
         with rlmesh.RemoteModel(worker.address) as old, rlmesh.RemoteModel(worker.address) as new:
+            assert (old.version, new.version) == (1, 1)
             old.reset()
             assert worker.reload(second) == 2
             new.reset()
@@ -314,6 +315,8 @@ def test_a_reload_leaves_episodes_their_version_and_closes_the_old_one_after_the
             old.reset()
             assert old.version == 2
             assert_same(old.predict(SEEN), -act(SEEN["state"]))
+            with rlmesh.RemoteModel(worker.address) as third:
+                assert third.version == 2
         assert first.closed.wait(20)
         assert not second.closed.is_set()
     assert second.closed.is_set()

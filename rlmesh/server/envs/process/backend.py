@@ -56,6 +56,7 @@ class ProcessBackend:
     """
 
     dependent = DEPENDENT
+    version = 0
 
     def __init__(self, start: Callable[[], EnvWorker], start_timeout: float | None) -> None:
         self.start_timeout: float | None = start_timeout
