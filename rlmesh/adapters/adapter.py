@@ -13,6 +13,7 @@ from rlmesh.adapters.faults import ValueFault
 from rlmesh.adapters.reading import compile_read
 from rlmesh.adapters.table import table
 from rlmesh.adapters.wire_bytes import bytes_of
+from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.contract.differences import ContractDifference
 from rlmesh.contract.space_comparison import compare_spaces
@@ -228,13 +229,12 @@ def adapt(model_contract: Any, env_contract: Any, steps: Any = None) -> Adapter:
     given = steps_of(model_contract) if steps is None else steps
     if isinstance(given, Adaptation):
         given = given.steps
-    if isinstance(given, AdapterStep) or not isinstance(given, Sequence):
+    if not is_row(given):
         raise ArgumentTypeError(
             f"steps must be a sequence of the steps that rlmesh.adapters makes, got "
             f"{type(given).__name__}"
         )
-    listed: Sequence[Any] = given
-    for number, each in enumerate(listed, 1):
+    for number, each in enumerate(given, 1):
         if not isinstance(each, AdapterStep):
             raise ArgumentTypeError(
                 f"steps must be made by the functions of rlmesh.adapters, got one "
@@ -245,7 +245,7 @@ def adapt(model_contract: Any, env_contract: Any, steps: Any = None) -> Adapter:
                 f"step {number} is named {each.name!r} and its operation is "
                 f"{each.operation.kind!r}; make steps with the functions of rlmesh.adapters"
             )
-    return Adapter(model, env, listed)
+    return Adapter(model, env, tuple(given))
 
 
 def _compiled(

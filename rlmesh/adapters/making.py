@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh_api.contract import AdapterFlow, AdapterOperation, AdapterStep
 
@@ -111,12 +112,11 @@ def read_texts(what: str, given: Iterable[Any]) -> tuple[str, ...]:
 def _place(at: Any) -> tuple[str, ...]:
     if isinstance(at, str):
         return (at,) if at else ()
-    if isinstance(at, bool) or not isinstance(at, int | Sequence):
-        raise ArgumentTypeError(f"at must be a key, an index or several, got {reprlib.repr(at)}")
-    if isinstance(at, int):
+    if isinstance(at, int) and not isinstance(at, bool):
         return (_key(at),)
-    keys: Sequence[Any] = at
-    return tuple(_key(key) for key in keys)
+    if not is_row(at):
+        raise ArgumentTypeError(f"at must be a key, an index or several, got {reprlib.repr(at)}")
+    return tuple(_key(key) for key in at)
 
 
 def _key(key: Any) -> str:

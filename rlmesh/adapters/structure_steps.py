@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rlmesh.adapters.making import Flow, Place, make, read_text, read_texts, whole
+from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.errors import ArgumentTypeError
 from rlmesh_api.contract import (
     AdapterStep,
@@ -220,7 +221,6 @@ def text(
 
 
 def _pairs(what: str, given: object) -> list[tuple[object, object]]:
-    if not isinstance(given, Mapping):
+    if not is_mapping(given):
         raise ArgumentTypeError(f"{what} must be a mapping, got {type(given).__name__}")
-    pairs: Mapping[object, object] = given
-    return list(pairs.items())
+    return list(given.items())

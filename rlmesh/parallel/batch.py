@@ -133,10 +133,11 @@ class Results:
             copy: Whether they are copies; views only of all.
         """
         parts: list[Any] = []
+        chosen: list[int] = env_indices.tolist()
         text = 0
         for read in self._reads:
             if read is None:
-                parts.append(tuple(self.texts[index][text] for index in env_indices.tolist()))
+                parts.append(tuple(self.texts[index][text] for index in chosen))
                 text += 1
             else:
                 part: npt.NDArray[Any] = read()

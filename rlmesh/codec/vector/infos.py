@@ -35,10 +35,9 @@ def add_info(
 
 
 def _room_for(key: str, value: Any, num_envs: int) -> npt.NDArray[Any]:
-    kind: type[Any] = type(value)
     if key != "final_obs":
-        if kind in (int, float, bool) or issubclass(kind, np.number):
-            return np.zeros(num_envs, kind)
+        if type(value) in (int, float, bool) or isinstance(value, np.number):
+            return np.zeros(num_envs, np.asarray(value).dtype)
         if is_array(value):
             return np.zeros((num_envs, *value.shape), value.dtype)
     return np.full(num_envs, None, object)
