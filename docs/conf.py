@@ -44,7 +44,7 @@ nitpick_ignore_regex = [
     # Other packages have their own pages; the build asks no network.
     ("py:.*", r"(collections|gymnasium|np|npt|numpy|os|types|typing)\..*"),
     # The parameters of generic classes, and what is behind a public name.
-    ("py:class", r"(rlmesh\.client\.env\.)?(ActType|ObsType)"),
+    ("py:class", r"(rlmesh\.[\w.]+\.)?(ActType|ObsType)"),
     ("py:class", r"rlmesh_api\..*"),
 ]
 

@@ -5,7 +5,7 @@ Importing this module imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,8 +133,8 @@ class Model:
 
     The network is called with a stack of observations, as tensors on its device, in inference mode:
     with a tensor, or for a Dict with a dict and for a Tuple with a tuple of tensors. It returns
-    tensors, stacked in the same way: the actions, or with `horizon` the chunks, `(observations,
-    horizon, *shape)`.
+    tensors, stacked in the same way: the actions, or with `horizon` the chunks,
+    `(observations, horizon, *shape)`.
 
     Args:
         module: The network, a `torch.nn.Module` or any callable. It is moved to the device, and set
@@ -177,9 +177,9 @@ class Model:
         self.horizon: int | None = horizon
         # `ModelWorker` looks which of the two the model has.
         if horizon is None:
-            self.predict_batch = self._ask
+            self.predict_batch: Callable[[Any], Any] = self._ask
         else:
-            self.predict_chunk_batch = self._ask
+            self.predict_chunk_batch: Callable[[Any], Any] = self._ask
 
     def warmup(self) -> None:
         """Calls the network with zeros, in batches of each size.

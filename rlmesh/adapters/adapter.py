@@ -67,8 +67,10 @@ class Adapter:
     ) -> None:
         self.steps: tuple[AdapterStep, ...] = tuple(steps)
         self.adaptation: Adaptation = Adaptation(steps=self.steps)
-        self.model_observation_space, self.model_action_space = model
-        self.env_observation_space, self.env_action_space = env
+        self.model_observation_space: Space = model[0]
+        self.model_action_space: Space = model[1]
+        self.env_observation_space: Space = env[0]
+        self.env_action_space: Space = env[1]
         numbered = list(enumerate(self.steps, 1))
         found: list[ContractDifference] = []
         self._observing = _compiled(

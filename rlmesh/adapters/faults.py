@@ -20,7 +20,7 @@ class StepFault(Exception):  # noqa: N818 - a finding; `adapt` turns it into an 
     def __init__(self, expected: str, got: object, place: tuple[str, ...] = ()) -> None:
         super().__init__(f"expected {expected}, got {got}")
         self.expected = expected
-        self.got = str(got)
+        self.got: str = str(got)
         self.place = place
 
 

@@ -21,10 +21,10 @@ class Reply:
 
     def __init__(self, chunk: Any, seconds: float, waited: float, *, exact: bool = True) -> None:
         self.chunk: Any = chunk
-        self.seconds = seconds
-        self.waited = waited
+        self.seconds: float = seconds
+        self.waited: float = waited
         # Whether `seconds` is how long it took, and not only the most that it can have taken.
-        self.exact = exact
+        self.exact: bool = exact
 
 
 class Asking(Protocol):

@@ -22,7 +22,6 @@ class ChunkStats:
         waited_seconds: For how many seconds `act` has waited for chunks.
         inference_seconds: For how many seconds chunks were computed. Of a served model whose answer
             was there before it was needed, this is its last known latency.
-        hidden: The part of `inference_seconds` for which nobody waited, from 0 to 1.
     """
 
     asked: int
@@ -34,7 +33,7 @@ class ChunkStats:
 
     @property
     def hidden(self) -> float:
-        """The part of the inference for which nobody waited, from 0 to 1; 0 before the first."""
+        """The part of `inference_seconds` for which nobody waited, 0 to 1; 0 before the first."""
         if self.inference_seconds <= 0:
             return 0.0
         return max(0.0, 1.0 - self.waited_seconds / self.inference_seconds)

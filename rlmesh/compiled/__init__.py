@@ -43,7 +43,9 @@ def _load() -> tuple[Step | None, str]:
     return found, ""
 
 
-step, _reason = _load()
+_found, _reason = _load()
+
+step: Step | None = _found
 """The extension; None where this process runs without it."""
 
 

@@ -92,6 +92,7 @@ class ModelWorker(EndpointServer):
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
         StateError: If this process is a fork of one that had used gRPC, where a worker would hang.
+        SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 
     def __init__(

@@ -514,6 +514,7 @@ def test_the_arguments_of_a_client_are_listed_with_their_defaults() -> None:
         "address",
         "autoreset",
         "batch_size",
+        "num_envs",
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["is_array", "is_collection", "is_mapping", "is_row"]
+__all__ = ["is_array", "is_collection", "is_mapping", "is_number", "is_row"]
 
 
 def is_array(value: object) -> TypeGuard[npt.NDArray[Any]]:
@@ -24,6 +24,11 @@ def is_collection(value: object) -> TypeGuard[Collection[Any]]:
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Whether it is a mapping."""
     return isinstance(value, Mapping)
+
+
+def is_number(value: object) -> TypeGuard[np.number[Any]]:
+    """Whether it is a number of NumPy: a scalar, not an array."""
+    return isinstance(value, np.number)
 
 
 def is_row(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:

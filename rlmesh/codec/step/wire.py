@@ -9,6 +9,7 @@ in another form is as good; protobuf reads it.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 
 from google.protobuf.message import Message
@@ -157,8 +158,10 @@ _TAGS = b"".join(
 MESSAGES = compiled.Messages(_TAGS) if compiled else None
 """Writes and reads the messages of a single environment's steps in C; None where Python does."""
 
-write_action = MESSAGES.write_action if MESSAGES else _write_action
+write_action: Callable[[int, bytes], bytes] = MESSAGES.write_action if MESSAGES else _write_action
 """The message of a step: from its sequence and its action's slab."""
 
-read_action = MESSAGES.read_action if MESSAGES else _read_action
+read_action: Callable[[bytes], tuple[int, bytes] | None] = (
+    MESSAGES.read_action if MESSAGES else _read_action
+)
 """Sequence and action's slab of a step's message; None where protobuf must read it."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlmesh.codec.infos.type_guards import is_array, is_mapping
+from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_number
 
 __all__ = ["add_info", "add_sub_env", "mark_sub_env", "unmasked"]
 
@@ -36,7 +36,7 @@ def add_info(
 
 def _room_for(key: str, value: Any, num_envs: int) -> npt.NDArray[Any]:
     if key != "final_obs":
-        if type(value) in (int, float, bool) or isinstance(value, np.number):
+        if type(value) in (int, float, bool) or is_number(value):
             return np.zeros(num_envs, np.asarray(value).dtype)
         if is_array(value):
             return np.zeros((num_envs, *value.shape), value.dtype)

@@ -16,6 +16,7 @@ from rlmesh.server.models.caller import call_with_context
 from rlmesh.server.models.context import SessionContext
 from rlmesh.server.models.served_model import ServedModel
 from rlmesh.server.models.version import ModelVersion
+from rlmesh.server.sessions.endpoint import HotCall
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.server.timings import Timings
 from rlmesh.transports.pipe import RESERVED, Outbox
@@ -53,7 +54,7 @@ class ModelBackend:
         self._deviations: dict[str, int] = {}
         self._reporter = Reporter()
         self.timings: Timings = Timings()
-        self.hot = self._predict
+        self.hot: HotCall = self._predict
         keeps = served.contract.keeps_state
         self.dependent: Collection[str] = frozenset({"predict"} if keeps else ())
 

@@ -62,17 +62,17 @@ class PredictionRequest:
         *,
         chunk: bool,
     ) -> None:
-        self.caller = caller
-        self.observations = observations
-        self.contexts = contexts
-        self.chunk = chunk
+        self.caller: ModelCaller = caller
+        self.observations: Sequence[Any] = observations
+        self.contexts: Sequence[SessionContext] = contexts
+        self.chunk: bool = chunk
         self.asked: float = 0.0
         self.answers: list[Any] = []
         self.error: Exception | None = None
         self.queue_seconds: float = 0.0
         self.model_seconds: float = 0.0
         self.batch_size: int = 0
-        self.done = threading.Lock()
+        self.done: threading.Lock = threading.Lock()
         self.done.acquire()
 
 

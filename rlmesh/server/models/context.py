@@ -67,5 +67,5 @@ class SessionContext(ModelContext):
 
     def advance(self) -> None:
         """Notes that a prediction is done."""
-        self.index += 1
+        self.index: int = self.index + 1
         self._rng = None
