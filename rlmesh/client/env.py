@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Generic, Literal
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
-from typing_extensions import TypeVar
 
 import rlmesh.registration  # noqa: F401 # pyright: ignore[reportUnusedImport] - it registers the clients
 from rlmesh.client.connect_options import EnvConnectOptions
@@ -23,9 +22,7 @@ from rlmesh.errors import InvalidArgumentError
 from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
-
-ObsType = TypeVar("ObsType", default=Any)
-ActType = TypeVar("ActType", default=Any)
+from rlmesh.type_arguments import ActType, ObsType
 
 
 class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):

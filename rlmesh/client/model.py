@@ -7,8 +7,6 @@ import weakref
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Literal, NoReturn, Self
 
-from typing_extensions import TypeVar
-
 from rlmesh.client.connect_options import read_common
 from rlmesh.client.expected_contract import read_env, read_expected_model
 from rlmesh.client.model_client import ModelClient
@@ -18,9 +16,7 @@ from rlmesh.contract import EnvContract, ModelContract
 from rlmesh.errors import ArgumentTypeError
 from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
-
-ObsType = TypeVar("ObsType", default=Any)
-ActType = TypeVar("ActType", default=Any)
+from rlmesh.type_arguments import ActType, ObsType
 
 
 class RemoteModel(Generic[ObsType, ActType]):

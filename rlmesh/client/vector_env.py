@@ -16,7 +16,6 @@ from gymnasium.vector import VectorEnv
 
 from rlmesh.client.async_steps import AsyncSteps
 from rlmesh.client.connect_options import EnvConnectOptions
-from rlmesh.client.env import ActType, ObsType
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
@@ -31,6 +30,7 @@ from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
+from rlmesh.type_arguments import ActType, ObsType
 
 
 class RemoteVectorEnv(

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec, registry
 from gymnasium.vector import VectorEnv
-from typing_extensions import TypeVar
 
 from rlmesh.codec.infos.info_keys import ENV_REPLACED
 from rlmesh.codec.infos.type_guards import is_row
@@ -38,11 +37,9 @@ from rlmesh.parallel.worker import first_of
 from rlmesh.seconds import check_seconds
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
+from rlmesh.type_arguments import ActType, ObsType
 
 __all__ = ["OnCrash", "ParallelVectorEnv", "StepResult"]
-
-ObsType = TypeVar("ObsType", default=Any)
-ActType = TypeVar("ActType", default=Any)
 
 OnCrash = Literal["raise", "replace"]
 
