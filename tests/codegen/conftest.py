@@ -64,7 +64,7 @@ def generated_arms() -> Iterator[None]:
     arms = {
         each.kind: each
         for each in vars(contract).values()
-        if "kind" in getattr(each, "__dict__", {})
+        if "kind" in getattr(each, "__dict__", {}) and issubclass(each, contract.Space)
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contract.Space, "_arms", arms)

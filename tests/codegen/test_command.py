@@ -64,6 +64,7 @@ def test_a_changed_comment_makes_the_stubs_the_classes_and_the_pages_stale(
         "stale: generated/docs/protocol.md",
         "stale: generated/rlmesh_api/contract.py",
         "stale: generated/rlmesh_api/contract.schema.json",
+        "stale: generated/rlmesh_api/model_contract.schema.json",
         "stale: generated/rlmesh_api/v1/space_pb2.pyi",
     }
 

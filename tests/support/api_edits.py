@@ -14,6 +14,8 @@ Change: TypeAlias = Callable[[Path], None]
 METADATA = "api_metadata.json"
 ENV = "rlmesh/client/env.py"
 SERVER = "rlmesh/server/env_server.py"
+ENDPOINT = "rlmesh/server/endpoint_server.py"
+TYPE_ARGUMENTS = "rlmesh/type_arguments.py"
 OPTIONS = "rlmesh/server/options.py"
 ERRORS = "rlmesh/errors.py"
 PACKAGE = "rlmesh/__init__.py"
@@ -309,13 +311,13 @@ PARAMETERS = [
     breaks(
         "make a parameter keyword-only",
         "rlmesh.EnvServer.wait (Stable): the parameter `timeout` is keyword-only now",
-        swap(SERVER, "def wait(self, timeout:", "def wait(self, *, timeout:"),
+        swap(ENDPOINT, "def wait(self, timeout:", "def wait(self, *, timeout:"),
     ),
     breaks(
         "make a parameter positional-only",
         "rlmesh.EnvServer.wait (Stable): the parameter `timeout` is positional-only now",
         swap(
-            SERVER,
+            ENDPOINT,
             "timeout: float | None = None) -> bool",
             "timeout: float | None = None, /) -> bool",
         ),
@@ -350,7 +352,7 @@ PARAMETERS = [
         "widen a result",
         "rlmesh.EnvServer.wait (Stable): it returns bool | None now, it returned bool",
         swap(
-            SERVER,
+            ENDPOINT,
             "timeout: float | None = None) -> bool:",
             "timeout: float | None = None) -> bool | None:",
         ),
@@ -364,7 +366,7 @@ PARAMETERS = [
     breaks(
         "forget the type of a result",
         "rlmesh.EnvServer.address (Stable): its type is Any now, it was str",
-        swap(SERVER, "def address(self) -> str:", "def address(self):"),
+        swap(ENDPOINT, "def address(self) -> str:", "def address(self):"),
     ),
 ]
 
@@ -460,7 +462,7 @@ CLASSES = [
     breaks(
         "take the default of a type argument",
         "rlmesh.ObsType (Stable): it is TypeVar('ObsType') now",
-        swap(ENV, 'TypeVar("ObsType", default=Any)', 'TypeVar("ObsType")'),
+        swap(TYPE_ARGUMENTS, 'TypeVar("ObsType", default=Any)', 'TypeVar("ObsType")'),
     ),
     breaks(
         "return an Experimental thing from a Stable class",
@@ -718,7 +720,7 @@ HARMLESS = [
     ),
     edit(
         "widen the type of a parameter",
-        swap(SERVER, "validation: str | None", "validation: str | bytes | None"),
+        swap(SERVER, "validation: Literal[", "validation: bytes | Literal["),
     ),
     edit(
         "widen a parameter to what its type derives from",
@@ -787,9 +789,9 @@ HARMLESS = [
         "move a method to a private base",
         swap(
             ENV,
-            "class RemoteEnv(gymnasium.Env[ObsType, ActType], ",
+            "class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], ",
             "class _Closing:\n    def close(self) -> None: ...\n\n\n"
-            "class RemoteEnv(_Closing, gymnasium.Env[ObsType, ActType], ",
+            "class RemoteEnv(_Closing, ExposedAttributes, gymnasium.Env[ObsType, ActType], ",
         ),
         swap(
             ENV,
