@@ -92,7 +92,7 @@ _LAZY = {
 }
 
 
-if "gymnasium" in sys.modules:
+if sys.modules.get("gymnasium") is not None:
     # Where Gymnasium is imported later, the first use of a client registers it.
     importlib.import_module("rlmesh.registration")
 

@@ -10,14 +10,30 @@ from pathlib import Path
 import pytest
 
 from foreign.generate_stubs import NO_GO, generate_stubs
-from rlmesh_api.v1 import contract_pb2, env_service_pb2, session_pb2, space_pb2, value_pb2
+from rlmesh_api.v1 import (
+    adapter_pb2,
+    contract_pb2,
+    env_service_pb2,
+    model_service_pb2,
+    session_pb2,
+    space_pb2,
+    value_pb2,
+)
 from support.node_packages import MISSING, PACKAGES, node, node_environment
 from support.repository import ROOT
 
 PROTOS = [path.stem for path in (ROOT / "schema/rlmesh_api/v1").glob("*.proto")]
 FILES = [
     module.DESCRIPTOR
-    for module in (contract_pb2, env_service_pb2, session_pb2, space_pb2, value_pb2)
+    for module in (
+        adapter_pb2,
+        contract_pb2,
+        env_service_pb2,
+        model_service_pb2,
+        session_pb2,
+        space_pb2,
+        value_pb2,
+    )
 ]
 
 # A program of a user: it has the types of the schema.

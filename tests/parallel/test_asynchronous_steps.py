@@ -132,7 +132,7 @@ def test_actions_and_observations_with_texts_cross_in_parts_as_well() -> None:
         ([0, 0], "twice"),
         ([4], "0 to 3"),
         ([-1], "0 to 3"),
-        ([], "one or more"),
+        ([], "one sub-environment or more"),
         ([0.5], "numbers of sub-environments"),
         (0, "numbers of sub-environments"),
     ],

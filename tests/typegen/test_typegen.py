@@ -94,7 +94,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = made / PACKAGE
     package.mkdir()
     (package / "__init__.py").touch()
-    named = {"cartpole": CARTPOLE, "arm": ARM, "num_envs": SUB_ENVS}
+    named = {"cartpole": CARTPOLE, "arm": ARM, "vector": SUB_ENVS}
     named["long_id"] = a_contract(id="Long-" * 40)
     named |= {f"{name}_single": of(space, vector=False) for name, space in SPACES.items()}
     named |= {f"{name}_vector": of(space, vector=True) for name, space in SPACES.items()}
