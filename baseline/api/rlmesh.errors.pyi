@@ -23,6 +23,9 @@ class ArgumentTypeError(rlmesh.errors.RlmeshError, TypeError): ...
 @Stable
 class InvalidEnvError(rlmesh.errors.RlmeshError, TypeError): ...
 
+@Experimental
+class InvalidModelError(rlmesh.errors.RlmeshError, TypeError): ...
+
 @Stable
 class UnsupportedSpaceError(rlmesh.errors.RlmeshError, TypeError): ...
 
@@ -38,7 +41,9 @@ class ContractMismatchError(rlmesh.errors.RlmeshError, ValueError):
 class NonconformingValueError(rlmesh.errors.RlmeshError, ValueError): ...
 
 @Stable
-class InvalidActionError(rlmesh.errors.NonconformingValueError): ...
+class InvalidActionError(rlmesh.errors.NonconformingValueError):
+    def __init__(self, message: str, *, remote_traceback: str = "") -> None: ...
+    remote_traceback: Experimental[Any]
 
 @Stable
 class InvalidObservationError(rlmesh.errors.NonconformingValueError):
@@ -52,6 +57,7 @@ class InvalidResultError(rlmesh.errors.NonconformingValueError):
 
 @Stable
 class RemoteEnvError(rlmesh.errors.RlmeshError, RuntimeError):
+    env_index: int | None
     def __init__(
         self,
         message: str,
@@ -65,7 +71,22 @@ class RemoteEnvError(rlmesh.errors.RlmeshError, RuntimeError):
     remote_traceback: Any
 
 @Experimental
-class EnvCrashedError(rlmesh.errors.RemoteEnvError): ...
+class EnvCrashedError(rlmesh.errors.RemoteEnvError):
+    env_indices: tuple[int, ...]
+
+@Experimental
+class RemoteModelError(rlmesh.errors.RlmeshError, RuntimeError):
+    def __init__(
+        self,
+        message: str,
+        *,
+        exception_type: str = "",
+        exception_message: str = "",
+        remote_traceback: str = "",
+    ) -> None: ...
+    exception_type: Any
+    exception_message: Any
+    remote_traceback: Any
 
 @Stable
 class EndpointError(rlmesh.errors.RlmeshError, ConnectionError): ...
@@ -77,10 +98,16 @@ class EndpointUnreachableError(rlmesh.errors.EndpointError):
 @Stable
 class EndpointBusyError(rlmesh.errors.EndpointError):
     def __init__(
-        self, message: str, *, capacity: int = 0, holders: tuple[Any, ...] = ()
+        self,
+        message: str,
+        *,
+        capacity: int = 0,
+        holders: tuple[Any, ...] = (),
+        queue_length: int = 0,
     ) -> None: ...
     capacity: Experimental[Any]
     holders: Experimental[Any]
+    queue_length: Experimental[Any]
 
 @Stable
 class EndpointDrainingError(rlmesh.errors.EndpointError): ...
@@ -112,3 +139,6 @@ class CallTimeoutError(rlmesh.errors.RlmeshError, TimeoutError):
 
 @Stable
 class StateError(rlmesh.errors.RlmeshError, RuntimeError): ...
+
+@Experimental
+class SystemResourceError(rlmesh.errors.RlmeshError, OSError): ...

@@ -26,15 +26,18 @@ class EnvServer:
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
         nan: Literal["reject", "deliver"] = "reject",
+        num_envs: int | None = None,
+        workers: int | None = None,
+        on_crash: Literal["raise", "replace"] | None = None,
     ) -> None: ...
-    @property
-    def address(self) -> str: ...
-    @property
-    def direct_address(self) -> str | None: ...
     @property
     def env_contract(self) -> rlmesh.EnvContract: ...
     @property
     def spec(self) -> rlmesh.EnvContract: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def direct_address(self) -> str | None: ...
     def serve(self) -> None: ...
     def start(self) -> None: ...
     def wait(self, timeout: float | None = None) -> bool: ...
@@ -142,6 +145,9 @@ class RemoteVectorEnv(
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        num_envs: int | None = None,
+        render_mode: str | None = None,
+        batch_size: int | None = None,
     ) -> None: ...
     closed: bool
     env_contract: rlmesh.EnvContract
@@ -152,8 +158,11 @@ class RemoteVectorEnv(
     observation_space: gymnasium.Space[ObsType]
     action_space: gymnasium.Space[ActType]
     metadata: dict[str, Any]
+    autoreset_mode: gymnasium.vector.AutoresetMode | None
     render_mode: str | None
     spec: gymnasium.envs.registration.EnvSpec | None
+    @property
+    def np_random_seed(self) -> tuple[int, ...]: ...
     @property
     def transport(self) -> str: ...
     def reset(
@@ -164,6 +173,32 @@ class RemoteVectorEnv(
     ) -> tuple[ObsType, dict[str, Any]]: ...
     def step(
         self, actions: ActType
+    ) -> tuple[
+        ObsType,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.bool_],
+        numpy.typing.NDArray[numpy.bool_],
+        dict[str, Any],
+    ]: ...
+    @Experimental
+    def step_async(self, actions: ActType) -> None: ...
+    @Experimental
+    def step_wait(
+        self, timeout: float | None = None
+    ) -> tuple[
+        ObsType,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.bool_],
+        numpy.typing.NDArray[numpy.bool_],
+        dict[str, Any],
+    ]: ...
+    @Experimental
+    def send(
+        self, actions: ActType, env_ids: Sequence[int] | numpy.typing.NDArray[Any] | None = None
+    ) -> None: ...
+    @Experimental
+    def recv(
+        self, timeout: float | None = None
     ) -> tuple[
         ObsType,
         numpy.typing.NDArray[numpy.float64],
@@ -281,8 +316,252 @@ class ContractDifference:
 
 @Experimental
 def compare_contracts(
-    old: rlmesh.EnvContract, new: rlmesh.EnvContract
+    old: rlmesh.EnvContract | rlmesh.ModelContract, new: rlmesh.EnvContract | rlmesh.ModelContract
 ) -> tuple[rlmesh.ContractDifference, ...]: ...
+
+@Experimental
+class ModelWorker:
+    def __init__(
+        self,
+        model: Any,
+        address: str | None = None,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+        observation_space: Any = None,
+        action_space: Any = None,
+        options: rlmesh.ServeOptions | None = None,
+        validation: Literal["warn", "strict", "off"] | None = None,
+        token: str | None = None,
+        tls: rlmesh.ServerTLS | None = None,
+        insecure: bool = False,
+        transports: Collection[Literal["shm", "direct", "grpc"]] | None = None,
+        direct: str | int | None = None,
+        sessions: int = 64,
+        max_batch_size: int | None = None,
+        batch_wait_seconds: float = 0.0,
+        queue_limit: int | None = None,
+        warmup: bool = True,
+    ) -> None: ...
+    @property
+    def model_contracts(self) -> Mapping[str, rlmesh.ModelContract]: ...
+    @property
+    def model_contract(self) -> rlmesh.ModelContract: ...
+    def serve(self) -> None: ...
+    def start(self) -> None: ...
+    def reload(self, model: Any, name: str | None = None) -> int: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def direct_address(self) -> str | None: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
+    def shutdown(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None: ...
+
+@Experimental
+class ModelContext:
+    def __init__(
+        self, seed: int | None = None, options: dict[str, Any] | None = None, place: int = 0
+    ) -> None: ...
+    state: Any
+    seed: int | None
+    options: dict[str, Any] | None
+    index: int
+    @property
+    def rng(self) -> numpy.random.Generator: ...
+
+@Experimental
+class RemoteModel(Generic[ObsType, ActType]):
+    expected_contract: rlmesh.ModelContract | None = None
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str | None = None,
+        expect: rlmesh.ModelContract | str | os.PathLike[str] | None = None,
+        env: rlmesh.EnvContract | Any = None,
+        connect_timeout_seconds: float | None = 10.0,
+        request_timeout_seconds: float | None = None,
+        transport: Literal["shm", "direct", "grpc"] | None = None,
+        copy: bool = True,
+        token: str | None = None,
+        tls: rlmesh.ClientTLS | None = None,
+        insecure: bool = False,
+        busy_timeout_seconds: float | None = 0.0,
+        reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
+    ) -> None: ...
+    model_contract: rlmesh.ModelContract
+    @property
+    def transport(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def notices(self) -> tuple[dict[str, Any], ...]: ...
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None: ...
+    def predict(self, observation: ObsType) -> ActType: ...
+    def __call__(self, observation: ObsType) -> ActType: ...
+    def predict_chunk(self, observation: ObsType) -> Any: ...
+    def predict_batch(self, observations: Any) -> Any: ...
+    def predict_chunk_batch(self, observations: Any) -> Any: ...
+    def post(self, observation: ObsType, *, chunk: bool = False) -> None: ...
+    def take(self) -> Any: ...
+    def stats(self) -> dict[str, rlmesh.PredictionStats]: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None: ...
+    def __reduce_ex__(self, protocol: object) -> NoReturn: ...
+
+@Experimental
+class ModelContract:
+    id: str
+    observation_space: rlmesh.spaces.Space
+    action_space: rlmesh.spaces.Space
+    horizon: int
+    keeps_state: bool
+    max_batch_size: int | None
+    metadata: Mapping[str, Any]
+    adaptation: rlmesh.adapters.Adaptation | None
+    def __init__(
+        self,
+        *,
+        id: str,
+        observation_space: rlmesh.spaces.Space,
+        action_space: rlmesh.spaces.Space,
+        horizon: int,
+        keeps_state: bool = False,
+        max_batch_size: int | None = None,
+        metadata: Mapping[str, Any] = dict[str, Any](),
+        adaptation: rlmesh.adapters.Adaptation | None = None,
+    ) -> None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self: ...
+    def to_json(self) -> str: ...
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def to_proto(self) -> M: ...
+    @classmethod
+    def from_proto(cls, message: M) -> Self: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@Experimental
+def adapt(model_contract: Any, env_contract: Any, steps: Any = None) -> rlmesh.Adapter: ...
+
+@Experimental
+class Adapter:
+    def __init__(
+        self,
+        model: tuple[rlmesh.spaces.Space, rlmesh.spaces.Space],
+        env: tuple[rlmesh.spaces.Space, rlmesh.spaces.Space],
+        steps: Sequence[rlmesh.adapters.AdapterStep],
+    ) -> None: ...
+    steps: tuple[rlmesh.adapters.AdapterStep, ...]
+    adaptation: rlmesh.adapters.Adaptation
+    model_observation_space: rlmesh.spaces.Space
+    model_action_space: rlmesh.spaces.Space
+    env_observation_space: rlmesh.spaces.Space
+    env_action_space: rlmesh.spaces.Space
+    differences: tuple[rlmesh.ContractDifference, ...]
+    observation_space: rlmesh.spaces.Space
+    action_space: rlmesh.spaces.Space
+    def observation(self, value: Any) -> Any: ...
+    def action(self, value: Any) -> Any: ...
+    def halves(self) -> tuple[rlmesh.Adapter, rlmesh.Adapter]: ...
+    def wrap(self, model: Any) -> Any: ...
+    def explain(self) -> None: ...
+
+@Experimental
+class Chunks:
+    def __init__(
+        self,
+        model: Any,
+        execute: int | None = None,
+        prefetch: int | Literal["auto"] = 0,
+        blend: Literal["latest", "average"] | Callable[[Sequence[Any]], Any] = "latest",
+    ) -> None: ...
+    model: Any
+    horizon: int
+    execute: int
+    @property
+    def prefetch(self) -> int: ...
+    def reset(self, seed: int | None = None) -> None: ...
+    def act(self, observation: Any) -> Any: ...
+    def stats(self) -> rlmesh.ChunkStats: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None: ...
+
+@Experimental
+class ChunkStats:
+    asked: int
+    executed: int
+    dropped: int
+    queued: int
+    waited_seconds: float
+    inference_seconds: float
+    @property
+    def hidden(self) -> float: ...
+    def __init__(
+        self,
+        *,
+        asked: int,
+        executed: int,
+        dropped: int,
+        queued: int,
+        waited_seconds: float,
+        inference_seconds: float,
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@Experimental
+class PredictionStats:
+    count: int
+    model_seconds: float
+    queue_seconds: float
+    mean_batch_size: float
+    serving_seconds: float
+    encoding_seconds: float
+    decoding_seconds: float
+    crossing_seconds: float
+    sent_bytes: int
+    received_bytes: int
+    def __init__(
+        self,
+        count: int,
+        model_seconds: float,
+        queue_seconds: float,
+        mean_batch_size: float,
+        serving_seconds: float,
+        encoding_seconds: float,
+        decoding_seconds: float,
+        crossing_seconds: float,
+        sent_bytes: int,
+        received_bytes: int,
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @Experimental
 class Transitions(NamedTuple):
@@ -292,6 +571,105 @@ class Transitions(NamedTuple):
     truncations: numpy.typing.NDArray[numpy.bool_]
     infos: list[dict[str, Any]]
     __match_args__ = ("observations", "rewards", "terminations", "truncations", "infos")
+
+@Experimental
+class ParallelVectorEnv(
+    gymnasium.vector.VectorEnv[ObsType, ActType, numpy.typing.NDArray[Any]],
+    Generic[ObsType, ActType],
+):
+    def __init__(
+        self,
+        factories: Sequence[Callable[[], Any]],
+        workers: int,
+        *,
+        autoreset_mode: str | gymnasium.vector.AutoresetMode = "next_step",
+        copy: bool = True,
+        on_crash: Literal["raise", "replace"] = "raise",
+        batch_size: int | None = None,
+    ) -> None: ...
+    closed: bool
+    num_envs: int
+    batch_size: int
+    copy: bool
+    on_crash: Literal["raise", "replace"]
+    single_observation_space: gymnasium.Space[Any]
+    single_action_space: gymnasium.Space[Any]
+    observation_space: gymnasium.Space[ObsType]
+    action_space: gymnasium.Space[ActType]
+    metadata: dict[str, Any]
+    render_mode: str | None
+    spec: gymnasium.envs.registration.EnvSpec | None
+    @property
+    def autoreset_mode(self) -> gymnasium.vector.AutoresetMode: ...
+    @autoreset_mode.setter
+    def autoreset_mode(self, value: Any) -> None: ...
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | numpy.typing.NDArray[Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[ObsType, dict[str, Any]]: ...
+    def step(
+        self, actions: ActType
+    ) -> tuple[
+        ObsType,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.bool_],
+        numpy.typing.NDArray[numpy.bool_],
+        dict[str, Any],
+    ]: ...
+    def step_async(self, actions: ActType) -> None: ...
+    def step_wait(
+        self, timeout: float | None = None
+    ) -> tuple[
+        ObsType,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.bool_],
+        numpy.typing.NDArray[numpy.bool_],
+        dict[str, Any],
+    ]: ...
+    def send(
+        self, actions: ActType, env_ids: Sequence[int] | numpy.typing.NDArray[Any] | None = None
+    ) -> None: ...
+    def recv(
+        self, timeout: float | None = None
+    ) -> tuple[
+        Any,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.bool_],
+        numpy.typing.NDArray[numpy.bool_],
+        dict[str, Any],
+    ]: ...
+    def render(self) -> tuple[Any, ...] | None: ...
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]: ...
+    def get_attr(self, name: str) -> tuple[Any, ...]: ...
+    def set_attr(self, name: str, values: Any) -> None: ...
+    def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None: ...
+
+@Experimental
+def make_vec(
+    env: str
+    | gymnasium.envs.registration.EnvSpec
+    | Callable[[], Any]
+    | Sequence[Callable[[], Any]],
+    num_envs: int | None = None,
+    *,
+    workers: int | None = None,
+    wrappers: Sequence[Callable[[Any], Any]] | None = None,
+    autoreset_mode: Literal["next_step", "same_step", "disabled"]
+    | gymnasium.vector.AutoresetMode = "next_step",
+    copy: bool = True,
+    on_crash: Literal["raise", "replace"] = "raise",
+    batch_size: int | None = None,
+    **env_kwargs: Any,
+) -> rlmesh.ParallelVectorEnv[Any, Any]: ...
 
 @Experimental
 class CallStats:

@@ -2,6 +2,26 @@
 __stability__ = Experimental
 
 @Experimental
+class Model:
+    keeps_state: bool = False
+    def __init__(
+        self,
+        module: Any,
+        observation_space: Any = None,
+        action_space: Any = None,
+        *,
+        device: Any = None,
+        horizon: int | None = None,
+        warm_sizes: Sequence[int] = (1,),
+    ) -> None: ...
+    observation_space: Any
+    action_space: Any
+    horizon: int | None
+    predict_batch: Callable[[Any], Any]
+    predict_chunk_batch: Callable[[Any], Any]
+    def warmup(self) -> None: ...
+
+@Experimental
 class RemoteEnv(rlmesh.RemoteEnv[Any, Any]):
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None: ...
     def reset(
@@ -20,4 +40,10 @@ class RemoteVectorEnv(rlmesh.RemoteVectorEnv[Any, Any]):
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]: ...
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]: ...
+    def step_async(self, actions: Any) -> None: ...
+    def step_wait(
+        self, timeout: float | None = None
+    ) -> tuple[Any, Any, Any, Any, dict[str, Any]]: ...
+    def send(self, actions: Any, env_ids: Any = None) -> None: ...
+    def recv(self, timeout: float | None = None) -> tuple[Any, Any, Any, Any, dict[str, Any]]: ...
     def step_many(self, actions: Iterable[Any]) -> rlmesh.Transitions: ...

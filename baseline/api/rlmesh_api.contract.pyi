@@ -3,6 +3,29 @@ __stability__ = Stable
 
 M = TypeVar("M", bound=google.protobuf.message.Message)
 
+@Experimental
+class AdapterFlow(enum.StrEnum):
+    OBSERVATION: str = "observation"
+    ACTION: str = "action"
+    def to_proto(self) -> rlmesh_api.v1.adapter_pb2.AdapterFlow.ValueType: ...
+    @classmethod
+    def from_proto(cls, value: int) -> rlmesh_api.contract.AdapterFlow: ...
+
+@Experimental
+class AdapterOperation:
+    kind: str
+    def to_dict(self) -> dict[str, Any]: ...
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self: ...
+    def to_json(self) -> str: ...
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def to_proto(self) -> M: ...
+    @classmethod
+    def from_proto(cls, message: M) -> Self: ...
+
 @Stable
 class AutoresetMode(enum.StrEnum):
     NEXT_STEP: str = "next_step"

@@ -1,0 +1,4 @@
+# Written by `make baseline`; do not edit.
+__stability__ = Experimental
+
+REMOTE_ID: Experimental[str]
