@@ -720,7 +720,7 @@ HARMLESS = [
     ),
     edit(
         "widen the type of a parameter",
-        swap(SERVER, "validation: Literal[", "validation: bytes | Literal["),
+        swap(SERVER, '"strict", "off"] | None', '"strict", "off"] | bytes | None'),
     ),
     edit(
         "widen a parameter to what its type derives from",
