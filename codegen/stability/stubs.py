@@ -53,7 +53,10 @@ def read_stub(name: str, text: str, place: str) -> Stub:
     if problem := next(_problems(tree), None):
         raise SourceError([f"{place}:{problem}"])
     label = _LABELS[_value(tree.body[0])]
-    return Stub(label, griffe.visit(name, Path(place), text))
+    # A stub imports nothing, and Griffe takes the words of an unknown `Literal` for names.
+    module = griffe.visit(name, Path(place), f"from typing import Literal;{text}")
+    module.del_member("Literal")
+    return Stub(label, module)
 
 
 def _problems(tree: ast.Module) -> Iterator[str]:

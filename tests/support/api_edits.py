@@ -723,6 +723,12 @@ HARMLESS = [
         swap(SERVER, '"strict", "off"] | None', '"strict", "off"] | bytes | None'),
     ),
     edit(
+        "widen a parameter from some words to every text",
+        swap(
+            SERVER, 'validation: Literal["warn", "strict", "off"] | None', "validation: str | None"
+        ),
+    ),
+    edit(
         "widen a parameter to what its type derives from",
         swap(ENV, "actions: Iterable[ActType]", "actions: object"),
     ),
