@@ -6,6 +6,7 @@ import functools
 import gc
 import signal
 import threading
+import time
 from collections.abc import Generator
 
 import pytest
@@ -51,5 +52,10 @@ def _nothing_left_behind() -> Generator[None]:
         thread.join(timeout=0 if thread.daemon else 5)
     alive = [thread.name for thread in left if thread.is_alive() and not thread.daemon]
     assert not alive, f"threads still running: {alive}"
-    orphans = child_processes().keys() - children.keys()
+    # The supervisor's thread may be about to collect one that has ended.
+    deadline = time.monotonic() + 5
+    while orphans := child_processes().keys() - children.keys():
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
     assert not orphans, f"child processes left: {[child_processes().get(pid) for pid in orphans]}"
