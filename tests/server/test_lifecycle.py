@@ -205,7 +205,7 @@ def test_a_server_that_has_ended_is_not_started_again(
 ) -> None:
     server = rlmesh.EnvServer(ScriptedEnv())
     server.shutdown()
-    with pytest.raises(StateError, match="make a new EnvServer"):
+    with pytest.raises(StateError, match="make a new one"):
         begin(server)
 
 

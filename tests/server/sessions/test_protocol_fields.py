@@ -134,6 +134,10 @@ def predicting(**fields: Any) -> session_pb2.SessionRequest:
     return call(predict=session_pb2.PredictCall(**given))
 
 
+def some(*actions: session_pb2.PartialAction, batch_size: int = 1) -> session_pb2.SessionRequest:
+    return call(step_some=session_pb2.StepSomeCall(actions=actions, batch_size=batch_size))
+
+
 def attribute(verb: int, name: str, argument: bytes = b"") -> session_pb2.SessionRequest:
     made: Any = {"verb": verb, "name": name, "argument": argument}
     return call(attribute=session_pb2.AttributeCall(**made))
@@ -156,6 +160,7 @@ def packed(value: Any) -> str:
     return f"{type(value).__name__} {value!r}"
 
 
+ONE_ACTION = session_pb2.PartialAction(env_ids=[0], action=ZEROS)
 NO_SEEDS: list[Any] = [-1, 1.5, "x", True, [1], (1,), {}, np.int64(1), b"1"]
 SEEDS_FOR_TWO: list[Any] = [None, 3, [1, 2], [None, 2**40]]
 NO_SEEDS_FOR_TWO: list[Any] = [-1, True, [], [1], [1, 2, 3], [1, -1], [1, True], [1, "x"], (1, 2)]
@@ -199,6 +204,33 @@ TABLE: dict[str, list[Try]] = {
         Try("empty", call(step=session_pb2.StepCall()), SENSELESS),
     ],
     "SessionRequest.step_many": [Try("with actions", steps(ZEROS))],
+    # tests/parallel has the environments that can do it.
+    "SessionRequest.step_some": [
+        Try("of one environment", some(), ARGUMENT),
+        Try("of sub-environments that step together", some(), ARGUMENT, vector=True),
+    ],
+    "StepSomeCall.actions": [
+        Try("of sub-environments that step together", some(ONE_ACTION), ARGUMENT, vector=True)
+    ],
+    "StepSomeCall.batch_size": [
+        Try("of sub-environments that step together", some(batch_size=9), ARGUMENT, vector=True)
+    ],
+    "PartialAction.env_ids": [
+        Try(
+            "of sub-environments that step together",
+            some(session_pb2.PartialAction(env_ids=[7], action=ZEROS)),
+            ARGUMENT,
+            vector=True,
+        )
+    ],
+    "PartialAction.action": [
+        Try(
+            "of sub-environments that step together",
+            some(session_pb2.PartialAction(env_ids=[0], action=b"")),
+            ARGUMENT,
+            vector=True,
+        )
+    ],
     "SessionRequest.predict": [Try("at an environment", predicting(), SENSELESS)],
     "PredictCall.chunk": [Try("at an environment", predicting(chunk=True), SENSELESS)],
     "PredictCall.count": [Try("at an environment", predicting(count=2), SENSELESS)],
@@ -229,6 +261,10 @@ TABLE: dict[str, list[Try]] = {
     "Peer.version": [
         Try("a text", peer(version="0")),
         Try("no text", peer(version=MARK), SENSELESS),
+    ],
+    "Peer.implementation": [
+        Try("a text", peer(implementation="python")),
+        Try("no text", peer(implementation=MARK), SENSELESS),
     ],
     "OpenCall.protocol_generation": [
         Try("the first", opening(protocol_generation=1)),
