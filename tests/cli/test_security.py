@@ -178,6 +178,7 @@ def test_no_command_takes_a_token_as_an_argument() -> None:
     assert {option for _, option in taking} == {"--token-file"}
     assert {name for name, _ in taking} == {
         "serve",
+        "serve-model",
         "status",
         "contract",
         "contract diff",

@@ -48,6 +48,8 @@ CODES = {
     session_pb2.ERROR_CODE_SESSION_GONE: errors.SessionLostError,
     session_pb2.ERROR_CODE_DEADLINE: errors.CallTimeoutError,
     session_pb2.ERROR_CODE_ENV_CRASHED: errors.EnvCrashedError,
+    session_pb2.ERROR_CODE_MODEL: errors.RemoteModelError,
+    session_pb2.ERROR_CODE_QUEUE_FULL: errors.EndpointBusyError,
 }
 
 
@@ -109,7 +111,7 @@ def test_every_failure_is_its_error(code: session_pb2.ErrorCode.ValueType) -> No
     )
     error = error_from_failure(failure, ADDRESS)
     assert type(error) is CODES[code]
-    if isinstance(error, errors.EndpointBusyError):
+    if code == session_pb2.ERROR_CODE_BUSY:
         assert "train.py (pid 7) for 3.0 s" in str(error)
     else:
         assert "what happened" in str(error)
