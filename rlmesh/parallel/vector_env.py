@@ -495,11 +495,12 @@ class ParallelVectorEnv(
         reports = pool.take()
         self._posted = False
         infos: dict[str, Any] = {}
-        rewards, terminations, truncations = results.numbers()
+        replaced: dict[int, str] = {}
         if reports or pool.lost or self._replaced_since:
             replaced = self._account(reports, doing, np.arange(self.num_envs))
             infos = self._infos(reports, range(self.num_envs), replaced)
-            rewards, terminations, truncations = results.numbers()
+        rewards, terminations, truncations = results.numbers()
+        if replaced:
             truncations[list(replaced)] = True
         return results.observations(), rewards, terminations, truncations, infos
 

@@ -13,6 +13,7 @@ import pytest
 from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
 
 import rlmesh
+from rlmesh.client.env_client import EnvClient
 from rlmesh.errors import InvalidActionError, InvalidArgumentError
 from support.comparing import assert_same
 from support.frail_env import FrailEnv, way
@@ -183,3 +184,19 @@ def test_a_batch_that_endpoints_cannot_give_is_refused() -> None:
                 envs.send(np.zeros(1, np.int64), [3])
             envs.send(np.zeros(4, np.int64))
             assert envs.recv(timeout=60)[-1]["env_id"].tolist() in ([0, 1], [2, 3])
+
+
+def test_any_error_of_an_endpoints_answer_is_raised_by_recv(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread that awaits the answer does not end unheard, which would leave recv waiting."""
+
+    def end_step(self: Any, timeout: float | None) -> Any:
+        raise MemoryError("no room for the answer")
+
+    with behind_several_addresses([partial(SubEnv, "box")] * 2, batch_size=1) as envs:
+        envs.reset(seed=0)
+        monkeypatch.setattr(EnvClient, "end_step", end_step)
+        envs.send(envs.action_space.sample())
+        with pytest.raises(MemoryError, match="no room"):
+            envs.recv(timeout=20)
