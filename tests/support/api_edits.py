@@ -653,6 +653,7 @@ COMMANDS = [
         swap(SERVE, '        "--ready-fd",', '        "--ready-file",'),
         lines=(
             "rlmesh serve (Experimental): the option `--ready-fd` was renamed to `--ready-file`",
+            "rlmesh serve-model (Experimental): the option `--ready-fd` was renamed to `--ready-file`",
             (
                 "python -m rlmesh._cli.serve_env (Stable): the option `--ready-fd` was renamed to "
                 "`--ready-file`; bring it back. If it is meant: name `serve_env` in CHANGELOG.md"
@@ -779,6 +780,7 @@ HARMLESS = [
         swap(PACKAGE, "rlmesh.client.stats", "rlmesh.client.calls", every=True),
         swap(ENV, "rlmesh.client.stats", "rlmesh.client.calls"),
         swap("rlmesh/client/vector_env.py", "rlmesh.client.stats", "rlmesh.client.calls"),
+        swap("rlmesh/client/model.py", "rlmesh.client.stats", "rlmesh.client.calls"),
     ),
     edit(
         "put a class between an error and its base",
