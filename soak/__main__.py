@@ -36,6 +36,9 @@ def main(steps: int, cuts: int, seed: int | None, publish: bool) -> None:
 
     The exit code is 1 if one of them grew, or if a trajectory is not what it would be locally.
     """
+    if publish:
+        # What the plot needs is missing now rather than after minutes.
+        import soak.plot  # noqa: F401
     seed = time.time_ns() % 2**32 if seed is None else seed
     click.echo(f"seed {seed}", err=True)
     done = _soak(-(-steps // STEPS), cuts, Random(seed))
