@@ -612,6 +612,11 @@ def _mode_from(given: object) -> AutoresetMode:
     return mode
 
 
+def pool_of(envs: ParallelVectorEnv[Any, Any]) -> WorkerPool:
+    """The workers of a vector environment, for the server that serves it."""
+    return envs._pool  # noqa: SLF001 - the class's own module
+
+
 def _spec(contract: EnvContract) -> EnvSpec | None:
     known = registry.get(contract.id)
     if known is None or contract.spec is None:
