@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import time
 from random import Random
@@ -38,7 +39,7 @@ def main(steps: int, cuts: int, seed: int | None, publish: bool) -> None:
     """
     if publish:
         # What the plot needs is missing now rather than after minutes.
-        import soak.plot  # noqa: F401
+        importlib.import_module("soak.plot")
     seed = time.time_ns() % 2**32 if seed is None else seed
     click.echo(f"seed {seed}", err=True)
     done = _soak(-(-steps // STEPS), cuts, Random(seed))

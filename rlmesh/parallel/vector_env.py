@@ -614,7 +614,8 @@ def _mode_from(given: object) -> AutoresetMode:
 
 def pool_of(envs: ParallelVectorEnv[Any, Any]) -> WorkerPool:
     """The workers of a vector environment, for the server that serves it."""
-    return envs._pool  # noqa: SLF001 - the class's own module
+    # Of the class in this module, for RLMesh alone: users have no use for the pool.
+    return envs._pool  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # as said
 
 
 def _spec(contract: EnvContract) -> EnvSpec | None:
