@@ -151,7 +151,7 @@ def asked(address: str) -> list[Any]:
     remote = rlmesh.RemoteModel(address, transport="grpc")
     remote.reset(seed=3, options={"a": [1, 2.5, None]})
     seen = [observation(seed) for seed in range(2)]
-    results = [remote.version, remote.predict(seen[0]), remote.predict_chunk(seen[1])]
+    results: list[Any] = [remote.version, remote.predict(seen[0]), remote.predict_chunk(seen[1])]
     results += [remote.predict_batch(seen), remote.predict_chunk_batch(seen)]
     if remote.model_contract.takes_prefix:
         results.append(remote.predict_chunk(seen[0], prefix=results[2][1:], delay=2))

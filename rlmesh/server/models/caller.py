@@ -133,12 +133,14 @@ def _given(name: str, method: Any) -> Call:
             return lambda value, _: method(value)
         return lambda value, context: method(value, **{context_name: context})
 
+    many = name == "predict_chunk_batch"
+
     def call(value: Any, context: Any) -> Any:
         given = {} if context_name is None else {context_name: context}
         for taken, argument in offered.items():
             given[taken] = (
                 [getattr(each, argument) for each in context]
-                if isinstance(context, list)
+                if many
                 else getattr(context, argument)
             )
         return method(value, **given)

@@ -130,7 +130,11 @@ def asked(model: rlmesh.RemoteModel, given: Any) -> Any:
         ({"prefix": PREFIX, "chunk": False}, InvalidArgumentError, "for a chunk"),
         ({"prefix": PREFIX[:0]}, InvalidArgumentError, "has 1 to 4 actions.*got 0 and 0"),
         ({"prefix": np.zeros((5, 2))}, InvalidArgumentError, "got 5 and 0"),
-        ({"prefix": np.zeros((2, 3))}, InvalidArgumentError, r"the prefix was refused: \$: shape"),
+        (
+            {"prefix": np.zeros((2, 3))},
+            InvalidArgumentError,
+            r"the prefix was refused: \$: expected float32 of shape",
+        ),
         ({"prefix": PREFIX * np.nan}, InvalidArgumentError, "the prefix was refused: .*nan"),
         ({"delay": 5}, InvalidArgumentError, "got no prefix and 5"),
         ({"delay": -1}, InvalidArgumentError, "got no prefix and -1"),
@@ -167,21 +171,21 @@ OFFER = session_pb2.ChunkOffer(count=2, prefix=SLAB, delay=1)
 def test_a_worker_refuses_an_offer_that_no_client_of_ours_makes(fields: Any, message: str) -> None:
     served = Planning()
     slab = compile_layout(from_gymnasium_space(OBSERVATIONS)).encode(SEEN[0], [])
-    good = {"chunk": True, "observation": slab}
+    good = {"chunk": True, "observation": slab, "offer": OFFER}
     with working(served) as worker:
-        target = worker.address.removeprefix("tcp://")
-        with grpc.insecure_channel(target) as channel, RawStream(channel, MODEL_SERVICE) as stream:
-
-            def ask(sequence: int, **call: Any) -> session_pb2.SessionResponse:
-                request = session_pb2.SessionRequest(sequence=sequence, **call)
-                return session_pb2.SessionResponse.FromString(
-                    stream.ask(request.SerializeToString())
-                )
-
-            ask(1, open=session_pb2.OpenCall(protocol_generation=1))
-            wrong = ask(2, predict=session_pb2.PredictCall(**{**good, **fields}))
-            assert message in wrong.failure.message
-            assert served.offers == []
-            right = ask(3, predict=session_pb2.PredictCall(**good, offer=OFFER))
-            assert right.WhichOneof("result") == "predict"
+        wrong = answer_to(worker, {**good, **fields})
+        assert wrong.failure.code == session_pb2.ERROR_CODE_PROTOCOL
+        assert message in wrong.failure.message
+        assert served.offers == []
+        assert answer_to(worker, good).HasField("predict")
     assert_same(served.offers, [(PREFIX, 1)])
+
+
+def answer_to(worker: rlmesh.ModelWorker, fields: Any) -> session_pb2.SessionResponse:
+    """What a session answers to such a call, its first one."""
+    target = worker.address.removeprefix("tcp://")
+    with grpc.insecure_channel(target) as channel, RawStream(channel, MODEL_SERVICE) as stream:
+        opening = session_pb2.OpenCall(protocol_generation=1)
+        stream.ask(session_pb2.SessionRequest(sequence=1, open=opening).SerializeToString())
+        call = session_pb2.SessionRequest(sequence=2, predict=session_pb2.PredictCall(**fields))
+        return session_pb2.SessionResponse.FromString(stream.ask(call.SerializeToString()))
