@@ -155,8 +155,8 @@ def _check_call(message: bytes) -> None:
 
 
 _CALLS: tuple[Callable[[ModelClient], object], ...] = (
-    lambda client: client.predict(_VALUE, chunk=False),
-    lambda client: client.predict(_VALUE, chunk=True),
+    lambda client: client.predict(_VALUE),
+    lambda client: client.predict_chunk(_VALUE, None, 0),
     lambda client: client.predict_batch([_VALUE] * 2, chunk=False),
     lambda client: client.predict_batch([_VALUE] * 2, chunk=True),
     lambda client: client.reset(None, None),

@@ -194,12 +194,12 @@ class RemoteModel(Generic[ObsType, ActType]):
             StateError: If a call of a model that keeps state was given up before, and no reset came
                 since, or if an answer was posted for and not taken.
         """
-        action: ActType = self._client.predict(observation, chunk=False)
+        action: ActType = self._client.predict(observation)
         return action
 
     def __call__(self, observation: ObsType) -> ActType:
         """As `predict`."""
-        action: ActType = self._client.predict(observation, chunk=False)
+        action: ActType = self._client.predict(observation)
         return action
 
     def predict_chunk(self, observation: ObsType, *, prefix: Any = None, delay: int = 0) -> Any:
@@ -222,7 +222,7 @@ class RemoteModel(Generic[ObsType, ActType]):
                 not hold the prefix.
             ArgumentTypeError: If the delay is no integer.
         """
-        return self._client.predict(observation, chunk=True, prefix=prefix, delay=delay)
+        return self._client.predict_chunk(observation, prefix, delay)
 
     def predict_batch(self, observations: Any) -> Any:
         """Asks the model for the actions of several observations, in one exchange.

@@ -90,9 +90,14 @@ class ModelClient(EndpointCalls):
         self.version = self.read(received, "reset").reset.version
         self.forget()
 
-    def predict(self, observation: Any, *, chunk: bool, prefix: Any = None, delay: int = 0) -> Any:
-        """The action, or the chunk, for an observation."""
-        self.post_prediction(observation, chunk=chunk, prefix=prefix, delay=delay)
+    def predict(self, observation: Any) -> Any:
+        """The action for an observation."""
+        self._send(self._observation, observation, self._action, False, 0)
+        return self.take_prediction()
+
+    def predict_chunk(self, observation: Any, prefix: Any, delay: int) -> Any:
+        """The chunk for an observation."""
+        self.post_prediction(observation, chunk=True, prefix=prefix, delay=delay)
         return self.take_prediction()
 
     def predict_batch(self, observations: Any, *, chunk: bool) -> Any:
