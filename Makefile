@@ -22,6 +22,9 @@ COVERS_bench := runtime
 COVERS_fuzz := runtime
 installed = $(VENV)/.installed-$(1)
 
+# Many containers switch bytecode off: each of a thousand Python processes would compile its modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DELETE_ON_ERROR:
