@@ -60,7 +60,7 @@ def test_a_model_that_takes_neither_is_offered_neither_and_a_caller_reads_why() 
     with remote_model(OfChunk()) as model:
         for given in ({"prefix": PREFIX}, {"delay": 1}):
             with pytest.raises(InvalidArgumentError, match=f"takes no {next(iter(given))}"):
-                model.predict_chunk(SEEN[0], **given)  # type: ignore[arg-type]
+                model.predict_chunk(SEEN[0], **given)
 
 
 class Delayed(OfChunk):
