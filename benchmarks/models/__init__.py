@@ -1,8 +1,8 @@
 """Measures what asking a served model costs, side by side with other ways to serve one.
 
-`python -m benchmarks.models`. Peers are installed where `--python NAME=INTERPRETER` says, each in its
-own virtual environment, or beside RLMesh; those that are not there are named. Nothing but `ours`,
-`episodes`, `results` and `__main__` imports RLMesh.
+`python -m benchmarks.models`. Peers are installed where `--python NAME=INTERPRETER` says, each in
+its own virtual environment, or beside RLMesh; those that are not there are named. What the drivers
+of peers run imports nothing of RLMesh.
 
     task                  the observation, the chunk, and how long the model takes
     ours, peers           the contenders: a server in another process, and clients of it

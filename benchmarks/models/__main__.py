@@ -46,7 +46,7 @@ _WORKLOADS = {LONE: (NOTHING, 1), CROWD: (SLOW, CLIENTS)}
     "pythons",
     multiple=True,
     metavar="CONTENDER=INTERPRETER",
-    help="The Python of the virtual environment that a contender is installed in. Default: this one.",
+    help="The Python that a contender is installed for. Default: this one.",
 )
 @click.option(
     "--add-to",

@@ -1,8 +1,8 @@
-"""The process that asks one contender: `python -m benchmarks.models.driver CONTENDER MODEL CLIENTS`.
+"""The process that asks one contender.
 
-It speaks JSON, a line each way: `{"ready": true}` or `{"unavailable": why}` first. Each line that it
-is sent is a number of seconds, and is answered with the turn that it then takes. It ends with its
-standard input.
+`python -m benchmarks.models.driver CONTENDER MODEL CLIENTS` speaks JSON, a line each way. The first
+line is `{"ready": true}` or `{"unavailable": why}`. Each line that it is sent is a number of
+seconds, and is answered with the turn that it then takes. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def take_turn(asks: list[Callable[[Any], Any]], seconds: float) -> dict[str, flo
     """Has all clients ask for so many seconds.
 
     Returns:
-        `p50` and `p99` of a call, in microseconds, and the calls of all clients in a second, `rate`.
+        `p50` and `p99` of a call, in microseconds, and the calls of all clients per second, `rate`.
     """
     times: list[list[float]] = [[] for _ in asks]
     errors: list[BaseException] = []

@@ -1,7 +1,7 @@
 """Other ways to serve a model, each as its documentation shows it.
 
-Their libraries are imported by name where they are used: mostly they are not installed beside RLMesh,
-and each stands in a virtual environment that has neither RLMesh nor the other ones.
+Their libraries are imported by name where they are used: mostly they are not installed beside
+RLMesh, and each stands in a virtual environment that has neither RLMesh nor the other ones.
 """
 
 from __future__ import annotations
@@ -161,11 +161,12 @@ def _await_http(post: Callable[[], object]) -> None:
     while True:
         try:
             post()
-            return
         except (OSError, http.client.HTTPException, RuntimeError) as error:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the server does not answer: {error}") from error
             time.sleep(0.2)
+        else:
+            return
 
 
 def serve_litserve(announce: Announce, model: str, port: str) -> None:

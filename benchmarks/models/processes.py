@@ -40,7 +40,7 @@ class Driver:
         self.key: str = key
         command = [interpreter, "-m", "benchmarks.models.driver", key, model, str(count)]
         paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
-        self._process = subprocess.Popen(  # noqa: S603 - an interpreter that the caller names
+        self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

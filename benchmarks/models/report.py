@@ -29,9 +29,9 @@ def publish(run: ModelRun) -> None:
 def block(run: ModelRun) -> str:
     """The tables."""
     machine = run.machine
+    where = f"{machine.cpu}, {machine.cores} cores, {machine.system}, {machine.python}"
     parts = [
-        f"{run.rounds} rounds of {run.seconds:g} s each, on {machine.cpu}, {machine.cores} cores, "
-        f"{machine.system}, {machine.python}. In brackets the least and the greatest of the rounds.",
+        f"{run.rounds} rounds of {run.seconds:g} s each, on {where}. In brackets: least, greatest.",
         "### Bars",
         _table(
             ("What", "Bar", "Measured", "Met"),
@@ -58,7 +58,8 @@ def block(run: ModelRun) -> str:
 
 
 def _rows(run: ModelRun, workload: str, names: Iterable[str]) -> Iterable[tuple[str, ...]]:
-    for key, turns in run.turns.get(workload, {}).items():
+    found = run.turns.get(workload, {})
+    for key, turns in ((key, found[key]) for key in CONTENDERS if key in found):
         spreads = [Spread.of(turn[name] for turn in turns) for name in names]
         yield (
             CONTENDERS[key].title,

@@ -129,8 +129,7 @@ def _of_episodes(run: ModelRun) -> Iterator[Verdict]:
             "messages, to chunks",
             "as many",
             f"{hidden.messages} to {hidden.chunks}",
-            # One may be on its way when the count is taken.
-            abs(hidden.messages - hidden.chunks) <= 1,
+            hidden.messages == hidden.chunks,
         )
     if reloads is not None:
         yield Verdict(
