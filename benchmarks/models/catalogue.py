@@ -52,8 +52,8 @@ CONTENDERS = {
             "openpi",
             "openpi-client",
             "peers:openpi",
-            "`WebsocketClientPolicy`, and a server of its protocol that is written as openpi's: one "
-            "call after the other in the event loop",
+            "`WebsocketClientPolicy`, and a server of its protocol that is written as openpi's: "
+            "one call after the other in the event loop",
             "openpi-client",
         ),
         Contender(

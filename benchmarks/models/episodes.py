@@ -101,7 +101,7 @@ class _Versioned(Served):
 def reload(seconds: float = 2.0) -> Reloads:
     """Loads a model again while four clients run episodes of ten predictions."""
     lock, over = threading.Lock(), threading.Event()
-    counts = dict.fromkeys(("calls", "failed", "episodes", "mixed"), 0)
+    counts: dict[str, int] = {"calls": 0, "failed": 0, "episodes": 0, "mixed": 0}
     versions: set[float] = set()
 
     def note(**more: int) -> None:

@@ -14,7 +14,7 @@ _IMAGE_BYTES = int(np.prod(IMAGE_SHAPE))
 _Worker: type[Any] = import_module("mosec").Worker
 
 
-class TaskWorker(_Worker):  # type: ignore[misc] # pyright: ignore[reportUntypedBaseClass] # mosec is not installed where types are checked
+class TaskWorker(_Worker):  # type: ignore[misc] # mosec is not installed where types are checked
     """The task."""
 
     def deserialize(self, data: bytes) -> Any:

@@ -26,7 +26,6 @@ from benchmarks.models.task import (
     ACTIONS,
     CLIENTS,
     HORIZON,
-    IMAGE_SHAPE,
     SLOW,
     compute,
     seen,
@@ -38,6 +37,8 @@ Ask = Callable[[Any], Any]
 # How long a batch waits for others; each library's smallest that makes batches.
 _BATCH_WAIT = 0.002
 _STARTING_SECONDS = 60.0
+# What tells the processes that a library starts which model it is.
+_MODEL = "BENCHMARK_MODEL"
 _WEBSOCKET: dict[str, Any] = {"compression": None, "max_size": None}
 
 
@@ -95,7 +96,7 @@ def serve_vla_eval(announce: Announce, model: str) -> None:
     anyio: Any = import_module("anyio")
     base: type[Any] = predicting.PredictModelServer
 
-    class Server(base):
+    class Server(base):  # type: ignore[misc] # it is imported by name
         def predict_batch(self, observations: Any, contexts: Any) -> Any:
             for observation in observations:
                 seen(observation)
@@ -171,36 +172,11 @@ def _await_http(post: Callable[[], object]) -> None:
 
 def serve_litserve(announce: Announce, model: str, port: str) -> None:
     """A `LitAPI`, in batches where there are many clients."""
+    os.environ[_MODEL] = model
     litserve: Any = import_module("litserve")
-    litserve_api: type[Any] = litserve.LitAPI
-
-    class Api(litserve_api):
-        def setup(self, device: Any) -> None:
-            """Nothing is loaded."""
-
-        def decode_request(self, request: Any) -> Any:
-            image = np.frombuffer(base64.b64decode(request["image"]), np.uint8)
-            state = np.array(request["state"], np.float32)
-            observation = {"image": image.reshape(IMAGE_SHAPE), "state": state}
-            seen(observation)
-            return observation
-
-        def batch(self, inputs: Any) -> Any:
-            return inputs
-
-        def unbatch(self, output: Any) -> Any:
-            return output
-
-        def predict(self, inputs: Any) -> Any:
-            many = isinstance(inputs, list)
-            chunks = compute(model, len(inputs) if many else 1)
-            return chunks if many else chunks[0]
-
-        def encode_response(self, output: Any) -> Any:
-            return {"actions": base64.b64encode(output.tobytes()).decode()}
-
+    served: Any = import_module("benchmarks.models.litserve_api")
     most = CLIENTS if model == SLOW else 1
-    api = Api(max_batch_size=most, batch_timeout=_BATCH_WAIT)
+    api = served.TaskApi(max_batch_size=most, batch_timeout=_BATCH_WAIT)
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
     announce(port)
     server.run(host="127.0.0.1", port=int(port), generate_client_file=False, log_level="error")
@@ -209,6 +185,7 @@ def serve_litserve(announce: Announce, model: str, port: str) -> None:
 @contextlib.contextmanager
 def litserve(model: str, count: int) -> Generator[list[Ask]]:
     """JSON with base64 over HTTP."""
+    import_module("litserve")
     with peer(serve_litserve, model, str(_free_port())) as port:
         asks = [_litserve_client(int(port)) for _ in range(count)]
         yield _awaited(asks)
@@ -232,22 +209,20 @@ def serve_mosec(announce: Announce, model: str, port: str) -> None:
     """A `Worker` whose messages are the arrays' bytes."""
     # It reads the command line, and starts its own processes.
     sys.argv = [sys.argv[0], "--address", "127.0.0.1", "--port", port, "--log-level", "error"]
-    os.environ[_MOSEC_MODEL] = model
+    os.environ[_MODEL] = model
     mosec: Any = import_module("mosec")
     worker: Any = import_module("benchmarks.models.mosec_worker")
     server = mosec.Server()
     many = {"max_batch_size": CLIENTS, "max_wait_time": 2} if model == SLOW else {}
-    server.append_worker(worker.TaskWorker, num=1, env=[{_MOSEC_MODEL: model}], **many)
+    server.append_worker(worker.TaskWorker, num=1, env=[{_MODEL: model}], **many)
     announce(port)
     server.run()
-
-
-_MOSEC_MODEL = "BENCHMARK_MODEL"
 
 
 @contextlib.contextmanager
 def mosec(model: str, count: int) -> Generator[list[Ask]]:
     """The arrays' bytes over HTTP."""
+    import_module("mosec")
     with peer(serve_mosec, model, str(_free_port())) as port:
         yield _awaited([_mosec_client(int(port)) for _ in range(count)])
 
@@ -290,7 +265,7 @@ def ray_serve(model: str, count: int) -> Generator[list[Ask]]:
             return compute(model, 1)[0]
 
     class Tasks:
-        @serve.batch(max_batch_size=CLIENTS, batch_wait_timeout_s=_BATCH_WAIT)
+        @serve.batch(max_batch_size=CLIENTS, batch_wait_timeout_s=_BATCH_WAIT)  # type: ignore[untyped-decorator] # likewise
         async def __call__(self, observations: list[Any]) -> Any:
             return compute(model, len(observations))
 

@@ -68,7 +68,8 @@ class Driver:
         """
         self._stdin.write(f"{seconds}\n")
         self._stdin.flush()
-        return self._read(seconds + _SPARE_SECONDS)
+        turn: Turn = self._read(seconds + _SPARE_SECONDS)
+        return turn
 
     def end(self) -> None:
         """Ends it, and waits for its end."""

@@ -155,8 +155,8 @@ def _judged(
 ) -> Iterator[Verdict]:
     if found is None:
         return
-    limit = at_least if at_most is None else at_most
-    word = "at least" if at_most is None else "at most"
-    met = found.median >= limit if at_most is None else found.median <= limit  # type: ignore[operator] # one of both is given
     measured = f"{found.median:.2f} ({found.low:.2f} to {found.high:.2f})"
-    yield Verdict(text, f"{word} {limit:.2f}", measured, met)
+    if at_most is not None:
+        yield Verdict(text, f"at most {at_most:.2f}", measured, found.median <= at_most)
+    if at_least is not None:
+        yield Verdict(text, f"at least {at_least:.2f}", measured, found.median >= at_least)
