@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -64,6 +66,8 @@ def main(
     publishes: bool,
 ) -> None:
     """Measures a served model beside other ways to serve one."""
+    # The end by SIGTERM is that by Ctrl-C: every context is left, so that every process ends.
+    signal.signal(signal.SIGTERM, _leave)
     interpreters = dict(_pair(each) for each in pythons)
     run = ModelRun(Machine.here(), rounds, seconds)
     if add_to is not None and add_to.exists():
@@ -82,6 +86,10 @@ def main(
     print(block(run))
     if publishes:
         publish(run)
+
+
+def _leave(number: int, _: object) -> None:
+    sys.exit(128 + number)
 
 
 def _pair(given: str) -> tuple[str, str]:

@@ -6,9 +6,10 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from benchmarks.peer import pipes
 _ROOT = Path(__file__).resolve().parents[2]
 _STARTING_SECONDS = 90.0
 _SPARE_SECONDS = 20.0
+_ENDING_SECONDS = 5.0
 
 Turn = dict[str, float]
 
@@ -47,6 +49,8 @@ class Driver:
             stderr=subprocess.PIPE if CONTENDERS[key].package else None,
             text=True,
             env={**os.environ, "PYTHONPATH": paths},
+            # What a library has started is ended with it.
+            process_group=0,
         )
         self._stdin, self._stdout = pipes(self._process)
 
@@ -76,10 +80,12 @@ class Driver:
         with contextlib.suppress(OSError):
             self._stdin.close()
         try:
-            self._process.wait(_SPARE_SECONDS)
+            self._process.wait(_ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._stdout.close()
         if self._process.stderr is not None:
             self._process.stderr.close()
@@ -114,10 +120,14 @@ def take_turns(
     with contextlib.ExitStack() as stack:
         drivers: list[Driver] = []
         for key in keys:
+            driver = Driver(key, model, count, interpreters.get(key, sys.executable))
+            stack.callback(driver.end)
+            drivers.append(driver)
+        for driver in drivers:
             try:
-                drivers.append(stack.enter_context(_ready(key, model, count, interpreters)))
+                driver.await_ready()
             except DriverFailedError as error:
-                absent[key] = str(error)
+                absent[driver.key] = str(error)
         for number in range(1 + rounds):
             for driver in drivers[:: -1 if number % 2 else 1]:
                 if driver.key in absent:
@@ -131,13 +141,3 @@ def take_turns(
                 if number:
                     taken.setdefault(driver.key, []).append(turn)
     return taken, absent
-
-
-@contextlib.contextmanager
-def _ready(key: str, model: str, count: int, interpreters: Mapping[str, str]) -> Generator[Driver]:
-    driver = Driver(key, model, count, interpreters.get(key, sys.executable))
-    try:
-        driver.await_ready()
-        yield driver
-    finally:
-        driver.end()
