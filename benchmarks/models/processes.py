@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,14 @@ class Driver:
         self.key: str = key
         command = [interpreter, "-m", "benchmarks.models.driver", key, model, str(count)]
         paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
+        # No pipe: nobody reads it while the driver writes, and a process that a library has started
+        # keeps it open after the driver's end.
+        self._stderr = tempfile.TemporaryFile("w+") if CONTENDERS[key].package else None
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if CONTENDERS[key].package else None,
+            stderr=self._stderr,
             text=True,
             env={**os.environ, "PYTHONPATH": paths},
             # What a library has started is ended with it.
@@ -87,8 +91,8 @@ class Driver:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._stdout.close()
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        if self._stderr is not None:
+            self._stderr.close()
 
     def _read(self, seconds: float) -> Any:
         if not select.select([self._stdout], [], [], seconds)[0]:
@@ -96,9 +100,12 @@ class Driver:
             raise DriverFailedError(f"no answer within {seconds:g} s")
         line = self._stdout.readline()
         if not line:
-            stderr = "" if self._process.stderr is None else self._process.stderr.read()
-            last = (stderr.strip().splitlines() or [""])[-1]
-            raise DriverFailedError(f"it ended with exit code {self._process.wait()}: {last:.200}")
+            code = self._process.wait()
+            last = ""
+            if self._stderr is not None:
+                self._stderr.seek(0)
+                last = (self._stderr.read().strip().splitlines() or [""])[-1]
+            raise DriverFailedError(f"it ended with exit code {code}: {last:.200}")
         return json.loads(line)
 
 
