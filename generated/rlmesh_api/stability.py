@@ -677,6 +677,14 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="The id of the clients in Gymnasium's registry.",
             ),
         ),
+        "rlmesh.sb3": (
+            Export(
+                name="VecEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A served environment, single or vector, as a `VecEnv` of Stable-Baselines3.",
+            ),
+        ),
         "rlmesh.torch": (
             Export(
                 name="Model",

@@ -17,7 +17,11 @@ from packaging.utils import canonicalize_name
 from support.repository import ROOT, dependencies
 
 # What a module imports that users install by themselves, when they want that module.
-OPTIONAL = {"rlmesh/torch.py": {"torch"}, "rlmesh/adapters/images.py": {"PIL"}}
+OPTIONAL = {
+    "rlmesh/torch.py": {"torch"},
+    "rlmesh/sb3.py": {"stable_baselines3"},
+    "rlmesh/adapters/images.py": {"PIL"},
+}
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
