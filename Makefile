@@ -55,7 +55,7 @@ soak: $(call installed,bench) ## Step a million times, and write into the docume
 
 SEEDS ?= 100
 chaos: $(call installed,test) ## Kill and cut at random, SEEDS times.
-	RLMESH_CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos
+	RLMESH_CHAOS_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/chaos tests/server/models/test_cuts.py
 
 SECONDS_EACH ?= 300
 fuzz: $(call installed,fuzz) ## Fuzz every decoder, SECONDS_EACH each, and keep what is found.
