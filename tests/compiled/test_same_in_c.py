@@ -8,7 +8,7 @@ import mmap
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ SPACES: dict[str, spaces.Space[Any]] = {
     "small integers": spaces.Box(-3, 3, (5,), np.int16),
     "large integers": spaces.Box(0, 2**63, (2,), np.uint64),
     "half": spaces.Box(-1.0, 1.0, (3,), np.float16),
-    "flags": spaces.Box(0, 1, (3,), np.bool_),
+    "flags": spaces.Box(0, 1, (3,), cast("Any", np.bool_)),
     "number": spaces.Discrete(5, start=-2),
     "narrow number": spaces.Discrete(3, dtype=np.int8),
     "many": spaces.Discrete(10_000),
@@ -306,6 +306,7 @@ def test_what_an_environment_samples_is_written_in_one_call(observed: str) -> No
     assert write is not None
     returned: Any = member(observed, 1), 1.0, False, True, {}
     end = write(returned, bytearray(200), 50, STEP)
+    assert end is not None
     assert end == 50 + compile_step_result(None).head + layout.size
     assert write(returned, bytearray(end - 1), 50, STEP) is None
 
