@@ -39,7 +39,8 @@ def serve(announce: Announce, workload: str) -> None:
 
     def handle(connection: server.ServerConnection) -> None:
         for message in connection:
-            connection.send(pack(respond(env, unpack(message))))
+            if isinstance(message, bytes):
+                connection.send(pack(respond(env, unpack(message))))
 
     with server.serve(handle, "127.0.0.1", 0, **_OPTIONS) as serving:
         announce(f"ws://127.0.0.1:{serving.socket.getsockname()[1]}")
