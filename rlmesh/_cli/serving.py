@@ -128,14 +128,14 @@ class ServeRequest:
 
     Attributes:
         load: Makes what is served.
-        make_server: Makes the server of it; where `per_session`, of `load` itself.
-        per_session: Whether the server calls `load`, for each session.
+        make_server: Makes the server of it; where `makes_envs`, of `load` itself.
+        makes_envs: Whether the server calls `load`, for each session or in each worker.
         ready_fd: Where to write the address once the server serves.
     """
 
     load: Callable[[], Any]
     make_server: Callable[[Any], Served]
-    per_session: bool = False
+    makes_envs: bool = False
     ready_fd: ReadyFd | None = None
 
 
@@ -156,7 +156,7 @@ def serve(request: ServeRequest, output: Output) -> None:
     signals = CommandSignals()
     with signals.taken():
         try:
-            if request.per_session:
+            if request.makes_envs:
                 server = signals.unwinding(lambda: request.make_server(request.load))
             else:
                 server = _served(signals.unwinding(request.load), request)

@@ -111,6 +111,11 @@ def test_a_path_whose_server_lives(tmp_path: Path) -> None:
         assert "live server" in failure("CartPole-v1", f"--address={address}")
 
 
+def test_what_a_worker_cannot_make_is_on_one_line() -> None:
+    complaint = failure("support.cli_envs:Raising", "--num-envs=2", "--workers=2")
+    assert "making support.cli_envs:Raising failed: ValueError" in complaint
+
+
 def test_verbose_shows_the_traceback_too() -> None:
     ended = run("serve", "support.cli_envs:Raising", "--verbose")
     assert ended.code == 1
@@ -126,6 +131,14 @@ def test_verbose_shows_the_traceback_too() -> None:
         (["--render-mode=rgb_array", '--kwargs-json={"render_mode": "human"}'], "once"),
         (["--vectorization-mode=async"], "needs --num-envs"),
         (["--num-envs=0"], "x>=1"),
+        (["--workers=2"], "--workers needs --num-envs"),
+        (["--num-envs=2", "--workers=3"], "more than --num-envs 2"),
+        (["--num-envs=2", "--on-crash=replace"], "--on-crash needs --workers"),
+        (
+            ["--num-envs=2", "--workers=2", "--vectorization-mode=sync"],
+            "--workers or --vectorization-mode",
+        ),
+        (["--num-envs=2", "--workers=2", "--isolation=process"], "--workers or --isolation"),
         (["--address=udp://127.0.0.1:1"], "the scheme 'udp' is unknown"),
         (["--address=tcp://0.0.0.0:0"], "--insecure"),
         (["--direct=nonsense"], "'nonsense' is no address"),

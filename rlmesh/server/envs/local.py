@@ -138,7 +138,7 @@ class LocalBackend:
         """How many values were out of their bounds in this session, by kind. Any thread may ask."""
         return dict(self._infos.deviations)
 
-    def stack(self) -> None:
+    def stack(self) -> str | None:
         """Returns None: the call in progress is where the slot's thread is."""
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:

@@ -275,8 +275,9 @@ def _parallel_provider(
 ) -> EnvProvider:
     """The provider of vector environments whose sub-environments run in worker processes."""
     from rlmesh.parallel.make_vec import make_vec
+    from rlmesh.server.envs.parallel_backend import ParallelBackend
 
-    def make() -> LocalBackend:
+    def make() -> ParallelBackend:
         made = make_vec(
             env,
             parallel.num_envs,
@@ -286,7 +287,7 @@ def _parallel_provider(
             copy=False,
         )
         try:
-            return _backend_of(made, options)
+            return ParallelBackend(made, options)
         except BaseException:
             made.close(terminate=True)
             raise
