@@ -107,7 +107,7 @@ class Server:
                 proxy=None,
                 user_agent_header="rlmesh",
                 **options,
-            )
+            ).__enter__()  # websockets wants its connections in a context; `close` leaves it.
         except Exception as error:
             raise self._unconnected(error) from error
         timeout = self._connect_timeout
