@@ -20,6 +20,7 @@ from rlmesh.address import TcpAddress
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.foreign_text import LONGEST_TEXT, one_line, paragraphs
 from rlmesh.limits import MAX_MESSAGE_BYTES
+from rlmesh.openpi.forms import OWN
 from rlmesh.openpi.packing import MessageError, pack, unpack
 from rlmesh.security import ClientTLS, Credentials, check_confidential
 from rlmesh.transports.tls import read_client_identity
@@ -222,6 +223,9 @@ class Websocket:
             self.close()
             raise
         if isinstance(message, str):
+            if OWN not in self.metadata:
+                # openpi's own server ends the connection after a text; RLMesh's goes on.
+                self.close()
             raise _reported(message, uri)
         try:
             answer = unpack(message)

@@ -86,7 +86,12 @@ def unpack(message: bytes, *, copy: bool = True) -> Any:
     reader = _Reader(copy=copy)
     try:
         return msgpack.unpackb(
-            message, object_hook=reader.map, list_hook=reader.list, ext_hook=_no_extension
+            message,
+            object_hook=reader.map,
+            list_hook=reader.list,
+            ext_hook=_no_extension,
+            max_array_len=MAX_ARGUMENT_VALUES,
+            max_map_len=MAX_ARGUMENT_VALUES,
         )
     except MessageError:
         raise

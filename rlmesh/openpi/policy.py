@@ -101,6 +101,7 @@ class Policy:
         InvalidArgumentError: If a number is out of its range, or the server knows no such model.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
+        EndpointError: If the connection breaks meanwhile.
         UnsupportedSpaceError: If a space cannot be carried.
         ArgumentTypeError: If an argument has the wrong type.
     """

@@ -134,6 +134,8 @@ class OpenpiGateway:
             cast(Server, self),
             ping_interval=_KEEPALIVE_SECONDS,
             ping_timeout=_KEEPALIVE_SECONDS,
+            # A client that sends on and on, and reads no answer, is not read either.
+            max_queue=1,
         )
         client = _Client(WebsocketStream(connection))
         going = False
