@@ -293,7 +293,7 @@ def test_a_contract_that_is_none_is_refused_and_the_connection_ends() -> None:
         ended.set()
 
     with served(handle) as url:
-        with pytest.raises(errors.ProtocolError, match="the contract of .* cannot be read"):
+        with pytest.raises(errors.ProtocolError, match=r"the contract of .* cannot be read"):
             Policy(url)
         assert ended.wait(30)
 

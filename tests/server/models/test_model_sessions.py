@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -115,6 +117,33 @@ def test_a_recurrent_model_sees_each_observation_once_through_many_cuts(transpor
             proxy.close()
     assert_same(broken, unbroken)
     assert len(served.sizes) - before == len(SEEN)
+
+
+def test_a_state_ends_with_its_session_and_not_with_the_garbage_collector() -> None:
+    class State:
+        pass
+
+    ends: list[weakref.ref[State]] = []
+
+    class Keeping(OfOne):
+        def predict(self, observation: Any, context: rlmesh.ModelContext) -> Any:
+            if context.state is None:
+                context.state = State()
+                ends.append(weakref.ref(context.state))
+            return super().predict(observation)
+
+    gc.disable()
+    try:
+        with working(Keeping()) as worker:
+            with rlmesh.RemoteModel(worker.address) as model:
+                for _ in range(2):
+                    model.reset()
+                    model.predict(SEEN[0])
+                assert [end() is None for end in ends] == [True, False]
+            while ends[1]() is not None:
+                threading.Event().wait(0.005)
+    finally:
+        gc.enable()
 
 
 def test_requests_that_wait_are_computed_together() -> None:
