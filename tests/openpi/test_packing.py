@@ -10,6 +10,8 @@ import msgpack
 import numpy as np
 import pytest
 
+pytest.importorskip("websockets", reason="openpi needs websockets, which is optional")
+
 from rlmesh.codec.infos.unpacking import MAX_ARGUMENT_VALUES
 from rlmesh.openpi.packing import MessageError, pack, unpack
 from support.comparing import assert_same
