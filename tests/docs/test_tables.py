@@ -386,7 +386,7 @@ HELD_BY: dict[str, list[str]] = {
         "faults/test_no_descriptors.py::test_without_shared_memory_a_session_uses_another_transport",
         "server/test_faults_beside_calls.py::test_a_session_that_is_lost_while_no_descriptor_is_free_gives_its_place_back",
         "server/test_faults_beside_calls.py::test_no_memory_for_a_message_ends_the_session_and_the_next_client_is_served",
-        "server/test_faults_beside_calls.py::test_a_request_beyond_the_memory_of_a_server_ends_sessions_and_not_the_server",
+        "server/test_faults_beside_calls.py::test_a_request_beyond_the_memory_of_a_server_ends_its_own_session_only",
         "server/test_endings.py::test_a_start_without_enough_threads_closes_the_environment_and_frees_the_address",
     ],
     STRANGERS: [
