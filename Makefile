@@ -109,7 +109,7 @@ OPENPI := $(VENV)-openpi
 openpi: ## Run the tests with the client of openpi.
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
 	  $(MAKE) --no-print-directory VENV=$(OPENPI) $(OPENPI)/.installed-openpi-client && \
-	  $(OPENPI)/bin/python -m pytest -n2 tests/openpi tests/openpi_client tests/server/openpi; \
+	  $(OPENPI)/bin/python -m pytest -n2 tests/openpi tests/server/openpi; \
 	else \
 	  echo "Skipped: the client of openpi needs Python 3.12 or older, make openpi PYTHON=python3.12."; \
 	fi

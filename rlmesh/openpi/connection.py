@@ -90,14 +90,15 @@ class Server:
         headers: dict[str, str] = {}
         if self._token is not None:
             headers["Authorization"] = "Api-Key " + self._token.header.partition(" ")[2]
-        options: dict[str, Any] = {}
+        context: ssl.SSLContext | None = None
         if self._tls is not None:
             context = read_client_identity(self._tls).context
             context.set_alpn_protocols(["http/1.1"])
-            options = {"ssl": context, "server_hostname": self._tls.server_name}
         try:
             connection = connect(
                 self.uri,
+                ssl=context,
+                server_hostname=None if self._tls is None else self._tls.server_name,
                 additional_headers=headers,
                 compression=None,
                 open_timeout=self._connect_timeout,
@@ -107,7 +108,6 @@ class Server:
                 max_size=MAX_MESSAGE_BYTES,
                 proxy=None,
                 user_agent_header="rlmesh",
-                **options,
             ).__enter__()  # websockets wants its connections in a context; `close` leaves it.
         except Exception as error:
             raise self._unconnected(error) from error

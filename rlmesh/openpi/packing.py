@@ -16,6 +16,7 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
+from rlmesh.codec.infos.type_guards import is_array, is_row, is_scalar
 from rlmesh.codec.infos.unpacking import MAX_ARGUMENT_VALUES
 
 __all__ = ["MessageError", "pack", "unpack"]
@@ -53,7 +54,7 @@ def pack(value: Any) -> bytes:
 
 
 def _packable(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
+    if is_array(value) or is_scalar(value):
         dtype = value.dtype
         if dtype.kind == "U" and not value.shape:
             return str(value)
@@ -62,7 +63,7 @@ def _packable(value: Any) -> Any:
                 f"an array of dtype {dtype} has no form in this protocol; allowed are booleans, "
                 f"integers and floats"
             )
-        if isinstance(value, np.generic):
+        if is_scalar(value):
             return {_SCALAR: True, b"data": value.item(), b"dtype": dtype.str}
         return {
             _ARRAY: True,
@@ -142,7 +143,7 @@ class _Reader:
     def _array(self, entries: dict[Any, Any]) -> npt.NDArray[Any]:
         data, dtype = entries[b"data"], _dtype(entries, _NUMBERS)
         shape = entries[b"shape"]
-        if not isinstance(data, bytes) or not isinstance(shape, list):
+        if not isinstance(data, bytes) or not is_row(shape):
             raise MessageError("an array needs its elements as bytes, and its shape as a list")
         if not all(type(length) is int and length >= 0 for length in shape):
             raise MessageError(f"the lengths of an array's axes are {shape!r:.80}")

@@ -71,7 +71,7 @@ def test_without_spaces_a_dict_is_sent_as_it_is_and_the_actions_are_returned_as_
     given = {"prompt": "pick", "state": SEEN["state"], "deep": {"n": 3, "list": [1, 2.5]}}
     with served(answering(lambda entries: {**chunk(entries), "seen": entries})) as url:
         with Policy(url) as policy:
-            assert policy.observation_space is policy.action_space is policy.horizon is None
+            assert (policy.observation_space, policy.action_space, policy.horizon) == (None,) * 3
             assert_same(policy.predict_chunk(given), EXPECTED.astype(np.float64))
             assert_same(policy.predict(given), EXPECTED[0].astype(np.float64))
             answer = policy.infer(given)
@@ -108,7 +108,10 @@ def test_a_dict_of_actions_has_its_keys_in_the_answer_and_a_value_alone_its_own(
         return {"say": ["a", "b", "c"], "arm": arm, "server_timing": {}}
 
     with served(answering(answer)) as url:
-        alone = {"observation_space": spaces.Box(-1, 1, (2,)), "action_space": acting}
+        alone: dict[str, Any] = {
+            "observation_space": spaces.Box(-1, 1, (2,)),
+            "action_space": acting,
+        }
         with Policy(url, **alone) as policy:
             found = policy.predict_chunk(np.zeros(2))
             assert_same(found, {"arm": arm.astype(np.float32), "say": ("a", "b", "c")})
@@ -146,8 +149,13 @@ def test_an_answer_that_is_no_chunk_is_refused_by_its_place_and_the_policy_goes_
 
 def test_an_observation_that_is_none_is_refused_by_its_place_and_not_sent() -> None:
     asked: list[Any] = []
+
+    def answer(entries: Any) -> Any:
+        asked.append(entries)
+        return chunk(entries)
+
     with (
-        served(answering(lambda entries: asked.append(1) or chunk(entries))) as url,
+        served(answering(answer)) as url,
         Policy(url, **SPACES) as policy,
     ):
         for given, said in (
@@ -265,6 +273,10 @@ def test_a_server_that_refuses_is_an_error_with_what_it_says(
             Policy(url)
 
 
+def wait_for_a_message(connection: ServerConnection) -> None:
+    connection.recv()
+
+
 def test_what_is_no_server_of_openpi_is_an_error_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
@@ -272,7 +284,7 @@ def test_what_is_no_server_of_openpi_is_an_error_in_time() -> None:
             Policy(f"127.0.0.1:{port}", connect_timeout_seconds=0.1)
     with pytest.raises(errors.EndpointUnreachableError, match="nothing answers at"):
         Policy(f"127.0.0.1:{port}")
-    with served(lambda connection: connection.recv()) as url:
+    with served(wait_for_a_message) as url:
         with pytest.raises(errors.EndpointUnreachableError, match="sent no metadata within"):
             Policy(url, connect_timeout_seconds=0.1)
     with served(lambda connection: connection.send(b"\xc1")) as url:

@@ -16,6 +16,7 @@ from soak.proxy import Proxy
 from support.comparing import assert_same
 from support.models import (
     Gated,
+    Model,
     OfMany,
     OfOne,
     Recurrent,
@@ -125,12 +126,12 @@ def test_a_state_ends_with_its_session_and_not_with_the_garbage_collector() -> N
 
     ends: list[weakref.ref[State]] = []
 
-    class Keeping(OfOne):
+    class Keeping(Model):
         def predict(self, observation: Any, context: rlmesh.ModelContext) -> Any:
             if context.state is None:
                 context.state = State()
                 ends.append(weakref.ref(context.state))
-            return super().predict(observation)
+            return act(observation["state"])
 
     gc.disable()
     try:

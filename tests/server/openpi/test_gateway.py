@@ -94,7 +94,10 @@ def test_a_value_of_any_space_has_its_place_in_a_message() -> None:
         answer = asked(connection, {"prompt": "pick", "n": np.int64(4)})
         assert_same(answer["arm"], np.full((1, 2), 0.5, np.float32))
         assert answer["say"] == ["PICK"]
-    box = {"observation_space": spaces.Box(-1, 1, (3,)), "action_space": spaces.Discrete(7)}
+    box: dict[str, Any] = {
+        "observation_space": spaces.Box(-1, 1, (3,)),
+        "action_space": spaces.Discrete(7),
+    }
     with working(lambda _: 5, openpi=0, **box) as worker, dialed(url_of(worker)) as connection:
         assert_same(asked(connection, {"observation": [0.0, 0.5, 1]})["actions"], np.array([5]))
 

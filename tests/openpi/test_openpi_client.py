@@ -13,11 +13,11 @@ pytest.importorskip(
     "openpi_client", reason="openpi-client needs NumPy 1; make openpi installs it beside"
 )
 
+from openpi_client import action_chunk_broker, image_tools, msgpack_numpy
 from openpi_client.websocket_client_policy import WebsocketClientPolicy
 from websockets.sync.server import ServerConnection
 
 import rlmesh
-from openpi_client import action_chunk_broker, image_tools, msgpack_numpy
 from rlmesh import errors
 from rlmesh.openpi import Policy
 from support.comparing import assert_same
