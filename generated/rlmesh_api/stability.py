@@ -296,6 +296,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 stability=Stability.STABLE,
                 summary="The space of Gymnasium that a space stands for.",
             ),
+            Export(
+                name="register_conversion",
+                kind="function",
+                stability=Stability.EXPERIMENTAL,
+                summary="Has a space of another package carried as one of the seven spaces.",
+            ),
         ),
         "rlmesh.adapters": (
             Export(

@@ -72,6 +72,7 @@ HELD_BY: dict[str, list[str]] = {
         "server/models/test_predictions.py::test_the_contract_says_what_the_model_is",
         "server/models/test_predictions.py::test_what_is_no_model_is_refused_by_name",
         "adapters/test_adapt.py::test_a_model_brings_its_steps_in_its_contract",
+        "server/models/test_offers.py::test_a_served_model_is_offered_what_a_local_one_is",
         "server/models/test_model_sessions.py::test_the_same_seed_gives_the_same_episode",
         "server/models/test_worker_life.py::test_a_drain_lets_what_was_asked_finish_and_closes_the_model_once",
         "server/models/test_worker_life.py::test_health_says_serving_once_a_model_is_warmed_up_for_each_name",
