@@ -11,7 +11,6 @@ from typing import Any
 from benchmarks.contenders.driven import Driven, UnavailableError
 from benchmarks.workloads import Workload
 
-
 # Each process imports PyTorch: 64 of them take 17 GB, and did not start within two minutes.
 _MOST_PROCESSES = 16
 
