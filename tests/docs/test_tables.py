@@ -333,6 +333,8 @@ HELD_BY: dict[str, list[str]] = {
         "security/test_transports.py::test_the_direct_transport_admits_nobody_without_a_sessions_secret",
         "transports/test_transports_page.py::test_another_user_shares_no_memory",
         "server/rpc/test_binding.py::test_a_unix_socket_is_served",
+        "server/openpi/test_gateway.py::test_an_address_is_checked_as_every_other",
+        "server/openpi/test_gateway.py::test_without_the_token_nothing_is_answered_but_health",
     ],
     "docs/security.md / Who can do what: Who": [
         "security/test_strangers.py::test_a_stranger_learns_nothing_about_the_host",
