@@ -677,6 +677,14 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="The id of the clients in Gymnasium's registry.",
             ),
         ),
+        "rlmesh.openpi": (
+            Export(
+                name="Policy",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Asks a server that speaks openpi's protocol, as a model.",
+            ),
+        ),
         "rlmesh.sb3": (
             Export(
                 name="VecEnv",

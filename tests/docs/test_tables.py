@@ -72,6 +72,7 @@ HELD_BY: dict[str, list[str]] = {
         "server/models/test_predictions.py::test_the_contract_says_what_the_model_is",
         "server/models/test_predictions.py::test_what_is_no_model_is_refused_by_name",
         "adapters/test_adapt.py::test_a_model_brings_its_steps_in_its_contract",
+        "server/models/test_offers.py::test_a_served_model_is_offered_what_a_local_one_is",
         "server/models/test_model_sessions.py::test_the_same_seed_gives_the_same_episode",
         "server/models/test_worker_life.py::test_a_drain_lets_what_was_asked_finish_and_closes_the_model_once",
         "server/models/test_worker_life.py::test_health_says_serving_once_a_model_is_warmed_up_for_each_name",
@@ -332,6 +333,8 @@ HELD_BY: dict[str, list[str]] = {
         "security/test_transports.py::test_the_direct_transport_admits_nobody_without_a_sessions_secret",
         "transports/test_transports_page.py::test_another_user_shares_no_memory",
         "server/rpc/test_binding.py::test_a_unix_socket_is_served",
+        "server/openpi/test_gateway.py::test_an_address_is_checked_as_every_other",
+        "server/openpi/test_gateway.py::test_without_the_token_nothing_is_answered_but_health",
     ],
     "docs/security.md / Who can do what: Who": [
         "security/test_strangers.py::test_a_stranger_learns_nothing_about_the_host",

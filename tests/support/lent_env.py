@@ -141,8 +141,9 @@ def _send_control() -> None:
 
 def _send_status() -> None:
     # The thread that answers the server cannot, as it is not the one that reads any more.
+    control = _control()
     for number in range(1, 1000):
-        _control().send(write_message(ControlMessage.STATUS, number.to_bytes(8) + b"\xff"))
+        control.send(write_message(ControlMessage.STATUS, number.to_bytes(8) + b"\xff"))
 
 
 def _control() -> socket.socket:
