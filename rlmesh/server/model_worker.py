@@ -190,7 +190,7 @@ class ModelWorker(EndpointServer):
 
     @property
     def openpi_address(self) -> str | None:
-        """Where clients of openpi connect, resolved, `ws://HOST:PORT`; None where they cannot."""
+        """The URL for clients of openpi, resolved, or None where they are not answered."""
         return None if self._gateway is None else self._gateway.url
 
     @property
