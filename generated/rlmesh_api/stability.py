@@ -685,6 +685,14 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="Asks a server that speaks openpi's protocol, as a model.",
             ),
         ),
+        "rlmesh.sb3": (
+            Export(
+                name="VecEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A served environment, single or vector, as a `VecEnv` of Stable-Baselines3.",
+            ),
+        ),
         "rlmesh.torch": (
             Export(
                 name="Model",

@@ -401,6 +401,8 @@ HELD_BY: dict[str, list[str]] = {
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",
         "docs/test_claims.py::test_sub_envs_are_driven_with_remote_vector_env",
+        "trainers/test_sb3.py::test_a_vec_env_is_served_as_a_vector_environment",
+        "trainers/test_envpool.py::test_its_steps_are_as_in_process",
         "server/sessions/test_sessions.py::test_a_callable_alone_gives_one_client_after_the_other_a_fresh_environment",
     ],
     "docs/serving.md / Where it is served: Argument": [
@@ -438,6 +440,9 @@ HELD_BY: dict[str, list[str]] = {
         "server/rpc/test_limits.py::test_a_message_that_is_too_long_is_refused_and_the_server_lives",
         "server/rpc/test_limits.py::test_more_calls_at_once_than_a_server_answers_are_refused",
         "docs/test_claims.py::test_anything_else_in_an_info_becomes_its_text_and_is_listed",
+    ],
+    "docs/trainers.md / With your trainer: What a trainer calls": [
+        "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
     ],
     "docs/typed-clients.md / What the types are: Space": [
         "typegen/test_typegen.py::test_the_types_are_those_of_the_page",

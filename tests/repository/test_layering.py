@@ -20,6 +20,7 @@ from support.repository import ROOT, dependencies
 OPTIONAL = {
     "rlmesh/adapters/images.py": {"PIL"},
     "rlmesh/openpi/connection.py": {"websockets"},
+    "rlmesh/sb3.py": {"stable_baselines3"},
     "rlmesh/server/openpi/connection.py": {"websockets"},
     "rlmesh/server/openpi/gateway.py": {"websockets"},
     "rlmesh/torch.py": {"torch"},
