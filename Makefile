@@ -105,7 +105,7 @@ test-all: $(call installed,check) node-packages ## Run every test.
 TRAINERS := $(VENV)-trainers
 trainers: ## Run the tests with the packages of trainers: PyTorch, JAX, Stable-Baselines3, TorchRL, ...
 	@$(MAKE) --no-print-directory VENV=$(TRAINERS) $(TRAINERS)/.installed-trainers
-	$(TRAINERS)/bin/python -m pytest -n2 tests/trainers tests/client/test_torch.py
+	$(TRAINERS)/bin/python -m pytest -n2 tests/trainers tests/client/test_torch.py tests/examples -k 'not examples or torch'
 
 # In a virtual environment of their own: the client needs NumPy 1, which Python 3.12 is the last to have.
 OPENPI := $(VENV)-openpi

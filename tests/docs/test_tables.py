@@ -88,7 +88,7 @@ HELD_BY: dict[str, list[str]] = {
         "cli/test_serve.py::test_rlmesh_address_goes_before_rlmesh_port",
         "cli/test_serve.py::test_the_option_goes_before_the_environment_variables",
         "cli/test_asking.py::test_the_address_may_come_from_the_environment",
-        "cli/test_demo.py::test_the_transport_may_come_from_the_environment",
+        "cli/test_demo.py::test_the_transport_may_come_from_the_environment_and_the_address_of_another_server_does_not",
         "codec/checks/test_conformance_policy.py::test_the_variable_is_read_where_there_is_no_argument",
         "cli/test_security.py::test_the_token_may_come_from_the_environment",
     ],
