@@ -126,7 +126,9 @@ class VecEnv(_VecEnv):
             )
         seeds = None if all(seed is None for seed in self._seeds) else list(self._seeds)
         observations, infos = self._envs.reset(seed=seeds, options=dict(given) if given else None)
-        self.reset_infos: list[dict[str, Any]] = [_info_of(infos, env_index) for env_index in range(self.num_envs)]
+        self.reset_infos: list[dict[str, Any]] = [
+            _info_of(infos, env_index) for env_index in range(self.num_envs)
+        ]
         self._reset_seeds()
         self._reset_options()
         return observations
