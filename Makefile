@@ -106,7 +106,8 @@ trainers: $(call installed,check) ## Run the tests with the packages of trainers
 	@$(MAKE) --no-print-directory VENV=$(TRAINERS) $(TRAINERS)/.installed-trainers
 	@# Here, since rlmesh.sb3 has a class of Stable-Baselines3 as its base.
 	PATH="$(abspath $(TRAINERS)/bin):$$PATH" $(BIN)/pyright --verifytypes rlmesh --ignoreexternal
-	$(TRAINERS)/bin/python -m pytest -n2 tests/trainers tests/client/test_torch.py tests/examples -k 'not examples or torch'
+	$(TRAINERS)/bin/python -m pytest -n2 tests/trainers tests/client/test_torch.py \
+	  tests/examples/test_examples.py::test_a_torch_policy_learns
 
 # In a virtual environment of their own: the client needs NumPy 1, which Python 3.12 is the last to have.
 OPENPI := $(VENV)-openpi
