@@ -100,6 +100,9 @@ class ModelBackend:
     def end(self) -> None:
         """The session is over."""
         self._served.leave(self._version)
+        # The states end now, and not with the next run of the garbage collector: they may hold a
+        # connection, or memory of a GPU.
+        self._contexts = []
 
     def deviations(self) -> dict[str, int]:
         """How many actions were out of their bounds, by kind. Any thread may ask."""

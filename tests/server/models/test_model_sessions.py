@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from rlmesh.errors import EndpointBusyError, RemoteModelError, StateError
 from support.comparing import assert_same
 from support.models import (
     Gated,
+    Model,
     OfMany,
     OfOne,
     Recurrent,
@@ -99,6 +102,33 @@ def test_each_place_of_a_batch_has_its_own_state() -> None:
         model.reset(seed=5)
         batches = [model.predict_batch([each, SEEN[0]]) for each in SEEN[:5]]
         assert_same([batch[0] for batch in batches], episode(model, 5)[:5])
+
+
+def test_a_state_ends_with_its_session_and_not_with_the_garbage_collector() -> None:
+    class State:
+        pass
+
+    ends: list[weakref.ref[State]] = []
+
+    class Keeping(Model):
+        def predict(self, observation: Any, context: rlmesh.ModelContext) -> Any:
+            if context.state is None:
+                context.state = State()
+                ends.append(weakref.ref(context.state))
+            return act(observation["state"])
+
+    gc.disable()
+    try:
+        with working(Keeping()) as worker:
+            with rlmesh.RemoteModel(worker.address) as model:
+                for _ in range(2):
+                    model.reset()
+                    model.predict(SEEN[0])
+                assert [end() is None for end in ends] == [True, False]
+            while ends[1]() is not None:
+                threading.Event().wait(0.005)
+    finally:
+        gc.enable()
 
 
 def test_requests_that_wait_are_computed_together() -> None:
