@@ -11,6 +11,7 @@ import click
 from benchmarks.machine import Machine
 from benchmarks.models import episodes
 from benchmarks.models.catalogue import CONTENDERS
+from benchmarks.models.installing import install
 from benchmarks.models.processes import take_turns
 from benchmarks.models.report import block, publish
 from benchmarks.models.results import CROWD, LONE, ModelRun
@@ -44,6 +45,11 @@ _WORKLOADS = {LONE: (NOTHING, 1), CROWD: (SLOW, CLIENTS)}
     help="A contender; may be given repeatedly. Default: all.",
 )
 @click.option(
+    "--peers",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder of virtual environments: what a contender needs is installed there.",
+)
+@click.option(
     "--python",
     "pythons",
     multiple=True,
@@ -61,6 +67,7 @@ def main(
     seconds: float,
     workloads: tuple[str, ...],
     contenders: tuple[str, ...],
+    peers: Path | None,
     pythons: tuple[str, ...],
     add_to: Path | None,
     publishes: bool,
@@ -68,7 +75,13 @@ def main(
     """Measures a served model beside other ways to serve one."""
     # The end by SIGTERM is that by Ctrl-C: every context is left, so that every process ends.
     signal.signal(signal.SIGTERM, _leave)
-    interpreters = dict(_pair(each) for each in pythons)
+    chosen = [key for key in CONTENDERS if key in (contenders or CONTENDERS)]
+    given = dict(_pair(each) for each in pythons)
+    interpreters, missing = dict[str, str](), dict[str, str]()
+    if peers is not None:
+        needed = [CONTENDERS[key] for key in chosen if key not in given]
+        interpreters, missing = install(peers, needed)
+    interpreters |= given
     run = ModelRun(Machine.here(), rounds, seconds)
     if add_to is not None and add_to.exists():
         run = ModelRun.from_json(add_to.read_text())
@@ -77,10 +90,15 @@ def main(
             run.hidden, run.reloads = episodes.hide(), episodes.reload()
             continue
         model, count = _WORKLOADS[name]
-        chosen = [key for key in CONTENDERS if key in (contenders or CONTENDERS)]
-        run.turns[name], run.absent[name] = take_turns(
-            chosen, model, count, rounds, seconds, interpreters
+        turns, absent = take_turns(
+            [key for key in chosen if key not in missing],
+            model,
+            count,
+            rounds,
+            seconds,
+            interpreters,
         )
+        run.turns[name], run.absent[name] = turns, missing | absent
     if add_to is not None:
         add_to.write_text(run.to_json())
     print(block(run))

@@ -20,7 +20,7 @@ class Contender:
         title: Its name on the page.
         where: `module:function` of the context that opens it, for a model and a number of clients.
         setup: How it is set up, for the page.
-        package: The package that must be installed; empty for RLMesh.
+        package: What pip must install for it; empty for RLMesh.
     """
 
     key: str
@@ -54,35 +54,35 @@ CONTENDERS = {
             "peers:openpi",
             "`WebsocketClientPolicy`, and a server of its protocol that is written as openpi's: "
             "one call after the other in the event loop",
-            "openpi-client",
+            "openpi-client==0.1.2",
         ),
         Contender(
             "vla-eval",
             "vla-eval",
             "peers:vla_eval",
             "`PredictModelServer` and `Connection`; `predict_batch` where there are many clients",
-            "vla-eval",
+            "vla-eval==0.8.0",
         ),
         Contender(
             "litserve",
             "LitServe",
             "peers:litserve",
             "a `LitAPI`; JSON with the arrays in base64 over HTTP",
-            "litserve",
+            "litserve==0.2.19",
         ),
         Contender(
             "mosec",
             "mosec",
             "peers:mosec",
             "a `Worker`; the bytes of the arrays over HTTP",
-            "mosec",
+            "mosec==0.9.8",
         ),
         Contender(
             "ray-serve",
             "Ray Serve",
             "peers:ray_serve",
             "a deployment on one machine, asked by its handle; `@serve.batch` where there are many",
-            "ray[serve]",
+            "ray[serve]==2.60.0",
         ),
     )
 }

@@ -37,7 +37,7 @@ Ask = Callable[[Any], Any]
 # How long a batch waits for others; each library's smallest that makes batches.
 _BATCH_WAIT = 0.002
 _STARTING_SECONDS = 60.0
-# What tells the processes that a library starts which model it is.
+# The environment variable that names the model to the processes that a library starts.
 _MODEL = "BENCHMARK_MODEL"
 _WEBSOCKET: dict[str, Any] = {"compression": None, "max_size": None}
 
@@ -144,9 +144,14 @@ class _HttpClient:
         self._path, self._headers = path, {"Content-Type": kind}
 
     def post(self, body: bytes) -> bytes:
-        self._connection.request("POST", self._path, body, self._headers)
-        response = self._connection.getresponse()
-        content = response.read()
+        try:
+            self._connection.request("POST", self._path, body, self._headers)
+            response = self._connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException):
+            # A connection that failed in the middle of a request takes no other one.
+            self._connection.close()
+            raise
         if response.status != 200:
             raise RuntimeError(f"HTTP {response.status}: {content[:200]!r}")
         return content
