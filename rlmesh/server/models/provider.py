@@ -67,8 +67,11 @@ class ModelProvider:
         served = self.find(call.model)
         if served is None:
             raise InvalidModelError(f"no model {call.model!r:.80} is served here")
-        slot = ModelSlot(served, alone=self.capacity == 1)
         with self._lock:
+            others = [each for each in self._slots if each.served is served]
+            for other in others:
+                other.make_room()
+            slot = ModelSlot(served, alone=not others)
             self._slots.append(slot)
         return slot
 
