@@ -20,7 +20,7 @@ class Contender:
         title: Its name on the page.
         where: `module:function` of the context that opens it, for a model and a number of clients.
         setup: How it is set up, for the page.
-        package: What pip must install for it; empty for RLMesh.
+        package: What pip installs for it, beside NumPy; empty for RLMesh.
     """
 
     key: str
@@ -54,7 +54,7 @@ CONTENDERS = {
             "peers:openpi",
             "`WebsocketClientPolicy`, and a server of its protocol that is written as openpi's: "
             "one call after the other in the event loop",
-            "openpi-client==0.1.2",
+            "openpi-client==0.1.2 typing-extensions==4.16.0",
         ),
         Contender(
             "vla-eval",

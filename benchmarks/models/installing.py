@@ -39,14 +39,15 @@ def install(folder: Path, contenders: Iterable[Contender]) -> tuple[dict[str, st
     return interpreters, absent
 
 
-def _installed(venv: Path, requirement: str) -> str:
-    """The interpreter of a virtual environment that has a package."""
+def _installed(venv: Path, package: str) -> str:
+    """The interpreter of a virtual environment that has a package, and NumPy."""
+    requirement = f"{package} numpy"
     stamp, interpreter = venv / _STAMP, str(venv / "bin" / "python")
     if stamp.exists() and stamp.read_text() == requirement:
         return interpreter
     pip = [interpreter, "-m", "pip", "--disable-pip-version-check", "--no-input"]
     _run([sys.executable, "-m", "venv", str(venv)], requirement)
-    _run([*pip, "install", "--quiet", requirement], requirement)
+    _run([*pip, "install", "--quiet", *requirement.split()], requirement)
     stamp.write_text(requirement)
     return interpreter
 
