@@ -1,8 +1,8 @@
 """Measures what asking a served model costs, side by side with other ways to serve one.
 
-`python -m benchmarks.models`. Peers are installed below the folder `--peers`, each in its own virtual
-environment; those that cannot be installed are named. What the drivers of peers run imports nothing
-of RLMesh.
+`python -m benchmarks.models`. Peers are installed below the folder `--peers`, each in its own
+virtual environment; those that cannot be installed are named. What the drivers of peers run imports
+nothing of RLMesh.
 
     task                  the observation, the chunk, and how long the model takes
     ours, peers           the contenders: a server in another process, and clients of it

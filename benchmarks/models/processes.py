@@ -45,7 +45,7 @@ class Driver:
         paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
         # No pipe: nobody reads it while the driver writes, and a process that a library has started
         # keeps it open after the driver's end.
-        self._stderr = tempfile.TemporaryFile("w+") if CONTENDERS[key].package else None
+        self._stderr = tempfile.TemporaryFile("w+") if CONTENDERS[key].package else None  # noqa: SIM115 - `end` closes it
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

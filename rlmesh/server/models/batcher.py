@@ -17,7 +17,6 @@ from rlmesh.server.models.options import ModelOptions
 from rlmesh.server.sessions.endpoint import ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
 
-
 # Where clients ask again as soon as they are answered, the next call of the model waits for each
 # further one of them up to this part of what the last call took.
 _RETURN_PART = 0.125

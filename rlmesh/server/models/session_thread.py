@@ -17,7 +17,8 @@ class SessionThread:
     A call that the model's thread takes from the client itself wakes up no other thread. See
     `rlmesh.server.sessions.endpoint.SlotThread`. Any thread may use it.
 
-    `_lock` guards `_thread`, `_released`, and that no call reaches the host once the session leaves it.
+    `_lock` guards `_thread`, `_released`, and that no call reaches the host once the session leaves
+    it.
 
     Args:
         host: The thread of the model; None: the session begins with its own.
@@ -33,7 +34,7 @@ class SessionThread:
 
     @property
     def _calling(self) -> CallThread:
-        """The thread that executes calls now: the host until its last one for the session is over."""
+        """The thread that executes calls now: the host, until its last one for the session ends."""
         return self._thread if self._host is None or self._moved else self._host
 
     @property
