@@ -123,7 +123,7 @@ def write_prediction_call(sequence: int, slab: bytes, *, chunk: bool, count: int
 def write_prediction_call_into(
     buffer: Writable, start: int, sequence: int, nbytes: int, *, chunk: bool, count: int
 ) -> int:
-    """Writes what stands before a slab that stands in a buffer already; returns where the slab ends.
+    """Writes a call around its slab, which stands in the buffer already; returns where it ends.
 
     Args:
         buffer: The buffer.
