@@ -265,7 +265,7 @@ class CallReceiver:
         self._own: Callable[[Any], Any] = bytes
         if calls.kind.slab_at is not None:
             self._own = left_or_bytes
-            self._receive = partial(receive_copy, pipe.receive, calls.kind.slab_at)
+            self._receive = partial(receive_copy, self._receive, calls.kind.slab_at)
         self._read_hot = calls.kind.read_hot
         self._hot_call = calls.kind.hot_call
         self._payload: Any = None
