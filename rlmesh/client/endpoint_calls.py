@@ -77,7 +77,7 @@ class EndpointCalls:
         # An attribute, to save a lookup on the path of that call.
         self.hot_tally: Tally = Tally()
         self._tallies = {hot_call: self.hot_tally}
-        self._sequence = 0
+        self._sequence: int = 0
         self._transport: Transport | None = None
         _connections.add(self)
         try:

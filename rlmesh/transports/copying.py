@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from rlmesh.codec.slab.arrays import SMALL
+from rlmesh.codec.slab.protocols import Readable
 from rlmesh.transports.pipe import Received, WakeReason
 
 # Of the slab in the copy: NumPy reads aligned numbers.
@@ -38,7 +38,7 @@ def receive_copy(
     return memory.data[lead:], 0, nbytes
 
 
-def left_or_bytes(message: Any) -> memoryview | bytes:
+def left_or_bytes(message: Readable) -> memoryview | bytes:
     """A message that is no bytes object: as it is where its memory is left to the reader."""
     if isinstance(message, memoryview) and isinstance(message.obj, ndarray):
         return message
