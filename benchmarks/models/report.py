@@ -41,9 +41,9 @@ def block(run: ModelRun) -> str:
             ),
         ),
         "### One client, a model that does nothing",
-        _table(("Contender", "p50, µs", "p99, µs"), _rows(run, LONE, ("p50", "p99"))),
+        _measured(run, LONE, ("p50", "p99"), ("p50, µs", "p99, µs")),
         "### Sixteen clients, a model of 20 ms and 0.5 ms for each observation",
-        _table(("Contender", "Answers per second", "p50, µs"), _rows(run, CROWD, ("rate", "p50"))),
+        _measured(run, CROWD, ("rate", "p50"), ("Answers per second", "p50, µs")),
         "### Contenders",
         _table(("Contender", "Set up"), ((each.title, each.setup) for each in CONTENDERS.values())),
     ]
@@ -55,6 +55,12 @@ def block(run: ModelRun) -> str:
     if missing:
         parts.append("Missing: " + "; ".join(sorted(missing)) + ".")
     return "\n\n".join(parts) + "\n"
+
+
+def _measured(run: ModelRun, workload: str, names: Iterable[str], titles: Iterable[str]) -> str:
+    if not run.turns.get(workload):
+        return "Not measured in this run."
+    return _table(("Contender", *titles), _rows(run, workload, names))
 
 
 def _rows(run: ModelRun, workload: str, names: Iterable[str]) -> Iterable[tuple[str, ...]]:
