@@ -59,7 +59,9 @@ class AdaptedModel:
         if name in {"post", "take"}:
             return self._post if name == "post" else self._take
         wrapped = _METHODS.get(name)
-        return found if wrapped is None else _wrapped(self._values, found, *wrapped)
+        if wrapped is None or not callable(found):
+            return found
+        return _wrapped(self._values, found, *wrapped)
 
     def __call__(self, observation: Any, *args: Any, **kwargs: Any) -> Any:
         """The action for an observation, where the model is callable."""

@@ -86,8 +86,8 @@ def test_the_frames_are_those_of_gymnasium() -> None:
 
 
 def test_a_history_belongs_to_its_adapter_and_is_needed() -> None:
-    adapter = rlmesh.adapt(Echo(), ENV)
-    for history in (None, rlmesh.adapt(Echo(), ENV).history(), 3):
+    adapter = rlmesh.adapt(Echo(), ENV, STEPS)
+    for history in (None, rlmesh.adapt(Echo(), ENV, STEPS).history(), 3):
         with pytest.raises(InvalidArgumentError, match="a history that this adapter has made"):
             adapter.observation(frame(1), history)  # type: ignore[arg-type]
     kept = adapter.history()

@@ -255,7 +255,6 @@ def test_what_is_left_after_the_steps_is_named_at_once() -> None:
             )
         assert [(each.place, each.aspect) for each in caught.value.differences] == [
             ("$.observation_space", "shape"),
-            ("$.observation_space", "bounds"),
             ("$.action_space", "bounds"),
         ]
         text = str(caught.value)
