@@ -114,7 +114,7 @@ class _Kept(NamedTuple):
     """What a session has seen before its last prediction, that one's index, and all it has seen."""
 
     before: History
-    index: int
+    at: int
     after: History
 
 
@@ -171,7 +171,7 @@ class Histories:
         if kept is None:
             return self._make()
         # The same index again: the worker asks once more, for others in the batch had failed.
-        return kept.before if kept.index == context.index else kept.after
+        return kept.before if kept.at == context.index else kept.after
 
 
 def _stacking(operation: FrameStackOperation) -> Callable[[Sequence[Array]], Array]:
