@@ -583,6 +583,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="The model raised an exception; the session lives on.",
             ),
             Export(
+                name="ModelCrashedError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="The process in which the model ran has died; the server answers in a new one.",
+            ),
+            Export(
                 name="EndpointError",
                 kind="exception",
                 stability=Stability.STABLE,
