@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -117,25 +117,10 @@ class RelayBackend:
         """How many actions were out of their bounds, by kind. Any thread may ask."""
         return self._version.deviations(self._key)
 
-    def _predict(
-        self,
-        sequence: int,
-        asked: Asked,
-        outbox: Outbox,
-        noticed: Iterable[session_pb2.Deviation] = (),
-    ) -> tuple[int, int]:
+    def _predict(self, sequence: int, asked: Asked, outbox: Outbox) -> tuple[int, int]:
+        # A call in the fixed form offers nothing; one that does comes as a message.
         slab = bytes(memoryview(asked.message)[asked.start : asked.start + asked.nbytes])
-        if asked.offer is None and not noticed:
-            data = write_prediction_call(sequence, slab, chunk=asked.chunk, count=asked.batch)
-        else:
-            call = session_pb2.PredictCall(
-                chunk=asked.chunk,
-                count=asked.batch,
-                observation=slab,
-                offer=asked.offer,
-                deviations=noticed,
-            )
-            data = session_pb2.SessionRequest(sequence=sequence, predict=call).SerializeToString()
+        data = write_prediction_call(sequence, slab, chunk=asked.chunk, count=asked.batch)
         return self._relay(data, sequence, "predict", outbox)
 
     def _relay(self, data: bytes, sequence: int, name: str, outbox: Outbox) -> tuple[int, int]:
