@@ -76,6 +76,10 @@ class History:
     """What an adapter has seen of one episode; `Adapter.history` makes it.
 
     One thread at a time may use it.
+
+    Args:
+        owner: The adapter.
+        frames: What it has seen. None: nothing.
     """
 
     __slots__ = ("__weakref__", "_frames", "_owner")
@@ -93,7 +97,11 @@ class History:
         return History(self._owner, self._frames)
 
     def is_of(self, owner: object) -> bool:
-        """Whether the adapter made it."""
+        """Whether an adapter made it.
+
+        Args:
+            owner: The adapter.
+        """
         return self._owner is owner
 
     @property
@@ -102,7 +110,11 @@ class History:
         return self._frames
 
     def remember(self, frames: Frames) -> None:
-        """Replaces what was seen."""
+        """Replaces what was seen.
+
+        Args:
+            frames: The last frames that each step has seen.
+        """
         self._frames = frames
 
     def __repr__(self) -> str:

@@ -259,9 +259,7 @@ def test_what_is_left_after_the_steps_is_named_at_once() -> None:
         ]
         text = str(caught.value)
         assert "after the steps given:" in text
-        assert (
-            "\n    $.action_space: bounds: the environment takes -1 to 1, and gets 0 to 2" in text
-        )
+        assert "$.action_space: bounds: the environment takes -1 to 1, and gets 0 to 2\n" in text
         with pytest.raises(InvalidArgumentError, match="steps= needs env="):
             rlmesh.RemoteModel(worker.address, steps=SMALL_STEPS)
 

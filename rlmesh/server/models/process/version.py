@@ -333,7 +333,7 @@ class ProcessVersion:
             self._post_restart()
             return
         timer = self._timer = threading.Timer(pause, self._post_restart)
-        timer.name, timer.daemon = "rlmesh-restart", True
+        timer.daemon = True
         timer.start()
 
     def _post_restart(self) -> None:
