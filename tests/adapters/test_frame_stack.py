@@ -67,7 +67,9 @@ def test_an_episode_begins_with_padding_and_forgets_what_is_old() -> None:
     history = adapter.history()
     seen = [adapter.observation(frame(number), history).tolist() for number in (1, 2)]
     assert seen == [[0, 0, 1], [0, 1, 2]]
-    assert to_gymnasium_space(adapter.observation_space).low.tolist() == [0, 0, 1]
+    stacked = to_gymnasium_space(adapter.observation_space)
+    assert isinstance(stacked, spaces.Box)
+    assert stacked.low.tolist() == [0, 0, 1]
     assert repr(history) == "<History of 2 frames>"
 
 
@@ -139,9 +141,11 @@ def test_a_client_whose_model_brings_the_step_shows_a_frame_once() -> None:
         with rlmesh.RemoteModel(worker.address, env=env) as remote:
             assert asked(remote, 1, 2) == [[1, 1, 1], [1, 1, 2]]
             model.fails = True
-            for ask in (remote.predict, lambda value: (remote.post(value), remote.take())):
-                with pytest.raises(RemoteModelError):
-                    ask(frame(3))
+            with pytest.raises(RemoteModelError):
+                remote.predict(frame(3))
+            remote.post(frame(3))
+            with pytest.raises(RemoteModelError):
+                remote.take()
             model.fails = False
             assert asked(remote, 3) == [[1, 2, 3]]
             batch = remote.predict_batch([frame(4), frame(5)])
