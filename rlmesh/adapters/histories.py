@@ -11,6 +11,7 @@ import numpy as np
 
 from rlmesh.adapters.boxes import Array, Compiled, bounds, box, check_room, plain_box
 from rlmesh.adapters.faults import StepFault
+from rlmesh.codec.infos.type_guards import is_row
 from rlmesh_api.contract import FramePadding, FrameStackOperation, Space
 
 __all__ = ["Frames", "Histories", "History", "Recall", "compile_frame_stack", "compile_recall"]
@@ -200,7 +201,7 @@ def _stacking(operation: FrameStackOperation) -> Callable[[Sequence[Array]], Arr
 
 def _found(value: Any, at: tuple[str, ...]) -> Any:
     for key in at:
-        value = value[int(key)] if isinstance(value, tuple) else value[key]
+        value = value[int(key)] if is_row(value) else value[key]
     return value
 
 
@@ -208,7 +209,7 @@ def _replaced(value: Any, at: tuple[str, ...], by: Array) -> Any:
     if not at:
         return by
     key, rest = at[0], at[1:]
-    if isinstance(value, tuple):
+    if is_row(value):
         index = int(key)
         return (*value[:index], _replaced(value[index], rest, by), *value[index + 1 :])
     return {**value, key: _replaced(value[key], rest, by)}
