@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Generator
@@ -118,6 +119,13 @@ def test_a_model_without_state_goes_on_with_the_next_call() -> None:
         one.reset(seed=5)
         other.reset(seed=6)
         drawn = [one.predict(SEEN[0]), other.predict(SEEN[0])]
+        [pid] = worker_processes()
+        os.kill(pid, signal.SIGKILL)
+        end(pid)
+        # Without a call: who looks at health sends none meanwhile.
+        while worker_processes() in ([], [pid]) or check_health(worker.address) != SERVING:
+            threading.Event().wait(0.01)
+        assert_same(np.stack([one.predict(SEEN[0]), other.predict(SEEN[0])]), np.stack(drawn))
         with pytest.raises(ModelCrashedError, match="The next call is answered in a new process"):
             one.predict(state(1, 0, 0))
         # With the seed of its episode.
