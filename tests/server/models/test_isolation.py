@@ -201,8 +201,9 @@ def test_a_model_that_cannot_be_made_is_named_and_nothing_runs_on(
 
 
 def test_an_unknown_isolation_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="isolation must be 'process' or None"):
-        rlmesh.ModelWorker(Frail, isolation="thread")  # type: ignore[arg-type]
+    for wrong in ("thread", 1, ["process"]):
+        with pytest.raises(InvalidArgumentError, match="isolation must be 'process' or None"):
+            rlmesh.ModelWorker(Frail, isolation=wrong)  # type: ignore[arg-type]
 
 
 def test_batches_the_queue_and_a_reload_are_as_without_isolation(tmp_path: Path) -> None:
