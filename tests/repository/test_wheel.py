@@ -39,7 +39,7 @@ ON_THE_WHEEL = {
 # Processes and transports of an environment are the same whatever the versions.
 # A worker imports the error of that name by the name of its module, which is no package there.
 NOT_ON_THE_WHEEL = (
-    "not from_another_process and not asynchronous and not (test_300 and direct)"
+    "not from_another_process and not asynchronous and not (test_all_steps and direct)"
     " and not (StuckError and process)"
 )
 # The Python for which the oldest releases have no wheels.
