@@ -5,8 +5,10 @@ What is served at an endpoint, an environment or a model: enough to encode every
 stand in for the original.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from rlmesh_api.v1 import adapter_pb2 as _adapter_pb2
 from rlmesh_api.v1 import space_pb2 as _space_pb2
@@ -114,7 +116,30 @@ Global___EnvSpec: _TypeAlias = EnvSpec  # noqa: Y015
 @_typing.final
 class EnvContract(_message.Message):
     """The contract of an environment. It is fixed from the server's construction to its end, the same
-    for every reader.
+    for every reader. There are three kinds of environments: single ones, vector environments
+    (`vector`) and those of many agents (`agents`). A client for another kind is refused.
+
+    An environment of many agents crosses the wire as a single one whose values are those of all
+    agents together, so that a joint step is one message. Its `observation_space` is a `Dict` of
+    these entries, where N is the number of `agents`:
+
+    - `observations`: a `Dict` with the observation space of each agent, in the order of `agents`.
+    - `rewards`: `Box` of float64 without bounds, shape (N,).
+    - `terminations` and `truncations`: `MultiBinary` of N.
+    - `given`: `MultiBinary` of shape (N, 4): whether the environment returned, for each agent, an
+      observation, a reward, a termination and a truncation. Where it did not, the value stands for
+      nothing. A reset returns observations alone.
+    - `order`: `Box` of int32 from 0 to N, shape (N,): the place of each agent among the agents that
+      act in the next step, from 1; 0 for an agent that does not.
+
+    Its `action_space` is a `Dict` of these entries:
+
+    - `actions`: a `Dict` with the action space of each agent, in the order of `agents`.
+    - `order`: as above: the place of each agent among those whose action is given; 0 for an agent
+      without one, whose action stands for nothing.
+
+    The step's own reward is 0, `terminated` is set once no agent acts, and `truncated` never. The
+    info is a dict with the info of each agent.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -131,6 +156,7 @@ class EnvContract(_message.Message):
     BATCHED_OBSERVATION_SPACE_FIELD_NUMBER: _builtins.int
     BATCHED_ACTION_SPACE_FIELD_NUMBER: _builtins.int
     DELIVERS_NAN_FIELD_NUMBER: _builtins.int
+    AGENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The environment's `spec.id`, or `UnknownEnv-v1` where it has none."""
     vector: _builtins.bool
@@ -176,6 +202,12 @@ class EnvContract(_message.Message):
         `action_space`.
         """
 
+    @_builtins.property
+    def agents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of all agents that there can be, in their order, for an environment of many agents,
+        whose spaces are described above. Empty for every other environment. Experimental.
+        """
+
     def __init__(
         self,
         *,
@@ -191,10 +223,11 @@ class EnvContract(_message.Message):
         batched_observation_space: _space_pb2.Space | None = ...,
         batched_action_space: _space_pb2.Space | None = ...,
         delivers_nan: _builtins.bool = ...,
+        agents: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "_batched_action_space", b"_batched_action_space", "_batched_observation_space", b"_batched_observation_space", "_render_mode", b"_render_mode", "_spec", b"_spec", "action_space", b"action_space", "autoreset_mode", b"autoreset_mode", "batched_action_space", b"batched_action_space", "batched_observation_space", b"batched_observation_space", "metadata", b"metadata", "observation_space", b"observation_space", "render_mode", b"render_mode", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "_batched_action_space", b"_batched_action_space", "_batched_observation_space", b"_batched_observation_space", "_render_mode", b"_render_mode", "_spec", b"_spec", "action_space", b"action_space", "autoreset_mode", b"autoreset_mode", "batched_action_space", b"batched_action_space", "batched_observation_space", b"batched_observation_space", "delivers_nan", b"delivers_nan", "id", b"id", "metadata", b"metadata", "num_envs", b"num_envs", "observation_space", b"observation_space", "render_mode", b"render_mode", "spec", b"spec", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "_batched_action_space", b"_batched_action_space", "_batched_observation_space", b"_batched_observation_space", "_render_mode", b"_render_mode", "_spec", b"_spec", "action_space", b"action_space", "agents", b"agents", "autoreset_mode", b"autoreset_mode", "batched_action_space", b"batched_action_space", "batched_observation_space", b"batched_observation_space", "delivers_nan", b"delivers_nan", "id", b"id", "metadata", b"metadata", "num_envs", b"num_envs", "observation_space", b"observation_space", "render_mode", b"render_mode", "spec", b"spec", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__autoreset_mode: _TypeAlias = _typing.Literal["autoreset_mode"]  # noqa: Y015
     _WhichOneofArgType__autoreset_mode: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode"]  # noqa: Y015
