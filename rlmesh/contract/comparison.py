@@ -101,6 +101,8 @@ def _differences(old: EnvContract, new: EnvContract) -> Iterator[ContractDiffere
     yield from _field(
         "delivers_nan", old.delivers_nan, new.delivers_nan, breaking=_may_be_nan(concerned)
     )
+    names = (contract.agents and list(contract.agents.names) for contract in (old, new))
+    yield from _field("agents", *names, breaking=True)
 
 
 def _may_be_nan(space: Space) -> bool:

@@ -1,6 +1,6 @@
 """The spaces of an environment of many agents: the values of all agents as one value.
 
-`EnvContract` in the schema describes their entries.
+`Agents` in the schema describes their entries.
 """
 
 from __future__ import annotations
@@ -12,16 +12,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlmesh.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Text, Tuple
-from rlmesh_api.contract import DictSpace, EnvContract
+from rlmesh.spaces import Box, Dict, MultiBinary, Space
+from rlmesh.spaces.arrays import expand
+from rlmesh_api.contract import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    EnvContract,
+    MultiBinarySpace,
+    MultiDiscreteSpace,
+    TextSpace,
+    TupleSpace,
+)
 
 __all__ = [
     "ACTIONS",
     "GIVEN",
     "OBSERVATIONS",
     "ORDER",
-    "REWARDS",
     "RESULTS",
+    "REWARDS",
     "TERMINATIONS",
     "TRUNCATIONS",
     "any_member",
@@ -88,21 +98,21 @@ def members(contract: EnvContract, name: str) -> dict[str, Space]:
         name: Which of them: `OBSERVATIONS` or `ACTIONS`.
     """
     space = contract.observation_space if name == OBSERVATIONS else contract.action_space
-    found = _entries(_entries(space).get(name))
-    return found
+    return _entries(_entries(space).get(name))
 
 
 def why_not_joint(contract: EnvContract) -> str | None:
     """Why the spaces of a contract are not those of its agents; None where they are."""
-    if not contract.agents:
+    if contract.agents is None:
         return None
-    if contract.vector:
-        return "$.agents: expected none for a vector environment, got some"
+    names = contract.agents.names
+    if contract.vector or not names:
+        return "$.agents: expected one or more names, of an environment that is no vector one"
     for name, make in ((OBSERVATIONS, joint_observation_space), (ACTIONS, joint_action_space)):
         spaces = members(contract, name)
         place = "observation_space" if name == OBSERVATIONS else "action_space"
-        if tuple(spaces) != contract.agents or getattr(contract, place) != make(spaces):
-            return f"$.{place}: expected the joint space of the {len(contract.agents)} agents"
+        if tuple(spaces) != names or getattr(contract, place) != make(spaces):
+            return f"$.{place}: expected the joint space of the {len(names)} agents"
     return None
 
 
@@ -143,18 +153,19 @@ def any_member(space: Space) -> Any:
     Args:
         space: The space.
     """
-    if isinstance(space, Box):
-        low, high = space.low, space.high
-        zero: Any = np.zeros(space.shape, low.dtype)
-        return np.clip(zero, low, high)
-    if isinstance(space, Discrete):
-        return np.dtype(space.dtype).type(space.start)
-    if isinstance(space, MultiDiscrete):
-        return np.array(space.start)
-    if isinstance(space, MultiBinary):
-        return np.zeros(space.shape, np.int8)
-    if isinstance(space, Text):
-        return (space.charset or "0")[:1] * space.min_length
-    if isinstance(space, Tuple):
-        return tuple(map(any_member, space.spaces))
-    return {key: any_member(child) for key, child in _entries(space).items()}
+    match space:
+        case BoxSpace(dtype=dtype, shape=shape):
+            bounds = (expand(each, shape, dtype.value) for each in (space.low, space.high))
+            return np.clip(np.zeros(shape, dtype.value), *bounds).astype(dtype.value)
+        case DiscreteSpace():
+            return np.dtype(space.dtype.value).type(space.start)
+        case MultiDiscreteSpace():
+            return expand(space.start, space.shape, space.dtype.value)
+        case MultiBinarySpace():
+            return np.zeros(space.shape, np.int8)
+        case TextSpace():
+            return (space.charset or "0")[:1] * space.min_length
+        case TupleSpace():
+            return tuple(map(any_member, space.spaces))
+        case _:
+            return {key: any_member(child) for key, child in _entries(space).items()}

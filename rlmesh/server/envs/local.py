@@ -37,6 +37,7 @@ class LocalBackend:
         env: The environment; `read_contract` has accepted it.
         contract: Its contract.
         options: How it is served.
+        given: What the user gave, where `env` was made of it; None: `env` itself.
 
     Attributes:
         contract: As given.
@@ -48,8 +49,11 @@ class LocalBackend:
     dependent = DEPENDENT
     version = 0
 
-    def __init__(self, env: Any, contract: EnvContract, options: EnvOptions) -> None:
+    def __init__(
+        self, env: Any, contract: EnvContract, options: EnvOptions, given: object = None
+    ) -> None:
         self._own_env = env
+        self._given = env if given is None else given
         self.lender: None = None
         self._home = HomeThread()
         self._closed = False
@@ -181,7 +185,7 @@ class LocalBackend:
 
     def holds(self, env: object) -> bool:
         """Whether this is its environment, and not closed. Any thread may ask."""
-        return env is self._own_env and not self._closed
+        return env is self._given and not self._closed
 
     def _guard(self, kind: str, name: str, call: Callable[[], Any]) -> Any:
         """Calls the environment; whatever it raises becomes a failure with its traceback."""

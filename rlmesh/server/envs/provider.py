@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from rlmesh.codec.infos.type_guards import is_row
-from rlmesh.contract import EnvContract, read_contract
+from rlmesh.contract import EnvContract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
 from rlmesh.server.envs.autoreset import check_mode
 from rlmesh.server.envs.backend import ENV, Backend
-from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.making import backend_of
 from rlmesh.server.envs.options import EnvOptions, ParallelOptions
 from rlmesh.server.envs.process.factory import WorkerFactory, isolated_factory
 from rlmesh.server.envs.slot import EnvSlot
@@ -233,7 +232,7 @@ def provider_for(
                 f"makes them, got {type(env).__name__}; pass for instance "
                 f"EnvServer(lambda: gymnasium.make(...), sessions={sessions})"
             )
-        return OneEnvProvider(_backend_of(env, options))
+        return OneEnvProvider(backend_of(env, options))
 
     held: WeakSet[LocalBackend] = WeakSet()
 
@@ -246,7 +245,7 @@ def provider_for(
                 f"needs its own; make a new environment at every call"
             )
         try:
-            backend = _backend_of(made, options)
+            backend = backend_of(made, options)
         except BaseException:
             close: Callable[[], object] | None = getattr(made, "close", None)
             # A class has one too, that needs an instance.
@@ -295,12 +294,6 @@ def _parallel_provider(
     if sessions is None:
         return OneEnvProvider(make(), owned=True)
     return EnvPerSessionProvider(make, sessions)
-
-
-def _backend_of(env: Any, options: EnvOptions) -> LocalBackend:
-    if is_row(env):
-        env = vector_of(env)
-    return LocalBackend(env, read_contract(env, delivers_nan=options.delivers_nan), options)
 
 
 def _makes_envs(env: Any, sessions: int | None) -> bool:

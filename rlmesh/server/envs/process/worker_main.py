@@ -13,8 +13,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from rlmesh.codec.infos.type_guards import is_row
-from rlmesh.contract import AutoresetMode, EnvContract, read_contract
+from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.envs.forks import EndsInChild
 from rlmesh.errors import RlmeshError
 from rlmesh.processes.control import (
@@ -29,8 +28,8 @@ from rlmesh.processes.parent_death import (
 )
 from rlmesh.processes.stack_dump import begin_recording
 from rlmesh.server.envs.backend import ENV
-from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.making import backend_of
 from rlmesh.server.envs.process.borrower import Borrower, ServerGoneError
 from rlmesh.server.envs.process.call_page import PAGE_BYTES
 from rlmesh.server.envs.process.spec import WorkerSpec
@@ -127,10 +126,8 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
     try:
         with EndsInChild():
             env: Any = factory()
-        if is_row(env):
-            env = vector_of(env)
-        contract = read_contract(env, delivers_nan=spec.options.delivers_nan)
-        return LocalBackend(env, contract, spec.options), contract
+        backend = backend_of(env, spec.options)
+        return backend, backend.contract
     except RlmeshError as error:
         # With the type of the error: the server raises the same.
         raise CallFailedError(
