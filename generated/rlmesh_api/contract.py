@@ -548,9 +548,10 @@ class EnvSpec(Record[contract_pb2.EnvSpec]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agents(Record[contract_pb2.Agents]):
-    """The agents of an environment of many agents. It crosses the wire as a single environment
-    whose values are those of all agents together, so that a joint step is one message.
-    Experimental.
+    """The agents of an environment of many agents. Experimental.
+
+    It crosses the wire as a single environment whose values are those of all agents together, so
+    that a joint step is one message.
 
     Its `observation_space` is a `Dict` of these entries, where N is the number of agents:
 

@@ -43,8 +43,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "rlmesh.RemoteParallelEnv is a pettingzoo.ParallelEnv, and PettingZoo is not installed; "
-        "install it with pip install 'pettingzoo>=1.25', which is what the extra rlmesh[pettingzoo] "
-        "asks for"
+        "install it with pip install 'pettingzoo>=1.25', as the extra rlmesh[pettingzoo] does"
     ) from error
 
 _NOTICES = (CONFORMANCE_WARNING, INFO_DEGRADED)
@@ -256,8 +255,8 @@ class RemoteParallelEnv(
             holds those that act in the next step.
 
         Raises:
-            InvalidActionError: If the space of an agent does not hold its action, or there is no such
-                agent. The environment was not called.
+            InvalidActionError: If the space of an agent does not hold its action, or there is no
+                such agent. The environment was not called.
             ArgumentTypeError: If `actions` is no mapping.
             InvalidObservationError: If the environment returned an observation that its space does
                 not hold.

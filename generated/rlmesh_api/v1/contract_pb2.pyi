@@ -115,8 +115,10 @@ Global___EnvSpec: _TypeAlias = EnvSpec  # noqa: Y015
 
 @_typing.final
 class Agents(_message.Message):
-    """The agents of an environment of many agents. It crosses the wire as a single environment whose
-    values are those of all agents together, so that a joint step is one message. Experimental.
+    """The agents of an environment of many agents. Experimental.
+
+    It crosses the wire as a single environment whose values are those of all agents together, so
+    that a joint step is one message.
 
     Its `observation_space` is a `Dict` of these entries, where N is the number of agents:
 

@@ -127,7 +127,6 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
         with EndsInChild():
             env: Any = factory()
         backend = backend_of(env, spec.options)
-        return backend, backend.contract
     except RlmeshError as error:
         # With the type of the error: the server raises the same.
         raise CallFailedError(
@@ -135,6 +134,8 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
         ) from error
     except BaseException as error:
         raise env_raised("making the environment", error) from error
+    else:
+        return backend, backend.contract
 
 
 def _answer(
