@@ -39,7 +39,9 @@ from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 
 try:
-    from pettingzoo import ParallelEnv
+    from pettingzoo import (  # pyright: ignore[reportMissingTypeStubs] # it has none
+        ParallelEnv,
+    )
 except ImportError as error:
     raise ImportError(
         "rlmesh.RemoteParallelEnv is a pettingzoo.ParallelEnv, and PettingZoo is not installed; "

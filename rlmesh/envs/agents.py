@@ -216,7 +216,9 @@ class JointEnv:
 
 def _in_parallel(env: Any) -> Any:
     # Its environment comes from that package.
-    from pettingzoo.utils.conversions import aec_to_parallel
+    from pettingzoo.utils.conversions import (  # pyright: ignore[reportMissingTypeStubs] # it has none
+        aec_to_parallel,
+    )
 
     try:
         return aec_to_parallel(env)

@@ -110,7 +110,7 @@ def test_contract_and_status_name_the_agents(env: Any, capsys: Any) -> None:
     assert rlmesh.EnvContract.from_json(contract.to_json()) == contract
     from rlmesh._cli.main import main
 
-    for command in (["status"], ["contract", "show"]):
+    for command in (["status"], ["contract"]):
         with pytest.raises(SystemExit):
             main([*command, remote._env_client.address])
         assert "zoe, amy, bob" in capsys.readouterr().out
@@ -204,14 +204,18 @@ def test_without_pettingzoo_the_name_says_what_to_install() -> None:
 # PettingZoo's own tests import environments by its former names.
 @pytest.mark.filterwarnings("ignore:The old environment creation API:DeprecationWarning")
 def test_pettingzoos_own_tests_pass_on_the_client() -> None:
-    from pettingzoo.test import parallel_api_test, parallel_seed_test
+    from pettingzoo.test import (  # pyright: ignore[reportMissingTypeStubs] # it has none
+        parallel_api_test,
+        parallel_seed_test,
+    )
 
     with rlmesh.EnvServer(Herd, sessions=3) as server:
         made: list[Any] = []
 
         def make() -> rlmesh.RemoteParallelEnv:
-            made.append(rlmesh.RemoteParallelEnv(server.address))
-            return made[-1]
+            env = rlmesh.RemoteParallelEnv(server.address)
+            made.append(env)
+            return env
 
         parallel_api_test(make(), num_cycles=20)
         parallel_seed_test(make, num_cycles=10)
@@ -221,7 +225,10 @@ def test_pettingzoos_own_tests_pass_on_the_client() -> None:
 
 @pytest.mark.filterwarnings("ignore:The old environment creation API:DeprecationWarning")
 def test_agents_that_act_in_turns_are_served_through_pettingzoos_conversion() -> None:
-    from pettingzoo.classic import rps_v2, tictactoe_v3
+    from pettingzoo.classic import (  # pyright: ignore[reportMissingTypeStubs] # it has none
+        rps_v2,
+        tictactoe_v3,
+    )
 
     with serving(rps_v2.env(max_cycles=3)) as server:
         remote = rlmesh.RemoteParallelEnv(server.address)

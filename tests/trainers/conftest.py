@@ -9,7 +9,25 @@ from __future__ import annotations
 
 import importlib.util
 
-PACKAGES = ("gym", "jax", "minari", "pettingzoo", "stable_baselines3", "torch", "torchrl")
+PACKAGES = (
+    "gym",
+    "jax",
+    "minari",
+    "pettingzoo",
+    "stable_baselines3",
+    "supersuit",
+    "torch",
+    "torchrl",
+)
+    "gym",
+    "jax",
+    "minari",
+    "pettingzoo",
+    "stable_baselines3",
+    "supersuit",
+    "torch",
+    "torchrl",
+)
 
 collect_ignore_glob = (
     [] if all(importlib.util.find_spec(name) for name in PACKAGES) else ["test_*.py"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pettingzoo
 import pytest
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -23,16 +22,6 @@ CASES: dict[str, tuple[Any, str, str]] = {
         lambda: VecNormalize(stable_baselines()),
         "VecEnv of Stable-Baselines3",
         "as a list",
-    ),
-    "ParallelEnv": (
-        lambda: pettingzoo.make("parallel", "classic/rps_v2"),
-        "PettingZoo environment",
-        "Serve a wrapper",
-    ),
-    "AECEnv": (
-        lambda: pettingzoo.make("aec", "classic/rps_v2"),
-        "PettingZoo environment",
-        "Serve a wrapper",
     ),
 }
 
