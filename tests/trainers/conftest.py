@@ -19,15 +19,6 @@ PACKAGES = (
     "torch",
     "torchrl",
 )
-    "gym",
-    "jax",
-    "minari",
-    "pettingzoo",
-    "stable_baselines3",
-    "supersuit",
-    "torch",
-    "torchrl",
-)
 
 collect_ignore_glob = (
     [] if all(importlib.util.find_spec(name) for name in PACKAGES) else ["test_*.py"]
