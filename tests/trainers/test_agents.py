@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pettingzoo
+import pettingzoo  # pyright: ignore[reportMissingTypeStubs] # it has none
 import pytest
 import supersuit
 
