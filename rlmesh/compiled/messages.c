@@ -8,12 +8,7 @@ typedef struct {
     uint8_t sequence, step_call, action, step, reward, terminated, truncated, observation, info;
 } Messages;
 
-/* A step's result before its slab: its tag and length, reward, two flags, the slab's tag and
-   length. The one-byte lengths of the numbers count the elements of packed repeated fields. */
-#define REWARD_AT (INNER + 2)
-#define TERMINATED_AT (REWARD_AT + 8 + 2)
-#define TRUNCATED_AT (TERMINATED_AT + 1 + 2)
-#define HEAD (TRUNCATED_AT + 1 + INNER)
+#define HEAD RESULT_HEAD
 /* A request before the slab of its action. */
 #define REQUEST (PREFIX + 2 * INNER)
 
@@ -79,6 +74,24 @@ static PyObject *read_action(PyObject *of, PyObject *const *args, Py_ssize_t cou
     return Py_BuildValue("Ky#", sequence, message + REQUEST, size);
 }
 
+static void put_head(Messages *self, uint8_t tag, uint8_t *at, Py_ssize_t length, Py_ssize_t slab,
+                     double reward, int terminated, int truncated)
+{
+    uint8_t head[HEAD];
+    put_inner(head, tag, (uint64_t)length);
+    head[INNER] = self->reward;
+    head[INNER + 1] = 8;
+    memcpy(head + REWARD_AT, &reward, 8);
+    head[TERMINATED_AT - 2] = self->terminated;
+    head[TERMINATED_AT - 1] = 1;
+    head[TERMINATED_AT] = (uint8_t)terminated;
+    head[TRUNCATED_AT - 2] = self->truncated;
+    head[TRUNCATED_AT - 1] = 1;
+    head[TRUNCATED_AT] = (uint8_t)truncated;
+    put_inner(head + TRUNCATED_AT + 1, self->observation, (uint64_t)slab);
+    memcpy(at, head, HEAD);
+}
+
 static PyObject *write_result(PyObject *of, PyObject *const *args, Py_ssize_t count)
 {
     Messages *self = (Messages *)of;
@@ -115,19 +128,8 @@ static PyObject *write_result(PyObject *of, PyObject *const *args, Py_ssize_t co
         memcpy(at + end + INNER, info, (size_t)info_size);
         end += INNER + info_size;
     }
-    uint8_t head[HEAD];
-    put_inner(head, (uint8_t)tag[0], (uint64_t)(end - start - INNER));
-    head[INNER] = self->reward;
-    head[INNER + 1] = 8;
-    memcpy(head + REWARD_AT, &reward, 8);
-    head[TERMINATED_AT - 2] = self->terminated;
-    head[TERMINATED_AT - 1] = 1;
-    head[TERMINATED_AT] = (uint8_t)terminated;
-    head[TRUNCATED_AT - 2] = self->truncated;
-    head[TRUNCATED_AT - 1] = 1;
-    head[TRUNCATED_AT] = (uint8_t)truncated;
-    put_inner(head + TRUNCATED_AT + 1, self->observation, (uint64_t)slab);
-    memcpy(at + start, head, HEAD);
+    put_head(self, (uint8_t)tag[0], at + start, end - start - INNER, slab, reward, terminated,
+             truncated);
     result = PyLong_FromSsize_t(end);
 done:
     PyBuffer_Release(&view);
@@ -231,10 +233,15 @@ static PyType_Spec messages_spec = {
     "rlmesh.compiled._step.Messages", sizeof(Messages), 0, Py_TPFLAGS_DEFAULT, messages_slots,
 };
 
-int add_messages(PyObject *module)
+static PyTypeObject *messages_type;
+
+int is_messages(PyObject *messages) { return Py_TYPE(messages) == messages_type; }
+
+void put_result(PyObject *messages, uint8_t tag, uint8_t *at, Py_ssize_t slab, double reward,
+                int terminated, int truncated)
 {
-    PyObject *type = PyType_FromSpec(&messages_spec);
-    int failed = !type || PyModule_AddObjectRef(module, "Messages", type) < 0;
-    Py_XDECREF(type);
-    return failed ? -1 : 0;
+    put_head((Messages *)messages, tag, at, HEAD - INNER + slab, slab, reward, terminated,
+             truncated);
 }
+
+int add_messages(PyObject *module) { return add_type(module, &messages_spec, &messages_type); }

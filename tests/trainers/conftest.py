@@ -14,6 +14,7 @@ PACKAGES = (
     "jax",
     "minari",
     "pettingzoo",
+    "sb3_contrib",
     "stable_baselines3",
     "supersuit",
     "torch",

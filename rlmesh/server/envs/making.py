@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import read_contract
 from rlmesh.envs.agents import joint_env, read_joint_contract
-from rlmesh.server.envs.list_vector_env import vector_of
+from rlmesh.server.envs.foreign_vectors import served_form
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.options import EnvOptions
 
@@ -24,10 +23,10 @@ def backend_of(env: Any, options: EnvOptions) -> LocalBackend:
         InvalidEnvError: If it is none of these.
         UnsupportedSpaceError: If one of its spaces cannot be carried.
     """
-    if is_row(env):
-        env = vector_of(env)
-    joint = joint_env(env)
+    served = served_form(env)
+    joint = joint_env(served)
     if joint is not None:
         contract = read_joint_contract(joint, delivers_nan=options.delivers_nan)
         return LocalBackend(joint, contract, options, given=env)
-    return LocalBackend(env, read_contract(env, delivers_nan=options.delivers_nan), options)
+    contract = read_contract(served, delivers_nan=options.delivers_nan)
+    return LocalBackend(served, contract, options, given=env)
