@@ -22,11 +22,11 @@ from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, WrongEndpoint
 
 try:
     from stable_baselines3.common.vec_env import VecEnv as _VecEnv
-except ImportError as missing:
+except ImportError as _missing:
     raise ImportError(
-        f"rlmesh.sb3 needs Stable-Baselines3 2.0 or newer ({missing}); "
+        f"rlmesh.sb3 needs Stable-Baselines3 2.0 or newer ({_missing}); "
         f"pip install stable-baselines3"
-    ) from missing
+    ) from _missing
 
 __all__ = ["VecEnv"]
 
@@ -90,7 +90,7 @@ class VecEnv(_VecEnv):
         except BaseException:
             self._envs.close()
             raise
-        self.metadata = dict(self._envs.metadata)
+        self.metadata: dict[str, Any] = dict(self._envs.metadata)
         self.metadata.pop("autoreset_mode", None)
 
     def _vector_of(
@@ -126,7 +126,9 @@ class VecEnv(_VecEnv):
             )
         seeds = None if all(seed is None for seed in self._seeds) else list(self._seeds)
         observations, infos = self._envs.reset(seed=seeds, options=dict(given) if given else None)
-        self.reset_infos = [_info_of(infos, env_index) for env_index in range(self.num_envs)]
+        self.reset_infos: list[dict[str, Any]] = [
+            _info_of(infos, env_index) for env_index in range(self.num_envs)
+        ]
         self._reset_seeds()
         self._reset_options()
         return observations

@@ -65,6 +65,7 @@ class Server:
         connect_timeout: float | None,
         request_timeout: float | None,
     ) -> None:
+        self.uri: str
         self.uri, address, encrypted = read_uri(uri)
         if credentials.tls is not None and not encrypted:
             raise errors.InvalidAddressError(

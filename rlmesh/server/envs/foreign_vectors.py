@@ -60,8 +60,8 @@ class StableBaselinesVector:
     def __init__(self, env: Any) -> None:
         self.original = env
         self.num_envs: int = env.num_envs
-        self.single_observation_space = env.observation_space
-        self.single_action_space = env.action_space
+        self.single_observation_space: Any = env.observation_space
+        self.single_action_space: Any = env.action_space
         self.render_mode: str | None = getattr(env, "render_mode", None)
         self.metadata: dict[str, Any] = {
             **(getattr(env, "metadata", None) or {}),
@@ -184,8 +184,8 @@ class EnvPoolVector:
                 f"num_envs={self.num_envs}: each step gives the results of other sub-environments. "
                 f"Make it without batch_size; EnvServer(..., num_envs=, workers=) serves such steps"
             )
-        self.single_observation_space = env.observation_space
-        self.single_action_space = env.action_space
+        self.single_observation_space: Any = env.observation_space
+        self.single_action_space: Any = env.action_space
         self.render_mode: str | None = getattr(env, "render_mode", None)
         self.metadata: dict[str, Any] = {
             **(getattr(env, "metadata", None) or {}),
