@@ -42,11 +42,11 @@ try:
     from pettingzoo import (  # pyright: ignore[reportMissingTypeStubs] # it has none
         ParallelEnv,
     )
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "rlmesh.RemoteParallelEnv is a pettingzoo.ParallelEnv, and PettingZoo is not installed; "
         "install it with pip install 'pettingzoo>=1.25', as the extra rlmesh[pettingzoo] does"
-    ) from error
+    ) from _error
 
 _NOTICES = (CONFORMANCE_WARNING, INFO_DEGRADED)
 

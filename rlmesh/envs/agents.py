@@ -28,7 +28,7 @@ from rlmesh.contract.joint import (
 from rlmesh.envs.gym_compat import compile_render, compile_reset
 from rlmesh.envs.results import BadResultError, flag_of, reward_of
 from rlmesh.errors import InvalidEnvError, UnsupportedSpaceError
-from rlmesh.spaces import Space
+from rlmesh.spaces import Dict, Space
 from rlmesh.spaces.conversions import CONVERSIONS
 from rlmesh.spaces.from_gymnasium import convert_space
 from rlmesh.spaces.paths import ROOT, child_place
@@ -102,8 +102,8 @@ class JointEnv:
             {name: _space(env, method, name, converted) for name in self.names}
             for method in ("observation_space", "action_space")
         )
-        self.observation_space = joint_observation_space(observed)
-        self.action_space = joint_action_space(acted)
+        self.observation_space: Dict = joint_observation_space(observed)
+        self.action_space: Dict = joint_action_space(acted)
         self.metadata: dict[str, Any] = dict(getattr(env, "metadata", None) or {})
         if converted:
             self.metadata[CONVERSIONS] = converted
