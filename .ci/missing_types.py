@@ -18,18 +18,20 @@ def main() -> int:
     """Prints each finding; returns the exit code."""
     found = json.load(sys.stdin)["typeCompleteness"]
     if not found["symbols"]:
-        print("pyright found no symbol of rlmesh")
+        sys.stderr.write("pyright found no symbol of rlmesh\n")
         return 1
     missing = 0
     for symbol in found["symbols"]:
         if symbol["isTypeKnown"] and not symbol["isTypeAmbiguous"]:
             continue
         messages = {each["message"] for each in symbol["diagnostics"]}
-        if not symbol["isExported"] or symbol["name"] in _FOREIGN_BASES and messages <= _OF_BASES:
+        foreign = symbol["name"] in _FOREIGN_BASES and messages <= _OF_BASES
+        if foreign or not symbol["isExported"]:
             continue
         missing += 1
-        print(f"{symbol['name']}: {'; '.join(sorted(messages)) or 'its type is not known'}")
-    print(f"{missing} of {len(found['symbols'])} symbols have no type.")
+        why = "; ".join(sorted(messages)) or "its type is not known"
+        sys.stderr.write(f"{symbol['name']}: {why}\n")
+    sys.stderr.write(f"{missing} of {len(found['symbols'])} symbols have no type.\n")
     return min(missing, 1)
 
 
