@@ -8,7 +8,6 @@ typedef struct {
     uint8_t sequence, step_call, action, step, reward, terminated, truncated, observation, info;
 } Messages;
 
-#define HEAD RESULT_HEAD
 /* A request before the slab of its action. */
 #define REQUEST (PREFIX + 2 * INNER)
 
@@ -77,7 +76,7 @@ static PyObject *read_action(PyObject *of, PyObject *const *args, Py_ssize_t cou
 static void put_head(Messages *self, uint8_t tag, uint8_t *at, Py_ssize_t length, Py_ssize_t slab,
                      double reward, int terminated, int truncated)
 {
-    uint8_t head[HEAD];
+    uint8_t head[RESULT_HEAD];
     put_inner(head, tag, (uint64_t)length);
     head[INNER] = self->reward;
     head[INNER + 1] = 8;
@@ -89,7 +88,7 @@ static void put_head(Messages *self, uint8_t tag, uint8_t *at, Py_ssize_t length
     head[TRUNCATED_AT - 1] = 1;
     head[TRUNCATED_AT] = (uint8_t)truncated;
     put_inner(head + TRUNCATED_AT + 1, self->observation, (uint64_t)slab);
-    memcpy(at, head, HEAD);
+    memcpy(at, head, RESULT_HEAD);
 }
 
 static PyObject *write_result(PyObject *of, PyObject *const *args, Py_ssize_t count)
@@ -117,8 +116,8 @@ static PyObject *write_result(PyObject *of, PyObject *const *args, Py_ssize_t co
     int truncated = PyObject_IsTrue(PyTuple_GetItem(args[4], 2));
     if (terminated < 0 || truncated < 0 || PyObject_GetBuffer(args[0], &view, PyBUF_WRITABLE) < 0)
         return NULL;
-    Py_ssize_t slab = end - start - HEAD;
-    if (!stands(&view, start, HEAD) || !stands(&view, start + HEAD, slab))
+    Py_ssize_t slab = end - start - RESULT_HEAD;
+    if (!stands(&view, start, RESULT_HEAD) || !stands(&view, start + RESULT_HEAD, slab))
         goto done;
     uint8_t *at = view.buf;
     if (info_size) {
@@ -162,15 +161,15 @@ static PyObject *read_answer(PyObject *of, PyObject *const *args, Py_ssize_t cou
         return NULL;
     if (!stands(&view, start, end - start))
         goto done;
-    if (end - start < PREFIX + HEAD)
+    if (end - start < PREFIX + RESULT_HEAD)
         goto other;
     /* A copy, which the other side cannot change during the checks. */
-    uint8_t copy[PREFIX + HEAD];
+    uint8_t copy[PREFIX + RESULT_HEAD];
     memcpy(copy, (const uint8_t *)view.buf + start, sizeof copy);
     memcpy(&number, copy + 1, 8);
     const uint8_t *head = copy + PREFIX;
-    int64_t slab = length_at(head + HEAD - 5);
-    Py_ssize_t begin = start + PREFIX + HEAD;
+    int64_t slab = length_at(head + RESULT_HEAD - 5);
+    Py_ssize_t begin = start + PREFIX + RESULT_HEAD;
     if (copy[0] != self->sequence || number != sequence ||
         !has_inner(head, self->step, (uint64_t)(end - start - PREFIX - INNER)) ||
         head[INNER] != self->reward || head[INNER + 1] != 8 ||
@@ -240,7 +239,7 @@ int is_messages(PyObject *messages) { return Py_TYPE(messages) == messages_type;
 void put_result(PyObject *messages, uint8_t tag, uint8_t *at, Py_ssize_t slab, double reward,
                 int terminated, int truncated)
 {
-    put_head((Messages *)messages, tag, at, HEAD - INNER + slab, slab, reward, terminated,
+    put_head((Messages *)messages, tag, at, RESULT_HEAD - INNER + slab, slab, reward, terminated,
              truncated);
 }
 

@@ -8,9 +8,10 @@ keys. A value of any other space stands alone: an observation under `observation
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
-from rlmesh.codec.checks.conformance import Policy, compile_check
+from rlmesh.codec.checks.conformance import Check, Policy, compile_check
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.codec.slab.layout import Layout, compile_layout
 from rlmesh.codec.slab.violations import Violation, typename
@@ -50,6 +51,8 @@ CONTRACT: Final = "contract"
 _AROUND = 1 << 20
 _WIDEST = 9
 _BYTES_OF_CHARACTER = 4
+# How many lengths of chunks are compiled and kept, where a server's may vary.
+_MOST_LENGTHS = 8
 
 
 def to_entries(space: Space, value: Any, key: str) -> dict[str, Any]:
@@ -128,7 +131,7 @@ class ChunkForm:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._layouts: dict[int, Layout] = {}
+        self._compiled = lru_cache(_MOST_LENGTHS)(self._compile)
 
     def read(self, answer: Mapping[str, Any], horizon: int | None) -> Any:
         """The chunk in an answer: owned, in the dtypes of the space.
@@ -153,9 +156,11 @@ class ChunkForm:
             raise Violation("structure", ROOT, None, detail)
         if horizon is None:
             horizon = length_of(space, entries)
-        layout = self._layouts.get(horizon)
-        if layout is None:
-            layout = self._layouts[horizon] = compile_layout(space, horizon)
+        layout, check = self._compiled(horizon)
         slab = layout.encode(entries, [])
-        compile_check(space, horizon, layout)(slab, 0, Policy.WARN)
+        check(slab, 0, Policy.WARN)
         return layout.decode(slab, 0, len(slab), True)
+
+    def _compile(self, horizon: int) -> tuple[Layout, Check]:
+        layout = compile_layout(self._space, horizon)
+        return layout, compile_check(self._space, horizon, layout)

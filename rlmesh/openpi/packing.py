@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from typing import Any, Final
 
 import msgpack
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlmesh.codec.infos.type_guards import is_array, is_row, is_scalar
-from rlmesh.codec.infos.unpacking import MAX_ARGUMENT_VALUES
+from rlmesh.codec.infos.unpacking import DAMAGE, MAX_ARGUMENT_VALUES
 
 __all__ = ["MessageError", "pack", "unpack"]
 
@@ -26,16 +25,6 @@ _SCALAR: Final = b"__npgeneric__"
 # Booleans, integers and floats. No objects, records, times or complex numbers.
 _NUMBERS: Final = re.compile(r"[<>|=](?:b1|[iu][1248]|f[248])")
 _TEXT: Final = re.compile(r"[<>|=]U[0-9]{1,8}")
-# What msgpack and struct raise, and NumPy for an impossible dtype or shape.
-_DAMAGE: Final = (
-    ArithmeticError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 
 
 class MessageError(ValueError):
@@ -96,7 +85,7 @@ def unpack(message: bytes, *, copy: bool = True) -> Any:
         )
     except MessageError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise MessageError(f"{len(message)} bytes are no message: {error}") from error
 
 

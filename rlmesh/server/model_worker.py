@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
+from rlmesh.address import TcpAddress
 from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract import ModelContract
@@ -160,8 +162,8 @@ class ModelWorker(EndpointServer):
         self._warming = set(models)
         self._warm = threading.Event()
         self._failure: BaseException | None = None
-        self._endpoint = endpoint
         self._gateway: Gateway | None = None
+        openpi = endpoint.openpi
         provider = self._models = ModelProvider(models, sessions)
         self._bind_provider(
             provider,
@@ -176,12 +178,15 @@ class ModelWorker(EndpointServer):
             endpoint,
             serving,
             names=models,
-            beside=None if endpoint.openpi is None else self._bind_gateway,
+            beside=None if openpi is None else partial(self._bind_gateway, openpi, endpoint),
         )
 
-    def _bind_gateway(self, manager: SessionManager) -> Gateway:
+    def _bind_gateway(
+        self, address: TcpAddress, endpoint: EndpointOptions, manager: SessionManager
+    ) -> Gateway:
         gateway = self._gateway = _gateway_class()(
-            self._endpoint,
+            address,
+            endpoint,
             self._models,
             manager,
             lambda: self._rpc_server.serving.is_set() and not manager.draining,
@@ -310,14 +315,12 @@ class ModelWorker(EndpointServer):
 
 
 class Gateway(OtherListener, Protocol):
-    """What answers clients of openpi; see `rlmesh.server.openpi.gateway`.
-
-    Attributes:
-        url: Where they connect.
-    """
+    """What answers clients of openpi; see `rlmesh.server.openpi.gateway`."""
 
     @property
-    def url(self) -> str: ...  # noqa: D102 - see above
+    def url(self) -> str:
+        """Where they connect."""
+        ...
 
 
 def _gateway_class() -> Callable[..., Gateway]:

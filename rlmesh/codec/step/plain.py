@@ -11,14 +11,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from rlmesh.codec.slab.layout import Layout
-from rlmesh.codec.slab.protocols import Readable, Writable
+from rlmesh.codec.slab.protocols import Writable
 from rlmesh.codec.step.wire import MESSAGES
 from rlmesh.compiled import step as compiled
 
 __all__ = ["ReadPlainAction", "WritePlainResult", "compile_plain_action", "compile_plain_result"]
-
-FastCheck = Callable[[Readable, int], bool]
-"""As `rlmesh.codec.checks` compiles it for a layout."""
 
 ReadPlainAction = Callable[[bytes], Any]
 """The action of a slab; None if Python must read it."""
@@ -32,7 +29,7 @@ class WritePlainResult(Protocol):
         ...
 
 
-def compile_plain_action(layout: Layout, holds: FastCheck) -> ReadPlainAction | None:
+def compile_plain_action(layout: Layout, holds: Callable[..., bool]) -> ReadPlainAction | None:
     """Compiles what reads and checks plain actions; None where there is no C for the space."""
     if compiled is None:
         return None
@@ -42,7 +39,7 @@ def compile_plain_action(layout: Layout, holds: FastCheck) -> ReadPlainAction | 
         return None
 
 
-def compile_plain_result(layout: Layout, holds: FastCheck) -> WritePlainResult | None:
+def compile_plain_result(layout: Layout, holds: Callable[..., bool]) -> WritePlainResult | None:
     """Compiles what writes and checks plain results; None where there is no C for the space."""
     if compiled is None:
         return None

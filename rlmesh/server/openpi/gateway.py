@@ -18,7 +18,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.sync.server import Server, ServerConnection
 
-from rlmesh.address import LOOPBACK, TcpAddress
+from rlmesh.address import TcpAddress
 from rlmesh.foreign_text import LONGEST_TEXT, one_line
 from rlmesh.openpi.forms import most_bytes
 from rlmesh.security import AUTHORIZATION
@@ -56,7 +56,8 @@ class OpenpiGateway:
     """Answers clients of openpi at its own address.
 
     Args:
-        options: Where to listen, which clients are let in, and the certificates.
+        address: Where to listen.
+        options: Which clients are let in, and the certificates.
         provider: Has the models.
         manager: Opens the sessions.
         ready: Whether health says SERVING.
@@ -72,6 +73,7 @@ class OpenpiGateway:
 
     def __init__(
         self,
+        address: TcpAddress,
         options: EndpointOptions,
         provider: ModelProvider,
         manager: SessionManager,
@@ -84,7 +86,6 @@ class OpenpiGateway:
         self._manager = manager
         self._ready = ready
         self._most_bytes = max(most_bytes(each.contract) for each in provider.models.values())
-        address = options.openpi or TcpAddress(LOOPBACK, 0)
         self._socket: socket.socket | None = listen(address)
         self.address: TcpAddress = replace(address, port=self._socket.getsockname()[1])
         self._listener: Listener | None = None
