@@ -105,7 +105,8 @@ TRAINERS := $(VENV)-trainers
 trainers: $(call installed,check) ## Run the tests with the packages of trainers, and check that no type is missing.
 	@$(MAKE) --no-print-directory VENV=$(TRAINERS) $(TRAINERS)/.installed-trainers
 	@# Here, since rlmesh.sb3 has a class of Stable-Baselines3 as its base.
-	PATH="$(abspath $(TRAINERS)/bin):$$PATH" $(BIN)/pyright --verifytypes rlmesh --ignoreexternal
+	PATH="$(abspath $(TRAINERS)/bin):$$PATH" $(BIN)/pyright --verifytypes rlmesh --ignoreexternal --outputjson \
+	  | $(BIN)/python .ci/missing_types.py
 	$(TRAINERS)/bin/python -m pytest -n2 tests/trainers tests/client/test_torch.py \
 	  tests/examples/test_examples.py::test_a_torch_policy_learns
 
