@@ -58,6 +58,27 @@ def test_seeded_steps_are_those_of_the_local_environment(name: str) -> None:
     local.close()
 
 
+@pytest.mark.parametrize("name", ENVS)
+def test_pettingzoos_own_tests_pass_on_the_client_of_its_environment(name: str) -> None:
+    # Its import warns, which is an error outside a test.
+    from pettingzoo.test import (  # pyright: ignore[reportMissingTypeStubs] # it has none
+        parallel_api_test,
+        parallel_seed_test,
+    )
+
+    clients: list[Any] = []
+
+    def client() -> Any:
+        clients.append(rlmesh.RemoteParallelEnv(server.address))
+        return clients[-1]
+
+    with rlmesh.EnvServer(lambda: made(name), sessions=3) as server:
+        parallel_api_test(client(), num_cycles=10)
+        parallel_seed_test(client, num_cycles=5)
+        for each in clients:
+            each.close()
+
+
 def test_supersuit_makes_a_vector_environment_of_the_client() -> None:
     def vectorized(env: Any) -> Any:
         return supersuit.pettingzoo_env_to_vec_env_v1(supersuit.black_death_v3(env))
