@@ -1,0 +1,120 @@
+"""The examples of examples/trainers/ run, and learn remotely what they learn in their own process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import runpy
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import SyncVectorEnv
+
+import rlmesh
+from support.comparing import assert_same
+from support.repository import ROOT
+from support.serving import remote, remote_vector, serving
+
+EXAMPLES = ROOT / "examples" / "trainers"
+NUM_ENVS = 2
+
+# Networks this small are slower on several threads.
+torch.set_num_threads(1)
+
+
+def cartpole() -> Any:
+    return gymnasium.make("CartPole-v1")
+
+
+def cartpoles() -> list[Any]:
+    return [cartpole() for _ in range(NUM_ENVS)]
+
+
+@contextlib.contextmanager
+def clients() -> Generator[list[Any]]:
+    with serving(cartpole, sessions=NUM_ENVS) as server, contextlib.ExitStack() as stack:
+        made = [rlmesh.RemoteEnv(server.address) for _ in range(NUM_ENVS)]
+        for client in made:
+            stack.callback(client.close)
+        yield made
+
+
+@contextlib.contextmanager
+def vector_of_one() -> Generator[Any]:
+    with remote(cartpole()) as client:
+        yield SyncVectorEnv([lambda: client])
+
+
+def of_one(env: Any) -> list[Any]:
+    return [env]
+
+
+@contextlib.contextmanager
+def one_in_a_list() -> Generator[list[Any]]:
+    with remote(cartpole()) as client:
+        yield [client]
+
+
+# What makes an environment in this process, and what a remote one.
+Way = tuple[Callable[[], Any], Callable[[], contextlib.AbstractContextManager[Any]]]
+SINGLE: Way = (cartpole, lambda: remote(cartpole()))
+VECTOR: Way = (
+    lambda: SyncVectorEnv([cartpole] * NUM_ENVS),
+    lambda: remote_vector(cartpoles()),
+)
+SAME_STEP: Way = (
+    lambda: SyncVectorEnv([cartpole] * NUM_ENVS, autoreset_mode="SameStep"),
+    lambda: remote_vector(cartpoles(), autoreset="same_step"),
+)
+WAYS: dict[str, Way] = {
+    "cleanrl_ppo single": (lambda: SyncVectorEnv([cartpole]), vector_of_one),
+    "cleanrl_ppo vector": VECTOR,
+    "skrl_ppo single": SINGLE,
+    "skrl_ppo vector": VECTOR,
+    "tianshou_dqn single": (lambda: [cartpole()], one_in_a_list),
+    "tianshou_dqn several": (cartpoles, clients),
+    "torchrl_ppo single": SINGLE,
+    "torchrl_ppo vector": SAME_STEP,
+}
+STEPS = 256
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_trainer_learns_the_same_weights_and_fills_no_log(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    local, served = WAYS[name]
+    learn = runpy.run_path(str(EXAMPLES / f"{name.split()[0]}.py"))["learn"]
+    expected = learn(local(), STEPS)
+    with served() as env, caplog.at_level(logging.INFO, "rlmesh"):
+        weights = learn(env, STEPS)
+        told = [record.getMessage() for record in caplog.records if "rlmesh" in record.name]
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    # The beginning and the end of sessions is all that a server logs of a trainer that probes for
+    # attributes that no environment has.
+    assert [message for message in told if not message.startswith("session ")] == []
+    assert len(told) <= 2 * NUM_ENVS
+
+
+def test_a_dataset_of_minari_is_the_one_that_is_recorded_locally(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    record = runpy.run_path(str(EXAMPLES / "minari_record.py"))["record"]
+    with remote(cartpole()) as client:
+        datasets = [record(client, "cartpole/remote-v0"), record(cartpole(), "cartpole/local-v0")]
+    assert datasets[0].total_episodes == 5
+    episodes = [
+        [
+            (episode.observations, episode.actions, episode.rewards, episode.terminations)
+            for episode in dataset.iterate_episodes()
+        ]
+        for dataset in datasets
+    ]
+    assert_same(*episodes)
