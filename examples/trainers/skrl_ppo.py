@@ -41,7 +41,7 @@ def learn(env: Any, steps: int) -> dict[str, torch.Tensor]:
     }
     settings = PPO_CFG(rollouts=ROLLOUT, learning_epochs=4, mini_batches=2)
     settings.experiment.write_interval = settings.experiment.checkpoint_interval = 0
-    memory = RandomMemory(ROLLOUT, num_envs=wrapped.num_envs, device=wrapped.device)
+    memory = RandomMemory(memory_size=ROLLOUT, num_envs=wrapped.num_envs, device=wrapped.device)
     agent = PPO(models=models, memory=memory, cfg=settings, **spaces)
     # Without headless=True it calls render() at each step.
     trainer = SequentialTrainerCfg(timesteps=steps, headless=True, disable_progressbar=True)

@@ -53,7 +53,7 @@ def learn(envs: list[gym.Env[Any, Any]], steps: int) -> dict[str, torch.Tensor]:
             verbose=False,
         )
     )
-    return algorithm.state_dict()
+    return policy.state_dict()
 
 
 if __name__ == "__main__":

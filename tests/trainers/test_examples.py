@@ -15,7 +15,7 @@ import pytest
 import torch
 from gymnasium.vector import SyncVectorEnv
 
-import rlmesh
+import rlmesh.torch
 from support.comparing import assert_same
 from support.repository import ROOT
 from support.serving import remote, remote_vector, serving
@@ -50,10 +50,6 @@ def vector_of_one() -> Generator[Any]:
         yield SyncVectorEnv([lambda: client])
 
 
-def of_one(env: Any) -> list[Any]:
-    return [env]
-
-
 @contextlib.contextmanager
 def one_in_a_list() -> Generator[list[Any]]:
     with remote(cartpole()) as client:
@@ -84,6 +80,8 @@ WAYS: dict[str, Way] = {
 STEPS = 256
 
 
+# TorchRL warns of classes that it declares itself.
+@pytest.mark.filterwarnings("ignore:Creating .*WeightUpdater which:DeprecationWarning")
 @pytest.mark.parametrize("name", WAYS)
 def test_a_trainer_learns_the_same_weights_and_fills_no_log(
     name: str, caplog: pytest.LogCaptureFixture
@@ -102,6 +100,10 @@ def test_a_trainer_learns_the_same_weights_and_fills_no_log(
     assert len(told) <= 2 * NUM_ENVS
 
 
+# Minari warns of what a dataset does not say, and leaves its temporary folders to Python.
+@pytest.mark.filterwarnings("ignore::UserWarning:minari")
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_dataset_of_minari_is_the_one_that_is_recorded_locally(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,3 +120,47 @@ def test_a_dataset_of_minari_is_the_one_that_is_recorded_locally(
         for dataset in datasets
     ]
     assert_same(*episodes)
+
+
+def test_a_probe_for_an_attribute_that_no_environment_has_reaches_no_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with remote(cartpole()) as client, remote_vector(cartpoles()) as envs:
+        with caplog.at_level(logging.DEBUG, "rlmesh"):
+            for name in ("action_masks", "device", "num_agents", "possible_agents", "state_space"):
+                assert not hasattr(client, name)
+                assert not hasattr(envs, name)
+                assert not client.has_wrapper_attr(name)
+                with pytest.raises(AttributeError):
+                    envs.get_attr(name)
+            assert [record for record in caplog.records if "rlmesh" in record.name] == []
+
+
+def test_skrl_recognises_the_subclasses_of_the_clients() -> None:
+    from skrl.envs.wrappers.torch import wrap_env
+
+    class Mine(rlmesh.torch.RemoteEnv):
+        pass
+
+    class Several(rlmesh.torch.RemoteVectorEnv):
+        pass
+
+    for kind, env in ((rlmesh.torch.RemoteEnv, cartpole()), (Mine, cartpole())):
+        with serving(env) as server, contextlib.closing(kind(server.address)) as client:
+            wrapped = wrap_env(client, verbose=False)
+            assert wrapped.num_envs == 1
+            assert wrapped.reset()[0].shape == (1, 4)
+            assert wrapped.step(torch.tensor([[1]]))[1].shape == (1, 1)
+    with serving(cartpoles()) as server:
+        for several in (rlmesh.torch.RemoteVectorEnv, Several):
+            with contextlib.closing(several(server.address, device="cpu")) as envs:
+                wrapped = wrap_env(envs, verbose=False)
+                assert wrapped.num_envs == NUM_ENVS
+                assert wrapped.reset()[0].shape == (NUM_ENVS, 4)
+
+
+def test_an_example_runs_as_its_first_lines_say(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("cleanrl_ppo", "skrl_ppo"):
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-2:] == ["single: learned from 1024 steps", "vector: learned from 1024 steps"]
