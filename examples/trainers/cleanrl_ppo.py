@@ -7,7 +7,6 @@ The loop steps a `RemoteVectorEnv`. A single `RemoteEnv` becomes a vector of one
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import gymnasium as gym
@@ -21,21 +20,20 @@ import rlmesh
 ROLLOUT, EPOCHS, GAMMA, LAMBDA, CLIP = 64, 4, 0.99, 0.95, 0.2
 
 
-def learn(envs: Any, steps: int) -> dict[str, torch.Tensor]:
+def learn(envs: Any, steps: int) -> dict[str, Any]:
     """Trains for that many steps of each sub-environment; returns the weights."""
     torch.manual_seed(1)
     size = int(np.prod(envs.single_observation_space.shape))
-    actor = nn.Sequential(
-        nn.Linear(size, 64), nn.Tanh(), nn.Linear(64, int(envs.single_action_space.n))
-    )
-    critic = nn.Sequential(nn.Linear(size, 64), nn.Tanh(), nn.Linear(64, 1))
-    agent = nn.ModuleDict({"actor": actor, "critic": critic})
+    number = int(envs.single_action_space.n)
+    actor = nn.Sequential(nn.Linear(size, 64), nn.Tanh(), nn.Linear(64, number))
+    critic: Any = nn.Sequential(nn.Linear(size, 64), nn.Tanh(), nn.Linear(64, 1))
+    agent: Any = nn.ModuleDict({"actor": actor, "critic": critic})
     optimizer = torch.optim.Adam(agent.parameters(), lr=1e-3, eps=1e-5)
 
     observation = torch.as_tensor(envs.reset(seed=1)[0])
     done = torch.zeros(envs.num_envs)
     for _ in range(steps // ROLLOUT):
-        kept: list[tuple[torch.Tensor, ...]] = []
+        kept: list[tuple[Any, ...]] = []
         for _ in range(ROLLOUT):
             with torch.no_grad():
                 choice = Categorical(logits=actor(observation))
@@ -47,7 +45,8 @@ def learn(envs: Any, steps: int) -> dict[str, torch.Tensor]:
             observation = torch.as_tensor(following)
             done = torch.as_tensor(terminations | truncations).float()
 
-        observations, actions, log_probs, values, rewards, dones = map(torch.stack, zip(*kept))
+        stacked: Any = [torch.stack(list(part)) for part in zip(*kept, strict=True)]
+        observations, actions, log_probs, values, rewards, dones = stacked
         with torch.no_grad():
             next_value, next_done = critic(observation).flatten(), done
         advantages, last = torch.zeros_like(rewards), torch.zeros(envs.num_envs)
@@ -57,25 +56,26 @@ def learn(envs: Any, steps: int) -> dict[str, torch.Tensor]:
             next_value, next_done = values[t], dones[t]
 
         for _ in range(EPOCHS):
-            choice = Categorical(logits=actor(observations))
-            ratio = (choice.log_prob(actions) - log_probs).exp()
+            now: Any = Categorical(logits=actor(observations))
+            ratio = (now.log_prob(actions) - log_probs).exp()
             normal = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
             policy = -torch.min(ratio * normal, ratio.clamp(1 - CLIP, 1 + CLIP) * normal).mean()
             critic_error = (critic(observations)[..., 0] - advantages - values).square().mean()
             optimizer.zero_grad()
-            (policy + 0.5 * critic_error - 0.01 * choice.entropy().mean()).backward()
+            (policy + 0.5 * critic_error - 0.01 * now.entropy().mean()).backward()
             nn.utils.clip_grad_norm_(agent.parameters(), 0.5)
             optimizer.step()
-    return agent.state_dict()
+    weights: dict[str, Any] = agent.state_dict()
+    return weights
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # for a network this small more threads only cost time
     with rlmesh.EnvServer(gym.make("CartPole-v1")) as server:
         one = gym.vector.SyncVectorEnv([lambda: rlmesh.RemoteEnv(server.address)])
-        with contextlib.closing(one):
-            learn(one, 1024)
-            print("single: learned from 1024 steps")
+        learn(one, 1024)
+        one.close()
+        print("single: learned from 1024 steps")
     with rlmesh.EnvServer([gym.make("CartPole-v1") for _ in range(4)]) as server:
         with rlmesh.RemoteVectorEnv(server.address) as envs:
             learn(envs, 256)

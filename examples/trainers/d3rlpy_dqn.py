@@ -1,6 +1,8 @@
 """DQN of d3rlpy on a remote environment: online, then offline from what it has recorded.
 
     python d3rlpy_dqn.py
+
+It takes single environments only.
 """
 
 from __future__ import annotations
@@ -9,12 +11,11 @@ from typing import Any
 
 import d3rlpy
 import gymnasium as gym
-import torch
 
 import rlmesh
 
 
-def learn(env: Any, steps: int) -> dict[str, torch.Tensor]:
+def learn(env: Any, steps: int) -> dict[str, Any]:
     """Trains for that many steps; returns the weights."""
     d3rlpy.seed(1)
     d3rlpy.envs.seed_env(env, 1)

@@ -23,7 +23,7 @@ import rlmesh
 ROLLOUT = 64
 
 
-def learn(env: Any, steps: int) -> dict[str, torch.Tensor]:
+def learn(env: Any, steps: int) -> dict[str, Any]:
     """Trains for that many steps of each sub-environment; returns the weights."""
     set_seed(1)
     wrapped = wrap_env(env)

@@ -22,11 +22,11 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
-NUM_ENVS, MOST_STEPS, GOAL, EPISODES = 8, 500_000, 475, 100
+NUM_ENVS, GOAL, EPISODES = 8, 475, 100
 
 
-def learn(envs: Any) -> dict[str, Any]:
-    """Learns until the mean return of 100 episodes in a row is 475, or for 500,000 steps."""
+def learn(envs: Any, most_steps: int = 500_000) -> dict[str, Any]:
+    """Learns until the mean return of 100 episodes in a row is 475; returns the learning curve."""
     returns: collections.deque[float] = collections.deque(maxlen=EPISODES)
     curve: list[list[float]] = []
 
@@ -41,7 +41,7 @@ def learn(envs: Any) -> dict[str, Any]:
     settings |= {"gae_lambda": 0.8, "learning_rate": 1e-3, "seed": 1, "device": "cpu"}
     model = PPO("MlpPolicy", VecMonitor(envs), **settings)
     begun = time.monotonic()
-    model.learn(MOST_STEPS, callback=go_on)
+    model.learn(most_steps, callback=go_on)
     return {
         "steps": curve[-1][0],
         "mean return": curve[-1][1],
@@ -57,7 +57,7 @@ def write(result: dict[str, Any], folder: Path) -> None:
     points = [result["curve"][0]]
     points += [point for point in result["curve"] if point[0] // 2000 > points[-1][0] // 2000]
     figure = Figure(figsize=(6, 3), layout="constrained")
-    axes = figure.subplots()
+    axes: Any = figure.add_subplot()
     axes.plot(*zip(*result["curve"], strict=True))
     axes.set_xlabel("steps")
     axes.set_ylabel(f"mean return of {EPISODES} episodes")
@@ -71,8 +71,7 @@ if __name__ == "__main__":
     command = f"-m rlmesh serve CartPole-v1 --num-envs {NUM_ENVS} --ready-fd {ready}".split()
     with subprocess.Popen([sys.executable, *command], pass_fds=[ready]) as server:
         os.close(ready)
-        with open(read) as lines:
-            address = lines.readline().strip()
+        address = os.fdopen(read).readline().strip()
         with contextlib.closing(rlmesh.sb3.VecEnv(address)) as envs:
             result = learn(envs)
         server.terminate()

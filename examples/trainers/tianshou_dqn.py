@@ -7,6 +7,7 @@ Tianshou has vector environments of its own, which take one client for each sub-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -23,7 +24,7 @@ from tianshou.utils.net.common import Net
 import rlmesh
 
 
-def learn(envs: list[gym.Env[Any, Any]], steps: int) -> dict[str, torch.Tensor]:
+def learn(envs: Sequence[gym.Env[Any, Any]], steps: int) -> dict[str, Any]:
     """Trains for that many steps, of all environments together; returns the weights."""
     np.random.seed(1)
     torch.manual_seed(1)
@@ -53,7 +54,8 @@ def learn(envs: list[gym.Env[Any, Any]], steps: int) -> dict[str, torch.Tensor]:
             verbose=False,
         )
     )
-    return policy.state_dict()
+    weights: dict[str, Any] = policy.state_dict()
+    return weights
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import rlmesh
 FRAMES, EPOCHS = 128, 4
 
 
-def learn(env: Any, steps: int) -> dict[str, torch.Tensor]:
+def learn(env: Any, steps: int) -> dict[str, Any]:
     """Trains for that many steps, of all sub-environments together; returns the weights."""
     torch.manual_seed(1)
     wrapped = GymWrapper(env)
@@ -57,7 +57,9 @@ def learn(env: Any, steps: int) -> dict[str, torch.Tensor]:
             optimizer.zero_grad()
             sum(losses[key] for key in losses.keys() if key.startswith("loss_")).backward()
             optimizer.step()
-    return loss.state_dict()
+    weights: dict[str, Any] = loss.state_dict()
+    return weights
+
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # for a network this small more threads only cost time

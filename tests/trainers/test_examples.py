@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import runpy
 from collections.abc import Callable, Generator
@@ -10,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 import pytest
 import torch
 from gymnasium.vector import SyncVectorEnv
 
+import rlmesh.sb3
 import rlmesh.torch
 from support.comparing import assert_same
 from support.repository import ROOT
@@ -87,7 +88,7 @@ def test_a_trainer_learns_the_same_weights_and_fills_no_log(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     local, served = WAYS[name]
-    learn = runpy.run_path(str(EXAMPLES / f"{name.split()[0]}.py"))["learn"]
+    learn = runpy.run_path(str(EXAMPLES / f"{name.partition(' ')[0]}.py"))["learn"]
     expected = learn(local(), STEPS)
     with served() as env, caplog.at_level(logging.INFO, "rlmesh"):
         weights = learn(env, STEPS)
@@ -112,14 +113,14 @@ def test_a_dataset_of_minari_is_the_one_that_is_recorded_locally(
     with remote(cartpole()) as client:
         datasets = [record(client, "cartpole/remote-v0"), record(cartpole(), "cartpole/local-v0")]
     assert datasets[0].total_episodes == 5
-    episodes = [
+    recorded, expected = (
         [
             (episode.observations, episode.actions, episode.rewards, episode.terminations)
             for episode in dataset.iterate_episodes()
         ]
         for dataset in datasets
-    ]
-    assert_same(*episodes)
+    )
+    assert_same(recorded, expected)
 
 
 def test_a_probe_for_an_attribute_that_no_environment_has_reaches_no_server(
@@ -164,3 +165,16 @@ def test_an_example_runs_as_its_first_lines_say(capsys: pytest.CaptureFixture[st
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
         lines = capsys.readouterr().out.splitlines()
         assert lines[-2:] == ["single: learned from 1024 steps", "vector: learned from 1024 steps"]
+
+
+def test_the_learning_curve_of_cartpole_is_written(tmp_path: Path) -> None:
+    names = runpy.run_path(str(EXAMPLES / "solve_cartpole.py"))
+    with serving(cartpoles()) as server:
+        with contextlib.closing(rlmesh.sb3.VecEnv(server.address)) as envs:
+            result = names["learn"](envs, 512)
+    names["write"](result, tmp_path)
+    written = json.loads((tmp_path / "cartpole.json").read_text())
+    assert 256 < written["steps"] <= 512
+    assert [written["steps"], written["mean return"]] == result["curve"][-1]
+    assert 8 < written["mean return"] < 80
+    assert "<svg" in (tmp_path / "cartpole.svg").read_text()

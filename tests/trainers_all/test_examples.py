@@ -37,8 +37,8 @@ def cartpole() -> Any:
 def assert_equal_weights(actual: dict[str, Any], expected: dict[str, Any]) -> None:
     assert actual.keys() == expected.keys()
     assert actual
-    for key in expected:
-        assert np.array_equal(actual[key], expected[key]), key
+    for key, value in expected.items():
+        assert np.array_equal(actual[key], value), key
 
 
 def test_d3rlpy_learns_the_same_weights_online_and_offline(
@@ -69,7 +69,9 @@ def test_rllib_learns_the_same_weights_from_a_single_environment() -> None:
     names = rllib()
     expected = names["learn"](lambda _: cartpole(), STEPS)
     with serving(cartpole()) as server:
-        assert_equal_weights(names["learn"](names["connect"], STEPS, address=server.address), expected)
+        assert_equal_weights(
+            names["learn"](names["connect"], STEPS, address=server.address), expected
+        )
 
 
 @pytest.mark.usefixtures("ray")
