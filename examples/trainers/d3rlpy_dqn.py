@@ -46,7 +46,9 @@ def learn(env: Any, steps: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    with rlmesh.EnvServer(gym.make("CartPole-v1")) as server:
-        with rlmesh.RemoteEnv(server.address) as env:
-            learn(env, 1024)
-            print("single: learned from 1024 steps")
+    with (
+        rlmesh.EnvServer(gym.make("CartPole-v1")) as server,
+        rlmesh.RemoteEnv(server.address) as env,
+    ):
+        learn(env, 1024)
+        print("single: learned from 1024 steps")

@@ -55,11 +55,15 @@ def learn(env: Any, steps: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # for a network this small more threads only cost time
-    with rlmesh.EnvServer(gym.make("CartPole-v1")) as server:
-        with rlmesh.RemoteEnv(server.address) as env:
-            learn(env, 1024)
-            print("single: learned from 1024 steps")
-    with rlmesh.EnvServer([gym.make("CartPole-v1") for _ in range(4)]) as server:
-        with rlmesh.RemoteVectorEnv(server.address) as envs:
-            learn(envs, 256)
-            print("vector: learned from 1024 steps")
+    with (
+        rlmesh.EnvServer(gym.make("CartPole-v1")) as server,
+        rlmesh.RemoteEnv(server.address) as env,
+    ):
+        learn(env, 1024)
+        print("single: learned from 1024 steps")
+    with (
+        rlmesh.EnvServer([gym.make("CartPole-v1") for _ in range(4)]) as server,
+        rlmesh.RemoteVectorEnv(server.address) as envs,
+    ):
+        learn(envs, 256)
+        print("vector: learned from 1024 steps")

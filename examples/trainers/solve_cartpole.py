@@ -17,10 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import rlmesh.sb3
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
+
+import rlmesh.sb3
 
 NUM_ENVS, GOAL, EPISODES = 8, 475, 100
 
@@ -37,7 +38,7 @@ def learn(envs: Any, most_steps: int = 500_000) -> dict[str, Any]:
             curve.append([names["self"].num_timesteps, round(sum(returns) / len(returns), 2)])
         return len(returns) < EPISODES or curve[-1][1] < GOAL
 
-    settings: dict[str, Any] = {"n_steps": 32, "batch_size": 256, "n_epochs": 20, "gamma": 0.98}
+    settings: Any = {"n_steps": 32, "batch_size": 256, "n_epochs": 20, "gamma": 0.98}
     settings |= {"gae_lambda": 0.8, "learning_rate": 1e-3, "seed": 1, "device": "cpu"}
     model = PPO("MlpPolicy", VecMonitor(envs), **settings)
     begun = time.monotonic()
@@ -53,11 +54,10 @@ def learn(envs: Any, most_steps: int = 500_000) -> dict[str, Any]:
 def write(result: dict[str, Any], folder: Path) -> None:
     from matplotlib.figure import Figure
 
-    # A point for each two thousand steps is enough to draw.
-    points = [result["curve"][0]]
-    points += [point for point in result["curve"] if point[0] // 2000 > points[-1][0] // 2000]
+    # The last point of each two thousand steps.
+    points = list({point[0] // 2000: point for point in result["curve"]}.values())
     figure = Figure(figsize=(6, 3), layout="constrained")
-    axes: Any = figure.add_subplot()
+    axes: Any = figure.add_subplot(1, 1, 1)
     axes.plot(*zip(*result["curve"], strict=True))
     axes.set_xlabel("steps")
     axes.set_ylabel(f"mean return of {EPISODES} episodes")
@@ -75,6 +75,6 @@ if __name__ == "__main__":
         with contextlib.closing(rlmesh.sb3.VecEnv(address)) as envs:
             result = learn(envs)
         server.terminate()
-    print(f"mean return {result['mean return']} after {result['steps']} steps", flush=True)
+    print(f"mean return {result['mean return']} after {result['steps']} steps")
     if len(sys.argv) > 1:
         write(result, Path(sys.argv[1]))

@@ -26,7 +26,7 @@ import rlmesh
 
 def learn(envs: Sequence[gym.Env[Any, Any]], steps: int) -> dict[str, Any]:
     """Trains for that many steps, of all environments together; returns the weights."""
-    np.random.seed(1)
+    np.random.seed(1)  # noqa: NPY002 # Tianshou explores with it
     torch.manual_seed(1)
     several = DummyVectorEnv([lambda env=env: env for env in envs])
     several.seed(1)
@@ -54,8 +54,7 @@ def learn(envs: Sequence[gym.Env[Any, Any]], steps: int) -> dict[str, Any]:
             verbose=False,
         )
     )
-    weights: dict[str, Any] = policy.state_dict()
-    return weights
+    return dict(policy.state_dict())
 
 
 if __name__ == "__main__":

@@ -55,19 +55,22 @@ def learn(env: Any, steps: int) -> dict[str, Any]:
             advantage(batch)
             losses = loss(batch.reshape(-1))
             optimizer.zero_grad()
-            sum(losses[key] for key in losses.keys() if key.startswith("loss_")).backward()
+            sum(value for key, value in losses.items() if key.startswith("loss_")).backward()
             optimizer.step()
-    weights: dict[str, Any] = loss.state_dict()
-    return weights
+    return dict(loss.state_dict())
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # for a network this small more threads only cost time
-    with rlmesh.EnvServer(gym.make("CartPole-v1")) as server:
-        with rlmesh.RemoteEnv(server.address) as env:
-            learn(env, 1024)
-            print("single: learned from 1024 steps")
-    with rlmesh.EnvServer([gym.make("CartPole-v1") for _ in range(4)]) as server:
-        with rlmesh.RemoteVectorEnv(server.address, autoreset="same_step") as envs:
-            learn(envs, 1024)
-            print("vector: learned from 1024 steps")
+    with (
+        rlmesh.EnvServer(gym.make("CartPole-v1")) as server,
+        rlmesh.RemoteEnv(server.address) as env,
+    ):
+        learn(env, 1024)
+        print("single: learned from 1024 steps")
+    with (
+        rlmesh.EnvServer([gym.make("CartPole-v1") for _ in range(4)]) as server,
+        rlmesh.RemoteVectorEnv(server.address, autoreset="same_step") as envs,
+    ):
+        learn(envs, 1024)
+        print("vector: learned from 1024 steps")

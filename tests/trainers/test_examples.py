@@ -1,4 +1,4 @@
-"""The examples of examples/trainers/ run, and learn remotely what they learn in their own process."""
+"""The examples of examples/trainers/ learn remotely what they learn in their own process."""
 
 from __future__ import annotations
 
