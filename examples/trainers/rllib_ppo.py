@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import ray
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.tune.registry import register_env
 
 import rlmesh
 
@@ -35,9 +36,10 @@ def learn(
         num_envs: The number of sub-environments.
         mode: "sync": one environment for each; "vector_entry_point": one vector environment.
     """
+    register_env("CartPole", make)
     config = (
         PPOConfig()
-        .environment(make, env_config={"address": address})
+        .environment("CartPole", env_config={"address": address})
         .env_runners(
             num_env_runners=0, num_envs_per_env_runner=num_envs, gym_env_vectorize_mode=mode
         )
