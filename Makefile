@@ -118,7 +118,7 @@ trainers-all: ## Run the tests with the heavy packages of trainers.
 	$(TRAINERS_ALL)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps d3rlpy==2.8.1
 	$(TRAINERS_ALL)/bin/python -m pytest -n2 tests/trainers_all
 
-cartpole: ## Learn CartPole to a mean return of 475, and write the learning curve into the documentation.
+cartpole: ## Learn CartPole to a mean return of 475, and write the learning curve for the documentation.
 	@$(MAKE) --no-print-directory VENV=$(TRAINERS) $(TRAINERS)/.installed-trainers
 	$(TRAINERS)/bin/python examples/trainers/solve_cartpole.py docs/_static
 

@@ -62,7 +62,7 @@ def write(result: dict[str, Any], folder: Path) -> None:
     axes.set_xlabel("steps")
     axes.set_ylabel(f"mean return of {EPISODES} episodes")
     figure.savefig(folder / "cartpole.svg", metadata={"Date": None})
-    (folder / "cartpole.json").write_text(json.dumps(result | {"curve": points}, indent=1) + "\n")
+    (folder / "cartpole.json").write_text(json.dumps(result | {"curve": points}) + "\n")
 
 
 if __name__ == "__main__":
