@@ -57,7 +57,11 @@ def learn(env: Any, steps: int) -> dict[str, Any]:
             optimizer.zero_grad()
             sum(value for key, value in losses.items() if key.startswith("loss_")).backward()
             optimizer.step()
-    return dict(loss.state_dict())
+    return {
+        f"{name}.{key}": value
+        for name, module in (("actor", actor), ("critic", critic))
+        for key, value in module.state_dict().items()
+    }
 
 
 if __name__ == "__main__":
