@@ -69,12 +69,12 @@ if __name__ == "__main__":
     torch.set_num_threads(1)  # for a network this small more threads only cost time
     with rlmesh.EnvServer(gym.make("CartPole-v1")) as server:
         one = gym.vector.SyncVectorEnv([lambda: rlmesh.RemoteEnv(server.address)])
-        learn(one, 1024)
+        learn(one, 512)
         one.close()
-        print("single: learned from 1024 steps")
+        print("single: learned from 512 steps")
     with (
         rlmesh.EnvServer([gym.make("CartPole-v1") for _ in range(4)]) as server,
         rlmesh.RemoteVectorEnv(server.address) as envs,
     ):
-        learn(envs, 256)
-        print("vector: learned from 1024 steps")
+        learn(envs, 128)
+        print("vector: learned from 512 steps")

@@ -44,7 +44,9 @@ def learn(env: Any, steps: int) -> dict[str, Any]:
     memory = RandomMemory(memory_size=ROLLOUT, num_envs=wrapped.num_envs, device=wrapped.device)
     agent = PPO(models=models, memory=memory, cfg=settings, **spaces)
     # Without headless=True it calls render() at each step.
-    trainer = SequentialTrainerCfg(timesteps=steps, headless=True, disable_progressbar=True)
+    trainer = SequentialTrainerCfg(
+        timesteps=steps, headless=True, disable_progressbar=True, close_environment_at_exit=False
+    )
     SequentialTrainer(env=wrapped, agents=agent, cfg=trainer).train()
     return {
         f"{name}.{key}": value
@@ -59,11 +61,11 @@ if __name__ == "__main__":
         rlmesh.EnvServer(gym.make("CartPole-v1")) as server,
         rlmesh.RemoteEnv(server.address) as env,
     ):
-        learn(env, 1024)
-        print("single: learned from 1024 steps")
+        learn(env, 512)
+        print("single: learned from 512 steps")
     with (
         rlmesh.EnvServer([gym.make("CartPole-v1") for _ in range(4)]) as server,
         rlmesh.RemoteVectorEnv(server.address) as envs,
     ):
-        learn(envs, 256)
-        print("vector: learned from 1024 steps")
+        learn(envs, 128)
+        print("vector: learned from 512 steps")

@@ -63,7 +63,7 @@ if __name__ == "__main__":
     with rlmesh.EnvServer(lambda: gym.make("CartPole-v1"), sessions=4) as server:
         for number, name in ((1, "single"), (4, "several")):
             clients = [rlmesh.RemoteEnv(server.address) for _ in range(number)]
-            learn(clients, 1024)
+            learn(clients, 512)
             for client in clients:
                 client.close()
-            print(f"{name}: learned from 1024 steps")
+            print(f"{name}: learned from 512 steps")

@@ -32,14 +32,10 @@ def learn(env: Any, steps: int) -> dict[str, Any]:
     wrapped.set_seed(1)
     size, actions = wrapped.observation_spec["observation"].shape[-1], wrapped.action_spec.shape[-1]
     network = MLP(in_features=size, out_features=actions, num_cells=[64], activation_class=nn.Tanh)
+    choice = {"distribution_class": OneHotCategorical, "return_log_prob": True}
     actor = Sequential(
         TensorDictModule(network, in_keys=["observation"], out_keys=["logits"]),
-        ProbabilisticTensorDictModule(
-            in_keys=["logits"],
-            out_keys=["action"],
-            distribution_class=OneHotCategorical,
-            return_log_prob=True,
-        ),
+        ProbabilisticTensorDictModule(in_keys=["logits"], out_keys=["action"], **choice),
     )
     critic = TensorDictModule(
         MLP(in_features=size, out_features=1, num_cells=[64], activation_class=nn.Tanh),
@@ -49,8 +45,9 @@ def learn(env: Any, steps: int) -> dict[str, Any]:
     advantage = GAE(gamma=0.99, lmbda=0.95, value_network=critic)
     loss = ClipPPOLoss(actor, critic)
     optimizer = torch.optim.Adam(loss.parameters(), lr=1e-3)
-    # It closes its environment, and so the client, at its end.
-    for batch in Collector(wrapped, actor, frames_per_batch=FRAMES, total_frames=steps):
+    settings = {"total_frames": steps, "auto_register_policy_transforms": True}
+    # It closes the client at its end.
+    for batch in Collector(wrapped, actor, frames_per_batch=FRAMES, **settings):
         for _ in range(EPOCHS):
             advantage(batch)
             losses = loss(batch.reshape(-1))
@@ -70,11 +67,11 @@ if __name__ == "__main__":
         rlmesh.EnvServer(gym.make("CartPole-v1")) as server,
         rlmesh.RemoteEnv(server.address) as env,
     ):
-        learn(env, 1024)
-        print("single: learned from 1024 steps")
+        learn(env, 512)
+        print("single: learned from 512 steps")
     with (
         rlmesh.EnvServer([gym.make("CartPole-v1") for _ in range(4)]) as server,
         rlmesh.RemoteVectorEnv(server.address, autoreset="same_step") as envs,
     ):
-        learn(envs, 1024)
-        print("vector: learned from 1024 steps")
+        learn(envs, 512)
+        print("vector: learned from 512 steps")

@@ -160,16 +160,19 @@ def test_skrl_recognises_the_subclasses_of_the_clients() -> None:
                 assert wrapped.reset()[0].shape == (NUM_ENVS, 4)
 
 
-def test_an_example_runs_as_its_first_lines_say(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("cleanrl_ppo", "skrl_ppo"):
-        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
-        lines = capsys.readouterr().out.splitlines()
-        assert lines[-2:] == ["single: learned from 1024 steps", "vector: learned from 1024 steps"]
+@pytest.mark.filterwarnings("ignore:Creating .*WeightUpdater which:DeprecationWarning")
+@pytest.mark.parametrize("name", sorted({name.partition(" ")[0] for name in WAYS}))
+def test_an_example_runs_as_its_first_lines_say(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[2] for line in lines[-2:]] == ["learned from 512 steps"] * 2
 
 
 def test_the_learning_curve_of_cartpole_is_written(tmp_path: Path) -> None:
     names = runpy.run_path(str(EXAMPLES / "solve_cartpole.py"))
-    with serving(cartpoles()) as server:
+    with serving([cartpole() for _ in range(names["NUM_ENVS"])]) as server:
         with contextlib.closing(rlmesh.sb3.VecEnv(server.address)) as envs:
             result = names["learn"](envs, 512)
     names["write"](result, tmp_path)
