@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlmesh.codec.infos.packable_types import foreign_array, kind_of
+from rlmesh.codec.infos.foreign_arrays import foreign_array, read_array
+from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
 
 # Names that a type checker does not narrow by.
@@ -105,11 +106,14 @@ def reward_of(value: Any, name: str = "the reward") -> float:
     """
     if type(value) is float:
         return value
+    # A tensor knows its number, and warns where it requires a gradient: NumPy's number does not.
+    array = None if isinstance(value, (np.ndarray, np.generic)) else foreign_array(value)
+    number = value if array is None else array
     # A ragged list has no number of axes, and what has none may still be no number.
     with contextlib.suppress(TypeError, ValueError, OverflowError):
-        if not isinstance(value, (str, bytes)) and np.ndim(value) == 0:
-            return float(value)
-    # A tensor on a graphics card is no array of NumPy, and knows its number.
+        if not isinstance(number, (str, bytes)) and np.ndim(number) == 0:
+            return float(number)
+    # What NumPy cannot read may know its number all the same.
     if hasattr(kind_of(value), "__array__") and not isinstance(value, np.ndarray):
         with contextlib.suppress(Exception):
             return float(value)
@@ -170,8 +174,8 @@ def flags_of(values: Any, num_envs: int, name: str) -> npt.NDArray[np.bool_]:
 
 def _array(values: Any, num_envs: int, name: str) -> npt.NDArray[Any]:
     try:
-        array = np.asarray(values)
-    except (TypeError, ValueError) as error:
+        array = read_array(values)
+    except Exception as error:  # noqa: BLE001 - PyTorch raises what it likes; each is looked at below
         if isinstance(error, ValueError) or not is_row(values):
             raise BadResultError(
                 f"{name} must be {num_envs} numbers, got {_show(values)}"
