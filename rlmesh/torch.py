@@ -31,8 +31,8 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
     """`rlmesh.RemoteEnv` with PyTorch tensors.
 
     Every array and number of an observation is a tensor of the same shape and dtype; actions may
-    be tensors of any device, may require a gradient, and may be of bfloat16. Texts, rewards, flags and infos are as in `rlmesh.RemoteEnv`, and so
-    are arguments and errors.
+    be tensors of any device, may require a gradient, and may be of bfloat16. Texts, rewards, flags
+    and infos are as in `rlmesh.RemoteEnv`, and so are arguments and errors.
 
     Args:
         address: The server's address.
@@ -230,7 +230,7 @@ def _checked(device: Any) -> Any:
         return None
     try:
         checked = _torch.device(device)
-        # Of a device of another machine or build only its use fails; tensors of "meta" have no data.
+        # Only the use of a device that is not there fails; tensors of "meta" have no data.
         _torch.zeros(1, device=checked).cpu()
     except TypeError as error:
         raise ArgumentTypeError(

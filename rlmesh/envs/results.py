@@ -175,7 +175,7 @@ def flags_of(values: Any, num_envs: int, name: str) -> npt.NDArray[np.bool_]:
 def _array(values: Any, num_envs: int, name: str) -> npt.NDArray[Any]:
     try:
         array = read_array(values)
-    except Exception as error:  # noqa: BLE001 - PyTorch raises what it likes; each is looked at below
+    except Exception as error:
         if isinstance(error, ValueError) or not is_row(values):
             raise BadResultError(
                 f"{name} must be {num_envs} numbers, got {_show(values)}"
