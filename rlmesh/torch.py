@@ -16,7 +16,7 @@ from rlmesh.client import env as numpy_env
 from rlmesh.client import vector_env as numpy_vector_env
 from rlmesh.client.transitions import Transitions
 from rlmesh.codec.infos.foreign_arrays import read_array
-from rlmesh.codec.infos.type_guards import is_mapping, is_row
+from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.spaces import from_gymnasium_space
@@ -255,7 +255,7 @@ def _devices() -> list[str]:
 
 
 def _tensors(value: Any, device: Any) -> Any:
-    if isinstance(value, np.ndarray):
+    if is_array(value):
         # A tensor can be written on, a view of what the server sends cannot.
         tensor = _torch.from_numpy(value if value.flags.writeable else value.copy())
         return tensor if device is None else tensor.to(device)
@@ -263,7 +263,8 @@ def _tensors(value: Any, device: Any) -> Any:
         return {key: _tensors(part, device) for key, part in value.items()}
     if is_row(value):
         return tuple(_tensors(part, device) for part in value)
-    return _tensors(np.array(value), device) if isinstance(value, np.generic) else value
+    # A number of a Discrete.
+    return _tensors(np.array(value), device) if issubclass(type(value), np.generic) else value
 
 
 def _arrays(value: Any) -> Any:

@@ -107,14 +107,15 @@ def reward_of(value: Any, name: str = "the reward") -> float:
     if type(value) is float:
         return value
     # A tensor knows its number, and warns where it requires a gradient: NumPy's number does not.
-    array = None if isinstance(value, (np.ndarray, np.generic)) else foreign_array(value)
+    own = issubclass(kind_of(value), (np.ndarray, np.generic))
+    array = None if own else foreign_array(value)
     number = value if array is None else array
     # A ragged list has no number of axes, and what has none may still be no number.
     with contextlib.suppress(TypeError, ValueError, OverflowError):
         if not isinstance(number, (str, bytes)) and np.ndim(number) == 0:
             return float(number)
     # What NumPy cannot read may know its number all the same.
-    if hasattr(kind_of(value), "__array__") and not isinstance(value, np.ndarray):
+    if hasattr(kind_of(value), "__array__") and not own:
         with contextlib.suppress(Exception):
             return float(value)
     raise BadResultError(f"{name} must be a real number, got {_show(value)}")
