@@ -63,10 +63,10 @@ def _nothing_left_behind() -> Generator[None]:
     threads = set(threading.enumerate())
     children = child_processes()
     yield
-    left = [thread for thread in threading.enumerate() if thread not in threads]
+    left = [each for each in threading.enumerate() if each not in threads and not each.daemon]
     for thread in left:
-        thread.join(timeout=0 if thread.daemon else 5)
-    alive = [thread.name for thread in left if thread.is_alive() and not thread.daemon]
+        thread.join(timeout=5)
+    alive = [thread.name for thread in left if thread.is_alive()]
     assert not alive, f"threads still running: {alive}"
     # The supervisor's thread may be about to collect one that has ended.
     deadline = time.monotonic() + 5

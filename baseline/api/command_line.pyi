@@ -58,6 +58,7 @@ def rlmesh_serve_model(
     kwargs_json: str = "{}",
     max_batch_size: IntRange[x >= 1] = None,
     no_warmup: bool = False,
+    openpi: str = None,
     queue_limit: IntRange[x >= 1] = None,
     ready_fd: int = None,
     resume_timeout_seconds: float = 10.0,

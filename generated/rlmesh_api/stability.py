@@ -677,6 +677,22 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="The id of the clients in Gymnasium's registry.",
             ),
         ),
+        "rlmesh.openpi": (
+            Export(
+                name="Policy",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Asks a server that speaks openpi's protocol, as a model.",
+            ),
+        ),
+        "rlmesh.sb3": (
+            Export(
+                name="VecEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A served environment, single or vector, as a `VecEnv` of Stable-Baselines3.",
+            ),
+        ),
         "rlmesh.torch": (
             Export(
                 name="Model",

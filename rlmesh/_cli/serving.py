@@ -37,6 +37,7 @@ class Served(Protocol):
         title: What it serves, for people.
         serving: Set from when on health says SERVING.
         address: Where it serves.
+        places: That and where else it serves, for people.
     """
 
     @property
@@ -47,6 +48,9 @@ class Served(Protocol):
 
     @property
     def address(self) -> str: ...
+
+    @property
+    def places(self) -> str: ...
 
     def serve(self) -> None:
         """Serves until the end."""
@@ -71,6 +75,11 @@ class ServedEnv(EnvServer):
     def title(self) -> str:
         """The environment's id."""
         return self.env_contract.id
+
+    @property
+    def places(self) -> str:
+        """The address."""
+        return self.address
 
     @property
     def serving(self) -> threading.Event:
@@ -100,6 +109,12 @@ class ServedModels(ModelWorker):
     def title(self) -> str:
         """The names of the models."""
         return ", ".join(self.model_contracts)
+
+    @property
+    def places(self) -> str:
+        """The address, and the one for clients of openpi where there is one."""
+        openpi = self.openpi_address
+        return self.address + ("" if openpi is None else f" and, for openpi, at {openpi}")
 
     @property
     def serving(self) -> threading.Event:
@@ -234,4 +249,4 @@ class _ReadinessThread:
                     f"its reader must stay until it has read the line"
                 ) from error
         title = foreign_text.one_line(self._server.title)
-        self._output.say(f"{title} is served at {address}; Ctrl-C ends it.")
+        self._output.say(f"{title} is served at {self._server.places}; Ctrl-C ends it.")

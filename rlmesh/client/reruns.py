@@ -15,7 +15,6 @@ import dis
 import gc
 import inspect
 import math
-import sys
 import weakref
 from collections.abc import Callable
 from types import CodeType, FrameType
@@ -109,7 +108,7 @@ def _connect_or_collect(
 
 def _top_level() -> FrameType | None:
     """The innermost frame of code at top level: of a cell, a prompt or a module."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # documented, and the only way
+    frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_flags & inspect.CO_NEWLOCALS:
         frame = frame.f_back
     return frame

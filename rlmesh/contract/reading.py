@@ -134,9 +134,9 @@ def _other_library(env: object) -> str | None:
     if hasattr(env, "num_envs") and hasattr(env, "step_async") and not is_vector(env):
         return (
             f"env must have Gymnasium's form, got {name}, which has that of a VecEnv of "
-            f"Stable-Baselines3: its reset() and step() return other results. Serve the "
-            f"environments that it was made of, as a list, EnvServer([make(), make()]), or as a "
-            f"gymnasium.vector.SyncVectorEnv"
+            f"Stable-Baselines3: its reset() and step() return other results. EnvServer serves a "
+            f"whole VecEnv as it is; otherwise serve the environments that it was made of, "
+            f"as a list, EnvServer([make(), make()])"
         )
     if callable(getattr(env, "observation_space", None)):
         return (

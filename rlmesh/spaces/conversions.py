@@ -70,12 +70,14 @@ def register_conversion(space_type: type | str, convert: SpaceConversion) -> Non
         raise ArgumentTypeError(
             f"convert must be a function that takes a space, got {type(convert).__name__}"
         )
+    own = False
     if not isinstance(space_type, str):
         if not inspect.isclass(space_type):
             raise ArgumentTypeError(
                 f"space_type must be a class or its full name, got an object of type "
                 f"{cast('object', space_type).__class__.__name__}"
             )
+        own = issubclass(space_type, Space)
         space_type = full_name(space_type)
     if not all(part.isidentifier() for part in space_type.replace(".<locals>", "").split(".")) or (
         "." not in space_type
@@ -84,7 +86,7 @@ def register_conversion(space_type: type | str, convert: SpaceConversion) -> Non
             f"space_type must be the full name of a class, such as 'package.module.Class', got "
             f"{space_type!r:.80}"
         )
-    if space_type.startswith(("gymnasium.spaces.", "rlmesh.", "rlmesh_api.")):
+    if own or space_type.startswith(("gymnasium.spaces.", "rlmesh_api.")):
         raise InvalidArgumentError(
             f"{space_type} is one of the spaces that are carried as they are, or refused; register "
             f"a conversion for a class of your own that derives from it"

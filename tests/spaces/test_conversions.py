@@ -95,6 +95,8 @@ def test_sequence_stays_refused_whatever_is_registered() -> None:
         spaces.from_gymnasium_space(sequence)
     with pytest.raises(InvalidArgumentError, match="carried as they are, or refused"):
         spaces.register_conversion(gymnasium_spaces.Sequence, percent)
+    with pytest.raises(InvalidArgumentError, match="carried as they are, or refused"):
+        spaces.register_conversion(spaces.Box, percent)
 
 
 def test_a_conversion_that_refuses_or_fails_is_an_error_with_the_place() -> None:

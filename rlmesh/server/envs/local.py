@@ -15,6 +15,7 @@ from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.envs.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.envs.backend import DEPENDENT, Step
 from rlmesh.server.envs.codecs import Codecs
+from rlmesh.server.envs.foreign_vectors import original_of
 from rlmesh.server.envs.home_thread import HomeThread
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
@@ -181,7 +182,7 @@ class LocalBackend:
 
     def holds(self, env: object) -> bool:
         """Whether this is its environment, and not closed. Any thread may ask."""
-        return env is self._own_env and not self._closed
+        return env is original_of(self._own_env) and not self._closed
 
     def _guard(self, kind: str, name: str, call: Callable[[], Any]) -> Any:
         """Calls the environment; whatever it raises becomes a failure with its traceback."""

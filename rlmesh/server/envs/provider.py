@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
 from rlmesh.server.envs.autoreset import check_mode
 from rlmesh.server.envs.backend import ENV, Backend
-from rlmesh.server.envs.list_vector_env import vector_of
+from rlmesh.server.envs.foreign_vectors import served_form
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.options import EnvOptions, ParallelOptions
 from rlmesh.server.envs.process.factory import WorkerFactory, isolated_factory
@@ -298,8 +297,7 @@ def _parallel_provider(
 
 
 def _backend_of(env: Any, options: EnvOptions) -> LocalBackend:
-    if is_row(env):
-        env = vector_of(env)
+    env = served_form(env)
     return LocalBackend(env, read_contract(env, delivers_nan=options.delivers_nan), options)
 
 

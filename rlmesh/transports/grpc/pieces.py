@@ -42,7 +42,7 @@ def whole_messages(received: Iterator[bytes], refuse: Callable[[str], None]) -> 
             if size > MAX_MESSAGE_BYTES:
                 refuse(f"a request has more than {MAX_MESSAGE_BYTES} bytes")
                 return
-            last = len(further) < PIECE_BYTES
+            last, whole = len(further) < PIECE_BYTES, b""
             try:
                 if last:
                     whole = b"".join(parts)
