@@ -17,6 +17,8 @@ from rlmesh.codec.infos.type_guards import is_mapping, is_row
 # Names that a type checker does not narrow by.
 _plain_tuple: Any = tuple
 _plain_dict: Any = dict
+# Those that are real: no complex number, and no text.
+_NUMBERS = (int, float, np.floating, np.integer, np.bool_)
 _no_info: Mapping[str, Any] = MappingProxyType({})
 
 _RESET = "reset() must return (observation, info)"
@@ -106,6 +108,9 @@ def reward_of(value: Any, name: str = "the reward") -> float:
     """
     if type(value) is float:
         return value
+    if isinstance(value, _NUMBERS):
+        with contextlib.suppress(OverflowError):
+            return float(value)
     # A tensor knows its number, and warns where it requires a gradient: NumPy's number does not.
     own = issubclass(kind_of(value), (np.ndarray, np.generic))
     array = None if own else foreign_array(value)
@@ -175,7 +180,8 @@ def flags_of(values: Any, num_envs: int, name: str) -> npt.NDArray[np.bool_]:
 
 def _array(values: Any, num_envs: int, name: str) -> npt.NDArray[Any]:
     try:
-        array = read_array(values)
+        # An array of NumPy is read already; nearly every vector environment gives one.
+        array = values if type(values) is np.ndarray else read_array(values)
     except Exception as error:
         if isinstance(error, ValueError) or not is_row(values):
             raise BadResultError(
