@@ -18,7 +18,7 @@ from rlmesh.codec.infos.type_guards import is_mapping, is_row
 _plain_tuple: Any = tuple
 _plain_dict: Any = dict
 # Those that are real: no complex number, and no text.
-_NUMBERS = (int, float, np.floating, np.integer, np.bool_)
+_numbers: Any = (int, float, np.floating, np.integer, np.bool_)
 _no_info: Mapping[str, Any] = MappingProxyType({})
 
 _RESET = "reset() must return (observation, info)"
@@ -108,11 +108,12 @@ def reward_of(value: Any, name: str = "the reward") -> float:
     """
     if type(value) is float:
         return value
-    if isinstance(value, _NUMBERS):
+    if isinstance(value, _numbers):
         with contextlib.suppress(OverflowError):
             return float(value)
     # A tensor knows its number, and warns where it requires a gradient: NumPy's number does not.
-    own = issubclass(kind_of(value), (np.ndarray, np.generic))
+    kind: Any = kind_of(value)
+    own = issubclass(kind, (np.ndarray, np.generic))
     array = None if own else foreign_array(value)
     number = value if array is None else array
     # A ragged list has no number of axes, and what has none may still be no number.
@@ -120,7 +121,7 @@ def reward_of(value: Any, name: str = "the reward") -> float:
         if not isinstance(number, (str, bytes)) and np.ndim(number) == 0:
             return float(number)
     # What NumPy cannot read may know its number all the same.
-    if hasattr(kind_of(value), "__array__") and not own:
+    if hasattr(kind, "__array__") and not own:
         with contextlib.suppress(Exception):
             return float(value)
     raise BadResultError(f"{name} must be a real number, got {_show(value)}")

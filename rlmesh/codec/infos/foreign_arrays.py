@@ -44,7 +44,8 @@ def read_array(value: Any) -> npt.NDArray[Any]:
 
 def _main_memory_tensor(value: Any) -> npt.NDArray[Any] | None:
     """A tensor of PyTorch that `numpy()` does not give as it is; None for anything else."""
-    if not all(hasattr(type(value), name) for name in ("detach", "cpu", "numpy", "float")):
+    kind: Any = type(value)
+    if not all(hasattr(kind, name) for name in ("detach", "cpu", "numpy", "float")):
         return None
     tensor = value.detach().cpu()
     if tensor.is_floating_point() and tensor.element_size() < _FLOAT32.itemsize:
@@ -59,7 +60,8 @@ def foreign_array(value: Any) -> Any:
     Args:
         value: Anything; what its methods raise means that it is no array.
     """
-    if not hasattr(type(value), "__array__"):
+    kind: Any = type(value)
+    if not hasattr(kind, "__array__"):
         return None
     try:
         array = read_array(value)
