@@ -32,6 +32,9 @@ class ConnectOptions:
         reconnect: Whether the client resumes its session when the connection has broken, and opens
             another one with a reset where the session is over.
         max_contract_bytes: The memory that the spaces of the contract may take.
+        longest_resume: For how many seconds at most the client tries to resume its session, or to
+            open another one in its place. None: as long as the server keeps it, and as long as
+            `connect_timeout` says.
     """
 
     connect_timeout: float | None
@@ -42,6 +45,7 @@ class ConnectOptions:
     credentials: Credentials
     reconnect: bool
     max_contract_bytes: int
+    longest_resume: float | None = None
 
 
 def read_common(

@@ -39,6 +39,8 @@ class MultiEndpoint:
         options: How to connect to each of them. Where `autoreset` is None, sub-environments reset
             themselves as the vector environments among the endpoints do, else at the step after the
             end.
+        enough: With how many sub-environments no further address is needed; None: all addresses
+            are used.
 
     Attributes:
         contracts: The endpoints' contracts.
@@ -51,15 +53,20 @@ class MultiEndpoint:
         RlmeshError: What `EnvClient` raises, for the first endpoint that does.
     """
 
-    def __init__(self, addresses: Sequence[str], options: EnvConnectOptions) -> None:
+    def __init__(
+        self, addresses: Sequence[str], options: EnvConnectOptions, enough: int | None = None
+    ) -> None:
         if not addresses:
             raise InvalidArgumentError("give one address or more, got an empty list")
         with contextlib.ExitStack() as undo:
             self._env_clients: list[EnvClient] = []
             for address in addresses:
+                if enough is not None and sum(one.num_envs for one in self._env_clients) >= enough:
+                    break
                 env_client = EnvClient(address, options)
                 undo.callback(env_client.close)
                 self._env_clients.append(env_client)
+            addresses = addresses[: len(self._env_clients)]
             self.contracts: tuple[EnvContract, ...] = tuple(
                 env_client.contract for env_client in self._env_clients
             )
@@ -158,9 +165,15 @@ class MultiEndpoint:
         Raises:
             InvalidArgumentError: If the endpoints cannot give batches of that size.
         """
-        return PartialSteps(
-            self._env_clients, self._ranges, batch_size, self.contract.action_space, self._join
-        )
+        return PartialSteps(self, self._ranges, batch_size, self.contract.action_space, self._join)
+
+    def begin_one(self, number: int, actions: Any) -> None:
+        """Sends a step to one endpoint; see `partial_steps.Endpoints`."""
+        self._env_clients[number].begin_step(actions)
+
+    def end_one(self, number: int, timeout: float | None) -> Transition:
+        """Awaits the step that `begin_one` has sent."""
+        return self._env_clients[number].end_step(timeout)
 
     def step_many(self, actions: Iterable[Any]) -> Transitions:
         """Steps every sub-environment for one batch of actions after the other."""
@@ -273,15 +286,18 @@ class MultiEndpoint:
             try:
                 answers.append(take(self._env_clients[index]))
             except RlmeshError as error:
-                error.add_note(
-                    f"sub-environments from {self._ranges[index][0]} on, at "
-                    f"{self._env_clients[index].address}; "
-                    f"the other endpoints have answered"
-                )
+                self._locate(index, error)
                 failure = failure or error
         if failure is not None:
             raise failure
         return answers
+
+    def _locate(self, index: int, error: RlmeshError) -> None:
+        """Adds to an error which endpoint raised it."""
+        error.add_note(
+            f"sub-environments from {self._ranges[index][0]} on, at "
+            f"{self._env_clients[index].address}; the other endpoints have answered"
+        )
 
     def _parts(self, actions: Any) -> list[Any]:
         try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlmesh.client.address_source import AddressList
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.multi_endpoint import MultiEndpoint
+from rlmesh.client.replacing_endpoints import ReplacingEndpoints
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.errors import (
     ArgumentTypeError,
@@ -17,7 +19,7 @@ from rlmesh.errors import (
 
 
 def connect_vector(
-    address: Any, options: EnvConnectOptions, num_envs: int | None
+    address: Any, options: EnvConnectOptions, num_envs: int | None, on_loss: str = "raise"
 ) -> EnvClient | MultiEndpoint:
     """Connects to the endpoints of a vector client.
 
@@ -26,6 +28,7 @@ def connect_vector(
         options: How to connect; `vector` is None for a list, and True for one address.
         num_envs: How many sub-environments there must be. A single environment at one address
             stands as often. None: as many as there are.
+        on_loss: `raise` or `replace`.
 
     Raises:
         ArgumentTypeError: If `num_envs` is no int.
@@ -34,6 +37,8 @@ def connect_vector(
     """
     _check_num_envs(num_envs)
     several = is_row(address)
+    if on_loss == "replace":
+        return _replacing(list(address) if several else [address], options, num_envs)
     made: EnvClient | MultiEndpoint
     try:
         made = MultiEndpoint(list(address), options) if several else EnvClient(address, options)
@@ -41,14 +46,32 @@ def connect_vector(
         if several or num_envs is None:
             raise
         return _sessions(address, options.for_any_kind(), num_envs)
+    _check_count(made, num_envs)
+    return made
+
+
+def _replacing(
+    addresses: list[Any], options: EnvConnectOptions, num_envs: int | None
+) -> ReplacingEndpoints:
+    """Connects to endpoints that replace each other, to as many as are needed."""
+    options = options.for_any_kind()
+    made = ReplacingEndpoints(AddressList(addresses), options, num_envs)
+    if num_envs is not None and len(addresses) == made.num_envs == 1 < num_envs:
+        # Sessions of one server, as without replacing.
+        made.close()
+        made = ReplacingEndpoints(AddressList(addresses * num_envs), options, num_envs)
+    _check_count(made, num_envs)
+    return made
+
+
+def _check_count(made: EnvClient | MultiEndpoint, num_envs: int | None) -> None:
     if num_envs is not None and made.num_envs != num_envs:
         made.close()
-        of = "together have" if several else "has"
+        of = "together have" if isinstance(made, MultiEndpoint) else "has"
         raise InvalidArgumentError(
             f"num_envs={num_envs}: what is served at {made.address} {of} {made.num_envs} "
             f"sub-environments; give num_envs={made.num_envs}"
         )
-    return made
 
 
 def _sessions(address: Any, options: EnvConnectOptions, num_envs: int) -> MultiEndpoint:

@@ -20,6 +20,7 @@ from rlmesh.client.env_client import EnvClient
 from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.multi_endpoint import MultiEndpoint
+from rlmesh.client.replacing_endpoints import ReplacingEndpoints
 from rlmesh.client.reruns import connect_or_follow
 from rlmesh.client.stats import CallStats
 from rlmesh.client.sub_env_attributes import SUB_ENV_NAMES, sub_env_attribute
@@ -27,6 +28,7 @@ from rlmesh.client.transitions import Transitions
 from rlmesh.client.vector_endpoints import connect_vector
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract
+from rlmesh.errors import InvalidArgumentError
 from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
@@ -94,6 +96,14 @@ class RemoteVectorEnv(
             sessions become the sub-environments. None: as many as are served.
         render_mode: The render mode that the environments must have been made with. None: any.
         batch_size: For how many sub-environments `recv` waits. None: for all. Experimental.
+        on_loss: What to do about a server that is gone for good. `raise` raises, and the next reset
+            connects again. `replace` connects to the first other address of the list that no
+            sub-environment uses, or to the same address once a server is back there: the
+            sub-environments of the lost server come back reset and truncated, named in the infos
+            under `rlmesh.env.replaced`, with their seeds under `rlmesh.env.seed`, and no other
+            episode is touched. Where `num_envs` is less than the list has, the rest of the list is
+            for that. The step waits for the replacement, `connect_timeout_seconds` at most.
+            Experimental.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -102,7 +112,7 @@ class RemoteVectorEnv(
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
-            `transport` is an unknown word, or `expect` names no file with a contract; if
+            `transport` or `on_loss` is an unknown word, or `expect` names no file with a contract; if
             `autoreset` is no mode, or one that is not available; if the environments of several
             addresses differ in their spaces or modes; if there are not `num_envs`
             sub-environments, or they have another render mode; if `batch_size` is more than there
@@ -142,9 +152,12 @@ class RemoteVectorEnv(
         num_envs: int | None = None,
         render_mode: str | None = None,
         batch_size: int | None = None,
+        on_loss: Literal["raise", "replace"] = "raise",
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
+        if on_loss not in ("raise", "replace"):
+            raise InvalidArgumentError(f"on_loss must be 'raise' or 'replace', got {on_loss!r:.80}")
         options = EnvConnectOptions.read(
             vector=None if is_row(address) else True,
             connect_timeout_seconds=connect_timeout_seconds,
@@ -163,7 +176,7 @@ class RemoteVectorEnv(
             autoreset=autoreset,
         )
         self._env_client: EnvClient | MultiEndpoint = connect_or_follow(
-            lambda options: connect_vector(address, options, num_envs), address, options
+            lambda options: connect_vector(address, options, num_envs, on_loss), address, options
         )
         try:
             self._async_steps = AsyncSteps(self._env_client, batch_size)
@@ -208,7 +221,9 @@ class RemoteVectorEnv(
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override] # as SyncVectorEnv has it
         """The seed of each sub-environment's last seeded reset; -1 for one without."""
-        return tuple(self._seeds)
+        client = self._env_client
+        since = client.replaced_seeds if isinstance(client, ReplacingEndpoints) else {}
+        return tuple(since.get(env_index, seed) for env_index, seed in enumerate(self._seeds))
 
     @property
     def transport(self) -> str:
