@@ -12,7 +12,7 @@ import numpy as np
 
 from rlmesh.client.address_source import AddressSource
 from rlmesh.client.connect_options import EnvConnectOptions
-from rlmesh.client.env_client import EnvClient, Transition
+from rlmesh.client.env_client import Transition
 from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.client.replacement import LONGEST_RESUME, Replacement
 from rlmesh.codec.infos.info_keys import ENV_REPLACED, ENV_SEED
@@ -195,41 +195,40 @@ class ReplacingEndpoints(MultiEndpoint):
         Raises:
             RlmeshError: The first failure, after all have answered.
         """
-
-        def taken(index: int) -> list[ResultType] | RlmeshError | None:
-            """The answer in a list, or the failure; None where the endpoint is lost."""
-            if index in self._lost:
-                return None
-            try:
-                return self._noticing(index, lambda: [take(index)])
-            except RlmeshError as error:
-                return error
+        outcomes: list[list[ResultType] | RlmeshError] = []
+        for index in indices:
+            outcome = self._try(index, take)
+            if outcome is None:
+                break
+            outcomes.append(outcome)
 
         def finish(index: int) -> list[ResultType] | RlmeshError:
-            outcome = taken(index)
+            outcome = self._try(index, take)
             try:
                 return [replace(index)] if outcome is None else outcome
             except RlmeshError as error:
                 return error
 
-        outcomes: list[list[ResultType] | RlmeshError] = []
-        for index in indices:
-            outcome = taken(index)
-            if outcome is None:
-                break
-            outcomes.append(outcome)
         outcomes += _side_by_side(finish, indices[len(outcomes) :])
-        answers: list[ResultType] = []
         failures: list[RlmeshError] = []
         for index, outcome in zip(indices, outcomes, strict=True):
-            if isinstance(outcome, list):
-                answers += outcome
-            else:
+            if isinstance(outcome, RlmeshError):
                 self._locate(index, outcome)
                 failures.append(outcome)
         if failures:
             raise failures[0]
-        return answers
+        return [answer for outcome in outcomes if isinstance(outcome, list) for answer in outcome]
+
+    def _try(
+        self, index: int, take: Callable[[int], ResultType]
+    ) -> list[ResultType] | RlmeshError | None:
+        """The answer of an endpoint, in a list, or its failure; None where it is lost."""
+        if index in self._lost:
+            return None
+        try:
+            return self._noticing(index, lambda: [take(index)])
+        except RlmeshError as error:
+            return error
 
     def _noticing(self, index: int, do: Callable[[], ResultType]) -> ResultType | None:
         """Does a part of a call; where the endpoint is lost, notes that and returns None."""

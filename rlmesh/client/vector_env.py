@@ -112,8 +112,8 @@ class RemoteVectorEnv(
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
-            `transport` or `on_loss` is an unknown word, or `expect` names no file with a contract; if
-            `autoreset` is no mode, or one that is not available; if the environments of several
+            `transport` or `on_loss` is an unknown word, or `expect` names no file with a contract;
+            if `autoreset` is no mode, or one that is not available; if the environments of several
             addresses differ in their spaces or modes; if there are not `num_envs`
             sub-environments, or they have another render mode; if `batch_size` is more than there
             are sub-environments.
