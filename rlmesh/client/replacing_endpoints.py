@@ -349,5 +349,6 @@ def _side_by_side(do: Callable[[int], ResultType], indices: Sequence[int]) -> li
     """What a function returns for each index, called on threads where there are several."""
     if len(indices) < 2:
         return [do(index) for index in indices]
-    with ThreadPoolExecutor(min(len(indices), _MOST_THREADS), "rlmesh-replacing") as pool:
+    threads = min(len(indices), _MOST_THREADS)
+    with ThreadPoolExecutor(threads, thread_name_prefix="rlmesh-replacing") as pool:
         return list(pool.map(do, indices))

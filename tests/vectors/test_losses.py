@@ -1,4 +1,4 @@
-"""`on_loss="replace"`: a lost server ends the episodes of its own sub-environments, and no others."""
+"""`on_loss="replace"`: a lost server ends its own sub-environments' episodes, and no others."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_server_of_another_contract_is_no_replacement() -> None:
         with client(addresses, num_envs=1, connect_timeout_seconds=0.5) as envs:
             envs.reset(seed=0)
             goes.shutdown()
-            with pytest.raises(EndpointUnreachableError, match="Acrobot-v1 at .* is not what"):
+            with pytest.raises(EndpointUnreachableError, match=r"Acrobot-v1 at .* is not what"):
                 envs.step([0])
             # Where a server of another contract is back, there is nothing to wait for.
             with serving(gym.make("Acrobot-v1"), goes.address):
