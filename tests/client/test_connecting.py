@@ -17,6 +17,7 @@ import gymnasium
 import pytest
 
 import rlmesh
+from rlmesh.client import connection
 from rlmesh.errors import (
     ArgumentTypeError,
     EndpointError,
@@ -313,3 +314,22 @@ def test_an_environment_that_is_not_registered_here_has_no_spec() -> None:
         with contextlib.closing(rlmesh.RemoteEnv(server.address)) as client:
             assert client.spec is None
             assert client.env_contract.id == "UnknownEnv-v1"
+
+
+def test_a_session_that_opens_just_as_its_time_is_up_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exchange = connection.exchange
+
+    def late_exchange(stream: Any, *arguments: Any) -> Any:
+        answer = exchange(stream, *arguments)
+        # As the timer of the deadline does.
+        stream.expire()
+        return answer
+
+    monkeypatch.setattr(connection, "exchange", late_exchange)
+    with (
+        serving(EchoEnv("box")) as server,
+        pytest.raises(EndpointUnreachableError, match="in time"),
+    ):
+        rlmesh.RemoteEnv(server.address)

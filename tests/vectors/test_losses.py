@@ -213,7 +213,7 @@ def test_an_error_of_an_environment_is_no_loss() -> None:
 
 def test_nothing_to_replace_with_is_an_error_that_names_what_was_tried() -> None:
     with serving(cart()) as stays, serving(cart()) as goes:
-        with client([stays.address, goes.address], connect_timeout_seconds=0.2) as envs:
+        with client([stays.address, goes.address], connect_timeout_seconds=1.0) as envs:
             envs.reset(seed=0)
             goes.shutdown()
             with pytest.raises(EndpointUnreachableError) as caught:
@@ -228,7 +228,7 @@ def test_nothing_to_replace_with_is_an_error_that_names_what_was_tried() -> None
 def test_a_server_of_another_contract_is_no_replacement() -> None:
     with serving(cart()) as goes, serving(gym.make("Acrobot-v1")) as other:
         addresses = [goes.address, other.address]
-        with client(addresses, num_envs=1, connect_timeout_seconds=0.5) as envs:
+        with client(addresses, num_envs=1, connect_timeout_seconds=1.0) as envs:
             envs.reset(seed=0)
             goes.shutdown()
             with pytest.raises(EndpointUnreachableError, match=r"Acrobot-v1 at .* is not what"):
