@@ -17,7 +17,6 @@ import gymnasium
 import pytest
 
 import rlmesh
-from rlmesh.client import connection
 from rlmesh.errors import (
     ArgumentTypeError,
     EndpointError,
@@ -28,6 +27,7 @@ from rlmesh.errors import (
     RlmeshError,
     WrongEndpointKindError,
 )
+from rlmesh.transports.transport import exchange
 from support.comparing import assert_same
 from support.sample_envs import EchoEnv, ScriptedEnv, echo_vector
 from support.serving import remote, serving
@@ -319,15 +319,13 @@ def test_an_environment_that_is_not_registered_here_has_no_spec() -> None:
 def test_a_session_that_opens_just_as_its_time_is_up_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    exchange = connection.exchange
-
     def late_exchange(stream: Any, *arguments: Any) -> Any:
         answer = exchange(stream, *arguments)
         # As the timer of the deadline does.
         stream.expire()
         return answer
 
-    monkeypatch.setattr(connection, "exchange", late_exchange)
+    monkeypatch.setattr("rlmesh.client.connection.exchange", late_exchange)
     with (
         serving(EchoEnv("box")) as server,
         pytest.raises(EndpointUnreachableError, match="in time"),
