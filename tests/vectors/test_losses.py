@@ -53,7 +53,8 @@ def begun(seed: int) -> Any:
 
 
 def test_a_killed_server_ends_only_its_own_episode_and_is_replaced_in_time() -> None:
-    twin = SyncVectorEnv([cart] * 3)
+    twin, fresh = SyncVectorEnv([cart] * 3), cart()
+    first_observation = np.zeros(0)
     actions = np.random.default_rng(5).integers(0, 2, (40, 3))
     with (
         served_process("CartPole-v1") as doomed,
@@ -78,7 +79,6 @@ def test_a_killed_server_ends_only_its_own_episode_and_is_replaced_in_time() -> 
                 assert infos[f"_{REPLACED}"].tolist() == [False, True, False]
                 assert infos[f"_{SEED}"].tolist() == [False, True, False]
                 assert "server" in infos[REPLACED][1]
-                fresh = cart()
                 first_observation = fresh.reset(seed=int(infos[SEED][1]))[0]
                 assert observations[1].tobytes() == first_observation.tobytes()
                 assert envs.np_random_seed == (7, int(infos[SEED][1]), 9)
