@@ -137,6 +137,19 @@ class EnvConnectOptions(ConnectOptions):
         """The same for an endpoint that may be a vector environment or a single one."""
         return dataclasses.replace(self, vector=None)
 
+    def for_servers_named(self, name: str | None) -> EnvConnectOptions:
+        """The same for servers whose certificates have a name; None: each the host's.
+
+        What the user says about the name takes precedence.
+        """
+        tls = self.credentials.tls
+        if name is None or tls is None or tls.server_name is not None:
+            return self
+        named = dataclasses.replace(tls, server_name=name)
+        return dataclasses.replace(
+            self, credentials=dataclasses.replace(self.credentials, tls=named)
+        )
+
     def check(self, contract: EnvContract, address: str) -> None:
         """Refuses an endpoint that this client is not for.
 

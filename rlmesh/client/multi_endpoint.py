@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -58,29 +59,70 @@ class MultiEndpoint:
     ) -> None:
         if not addresses:
             raise InvalidArgumentError("give one address or more, got an empty list")
+        self._connect_options = options
+        self._env_clients: list[EnvClient] = []
+        self.address: list[str] = []
         with contextlib.ExitStack() as undo:
-            self._env_clients: list[EnvClient] = []
+            env_clients: list[EnvClient] = []
             for address in addresses:
-                if enough is not None and sum(one.num_envs for one in self._env_clients) >= enough:
+                if enough is not None and sum(one.num_envs for one in env_clients) >= enough:
                     break
                 env_client = EnvClient(address, options)
                 undo.callback(env_client.close)
-                self._env_clients.append(env_client)
-            addresses = addresses[: len(self._env_clients)]
-            self.contracts: tuple[EnvContract, ...] = tuple(
-                env_client.contract for env_client in self._env_clients
-            )
-            _check_alike(addresses, self.contracts)
-            self.mode: AutoresetMode = self._common_mode(addresses)
+                env_clients.append(env_client)
+            self._use(env_clients)
             undo.pop_all()
-        contract = self.contracts[0]
-        ends = np.cumsum([env_client.num_envs for env_client in self._env_clients]).tolist()
+
+    def follow(self, addresses: Sequence[str]) -> bool:
+        """Connects to addresses that are new, and leaves those that are not listed any more.
+
+        Only before a reset of all: the sub-environments may be others and more or fewer then.
+
+        Args:
+            addresses: The addresses from now on, in the order of their sub-environments.
+
+        Returns:
+            Whether anything has changed.
+
+        Raises:
+            RlmeshError: What the constructor raises; everything is as before then.
+        """
+        if Counter(addresses) == Counter(self.address):
+            return False
+        kept: dict[str, list[EnvClient]] = {}
+        for env_client in self._env_clients:
+            kept.setdefault(env_client.address, []).append(env_client)
+        with contextlib.ExitStack() as undo:
+            env_clients: list[EnvClient] = []
+            for address in addresses:
+                if kept.get(address):
+                    env_clients.append(kept[address].pop())
+                    continue
+                env_clients.append(EnvClient(address, self._connect_options))
+                undo.callback(env_clients[-1].close)
+            self._use(env_clients)
+            undo.pop_all()
+        for left in kept.values():
+            for env_client in left:
+                env_client.close()
+        return True
+
+    def _use(self, env_clients: list[EnvClient]) -> None:
+        """Drives these clients from now on, if they go together."""
+        addresses = [env_client.address for env_client in env_clients]
+        contracts = tuple(env_client.contract for env_client in env_clients)
+        _check_alike(addresses, contracts)
+        self.mode: AutoresetMode = _common_mode(env_clients)
+        self.contracts: tuple[EnvContract, ...] = contracts
+        # The same lists as ever: a replacement works on them.
+        self._env_clients[:] = env_clients
+        self.address[:] = addresses
+        ends = np.cumsum([env_client.num_envs for env_client in env_clients]).tolist()
         self._ranges = list(pairwise([0, *ends]))
         self.num_envs: int = ends[-1]
-        self.address: list[str] = [env_client.address for env_client in self._env_clients]
-        self._part = compile_part(contract.action_space, self.num_envs)
-        self._join = compile_join(contract.observation_space)
-        self._stack = compile_stack(contract.observation_space)
+        self._part = compile_part(contracts[0].action_space, self.num_envs)
+        self._join = compile_join(contracts[0].observation_space)
+        self._stack = compile_stack(contracts[0].observation_space)
         # The last observations: a reset with a mask may leave out an endpoint, and repeats its.
         self._last: list[Any] = []
 
@@ -251,25 +293,6 @@ class MultiEndpoint:
         for env_client in self._env_clients:
             env_client.close()
 
-    def _common_mode(self, addresses: Sequence[str]) -> AutoresetMode:
-        modes = {env_client.mode for env_client in self._env_clients}
-        if len(modes) > 1:
-            modes_shown = ", ".join(
-                f"{address}: {env_client.mode.value if env_client.mode else 'none'}"
-                for address, env_client in zip(addresses, self._env_clients, strict=True)
-            )
-            raise InvalidArgumentError(
-                f"the endpoints reset their sub-environments at different times ({modes_shown}); "
-                f"choose one mode with autoreset="
-            )
-        mode = modes.pop()
-        if mode is None:
-            raise InvalidArgumentError(
-                "the endpoints do not say when their sub-environments reset themselves; choose a "
-                "mode with autoreset="
-            )
-        return mode
-
     @contextlib.contextmanager
     def _held(self) -> Generator[None]:
         with contextlib.ExitStack() as stack:
@@ -375,6 +398,26 @@ def _check_alike(addresses: Sequence[str], contracts: Sequence[EnvContract]) -> 
                 f"the sub-environments of {address} differ in their bounds, so it cannot be one "
                 f"of several endpoints; connect to it alone"
             )
+
+
+def _common_mode(env_clients: Sequence[EnvClient]) -> AutoresetMode:
+    modes = {env_client.mode for env_client in env_clients}
+    if len(modes) > 1:
+        modes_shown = ", ".join(
+            f"{env_client.address}: {env_client.mode.value if env_client.mode else 'none'}"
+            for env_client in env_clients
+        )
+        raise InvalidArgumentError(
+            f"the endpoints reset their sub-environments at different times ({modes_shown}); "
+            f"choose one mode with autoreset="
+        )
+    mode = modes.pop()
+    if mode is None:
+        raise InvalidArgumentError(
+            "the endpoints do not say when their sub-environments reset themselves; choose a "
+            "mode with autoreset="
+        )
+    return mode
 
 
 def _chained(parts: Sequence[Any]) -> tuple[Any, ...]:

@@ -125,7 +125,7 @@ class Replacement:
         """The addresses to try, and how often each stands there; notes why others are not tried."""
         try:
             listed = self._source.addresses()
-        except InvalidAddressError as error:
+        except (EndpointUnreachableError, InvalidAddressError) as error:
             failures["the addresses"] = error
             return []
         lost = self._addresses[index]

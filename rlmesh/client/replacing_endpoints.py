@@ -40,6 +40,7 @@ class ReplacingEndpoints(MultiEndpoint):
 
     Args:
         source: Where the addresses stand.
+        addresses: Those to connect to first.
         options: How to connect; see `MultiEndpoint`.
         enough: With how many sub-environments no further address is needed; those that are left
             replace lost ones. None: all addresses are used.
@@ -53,10 +54,14 @@ class ReplacingEndpoints(MultiEndpoint):
     """
 
     def __init__(
-        self, source: AddressSource, options: EnvConnectOptions, enough: int | None = None
+        self,
+        source: AddressSource,
+        addresses: Sequence[str],
+        options: EnvConnectOptions,
+        enough: int | None = None,
     ) -> None:
         limited = dataclasses.replace(options, longest_resume=LONGEST_RESUME)
-        super().__init__(source.addresses(), limited, enough)
+        super().__init__(addresses, limited, enough)
         self.replaced_seeds: dict[int, int] = {}
         self._replacement = Replacement(source, limited, self._env_clients, self.address)
         self._unstack = compile_unstack(self.contract.observation_space)
@@ -69,6 +74,15 @@ class ReplacingEndpoints(MultiEndpoint):
         # Why a sub-environment was reset, and with which seed, until a step has reported it.
         self._unreported: dict[int, tuple[str, int]] = {}
         self._last_seeds: list[int | None] = [None] * self.num_envs
+
+    def follow(self, addresses: Sequence[str]) -> bool:
+        """Connects to addresses that are new, and leaves others; see `MultiEndpoint`."""
+        changed = super().follow(addresses)
+        if changed:
+            for noted in (self._lost, self._fresh, self._unreported, self.replaced_seeds):
+                noted.clear()
+            self._last_seeds = [None] * self.num_envs
+        return changed
 
     def reset(self, seed: Any, options: Any) -> tuple[Any, dict[str, Any]]:
         """Resets the sub-environments; a lost endpoint is replaced before."""

@@ -477,6 +477,16 @@ HELD_BY: dict[str, list[str]] = {
         "vectors/test_losses.py::test_a_server_of_another_contract_is_no_replacement",
         "vectors/test_losses.py::test_nothing_to_replace_with_is_an_error_that_names_what_was_tried",
     ],
+    "docs/vectors.md / Where the addresses stand: `address`": [
+        "client/test_address_sources.py::test_a_file_may_grow_and_shrink_between_episodes",
+        "client/test_address_sources.py::test_servers_of_a_folder_are_awaited_and_replace_each_other",
+        "client/test_address_sources.py::test_every_address_of_a_name_is_a_server",
+    ],
+    "docs/vectors.md / Where the addresses stand: `num_envs`": [
+        "client/test_address_sources.py::test_a_file_may_grow_and_shrink_between_episodes",
+        "client/test_address_sources.py::test_servers_of_a_folder_are_awaited_and_replace_each_other",
+        "client/test_address_sources.py::test_too_few_servers_are_an_error_that_counts_them",
+    ],
     "docs/stability.md / Stability: Label": [
         "docs/test_stability_page.py::test_the_labels_promise_what_the_generated_pages_say",
     ],
@@ -531,6 +541,7 @@ def test_the_arguments_of_a_client_are_listed_with_their_defaults() -> None:
         "autoreset",
         "batch_size",
         "num_envs",
+        "on_loss",
     }
 
 
