@@ -33,6 +33,7 @@ from rlmesh.codec.vector.stacking import compile_stack
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
     ArgumentTypeError,
+    EndpointError,
     InvalidActionError,
     InvalidArgumentError,
     ProtocolError,
@@ -88,6 +89,11 @@ class EnvClient:
     def closed(self) -> bool:
         """Whether the connection is closed."""
         return self._call_client.closed
+
+    @property
+    def lost(self) -> EndpointError | None:
+        """Why the session is over; None while it is not."""
+        return self._call_client.lost
 
     @property
     def gave_way(self) -> bool:
@@ -157,12 +163,31 @@ class EnvClient:
         """Awaits the step and returns its result."""
         return self._transition(self._call_client.take_step())
 
-    def begin_step(self, actions: Any) -> None:
-        """Sends a step, whose result `end_step` returns."""
-        encoded = self.encode(actions)
+    def begin_reset(self, seed: Any, options: Any) -> None:
+        """Sends a reset, whose result `end_reset` returns."""
         self._call_client.hold(pending=True)
         try:
-            self.post_step(*encoded)
+            self.post_reset(seed, options)
+        except BaseException:
+            self._call_client.let_go()
+            raise
+
+    def end_reset(self) -> tuple[Any, dict[str, Any]]:
+        """Awaits the reset that `begin_reset` has sent."""
+        try:
+            return self.take_reset()
+        finally:
+            self._call_client.let_go()
+
+    def begin_step(self, actions: Any) -> None:
+        """Sends a step, whose result `end_step` returns."""
+        self.begin_encoded(*self.encode(actions))
+
+    def begin_encoded(self, slab: bytes, noticed: list[Deviation]) -> None:
+        """As `begin_step`, of what `encode` returned."""
+        self._call_client.hold(pending=True)
+        try:
+            self.post_step(slab, noticed)
         except BaseException:
             self._call_client.let_go()
             raise

@@ -43,6 +43,7 @@ NEVER_RAISED = {
     # A contract holds none but RLMesh's own spaces, all of them whole.
     "rlmesh.client.env.RemoteEnv.__init__": {"UnsupportedSpaceError"},
     "rlmesh.client.vector_env.RemoteVectorEnv.__init__": {"UnsupportedSpaceError"},
+    "rlmesh.client.vector_env.RemoteVectorEnv.reset": {"UnsupportedSpaceError"},
     "rlmesh.contract.comparison.compare_contracts": {
         "InvalidArgumentError",
         "UnsupportedSpaceError",

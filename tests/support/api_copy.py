@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from codegen.stability.gate import PARTS, Part
-from support.api_edits import METADATA
+from support.api_edits import METADATA, STALE, Edit, StaleEditError
 from support.repository import ROOT
+
+# What a line is about stands before its label or its verb.
+_SUBJECT = re.compile(r" \(| is ")
 
 FILES = (METADATA, "buf.yaml", "CHANGELOG.md")
 FOLDERS = ("schema", "generated", "rlmesh", "baseline")
@@ -45,6 +50,43 @@ class Copy:
                 (self.root / path).write_bytes(self._texts[path])
             else:
                 (self.root / path).unlink()
+
+    def make(self, edits: Iterable[Edit]) -> None:
+        """Makes edits one after another.
+
+        Raises:
+            StaleEditError: A text that an edit changes is not there.
+        """
+        for edit in edits:
+            for change in edit.changes:
+                change(self.root)
+
+    def make_together(self, edits: Iterable[Edit]) -> tuple[list[Edit], list[Edit]]:
+        """Makes, of several edits, those that change different things.
+
+        Returns:
+            The edits that are made, of which there is at least one, and the others.
+        """
+        made: list[Edit] = []
+        others: list[Edit] = []
+        subjects: set[str] = set()
+        for edit in edits:
+            about = {_SUBJECT.split(line)[0] for line in edit.lines} - {STALE}
+            if subjects & about or (made and (edit.alone or made[0].alone)):
+                others.append(edit)
+                continue
+            try:
+                self.make([edit])
+            except StaleEditError:
+                if not made:
+                    raise
+                self.restore()
+                self.make(made)
+                others.append(edit)
+            else:
+                made.append(edit)
+                subjects |= about
+        return made, others
 
 
 def parts_that_read(paths: set[str]) -> list[Part]:
