@@ -547,7 +547,12 @@ class RemoteVectorEnv(
     def _follow(self, source: AddressSource) -> None:
         """Drives the servers whose addresses stand in the source now."""
         client = self._env_client
-        if isinstance(client, MultiEndpoint) and client.follow(source.addresses()):
+        # The reset itself refuses a closed client.
+        if (
+            isinstance(client, MultiEndpoint)
+            and not client.closed
+            and client.follow(source.addresses())
+        ):
             self._describe()
 
     def _seed_generator(
