@@ -31,7 +31,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench fuzz soak chaos docs clean
-.PHONY: hooks node-packages stubs trainers openpi
+.PHONY: hooks node-packages stubs trainers openpi legacy
 .PHONY: codegen-check stability proto lint layers types fuzz-short test-all format golden baseline
 
 help: ## Show this list.
@@ -43,7 +43,7 @@ demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 10
 test: $(call installed,test) ## Run the tests, all but those that ask the package index.
 	$(BIN)/python -m pytest -m "not wheel"
 
-check: codegen-check stability proto lint layers types docs fuzz-short test-all trainers openpi ## Run every check that a change must pass.
+check: codegen-check stability proto lint layers types docs fuzz-short test-all trainers openpi legacy ## Run every check that a change must pass.
 
 generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
 	$(BIN)/python -m codegen
@@ -120,6 +120,13 @@ openpi: ## Run the tests with the client of openpi.
 	@# By itself: `make -n` runs a line that calls make.
 	test ! -e $(OPENPI)/.installed-openpi-client || \
 	  $(OPENPI)/bin/python -m pytest -n2 tests/openpi tests/server/openpi
+
+# The versions of Python that the server for old interpreters is tested on. All that it is for:
+#   make legacy LEGACY="3.7 3.8 3.9 3.10 3.11 3.12 3.13"
+LEGACY := 3.7 3.9
+legacy: $(call installed,test) ## Drive the server for old interpreters on each version in LEGACY.
+	$(BIN)/python legacy/tests/venvs.py $(LEGACY)
+	RLMESH_LEGACY="$(LEGACY)" $(BIN)/python -m pytest -n0 tests/legacy
 
 # What a person runs, and no check does.
 
