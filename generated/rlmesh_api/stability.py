@@ -317,6 +317,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="One step: what it does, to which values, and where.",
             ),
             Export(
+                name="History",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="What an adapter has seen of one episode.",
+            ),
+            Export(
                 name="rename",
                 kind="function",
                 stability=Stability.EXPERIMENTAL,
@@ -333,6 +339,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="function",
                 stability=Stability.EXPERIMENTAL,
                 summary="Replaces a Dict by one of its values.",
+            ),
+            Export(
+                name="frame_stack",
+                kind="function",
+                stability=Stability.EXPERIMENTAL,
+                summary="Stacks an array with those of the observations before it in the episode.",
             ),
             Export(
                 name="wrap",
@@ -569,6 +581,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="exception",
                 stability=Stability.EXPERIMENTAL,
                 summary="The model raised an exception; the session lives on.",
+            ),
+            Export(
+                name="ModelCrashedError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="The process in which the model ran has died; the server answers in a new one.",
             ),
             Export(
                 name="EndpointError",

@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any
 
+from rlmesh.adapters.adapter import Adapter
 from rlmesh.client.arguments import reset_call
 from rlmesh.client.endpoint_calls import EndpointCalls, wait_for
 from rlmesh.client.model_endpoint import ModelConnectOptions, ModelEndpoint
@@ -51,6 +52,7 @@ class ModelClient(EndpointCalls):
 
     Attributes:
         contract: The model's contract.
+        adapter: What stands between an environment and the model; the client does not apply it.
         version: Which version of the model answers until the next reset.
         notices: What RLMesh has to say about the session's actions.
     """
@@ -60,6 +62,7 @@ class ModelClient(EndpointCalls):
         super().__init__(address, options, endpoint, "predict")
         contract = endpoint.contract
         self.contract: ModelContract = contract
+        self.adapter: Adapter | None = endpoint.adapter
         self.version: int = self._session.version
         self.notices: Notices = Notices()
         self._copy = options.copy

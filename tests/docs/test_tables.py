@@ -71,6 +71,7 @@ HELD_BY: dict[str, list[str]] = {
         "adapters/test_steps.py::test_the_numbers_are_those_of_the_formulas",
         "adapters/test_rotations.py::test_each_form_becomes_each_other_and_back",
         "adapters/test_images.py::test_proportions_are_kept_with_a_border_or_by_a_cut",
+        "adapters/test_frame_stack.py::test_an_episode_begins_with_padding_and_forgets_what_is_old",
     ],
     "docs/chunks.md / What it counts: Attribute": [
         "chunking/test_chunks.py::test_each_step_has_its_action_and_each_action_its_count",
@@ -85,6 +86,12 @@ HELD_BY: dict[str, list[str]] = {
         "server/models/test_model_sessions.py::test_the_same_seed_gives_the_same_episode",
         "server/models/test_worker_life.py::test_a_drain_lets_what_was_asked_finish_and_closes_the_model_once",
         "server/models/test_worker_life.py::test_health_says_serving_once_a_model_is_warmed_up_for_each_name",
+    ],
+    "docs/models.md / In a process of its own: The model": [
+        "server/models/test_isolation.py::test_what_a_model_raises_ends_no_process",
+        "server/models/test_isolation.py::test_a_crash_ends_the_requests_in_flight_and_the_states",
+        "server/models/test_isolation.py::test_a_model_without_state_goes_on_with_the_next_call",
+        "server/models/test_isolation.py::test_a_hang_is_shown_with_its_stack_and_a_shutdown_ends_it",
     ],
     "docs/command-line.md / Command line: Exit code": [
         "cli/test_asking.py::test_nobody_at_the_address_is_one_line_and_exit_code_1",
@@ -251,6 +258,7 @@ HELD_BY: dict[str, list[str]] = {
         "faults/test_lost_sessions.py::test_a_client_that_is_not_to_reconnect_says_at_once_and_ever_after_that_it_broke",
         "faults/test_lost_sessions.py::test_a_client_does_not_begin_anew_with_another_environment",
         "faults/test_lost_sessions.py::test_a_timeout_tells_what_the_environment_is_doing_and_where",
+        "server/models/test_isolation.py::test_a_crash_ends_the_requests_in_flight_and_the_states",
     ],
     "docs/errors.md / Without an error: You see": [
         "docs/test_claims.py::test_warn_delivers_and_tells_once",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rlmesh.server.call_thread import CallThread
-from rlmesh.server.models.backend import ModelBackend
 from rlmesh.server.models.served_model import ServedModel
-from rlmesh.server.models.version import ModelVersion
 from rlmesh_api.v1 import session_pb2
 
 
@@ -25,8 +25,8 @@ class ModelSlot:
 
     def __init__(self, served: ServedModel, *, alone: bool) -> None:
         self.served: ServedModel = served
-        self.backend: ModelBackend = ModelBackend(served)
-        self._host: ModelVersion | None = self.backend.answering if alone else None
+        self.backend: Any = served.maker.make_backend(served)
+        self._host: Any = self.backend.answering if alone and served.maker.hosts else None
         if self._host is None:
             self.thread: CallThread = CallThread("rlmesh-model-session")
             self.thread.start()
@@ -47,7 +47,7 @@ class ModelSlot:
             host.thread.stop()
 
     @property
-    def made(self) -> ModelBackend:
+    def made(self) -> Any:
         """What answers calls. Any thread may ask."""
         return self.backend
 
@@ -56,11 +56,13 @@ class ModelSlot:
 
     def stack(self) -> str:
         """Where the model's call in progress is; empty where this session is in no call."""
-        return "" if self.thread.running is None else self.backend.answering.stack()
+        found: str = "" if self.thread.running is None else self.backend.answering.stack()
+        return found
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
-        """Returns False: a call in this process cannot be ended by force."""
-        return False
+        """Ends the call in progress by force, where that is possible; see `ModelVersion`."""
+        done: bool = self.backend.answering.abandon(reason, starting=starting)
+        return done
 
     def close(self) -> None:
         """Nothing: the session ends, and the model stays."""

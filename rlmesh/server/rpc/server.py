@@ -180,6 +180,15 @@ class RpcServer:
         if names is None:
             self.serving.set()
 
+    def pause(self, names: Collection[str] | None) -> None:
+        """From now on health says NOT_SERVING, until `serve`.
+
+        Args:
+            names: Of these names, and of the whole server; None: of every name.
+        """
+        with self._lock:
+            self._health.set(serving=False, names=None if names is None else ["", *names])
+
     def drain(self) -> None:
         """From now on health says NOT_SERVING. It waits for no caller."""
         with self._lock:
