@@ -15,8 +15,10 @@ import torch  # pyright: ignore[reportMissingImports] # optional: the importing 
 from rlmesh.client import env as numpy_env
 from rlmesh.client import vector_env as numpy_vector_env
 from rlmesh.client.transitions import Transitions
-from rlmesh.codec.infos.type_guards import is_mapping, is_row
+from rlmesh.codec.infos.foreign_arrays import read_array
+from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.codec.slab.layout import compile_layout
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.spaces import from_gymnasium_space
 
 __all__ = ["Model", "RemoteEnv", "RemoteVectorEnv"]
@@ -29,19 +31,26 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
     """`rlmesh.RemoteEnv` with PyTorch tensors.
 
     Every array and number of an observation is a tensor of the same shape and dtype; actions may
-    be tensors of any device. Texts, rewards, flags and infos are as in `rlmesh.RemoteEnv`, and so
-    are arguments and errors.
+    be tensors of any device, may require a gradient, and may be of bfloat16. Texts, rewards, flags
+    and infos are as in `rlmesh.RemoteEnv`, and so are arguments and errors.
 
     Args:
         address: The server's address.
         device: The device of the tensors, a `torch.device` or its name; None: the CPU, where they
             share the memory received.
         **options: The other arguments of `rlmesh.RemoteEnv`.
+
+    Raises:
+        InvalidArgumentError: If this process has no such device.
+        ArgumentTypeError: If the device is of another type.
+        RlmeshError: What `rlmesh.RemoteEnv` raises.
     """
 
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
+        # Before anything is connected: a device that is not there must hold no session.
+        checked = _checked(device)
         super().__init__(address, **options)
-        self._device = device
+        self._device = checked
         self.metadata["torch"] = True
 
     def reset(
@@ -70,15 +79,22 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
     `rlmesh.RemoteVectorEnv`, and so are arguments and errors.
 
     Args:
-        address: The server's address.
+        address: The server's address, or a list of addresses.
         device: The device of the tensors, a `torch.device` or its name; None: the CPU, where they
             share the memory received.
         **options: The other arguments of `rlmesh.RemoteVectorEnv`.
+
+    Raises:
+        InvalidArgumentError: If this process has no such device.
+        ArgumentTypeError: If the device is of another type.
+        RlmeshError: What `rlmesh.RemoteVectorEnv` raises.
     """
 
-    def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
+    def __init__(self, address: str | Sequence[str], *, device: Any = None, **options: Any) -> None:
+        self.closed = True  # for Gymnasium's __del__, if what follows raises
+        checked = _checked(device)
         super().__init__(address, **options)
-        self._device = device
+        self._device = checked
         self.metadata["torch"] = True
 
     def reset(
@@ -151,6 +167,10 @@ class Model:
         observation_space: As said.
         action_space: As said.
         horizon: As said.
+
+    Raises:
+        InvalidArgumentError: If this process has no such device.
+        ArgumentTypeError: If the device is of another type.
     """
 
     keeps_state = False
@@ -165,6 +185,7 @@ class Model:
         horizon: int | None = None,
         warm_sizes: Sequence[int] = (1,),
     ) -> None:
+        device = _checked(device)
         if device is not None and callable(move := getattr(module, "to", None)):
             move(device)
         if callable(evaluate := getattr(module, "eval", None)):
@@ -203,28 +224,57 @@ def _own(module: Any, name: str, given: Any) -> Any:
     return getattr(module, name, None) if given is None else given
 
 
+def _checked(device: Any) -> Any:
+    """The device as a `torch.device` on which there are tensors that can be read; None for None."""
+    if device is None:
+        return None
+    try:
+        checked = _torch.device(device)
+        # Only the use of a device that is not there fails; tensors of "meta" have no data.
+        _torch.zeros(1, device=checked).cpu()
+    except TypeError as error:
+        raise ArgumentTypeError(
+            f"device must be a torch.device or its name, got {type(device).__name__}"
+        ) from error
+    except Exception as error:
+        there = ", ".join(_devices())
+        raise InvalidArgumentError(
+            f"device={str(device)!r}: this process has no such device for PyTorch, it has {there}. "
+            f"PyTorch says: {str(error).partition(chr(10))[0]}"
+        ) from error
+    return checked
+
+
+def _devices() -> list[str]:
+    found = ["cpu"]
+    for kind in ("cuda", "mps", "xpu"):
+        module = getattr(_torch, kind, None)
+        if module is not None and module.is_available():
+            found += [f"{kind}:{index}" for index in range(module.device_count())]
+    return found
+
+
 def _tensors(value: Any, device: Any) -> Any:
+    if is_array(value):
+        # A tensor can be written on, a view of what the server sends cannot.
+        tensor = _torch.from_numpy(value if value.flags.writeable else value.copy())
+        return tensor if device is None else tensor.to(device)
     if is_mapping(value):
         return {key: _tensors(part, device) for key, part in value.items()}
     if is_row(value):
         return tuple(_tensors(part, device) for part in value)
-    if issubclass(type(value), np.ndarray | np.generic):
-        array = np.asarray(value)
-        # A tensor can be written on, a view of what the server sends cannot.
-        return _torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
-    return value
+    # A number of a Discrete.
+    return _tensors(np.array(value), device) if issubclass(type(value), np.generic) else value
 
 
 def _arrays(value: Any) -> Any:
+    if isinstance(value, _torch.Tensor):
+        try:
+            return read_array(value)
+        except Exception:  # noqa: BLE001 - the check of actions says what is wrong with it
+            return value
     if is_mapping(value):
         return {key: _arrays(part) for key, part in value.items()}
     if is_row(value):
         return tuple(_arrays(part) for part in value)
-    if isinstance(value, _torch.Tensor):
-        tensor: Any = value
-        try:
-            return tensor.detach().cpu().numpy()
-        except TypeError:
-            # A dtype that NumPy lacks, bfloat16 for one: the check of actions says so.
-            return tensor
     return value

@@ -13,7 +13,7 @@ from rlmesh.address import TcpAddress
 from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract import ModelContract
-from rlmesh.errors import InvalidArgumentError, InvalidModelError, StateError
+from rlmesh.errors import InvalidArgumentError, InvalidModelError, StateError, SystemResourceError
 from rlmesh.security import ServerTLS
 from rlmesh.server.endpoint_server import EndpointServer
 from rlmesh.server.lifecycle import State
@@ -79,6 +79,10 @@ class ModelWorker(EndpointServer):
             `grpc`, which is always on offer. Default: all that this machine supports.
         direct: Where the transport `direct` listens: a TCP address with its own port. Default:
             nowhere. It is encrypted where `tls` is given.
+        announce: A file, or a folder that exists. While the server answers, its address is a line
+            of that file, or has its own file in that folder: what clients read as `file:PATH`. An
+            address that stands for every interface has the name of this machine there. Default:
+            nowhere. Experimental.
         openpi: Where clients of openpi are answered besides: a TCP address with its own port, for
             websockets. Default: nowhere. Needs `pip install 'rlmesh[openpi]'`. Token, TLS and
             `insecure` are as for `address`.
@@ -130,6 +134,7 @@ class ModelWorker(EndpointServer):
         insecure: bool = False,
         transports: Collection[Literal["shm", "direct", "grpc"]] | None = None,
         direct: str | int | None = None,
+        announce: str | os.PathLike[str] | None = None,
         openpi: str | int | None = None,
         sessions: int = 64,
         max_batch_size: int | None = None,
@@ -158,6 +163,7 @@ class ModelWorker(EndpointServer):
             insecure=insecure,
             transports=transports,
             direct=direct,
+            announce=announce,
             openpi=openpi,
         )
         spaces = {"observation_space": observation_space, "action_space": action_space}
@@ -332,7 +338,11 @@ class ModelWorker(EndpointServer):
             self._rpc_server.serve([name])
             self._warming.discard(name)
             if not self._warming and self._failure is None:
-                self._rpc_server.serve()
+                try:
+                    self._rpc_server.serve()
+                except SystemResourceError as unannounced:
+                    self._failure = unannounced
+                    self._life.end("its address could not be announced")
                 self._warm.set()
 
         return then

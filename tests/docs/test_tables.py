@@ -461,6 +461,14 @@ HELD_BY: dict[str, list[str]] = {
     "docs/trainers.md / With your trainer: What a trainer calls": [
         "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
     ],
+    "docs/trainers.md / With your trainer: Trainer": [
+        "trainers/test_learning.py::test_a_learner_learns_the_same_weights",
+        "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
+        "trainers/test_examples.py::test_a_trainer_learns_the_same_weights_and_fills_no_log",
+        "trainers/test_examples.py::test_a_dataset_of_minari_is_the_one_that_is_recorded_locally",
+        "trainers_all/test_examples.py::test_d3rlpy_learns_the_same_weights_online_and_offline",
+        "trainers_all/test_examples.py::test_rllib_learns_the_same_weights_from_a_vector_environment",
+    ],
     "docs/typed-clients.md / What the types are: Space": [
         "typegen/test_typegen.py::test_the_types_are_those_of_the_page",
         "typegen/test_typegen.py::test_mypy_accepts_every_module_and_refuses_all_misuse",
@@ -485,6 +493,24 @@ HELD_BY: dict[str, list[str]] = {
     "docs/vectors.md / Seeds: `seed=`": [
         "docs/test_claims.py::test_an_integer_seeds_the_sub_envs_one_after_the_other",
         "vectors/test_seeds.py::test_seeds_of_sub_envs_reach_them",
+    ],
+    "docs/vectors.md / When a server is lost: What": [
+        "vectors/test_losses.py::test_a_killed_server_ends_only_its_own_episode_and_is_replaced_in_time",
+        "vectors/test_losses.py::test_a_replaced_sub_env_is_reset_as_each_autoreset_mode_has_it",
+        "vectors/test_losses.py::test_the_same_address_is_used_again_when_a_server_is_back_there",
+        "vectors/test_losses.py::test_several_losses_take_as_long_as_one_and_seeds_follow_from_the_last_ones",
+        "vectors/test_losses.py::test_a_server_of_another_contract_is_no_replacement",
+        "vectors/test_losses.py::test_nothing_to_replace_with_is_an_error_that_names_what_was_tried",
+    ],
+    "docs/vectors.md / Where the addresses stand: `address`": [
+        "client/test_address_sources.py::test_a_file_may_grow_and_shrink_between_episodes",
+        "client/test_address_sources.py::test_servers_of_a_folder_are_awaited_and_replace_each_other",
+        "client/test_address_sources.py::test_every_address_of_a_name_is_a_server",
+    ],
+    "docs/vectors.md / Where the addresses stand: `num_envs`": [
+        "client/test_address_sources.py::test_a_file_may_grow_and_shrink_between_episodes",
+        "client/test_address_sources.py::test_servers_of_a_folder_are_awaited_and_replace_each_other",
+        "client/test_address_sources.py::test_too_few_servers_are_an_error_that_counts_them",
     ],
     "docs/stability.md / Stability: Label": [
         "docs/test_stability_page.py::test_the_labels_promise_what_the_generated_pages_say",
@@ -540,6 +566,7 @@ def test_the_arguments_of_a_client_are_listed_with_their_defaults() -> None:
         "autoreset",
         "batch_size",
         "num_envs",
+        "on_loss",
     }
 
 
