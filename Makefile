@@ -107,7 +107,8 @@ trainers: $(call installed,check) ## Run the tests with the packages of trainers
 	@# Here, since rlmesh.sb3 has a class of Stable-Baselines3 as its base.
 	PATH="$(abspath $(TRAINERS)/bin):$$PATH" $(BIN)/pyright --verifytypes rlmesh --ignoreexternal
 	$(TRAINERS)/bin/python -m pytest -n2 tests/trainers tests/client/test_torch.py \
-	  tests/examples/test_examples.py::test_a_torch_policy_learns
+	  tests/examples/test_examples.py::test_a_torch_policy_learns \
+	  tests/examples/test_examples.py::test_a_loop_that_jax_compiles_steps_a_remote_environment
 
 # In a virtual environment of their own: the client needs NumPy 1, which Python 3.12 is the last to have.
 OPENPI := $(VENV)-openpi

@@ -19,6 +19,7 @@ from support.repository import ROOT, dependencies
 # What a module imports that users install by themselves, when they want that module.
 OPTIONAL = {
     "rlmesh/adapters/images.py": {"PIL"},
+    "rlmesh/jax.py": {"jax"},
     "rlmesh/openpi/connection.py": {"websockets"},
     "rlmesh/sb3.py": {"stable_baselines3"},
     "rlmesh/server/openpi/connection.py": {"websockets"},
