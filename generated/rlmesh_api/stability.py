@@ -115,6 +115,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="Drives a served vector environment as a `gymnasium.vector.VectorEnv`.",
             ),
             Export(
+                name="RemoteParallelEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Drives a served environment of many agents as a `pettingzoo.ParallelEnv`.",
+            ),
+            Export(
                 name="ServerTLS",
                 kind="class",
                 stability=Stability.STABLE,

@@ -452,6 +452,14 @@ HELD_BY: dict[str, list[str]] = {
     "docs/trainers.md / With your trainer: What a trainer calls": [
         "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
     ],
+    "docs/trainers.md / With your trainer: Trainer": [
+        "trainers/test_learning.py::test_a_learner_learns_the_same_weights",
+        "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
+        "trainers/test_examples.py::test_a_trainer_learns_the_same_weights_and_fills_no_log",
+        "trainers/test_examples.py::test_a_dataset_of_minari_is_the_one_that_is_recorded_locally",
+        "trainers_all/test_examples.py::test_d3rlpy_learns_the_same_weights_online_and_offline",
+        "trainers_all/test_examples.py::test_rllib_learns_the_same_weights_from_a_vector_environment",
+    ],
     "docs/typed-clients.md / What the types are: Space": [
         "typegen/test_typegen.py::test_the_types_are_those_of_the_page",
         "typegen/test_typegen.py::test_mypy_accepts_every_module_and_refuses_all_misuse",
@@ -459,7 +467,7 @@ HELD_BY: dict[str, list[str]] = {
     ],
     "docs/vectors.md / Vector environments: Value": [
         "docs/test_claims.py::test_sub_envs_are_driven_with_remote_vector_env",
-        "test_sameness.py::test_300_steps_of_five_sub_envs_are_the_same",
+        "test_sameness.py::test_all_steps_of_five_sub_envs_are_the_same",
     ],
     "docs/vectors.md / Autoreset: Mode": [
         "docs/test_claims.py::test_next_step_ignores_the_action_and_gives_no_reward",

@@ -23,6 +23,8 @@ from support.serving import START_SECONDS, serving
 
 EXAMPLES = ROOT / "examples"
 FILES = sorted(path.name for path in EXAMPLES.glob("*.py"))
+# tests/trainers/ and tests/trainers_all/ run these, where their packages are.
+WITH_TRAINERS = sorted(path.stem for path in EXAMPLES.glob("trainers/*.py"))
 
 
 @pytest.fixture
@@ -190,6 +192,15 @@ def test_an_example_is_short_listed_and_run(name: str) -> None:
     assert len(text.splitlines()) <= 80
     assert f"[{name}]({name})" in (EXAMPLES / "README.md").read_text()
     assert f'"{name}"' in Path(__file__).read_text(), "no test runs it"
+
+
+@pytest.mark.parametrize("name", WITH_TRAINERS)
+def test_an_example_with_a_trainer_is_short_listed_and_run(name: str) -> None:
+    assert len((EXAMPLES / f"trainers/{name}.py").read_text().splitlines()) <= 80
+    listed = f"[trainers/{name}.py](trainers/{name}.py)"
+    assert listed in (EXAMPLES / "README.md").read_text()
+    tests = ROOT.glob("tests/trainers*/test_examples.py")
+    assert any(f'"{name}' in test.read_text() for test in tests), "no test runs it"
 
 
 def test_a_model_is_adapted_to_an_environment(folder: Path) -> None:

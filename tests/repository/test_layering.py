@@ -19,6 +19,8 @@ from support.repository import ROOT, dependencies
 # What a module imports that users install by themselves, when they want that module.
 OPTIONAL = {
     "rlmesh/adapters/images.py": {"PIL"},
+    "rlmesh/client/parallel_env.py": {"pettingzoo"},
+    "rlmesh/envs/agents.py": {"pettingzoo"},
     "rlmesh/jax.py": {"jax"},
     "rlmesh/openpi/connection.py": {"websockets"},
     "rlmesh/sb3.py": {"stable_baselines3"},
