@@ -476,7 +476,7 @@ HELD_BY: dict[str, list[str]] = {
     ],
     "docs/vectors.md / Vector environments: Value": [
         "docs/test_claims.py::test_sub_envs_are_driven_with_remote_vector_env",
-        "test_sameness.py::test_300_steps_of_five_sub_envs_are_the_same",
+        "test_sameness.py::test_all_steps_of_five_sub_envs_are_the_same",
     ],
     "docs/vectors.md / Autoreset: Mode": [
         "docs/test_claims.py::test_next_step_ignores_the_action_and_gives_no_reward",

@@ -21,6 +21,7 @@ OPTIONAL = {
     "rlmesh/adapters/images.py": {"PIL"},
     "rlmesh/client/parallel_env.py": {"pettingzoo"},
     "rlmesh/envs/agents.py": {"pettingzoo"},
+    "rlmesh/jax.py": {"jax"},
     "rlmesh/openpi/connection.py": {"websockets"},
     "rlmesh/sb3.py": {"stable_baselines3"},
     "rlmesh/server/openpi/connection.py": {"websockets"},
