@@ -56,6 +56,15 @@ OPTIONS = "docs/command-line.md / {}: Option"
 
 # Which tests hold what a table says, beside those below.
 HELD_BY: dict[str, list[str]] = {
+    "docs/old-simulators.md / What it does not do: It has no": [
+        "legacy/test_legacy_server.py::test_a_session_is_not_kept_and_its_client_learns_that",
+        "legacy/test_legacy_server.py::test_values_of_all_seven_spaces_cross_as_they_are",
+        "legacy/test_legacy_server.py::test_what_the_server_cannot_is_said_when_it_starts",
+        "legacy/test_legacy_server.py::test_one_client_has_the_environment_and_the_next_may_wait",
+        "legacy/test_legacy_server.py::test_a_second_signal_ends_a_server_whose_environment_hangs",
+        "legacy/test_legacy_server.py::test_infos_of_old_vector_environments_have_gymnasiums_form",
+        "legacy/test_legacy_server.py::test_what_an_environment_raises_and_what_cannot_travel",
+    ],
     "docs/adapting.md / The steps: Step": [
         "adapters/test_steps.py::test_every_kind_has_a_case_and_is_compiled",
         "adapters/test_steps.py::test_what_a_step_gives_is_in_its_space",
@@ -452,6 +461,14 @@ HELD_BY: dict[str, list[str]] = {
     "docs/trainers.md / With your trainer: What a trainer calls": [
         "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
     ],
+    "docs/trainers.md / With your trainer: Trainer": [
+        "trainers/test_learning.py::test_a_learner_learns_the_same_weights",
+        "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
+        "trainers/test_examples.py::test_a_trainer_learns_the_same_weights_and_fills_no_log",
+        "trainers/test_examples.py::test_a_dataset_of_minari_is_the_one_that_is_recorded_locally",
+        "trainers_all/test_examples.py::test_d3rlpy_learns_the_same_weights_online_and_offline",
+        "trainers_all/test_examples.py::test_rllib_learns_the_same_weights_from_a_vector_environment",
+    ],
     "docs/typed-clients.md / What the types are: Space": [
         "typegen/test_typegen.py::test_the_types_are_those_of_the_page",
         "typegen/test_typegen.py::test_mypy_accepts_every_module_and_refuses_all_misuse",
@@ -459,7 +476,7 @@ HELD_BY: dict[str, list[str]] = {
     ],
     "docs/vectors.md / Vector environments: Value": [
         "docs/test_claims.py::test_sub_envs_are_driven_with_remote_vector_env",
-        "test_sameness.py::test_300_steps_of_five_sub_envs_are_the_same",
+        "test_sameness.py::test_all_steps_of_five_sub_envs_are_the_same",
     ],
     "docs/vectors.md / Autoreset: Mode": [
         "docs/test_claims.py::test_next_step_ignores_the_action_and_gives_no_reward",
