@@ -163,6 +163,8 @@ class ServedModel:
             version.on_ready, before.on_ready = before.on_ready, version.on_ready
             version.number = before.number + 1
             self._versions.append(version)
+        # It answers, also where the process of the last one had died.
+        version.on_ready(True)
         _log.info("the model %s is at version %d", contract.id, version.number)
         self._retire(before)
         return version
