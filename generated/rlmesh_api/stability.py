@@ -701,6 +701,20 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="The id of the clients in Gymnasium's registry.",
             ),
         ),
+        "rlmesh.jax": (
+            Export(
+                name="RemoteEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Drives a served environment; its values are JAX's arrays.",
+            ),
+            Export(
+                name="RemoteVectorEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Drives a served vector environment; its values are JAX's arrays.",
+            ),
+        ),
         "rlmesh.openpi": (
             Export(
                 name="Policy",
