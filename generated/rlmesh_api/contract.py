@@ -22,6 +22,7 @@ __all__ = [
     "AdapterFlow",
     "AdapterOperation",
     "AdapterStep",
+    "Agents",
     "AutoresetMode",
     "BoxSpace",
     "CastOperation",
@@ -38,6 +39,8 @@ __all__ = [
     "EnvContract",
     "EnvSpec",
     "ExtractOperation",
+    "FramePadding",
+    "FrameStackOperation",
     "GripperOperation",
     "ImageLayout",
     "KeyName",
@@ -298,6 +301,28 @@ class RotationForm(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.RotationForm.Name, "ROTATION_FORM_", value)
 
 
+class FramePadding(enum.StrEnum):
+    """What stands in the place of frames that an episode has not had yet."""
+
+    FIRST = "first"
+    """The first frame of the episode."""
+    ZERO = "zero"
+    """Zeros."""
+
+    def to_proto(self) -> adapter_pb2.FramePadding.ValueType:
+        """Return the number that stands for it in a message."""
+        return adapter_pb2.FramePadding.Value(f"FRAME_PADDING_{self.name}")
+
+    @classmethod
+    def from_proto(cls, value: int) -> FramePadding:
+        """Return the member that a number stands for.
+
+        Raises:
+            ValueError: The number stands for none.
+        """
+        return codec.enum_from_proto(cls, adapter_pb2.FramePadding.Name, "FRAME_PADDING_", value)
+
+
 class Space(Union[space_pb2.Space]):
     """One space: the set of values that an observation or an action may take.
 
@@ -546,10 +571,51 @@ class EnvSpec(Record[contract_pb2.EnvSpec]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Agents(Record[contract_pb2.Agents]):
+    """The agents of an environment of many agents. Experimental.
+
+    It crosses the wire as a single environment whose values are those of all agents together, so
+    that a joint step is one message.
+
+    Its `observation_space` is a `Dict` of these entries, where N is the number of agents:
+
+    - `observations`: a `Dict` with the observation space of each agent, in their order.
+    - `rewards`: `Box` of float64 without bounds, shape (N,).
+    - `terminations` and `truncations`: `MultiBinary` of N.
+    - `given`: `MultiBinary` of shape (N, 4): whether the environment returned, for each agent, an
+      observation, a reward, a termination and a truncation. Where it did not, the value stands for
+      nothing. A reset returns observations alone.
+    - `order`: `Box` of int32 from 0 to N, shape (N,): the place of each agent among the agents that
+      act in the next step, from 1; 0 for an agent that does not act.
+
+    Its `action_space` is a `Dict` of these entries:
+
+    - `actions`: a `Dict` with the action space of each agent, in their order.
+    - `order`: as above, the place of each agent among those whose action is given; 0 for an agent
+      without one, whose action stands for nothing.
+
+    The step's own reward is 0, `terminated` is set once no agent acts, and `truncated` never. The
+    info is a dict with the info of each agent.
+
+    Attributes:
+        names: The names of all agents that there can be, in their order; one at least, each once.
+    """
+
+    _message: ClassVar[type[contract_pb2.Agents]] = contract_pb2.Agents
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "names": codec.repeated(codec.STRING),
+    }
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnvContract(Record[contract_pb2.EnvContract]):
     """The contract of an environment.
 
-    It is fixed from the server's construction to its end, the same for every reader.
+    It is fixed from the server's construction to its end, the same for every reader. There are
+    three kinds: a single environment, a vector environment (`vector`) and an environment of many
+    agents (`agents`). A client for another kind is refused.
 
     Attributes:
         id: The environment's `spec.id`, or `UnknownEnv-v1` where it has none.
@@ -570,6 +636,8 @@ class EnvContract(Record[contract_pb2.EnvContract]):
             `num_envs` times `action_space`.
         delivers_nan: Whether NaN in a `Box` of floats is delivered, in observations and in actions.
             Otherwise the server rejects it.
+        agents: The agents of an environment of many agents, whose spaces are described there.
+            Absent for every other environment. Experimental.
     """
 
     _message: ClassVar[type[contract_pb2.EnvContract]] = contract_pb2.EnvContract
@@ -586,6 +654,7 @@ class EnvContract(Record[contract_pb2.EnvContract]):
         "batched_observation_space": codec.optional(record(Space)),
         "batched_action_space": codec.optional(record(Space)),
         "delivers_nan": codec.BOOL,
+        "agents": codec.optional(record(Agents)),
     }
 
     id: str
@@ -600,6 +669,7 @@ class EnvContract(Record[contract_pb2.EnvContract]):
     batched_observation_space: Space | None = None
     batched_action_space: Space | None = None
     delivers_nan: bool = False
+    agents: Agents | None = None
 
 
 class AdapterOperation(Union[adapter_pb2.AdapterOperation]):
@@ -630,6 +700,8 @@ class AdapterOperation(Union[adapter_pb2.AdapterOperation]):
             - `gripper` (`GripperOperation`): Change sign and range of a gripper.
             - `clip` (`ClipOperation`): Clip an array.
             - `text` (`TextOperation`): Write a text.
+            - `frame_stack` (`FrameStackOperation`): Stack an array with those of the observations
+              before it.
     """
 
     __slots__ = ()
@@ -1177,6 +1249,32 @@ class TextOperation(AdapterOperation):
     into: str
     template: str
     lower: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameStackOperation(AdapterOperation):
+    """Stacks an array along a new axis with what it was before in the episode, the oldest first.
+
+    For observations only.
+
+    Attributes:
+        frames: How many are stacked, this one included, at least 1.
+        axis: The new axis in the result, counted from the end: -1 is the last. Never 0 or more.
+            Absent: the first.
+        padding: What stands for those that the episode has not had yet.
+    """
+
+    kind: ClassVar[str] = "frame_stack"
+    _message: ClassVar[type[adapter_pb2.FrameStackOperation]] = adapter_pb2.FrameStackOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "frames": codec.UINT32,
+        "axis": codec.optional(codec.INT32),
+        "padding": codec.member(FramePadding),
+    }
+
+    frames: int
+    axis: int | None = None
+    padding: FramePadding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,10 @@ class EndpointCalls:
         parsed = dialable(address)
         self.address: str = str(parsed)
         session = self._session = Session(parsed, options, endpoint)
-        self._reconnect = Reconnect(session, options.connect_timeout)
+        limits = [options.connect_timeout, options.longest_resume]
+        self._reconnect = Reconnect(
+            session, min((limit for limit in limits if limit is not None), default=None)
+        )
         self._request_timeout = options.request_timeout
         # The thread that pops the only item may call: half the cost of a lock. It guards all fields
         # below but `_closed` and `_forked`, which `close` and a fork set.
@@ -92,6 +95,11 @@ class EndpointCalls:
     def transport(self) -> str:
         """The name of the transport in use, or of the last one."""
         return self._session.transport
+
+    @property
+    def lost(self) -> EndpointError | None:
+        """Why the session is over; None while it is not."""
+        return self._reconnect.lost
 
     @property
     def exposed(self) -> frozenset[str]:

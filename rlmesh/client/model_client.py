@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any
 
+from rlmesh.adapters.adapter import Adapter
 from rlmesh.client.arguments import reset_call
 from rlmesh.client.endpoint_calls import EndpointCalls, wait_for
 from rlmesh.client.model_endpoint import ModelConnectOptions, ModelEndpoint
@@ -26,7 +27,7 @@ from rlmesh.codec.step.prediction import (
     write_prediction_call,
     write_prediction_call_into,
 )
-from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
+from rlmesh.codec.vector.stacking import compile_checked_stack, compile_stack, compile_unstack
 from rlmesh.contract import ModelContract
 from rlmesh.errors import (
     ArgumentTypeError,
@@ -57,6 +58,7 @@ class ModelClient(EndpointCalls):
 
     Attributes:
         contract: The model's contract.
+        adapter: What stands between an environment and the model; the client does not apply it.
         version: Which version of the model answers until the next reset.
         notices: What RLMesh has to say about the session's actions.
     """
@@ -66,6 +68,7 @@ class ModelClient(EndpointCalls):
         super().__init__(address, options, endpoint, "predict")
         contract = endpoint.contract
         self.contract: ModelContract = contract
+        self.adapter: Adapter | None = endpoint.adapter
         self.version: int = self._session.version
         self.notices: Notices = Notices()
         self._copy = options.copy
@@ -77,7 +80,7 @@ class ModelClient(EndpointCalls):
             partial(compile_layout, contract.observation_space)
         )
         self._actions = lru_cache(_MOST_SIZES)(partial(compile_layout, contract.action_space))
-        self._stack = compile_stack(contract.observation_space)
+        self._stack = compile_checked_stack(contract.observation_space)
         self._stack_actions = compile_stack(contract.action_space)
         self._unstack_actions = compile_unstack(contract.action_space)
         # The layout of the answer to the call that was posted.
@@ -292,7 +295,12 @@ class ModelClient(EndpointCalls):
         """Stacked observations, and how many they are."""
         if kind_of(observations) is list:
             count = len(observations)
-            value = self._stack(observations) if count else None
+            try:
+                value = self._stack(observations) if count else None
+            except Violation as error:
+                raise InvalidObservationError(
+                    f"the observation was refused: {_reason(error)}. The model was not called"
+                ) from error
         else:
             value, count = observations, _length(observations)
         if not count:

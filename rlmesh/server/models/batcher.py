@@ -165,11 +165,14 @@ class Batcher:
             self._waiting.clear()
 
     def _run(self) -> None:
-        self._run_batch()
-        with self._changed:
-            # Other calls, as a reset, come between two batches.
-            self._posted = False
-            self._post()
+        try:
+            self._run_batch()
+        finally:
+            # Also where the model has raised SystemExit: others wait.
+            with self._changed:
+                # Other calls, as a reset, come between two batches.
+                self._posted = False
+                self._post()
 
     def _run_batch(self) -> bool:
         """Answers the requests that wait, as far as they go together; whether there were any."""

@@ -106,7 +106,9 @@ class ModelProvider:
             version.thread.run()
 
     def discard(self) -> None:
-        """Leaves the models to the caller that made them."""
+        """Ends what was started for the models, and leaves them to the caller that made them."""
+        for served in self.models.values():
+            served.current.discard()
 
     def describe(self, status: env_service_pb2.GetStatusResponse) -> None:
         """Adds to a status what the models are doing."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rlmesh.server.models.backend import ModelBackend
+from typing import Any
+
 from rlmesh.server.models.served_model import ServedModel
 from rlmesh.server.models.session_thread import SessionThread
-from rlmesh.server.models.version import ModelVersion
 from rlmesh_api.v1 import session_pb2
 
 
@@ -26,11 +26,12 @@ class ModelSlot:
 
     def __init__(self, served: ServedModel, *, alone: bool) -> None:
         self.served: ServedModel = served
-        self.backend: ModelBackend = ModelBackend(served)
-        self._host: ModelVersion = self.backend.answering
-        if alone:
+        self.backend: Any = served.maker.make_backend(served)
+        self._host: Any = self.backend.answering
+        hosted = alone and served.maker.hosts
+        if hosted:
             self._host.guests.append(self)
-        self.thread: SessionThread = SessionThread(self._host.thread if alone else None)
+        self.thread: SessionThread = SessionThread(self._host.thread if hosted else None)
 
     def make_room(self) -> None:
         """Leaves the model's thread to all sessions alike. Any thread may call it, repeatedly."""
@@ -52,7 +53,7 @@ class ModelSlot:
             host.thread.stop()
 
     @property
-    def made(self) -> ModelBackend:
+    def made(self) -> Any:
         """What answers calls. Any thread may ask."""
         return self.backend
 
@@ -61,11 +62,13 @@ class ModelSlot:
 
     def stack(self) -> str:
         """Where the model's call in progress is; empty where this session is in no call."""
-        return "" if self.thread.running is None else self.backend.answering.stack()
+        found: str = "" if self.thread.running is None else self.backend.answering.stack()
+        return found
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
-        """Returns False: a call in this process cannot be ended by force."""
-        return False
+        """Ends the call in progress by force, where that is possible; see `ModelVersion`."""
+        done: bool = self.backend.answering.abandon(reason, starting=starting)
+        return done
 
     def close(self) -> None:
         """Nothing: the session ends, and the model stays."""

@@ -16,6 +16,7 @@ import pytest
 from gymnasium import spaces
 
 import rlmesh
+from rlmesh import adapters as ad
 from rlmesh.server.rpc import listeners
 from soak.proxy import Proxy
 from support.comparing import assert_same
@@ -101,3 +102,27 @@ def test_a_recurrent_model_is_bit_for_bit_itself_through_every_cut(
     assert len(served.sizes) == CUTS
     sent = [each["image"] for each in itertools.islice(itertools.cycle(SEEN), CUTS)]
     assert_same(served.images, sent)
+
+
+def test_no_frame_enters_a_history_twice_through_a_cut() -> None:
+    class Last(Interrupted):
+        """Sees the last three states, of which its own state adds up the oldest."""
+
+        observation_space = spaces.Box(-1, 1, (3, 3), np.float32)
+
+        def predict(self, observation: Any, context: rlmesh.ModelContext) -> Array:
+            self.meanwhile()
+            return Recurrent.predict(self, {"state": observation[0]}, context)
+
+    served = Last()
+    steps = [ad.extract("state"), ad.frame_stack(3)]
+    with contextlib.ExitStack() as stack:
+        adapter = rlmesh.adapt(Last, Interrupted, steps)
+        worker = stack.enter_context(working(adapter.wrap(served)))
+        with rlmesh.RemoteModel(worker.address) as model:
+            unbroken = episode(model, CUTS, lambda: None)
+        proxy = stack.enter_context(Proxy(worker.address))
+        model = stack.enter_context(rlmesh.RemoteModel(proxy.address, transport="grpc"))
+        served.meanwhile = proxy.cut
+        broken = episode(model, CUTS, proxy.cut)
+    assert_same(np.stack(broken), np.stack(unbroken))
