@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from time import perf_counter
@@ -127,7 +128,9 @@ class Batcher:
         request.asked = perf_counter()
         if self._thread.is_current:
             # The only session there is: its calls run on the model's thread.
-            _compute([request], self._limit, keeps_state=self._keeps_state)
+            with contextlib.suppress(BaseException):
+                # The request has what the model raised, as where another thread waits for it.
+                _compute([request], self._limit, keeps_state=self._keeps_state)
             if request.error is not None:
                 raise request.error
             return
