@@ -64,6 +64,10 @@ VECTOR: Way = (
     lambda: SyncVectorEnv([cartpole] * NUM_ENVS),
     lambda: remote_vector(cartpoles()),
 )
+SAME_STEP: Way = (
+    lambda: SyncVectorEnv([cartpole] * NUM_ENVS, autoreset_mode="SameStep"),
+    lambda: remote_vector(cartpoles(), autoreset="same_step"),
+)
 WAYS: dict[str, Way] = {
     "cleanrl_ppo single": (lambda: SyncVectorEnv([cartpole]), vector_of_one),
     "cleanrl_ppo vector": VECTOR,
@@ -71,10 +75,14 @@ WAYS: dict[str, Way] = {
     "skrl_ppo vector": VECTOR,
     "tianshou_dqn single": (lambda: [cartpole()], one_in_a_list),
     "tianshou_dqn several": (cartpoles, clients),
+    "torchrl_ppo single": SINGLE,
+    "torchrl_ppo vector": SAME_STEP,
 }
 STEPS = 256
 
 
+# TorchRL warns of classes that it declares itself.
+@pytest.mark.filterwarnings("ignore:Creating .*WeightUpdater which:DeprecationWarning")
 @pytest.mark.parametrize("name", WAYS)
 def test_a_trainer_learns_the_same_weights_and_fills_no_log(
     name: str, caplog: pytest.LogCaptureFixture
@@ -152,6 +160,7 @@ def test_skrl_recognises_the_subclasses_of_the_clients() -> None:
                 assert wrapped.reset()[0].shape == (NUM_ENVS, 4)
 
 
+@pytest.mark.filterwarnings("ignore:Creating .*WeightUpdater which:DeprecationWarning")
 @pytest.mark.parametrize("name", sorted({name.partition(" ")[0] for name in WAYS}))
 def test_an_example_runs_as_its_first_lines_say(
     name: str, capsys: pytest.CaptureFixture[str]
