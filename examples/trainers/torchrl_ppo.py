@@ -52,7 +52,8 @@ def learn(env: Any, steps: int) -> dict[str, Any]:
             advantage(batch)
             losses = loss(batch.reshape(-1))
             optimizer.zero_grad()
-            sum(value for key, value in losses.items() if key.startswith("loss_")).backward()
+            total: Any = sum(value for key, value in losses.items() if key.startswith("loss_"))
+            total.backward()
             optimizer.step()
     return {
         f"{name}.{key}": value
