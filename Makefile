@@ -44,7 +44,7 @@ demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 10
 test: $(call installed,test) ## Run the tests, all but those that ask the package index.
 	$(BIN)/python -m pytest -m "not wheel"
 
-check: codegen-check stability proto lint layers types docs fuzz-short test-all trainers openpi ## Run every check that a change must pass.
+check: codegen-check stability proto lint layers types docs fuzz-short test-all trainers openpi legacy ## Run every check that a change must pass.
 
 generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
 	$(BIN)/python -m codegen
@@ -106,9 +106,11 @@ TRAINERS := $(VENV)-trainers
 trainers: $(call installed,check) ## Run the tests with the packages of trainers, and check that no type is missing.
 	@$(MAKE) --no-print-directory VENV=$(TRAINERS) $(TRAINERS)/.installed-trainers
 	@# Here, since rlmesh.sb3 has a class of Stable-Baselines3 as its base.
-	PATH="$(abspath $(TRAINERS)/bin):$$PATH" $(BIN)/pyright --verifytypes rlmesh --ignoreexternal
+	PATH="$(abspath $(TRAINERS)/bin):$$PATH" $(BIN)/pyright --verifytypes rlmesh --ignoreexternal --outputjson \
+	  | $(BIN)/python .ci/missing_types.py
 	$(TRAINERS)/bin/python -m pytest -n2 tests/trainers tests/client/test_torch.py \
-	  tests/examples/test_examples.py::test_a_torch_policy_learns
+	  tests/examples/test_examples.py::test_a_torch_policy_learns \
+	  tests/examples/test_examples.py::test_a_loop_that_jax_compiles_steps_a_remote_environment
 
 # Not a part of `make check`: RLlib is larger than all the others together. d3rlpy insists on Gymnasium
 # 1.0.0 and runs with newer ones: pip installs it without looking at what it needs.
@@ -133,6 +135,14 @@ openpi: ## Run the tests with the client of openpi.
 	@# By itself: `make -n` runs a line that calls make.
 	test ! -e $(OPENPI)/.installed-openpi-client || \
 	  $(OPENPI)/bin/python -m pytest -n2 tests/openpi tests/server/openpi
+
+# The versions of Python that the server for old interpreters is tested on. All that it is for:
+#   make legacy LEGACY="3.7 3.8 3.9 3.10 3.11 3.12 3.13"
+LEGACY := 3.7 3.9
+.PHONY: legacy
+legacy: $(call installed,test) ## Drive the server for old interpreters on each version in LEGACY.
+	$(BIN)/python legacy/tests/venvs.py $(LEGACY)
+	RLMESH_LEGACY="$(LEGACY)" $(BIN)/python -m pytest -n0 tests/legacy
 
 # What a person runs, and no check does.
 

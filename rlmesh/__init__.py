@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rlmesh.chunking import Chunks, ChunkStats
     from rlmesh.client.env import RemoteEnv
     from rlmesh.client.model import RemoteModel
+    from rlmesh.client.parallel_env import RemoteParallelEnv
     from rlmesh.client.stats import CallStats, PredictionStats
     from rlmesh.client.transitions import Transitions
     from rlmesh.client.vector_env import RemoteVectorEnv
@@ -53,6 +54,7 @@ __all__ = [
     "PredictionStats",
     "RemoteEnv",
     "RemoteModel",
+    "RemoteParallelEnv",
     "RemoteVectorEnv",
     "RlmeshError",
     "ServeOptions",
@@ -82,6 +84,7 @@ _LAZY = {
     "PredictionStats": "rlmesh.client.stats",
     "RemoteEnv": "rlmesh.client.env",
     "RemoteModel": "rlmesh.client.model",
+    "RemoteParallelEnv": "rlmesh.client.parallel_env",
     "RemoteVectorEnv": "rlmesh.client.vector_env",
     "ServeOptions": "rlmesh.server.options",
     "ServerTLS": "rlmesh.security",

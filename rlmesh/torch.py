@@ -5,21 +5,24 @@ Importing this module imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
-import torch  # pyright: ignore[reportMissingImports] # optional: the importing program has it
 
-from rlmesh.client import env as numpy_env
-from rlmesh.client import vector_env as numpy_vector_env
-from rlmesh.client.transitions import Transitions
+from rlmesh.client.array_clients import ArrayEnv, ArrayVectorEnv
 from rlmesh.codec.infos.foreign_arrays import read_array
 from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.spaces import from_gymnasium_space
+from rlmesh.type_arguments import ActType, ObsType
+
+try:
+    import torch
+except ImportError as _missing:
+    raise ImportError(f"rlmesh.torch needs PyTorch ({_missing}); pip install torch") from _missing
 
 __all__ = ["Model", "RemoteEnv", "RemoteVectorEnv"]
 
@@ -27,7 +30,7 @@ __all__ = ["Model", "RemoteEnv", "RemoteVectorEnv"]
 _torch: Any = torch
 
 
-class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
+class RemoteEnv(ArrayEnv[ObsType, ActType], Generic[ObsType, ActType]):
     """`rlmesh.RemoteEnv` with PyTorch tensors.
 
     Every array and number of an observation is a tensor of the same shape and dtype; actions may
@@ -53,25 +56,14 @@ class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
         self._device = checked
         self.metadata["torch"] = True
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """As `rlmesh.RemoteEnv.reset`."""
-        observation, info = super().reset(seed=seed, options=options)
-        return _tensors(observation, self._device), info
+    def _received(self, value: Any) -> Any:
+        return _tensors(value, self._device)
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """As `rlmesh.RemoteEnv.step`."""
-        observation, reward, terminated, truncated, info = super().step(_arrays(action))
-        return _tensors(observation, self._device), reward, terminated, truncated, info
-
-    def step_many(self, actions: Iterable[Any]) -> Transitions:
-        """As `rlmesh.RemoteEnv.step_many`; the observations are tensors."""
-        made = super().step_many(map(_arrays, actions))
-        return made._replace(observations=_tensors(made.observations, self._device))
+    def _sent(self, value: Any) -> Any:
+        return _arrays(value)
 
 
-class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
+class RemoteVectorEnv(ArrayVectorEnv[ObsType, ActType], Generic[ObsType, ActType]):
     """`rlmesh.RemoteVectorEnv` with PyTorch tensors.
 
     Every array of the observations, and rewards, terminations and truncations, are tensors of the
@@ -97,51 +89,14 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
         self._device = checked
         self.metadata["torch"] = True
 
-    def reset(
-        self,
-        *,
-        seed: int | Sequence[int | None] | npt.NDArray[Any] | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
-        """As `rlmesh.RemoteVectorEnv.reset`."""
-        observations, infos = super().reset(seed=seed, options=options)
-        return _tensors(observations, self._device), infos
+    def _received(self, value: Any) -> Any:
+        return _tensors(value, self._device)
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """As `rlmesh.RemoteVectorEnv.step`."""
-        return self._stepped(super().step(_arrays(actions)))
+    def _received_rewards(self, rewards: npt.NDArray[Any]) -> Any:
+        return _tensors(rewards, self._device)
 
-    def step_async(self, actions: Any) -> None:
-        """As `rlmesh.RemoteVectorEnv.step_async`."""
-        super().step_async(_arrays(actions))
-
-    def step_wait(self, timeout: float | None = None) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """As `rlmesh.RemoteVectorEnv.step_wait`."""
-        return self._stepped(super().step_wait(timeout))
-
-    def send(self, actions: Any, env_ids: Any = None) -> None:
-        """As `rlmesh.RemoteVectorEnv.send`."""
-        super().send(_arrays(actions), env_ids)
-
-    def recv(self, timeout: float | None = None) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """As `rlmesh.RemoteVectorEnv.recv`."""
-        return self._stepped(super().recv(timeout))
-
-    def _stepped(self, result: tuple[Any, ...]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """The results of a step, its arrays as tensors."""
-        *arrays, infos = result
-        observations, rewards, terminations, truncations = (
-            _tensors(part, self._device) for part in arrays
-        )
-        return observations, rewards, terminations, truncations, infos
-
-    def step_many(self, actions: Iterable[Any]) -> Transitions:
-        """As `rlmesh.RemoteVectorEnv.step_many`; all arrays are tensors."""
-        *arrays, infos = super().step_many(map(_arrays, actions))
-        observations, rewards, terminations, truncations = (
-            _tensors(part, self._device) for part in arrays
-        )
-        return Transitions(observations, rewards, terminations, truncations, infos)
+    def _sent(self, value: Any) -> Any:
+        return _arrays(value)
 
 
 class Model:

@@ -226,6 +226,55 @@ class RemoteVectorEnv(
     def __setattr__(self, name: str, value: Any) -> None: ...
     def __reduce_ex__(self, protocol: object) -> NoReturn: ...
 
+@Experimental
+class RemoteParallelEnv(pettingzoo.ParallelEnv[str, Any, Any]):
+    expected_contract: rlmesh.EnvContract | None = None
+    agents: list[str]
+    possible_agents: list[str]
+    def __init__(
+        self,
+        address: str,
+        *,
+        connect_timeout_seconds: float | None = 10.0,
+        request_timeout_seconds: float | None = None,
+        transport: Literal["shm", "direct", "grpc"] | None = None,
+        copy: bool = True,
+        token: str | None = None,
+        tls: rlmesh.ClientTLS | None = None,
+        insecure: bool = False,
+        expect: rlmesh.EnvContract | str | os.PathLike[str] | None = None,
+        busy_timeout_seconds: float | None = 0.0,
+        reconnect: bool = True,
+        max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        render_mode: str | None = None,
+    ) -> None: ...
+    env_contract: rlmesh.EnvContract
+    metadata: dict[str, Any]
+    render_mode: str | None
+    observation_spaces: dict[str, gymnasium.Space[Any]]
+    action_spaces: dict[str, gymnasium.Space[Any]]
+    @property
+    def transport(self) -> str: ...
+    def observation_space(self, agent: str) -> gymnasium.Space[Any]: ...
+    def action_space(self, agent: str) -> gymnasium.Space[Any]: ...
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]: ...
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[
+        dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, Any]
+    ]: ...
+    def state(self) -> Any: ...
+    def stats(self) -> dict[str, rlmesh.CallStats]: ...
+    @property
+    def notices(self) -> tuple[dict[str, Any], ...]: ...
+    def render(self) -> Any: ...
+    def close(self) -> None: ...
+    def __getattr__(self, name: str) -> Any: ...
+    def __setattr__(self, name: str, value: Any) -> None: ...
+    def __reduce_ex__(self, protocol: object) -> NoReturn: ...
+
 @Stable
 class ServerTLS:
     certificate: str | os.PathLike[str]
@@ -272,6 +321,7 @@ class EnvContract:
     batched_observation_space: rlmesh.spaces.Space | None
     batched_action_space: rlmesh.spaces.Space | None
     delivers_nan: Experimental[bool]
+    agents: Experimental[rlmesh_api.contract.Agents | None]
     def __init__(
         self,
         *,
@@ -287,6 +337,7 @@ class EnvContract:
         batched_observation_space: rlmesh.spaces.Space | None = None,
         batched_action_space: rlmesh.spaces.Space | None = None,
         delivers_nan: bool = False,
+        agents: rlmesh_api.contract.Agents | None = None,
     ) -> None: ...
     def to_dict(self) -> dict[str, Any]: ...
     @classmethod

@@ -22,6 +22,7 @@ __all__ = [
     "AdapterFlow",
     "AdapterOperation",
     "AdapterStep",
+    "Agents",
     "AutoresetMode",
     "BoxSpace",
     "CastOperation",
@@ -570,10 +571,51 @@ class EnvSpec(Record[contract_pb2.EnvSpec]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Agents(Record[contract_pb2.Agents]):
+    """The agents of an environment of many agents. Experimental.
+
+    It crosses the wire as a single environment whose values are those of all agents together, so
+    that a joint step is one message.
+
+    Its `observation_space` is a `Dict` of these entries, where N is the number of agents:
+
+    - `observations`: a `Dict` with the observation space of each agent, in their order.
+    - `rewards`: `Box` of float64 without bounds, shape (N,).
+    - `terminations` and `truncations`: `MultiBinary` of N.
+    - `given`: `MultiBinary` of shape (N, 4): whether the environment returned, for each agent, an
+      observation, a reward, a termination and a truncation. Where it did not, the value stands for
+      nothing. A reset returns observations alone.
+    - `order`: `Box` of int32 from 0 to N, shape (N,): the place of each agent among the agents that
+      act in the next step, from 1; 0 for an agent that does not act.
+
+    Its `action_space` is a `Dict` of these entries:
+
+    - `actions`: a `Dict` with the action space of each agent, in their order.
+    - `order`: as above, the place of each agent among those whose action is given; 0 for an agent
+      without one, whose action stands for nothing.
+
+    The step's own reward is 0, `terminated` is set once no agent acts, and `truncated` never. The
+    info is a dict with the info of each agent.
+
+    Attributes:
+        names: The names of all agents that there can be, in their order; one at least, each once.
+    """
+
+    _message: ClassVar[type[contract_pb2.Agents]] = contract_pb2.Agents
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "names": codec.repeated(codec.STRING),
+    }
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnvContract(Record[contract_pb2.EnvContract]):
     """The contract of an environment.
 
-    It is fixed from the server's construction to its end, the same for every reader.
+    It is fixed from the server's construction to its end, the same for every reader. There are
+    three kinds: a single environment, a vector environment (`vector`) and an environment of many
+    agents (`agents`). A client for another kind is refused.
 
     Attributes:
         id: The environment's `spec.id`, or `UnknownEnv-v1` where it has none.
@@ -594,6 +636,8 @@ class EnvContract(Record[contract_pb2.EnvContract]):
             `num_envs` times `action_space`.
         delivers_nan: Whether NaN in a `Box` of floats is delivered, in observations and in actions.
             Otherwise the server rejects it.
+        agents: The agents of an environment of many agents, whose spaces are described there.
+            Absent for every other environment. Experimental.
     """
 
     _message: ClassVar[type[contract_pb2.EnvContract]] = contract_pb2.EnvContract
@@ -610,6 +654,7 @@ class EnvContract(Record[contract_pb2.EnvContract]):
         "batched_observation_space": codec.optional(record(Space)),
         "batched_action_space": codec.optional(record(Space)),
         "delivers_nan": codec.BOOL,
+        "agents": codec.optional(record(Agents)),
     }
 
     id: str
@@ -624,6 +669,7 @@ class EnvContract(Record[contract_pb2.EnvContract]):
     batched_observation_space: Space | None = None
     batched_action_space: Space | None = None
     delivers_nan: bool = False
+    agents: Agents | None = None
 
 
 class AdapterOperation(Union[adapter_pb2.AdapterOperation]):

@@ -115,6 +115,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="Drives a served vector environment as a `gymnasium.vector.VectorEnv`.",
             ),
             Export(
+                name="RemoteParallelEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Drives a served environment of many agents as a `pettingzoo.ParallelEnv`.",
+            ),
+            Export(
                 name="ServerTLS",
                 kind="class",
                 stability=Stability.STABLE,
@@ -693,6 +699,20 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="constant",
                 stability=Stability.EXPERIMENTAL,
                 summary="The id of the clients in Gymnasium's registry.",
+            ),
+        ),
+        "rlmesh.jax": (
+            Export(
+                name="RemoteEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Drives a served environment; its values are JAX's arrays.",
+            ),
+            Export(
+                name="RemoteVectorEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Drives a served vector environment; its values are JAX's arrays.",
             ),
         ),
         "rlmesh.openpi": (

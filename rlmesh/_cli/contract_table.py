@@ -41,6 +41,8 @@ def _facts(contract: EnvContract) -> dict[str, str]:
         facts["sub-environments"] = str(contract.num_envs)
         mode = contract.autoreset_mode
         facts["autoreset"] = mode.value.replace("_", " ") if mode else "not declared"
+    if contract.agents is not None:
+        facts["agents"] = ", ".join(contract.agents.names)
     facts["render mode"] = contract.render_mode or "none"
     if contract.delivers_nan:
         facts["NaN"] = "delivered"

@@ -37,6 +37,8 @@ def _rows(found: EndpointStatus, address: str) -> Iterator[tuple[str, str]]:
     yield "state", found.state
     if found.capacity:
         yield "sessions", f"{len(found.sessions)} of {found.capacity}"
+    if found.agents:
+        yield "agents", one_line(", ".join(found.agents))
     for model in found.models:
         yield from _model(model)
     if len(found.sessions) <= 1:
@@ -95,6 +97,7 @@ def status_dict(found: EndpointStatus) -> dict[str, Any]:
         "holder": None if found.holder is None else _holder_dict(found.holder),
         "sessions": [_session_dict(session) for session in found.sessions],
         **({"models": [asdict(model) for model in found.models]} if found.models else {}),
+        **({"agents": list(found.agents)} if found.agents else {}),
         "capacity": found.capacity or None,
         "server": None
         if server is None

@@ -88,6 +88,7 @@ class EnvConnectOptions(ConnectOptions):
     Attributes:
         vector: Whether the endpoint must be a vector environment. None: it may be either, and a
             single environment is driven as the only sub-environment of a vector environment.
+        agents: Whether the endpoint must be an environment of many agents; otherwise it must not.
         expected: The contract that the endpoint's must be compatible with. None: any.
         autoreset: When the sub-environments of a vector environment reset themselves. None: the
             environment's own mode.
@@ -95,6 +96,7 @@ class EnvConnectOptions(ConnectOptions):
     """
 
     vector: bool | None
+    agents: bool = False
     expected: EnvContract | None
     autoreset: AutoresetMode | None
     render_mode: str | None
@@ -104,6 +106,7 @@ class EnvConnectOptions(ConnectOptions):
         cls,
         *,
         vector: bool | None,
+        agents: bool = False,
         expect: object,
         expected_contract: EnvContract | None,
         render_mode: object = None,
@@ -114,6 +117,7 @@ class EnvConnectOptions(ConnectOptions):
 
         Args:
             vector: As the attribute.
+            agents: Likewise.
             expect: As the public clients document it.
             expected_contract: What the client's class expects where `expect` is None.
             render_mode: As the public clients document it.
@@ -128,6 +132,7 @@ class EnvConnectOptions(ConnectOptions):
         return cls(
             **read_common(**common),
             vector=vector,
+            agents=agents,
             expected=read_expected(expect, expected_contract),
             render_mode=_read_render_mode(render_mode),
             autoreset=_read_autoreset(autoreset),
@@ -154,21 +159,13 @@ class EnvConnectOptions(ConnectOptions):
         """Refuses an endpoint that this client is not for.
 
         Raises:
-            WrongEndpointKindError: If it is a vector environment and must not be one, or the other
-                way round.
+            WrongEndpointKindError: If it is a vector environment or one of many agents and must not
+                be one, or the other way round.
             ContractMismatchError: If its contract breaks the expected one.
             InvalidArgumentError: If its environment was made with another render mode.
             ProtocolError: If the spaces of its contract take more memory than allowed.
         """
-        if self.vector is False and contract.vector:
-            raise WrongEndpointKindError(
-                f"{one_line(contract.id)} is a vector environment with {contract.num_envs} "
-                f"sub-environments; connect with rlmesh.RemoteVectorEnv"
-            )
-        if self.vector and not contract.vector:
-            raise WrongEndpointKindError(
-                f"{one_line(contract.id)} is a single environment; connect with rlmesh.RemoteEnv"
-            )
+        self._check_kind(contract)
         # What is not expected is refused for that, whatever it takes: to compare makes no space.
         check_expected(self.expected, address, contract)
         if self.render_mode is not None and self.render_mode != contract.render_mode:
@@ -181,6 +178,24 @@ class EnvConnectOptions(ConnectOptions):
             )
         as_vector = self.vector is not False
         check_affordable(contract, address, self.max_contract_bytes, as_vector=as_vector)
+
+    def _check_kind(self, contract: EnvContract) -> None:
+        name = one_line(contract.id)
+        if contract.agents is not None:
+            if not self.agents:
+                raise WrongEndpointKindError(
+                    f"{name} is an environment of many agents, {len(contract.agents.names)} at "
+                    f"most; connect with rlmesh.RemoteParallelEnv"
+                )
+        elif contract.vector and (self.agents or self.vector is False):
+            raise WrongEndpointKindError(
+                f"{name} is a vector environment with {contract.num_envs} sub-environments; "
+                f"connect with rlmesh.RemoteVectorEnv"
+            )
+        elif self.agents or (self.vector and not contract.vector):
+            raise WrongEndpointKindError(
+                f"{name} is a single environment; connect with rlmesh.RemoteEnv"
+            )
 
 
 def _read_max_contract_bytes(given: object) -> int:

@@ -27,6 +27,7 @@ from rlmesh.codec.infos.packing import (
 )
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
+from rlmesh.codec.step.plain import compile_plain_answer
 from rlmesh.codec.step.protocols import Stepped
 from rlmesh.codec.vector.stacking import compile_stack
 from rlmesh.contract import AutoresetMode, EnvContract
@@ -59,11 +60,15 @@ class EnvClient:
         self.contract: EnvContract = contract
         self._copy = options.copy
         num_envs = self._num_envs = self._call_client.num_envs
-        self._decode = compile_layout(contract.observation_space, num_envs).decode
+        observation = compile_layout(contract.observation_space, num_envs)
+        self._decode = observation.decode
+        plain = options.copy and num_envs is None
+        self._read_plain = compile_plain_answer(observation) if plain else None
         self._encode = compile_layout(contract.action_space, num_envs).encode
         self._stack = compile_stack(contract.observation_space)
         self.mode: AutoresetMode | None = self._call_client.mode
         self._step = self._call_client.step
+        self._read_step = self._call_client.read_step_in_form
         self._tally = self._call_client.step_tally
         self.hold: Callable[[], None] = self._call_client.hold
         self.let_go: Callable[[], None] = self._call_client.let_go
@@ -215,8 +220,15 @@ class EnvClient:
             found = self._call_client.exchange_step(call)
             tally.encoding += tally.posted - began
         else:
-            found = self._step(slab, began)
-        # Station 11 of a step, its end: the observation and the info are decoded.
+            # Station 11 of a step, its end: the observation and the info are decoded.
+            buffer, start, end, sequence = self._step(slab, began)
+            if self._read_plain is not None:
+                transition = self._read_plain(buffer, start, end, sequence)
+                if transition is not None:
+                    tally.done = perf_counter()
+                    return transition
+            in_form = self._read_step(buffer, start, end, sequence)
+            found = in_form or self._call_client.read_step((buffer, start, end))
         reward, terminated, truncated, buffer, start, nbytes, info = found
         try:
             observation = self._decode(buffer, start, nbytes, self._copy)

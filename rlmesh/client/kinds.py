@@ -44,7 +44,8 @@ def _full_name(service: ServiceDescriptor) -> str:
 ENVIRONMENT = Kind(
     service=_full_name(env_service_pb2.DESCRIPTOR.services_by_name["EnvService"]),
     noun="an environment",
-    clients="rlmesh.RemoteEnv, or rlmesh.RemoteVectorEnv where it is a vector environment",
+    clients="rlmesh.RemoteEnv, rlmesh.RemoteVectorEnv where it is a vector environment, or "
+    "rlmesh.RemoteParallelEnv where it is one of many agents",
 )
 MODEL = Kind(
     service=_full_name(model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]),

@@ -24,7 +24,7 @@ from rlmesh.codec.step.prediction import (
     read_prediction,
     write_prediction_call,
 )
-from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
+from rlmesh.codec.vector.stacking import compile_checked_stack, compile_stack, compile_unstack
 from rlmesh.contract import ModelContract
 from rlmesh.errors import (
     ArgumentTypeError,
@@ -74,7 +74,7 @@ class ModelClient(EndpointCalls):
             partial(compile_layout, contract.observation_space)
         )
         self._actions = lru_cache(_MOST_SIZES)(partial(compile_layout, contract.action_space))
-        self._stack = compile_stack(contract.observation_space)
+        self._stack = compile_checked_stack(contract.observation_space)
         self._stack_actions = compile_stack(contract.action_space)
         self._unstack_actions = compile_unstack(contract.action_space)
         # The layout of the answer to the call that was posted.
@@ -248,7 +248,12 @@ class ModelClient(EndpointCalls):
         """Stacked observations, and how many they are."""
         if kind_of(observations) is list:
             count = len(observations)
-            value = self._stack(observations) if count else None
+            try:
+                value = self._stack(observations) if count else None
+            except Violation as error:
+                raise InvalidObservationError(
+                    f"the observation was refused: {_reason(error)}. The model was not called"
+                ) from error
         else:
             value, count = observations, _length(observations)
         if not count:

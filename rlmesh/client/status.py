@@ -117,6 +117,7 @@ class EndpointStatus:
             say.
         serving_seconds: For how many seconds it has answered.
         models: The models, by name; none at an environment.
+        agents: The names of all agents of an environment of many agents; none at any other.
     """
 
     state: str
@@ -131,6 +132,7 @@ class EndpointStatus:
     protocol_generation: int
     serving_seconds: float
     models: tuple[ModelStatus, ...]
+    agents: tuple[str, ...]
 
     @classmethod
     def from_proto(cls, answer: env_service_pb2.GetStatusResponse) -> EndpointStatus:
@@ -148,6 +150,7 @@ class EndpointStatus:
             protocol_generation=answer.protocol_generation,
             serving_seconds=answer.serving_seconds,
             models=tuple(map(ModelStatus.from_proto, answer.models)),
+            agents=tuple(answer.agents),
         )
 
     def of(self, session_id: str) -> EndpointStatus | SessionStatus:

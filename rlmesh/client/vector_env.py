@@ -140,6 +140,19 @@ class RemoteVectorEnv(
     expected_contract: ClassVar[EnvContract | None] = None
     """The contract to expect where `expect` is None; for subclasses."""
 
+    # What `_describe` sets, for each set of servers.
+    env_contract: EnvContract
+    env_contracts: tuple[EnvContract, ...]
+    num_envs: int
+    single_observation_space: gymnasium.Space[Any]
+    single_action_space: gymnasium.Space[Any]
+    observation_space: gymnasium.Space[ObsType]
+    action_space: gymnasium.Space[ActType]
+    metadata: dict[str, Any]
+    autoreset_mode: gymnasium.vector.AutoresetMode | None
+    render_mode: str | None
+    spec: EnvSpec | None
+
     def __init__(
         self,
         address: str | Sequence[str],
@@ -208,33 +221,29 @@ class RemoteVectorEnv(
         """Has the attributes say what is driven."""
         self._async_steps = AsyncSteps(self._env_client, self._batch_size)
         contract = self._env_client.contract
-        self.env_contract: EnvContract = contract
-        self.env_contracts: tuple[EnvContract, ...] = (
+        self.env_contract = contract
+        self.env_contracts = (
             self._env_client.contracts
             if isinstance(self._env_client, MultiEndpoint)
             else (contract,)
         )
-        self.num_envs: int = self._env_client.num_envs
-        self.single_observation_space: gymnasium.Space[Any] = to_gymnasium_space(
-            contract.observation_space
-        )
-        self.single_action_space: gymnasium.Space[Any] = to_gymnasium_space(contract.action_space)
-        self.observation_space: gymnasium.Space[ObsType] = (
+        self.num_envs = self._env_client.num_envs
+        self.single_observation_space = to_gymnasium_space(contract.observation_space)
+        self.single_action_space = to_gymnasium_space(contract.action_space)
+        self.observation_space = (
             to_gymnasium_space(contract.batched_observation_space)
             if contract.batched_observation_space is not None
             else batched_gymnasium_space(contract.observation_space, self.num_envs)
         )
-        self.action_space: gymnasium.Space[ActType] = (
+        self.action_space = (
             to_gymnasium_space(contract.batched_action_space)
             if contract.batched_action_space is not None
             else batched_gymnasium_space(contract.action_space, self.num_envs)
         )
-        self.metadata: dict[str, Any] = local_metadata(contract, self._env_client.mode)
-        self.autoreset_mode: gymnasium.vector.AutoresetMode | None = self.metadata.get(
-            "autoreset_mode"
-        )
-        self.render_mode: str | None = contract.render_mode
-        self.spec: EnvSpec | None = local_spec(contract)
+        self.metadata = local_metadata(contract, self._env_client.mode)
+        self.autoreset_mode = self.metadata.get("autoreset_mode")
+        self.render_mode = contract.render_mode
+        self.spec = local_spec(contract)
         self._seeds: list[int] = [-1] * self.num_envs
 
     @property
@@ -547,7 +556,12 @@ class RemoteVectorEnv(
     def _follow(self, source: AddressSource) -> None:
         """Drives the servers whose addresses stand in the source now."""
         client = self._env_client
-        if isinstance(client, MultiEndpoint) and client.follow(source.addresses()):
+        # The reset itself refuses a closed client.
+        if (
+            isinstance(client, MultiEndpoint)
+            and not client.closed
+            and client.follow(source.addresses())
+        ):
             self._describe()
 
     def _seed_generator(

@@ -4,6 +4,7 @@ reading            reads an environment and writes its contract
 model_reading      reads a model and writes its contract
 fitting            whether a model fits an environment
 carrying           refuses a contract whose values no message can hold
+joint              the spaces of many agents as one
 cost               counts what the spaces of a contract take, before any is made
 files              reads contracts from files
 comparison         in what a contract differs from an older one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rlmesh.codec.slab.leaves import arrange
+from rlmesh.contract.joint import why_not_joint
 from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.spaces.batching import is_batched
 from rlmesh_api.contract import EnvContract, ModelContract, Space
@@ -33,7 +34,7 @@ def received_contract(message: contract_pb2.EnvContract) -> EnvContract:
         raise ValueError(f"$.num_envs: expected {least} environment, got {contract.num_envs}")
     _check_batched(contract, "observation_space", contract.batched_observation_space)
     _check_batched(contract, "action_space", contract.batched_action_space)
-    reason = why_too_large(contract)
+    reason = why_not_joint(contract) or why_too_large(contract)
     if reason is not None:
         raise ValueError(reason)
     return contract

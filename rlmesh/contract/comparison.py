@@ -87,6 +87,9 @@ def _of_models(old: ModelContract, new: ModelContract) -> Iterator[ContractDiffe
 def _differences(old: EnvContract, new: EnvContract) -> Iterator[ContractDifference]:
     yield from _id(_place("id"), old.id, new.id)
     yield from _field("vector", old.vector, new.vector, breaking=True)
+    # Their names decide what the spaces hold.
+    names = (contract.agents and list(contract.agents.names) for contract in (old, new))
+    yield from _field("agents", *names, breaking=True)
     for name, role in _SPACES.items():
         yield from compare_spaces(_place(name), getattr(old, name), getattr(new, name), role)
     yield from _field("num_envs", old.num_envs, new.num_envs, breaking=True)

@@ -140,10 +140,9 @@ def _other_library(env: object) -> str | None:
         )
     if callable(getattr(env, "observation_space", None)):
         return (
-            f"env must be an environment of one agent, got {name}, which has the form of a "
-            f"PettingZoo environment: its spaces are methods that take an agent. Serve a wrapper "
-            f"whose observation_space and action_space are gymnasium.spaces.Dict of the agents, "
-            f"or one server for each agent"
+            f"env must be an environment of one agent here, got {name}, which is one of many "
+            f"agents: its spaces are methods that take an agent. Serve it by itself, "
+            f"EnvServer({name}(...)); rlmesh.RemoteParallelEnv drives it"
         )
     return None
 

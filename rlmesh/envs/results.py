@@ -118,7 +118,8 @@ def reward_of(value: Any, name: str = "the reward") -> float:
     number = value if array is None else array
     # A ragged list has no number of axes, and what has none may still be no number.
     with contextlib.suppress(TypeError, ValueError, OverflowError):
-        if not isinstance(number, (str, bytes)) and np.ndim(number) == 0:
+        real = not isinstance(number, (str, bytes)) and not np.iscomplexobj(number)
+        if real and np.ndim(number) == 0:
             return float(number)
     # What NumPy cannot read may know its number all the same.
     if hasattr(kind, "__array__") and not own:

@@ -160,6 +160,7 @@ class EnvServer(EndpointServer):
                 serving.resume_timeout_seconds,
                 sorted(options.envs.exposed),
                 self._end_by_client if serving.allow_remote_shutdown else None,
+                lambda status: status.agents.extend(answer.contract.agents.names),
             ),
             options.endpoint,
             serving,

@@ -37,8 +37,15 @@ def render_module(contract: EnvContract | ModelContract, class_name: str | None 
         class_name: What the client's class is called. None: after the contract's id.
 
     Raises:
-        InvalidArgumentError: If the class cannot have that name.
+        InvalidArgumentError: If the class cannot have that name, or if it is an environment of many
+            agents.
     """
+    if isinstance(contract, EnvContract) and contract.agents is not None:
+        raise InvalidArgumentError(
+            f"{contract.id} is an environment of many agents, and typegen writes types for "
+            f"environments of one agent and for models only; drive it with "
+            f"rlmesh.RemoteParallelEnv(address, expect=...), where expect is its contract"
+        )
     client = _client_name(contract) if class_name is None else _checked(class_name)
     names = Names([*_OWN, client])
     num_envs = contract.num_envs if _is_vector(contract) else None

@@ -298,6 +298,30 @@ def test_a_wrong_argument_is_refused_before_a_connection(
         rlmesh.RemoteModel("tcp://127.0.0.1:9", **wrong)
 
 
+def test_a_wrong_observation_in_a_list_is_named_with_its_place_in_the_batch() -> None:
+    class Right:
+        observation_space = spaces.Dict(OBSERVED)
+        action_space = Discrete(2)
+
+        def predict(self, observation: Any) -> Any:
+            return 1
+
+    good = Right.observation_space.sample()
+    wrong: list[tuple[Any, str]] = [
+        ({**good, "state": np.zeros(5, np.float32)}, r"\$.state of observation 1: .*\(4,\), got"),
+        ({**good, "state": [[0], [0, 1]]}, r"\$.state of observation 1: .*rows of several lengths"),
+        ({**good, "more": 1}, r"\$ of observation 1: expected a dict with the keys"),
+        ({**good, "pair": (1,)}, r"\$.pair of observation 1: expected a tuple of 2, got 1"),
+        ({**good, "task": 5}, r"\$.task"),
+        (None, r"\$ of observation 1: expected a dict"),
+    ]
+    with working(Right()) as worker, rlmesh.RemoteModel(worker.address) as model:
+        for each, text in wrong:
+            with pytest.raises(InvalidObservationError, match=text):
+                model.predict_batch([good, each])
+        assert model.predict_batch([good, good]).tolist() == [1, 1]
+
+
 def test_what_was_expected_of_a_model_is_checked(tmp_path: Path) -> None:
     class Longer:
         observation_space = Box(-1, 1, (2,))

@@ -262,7 +262,7 @@ JSON_DAMAGES: list[tuple[Damage, str]] = [
         (
             "$: expected no key but id, vector, observation_space, action_space, num_envs, "
             "autoreset_mode, render_mode, metadata, spec, batched_observation_space, "
-            "batched_action_space, delivers_nan, got the key 'extra'"
+            "batched_action_space, delivers_nan, agents, got the key 'extra'"
         ),
     ),
     (

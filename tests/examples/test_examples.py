@@ -177,6 +177,15 @@ def test_a_torch_policy_learns(folder: Path) -> None:
     assert int(found[2]) > 2 * int(found[1])
 
 
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is optional and large")
+def test_a_loop_that_jax_compiles_steps_a_remote_environment(folder: Path) -> None:
+    printed = run("jax_loop.py", folder=folder)
+    found = re.fullmatch(r"200 steps of 4, (\d+) poles fell\n", printed)
+    assert found, printed
+    # Nobody who pushes at random keeps a pole up for more than some twenty steps.
+    assert int(found[1]) < 12
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_an_example_is_short_listed_and_run(name: str) -> None:
     text = (EXAMPLES / name).read_text()

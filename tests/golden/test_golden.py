@@ -24,7 +24,7 @@ from support.golden import (
     RawStream,
     answering,
     asked,
-    driven,
+    drive,
     plain,
     says,
 )
@@ -146,7 +146,7 @@ def test_a_client_of_this_version_understands_an_older_server_as_ever(
             yield bytes_of(call["response"])
 
     with answering(lambda _: bytes_of(golden["contract"]), session) as address:
-        assert driven(address, vector=name == "sub_envs") == golden["returned"], ADVICE
+        assert drive(name, address) == golden["returned"], ADVICE
     # But for `open`, where it says who it is and what else it can, it asks as an older one did.
     wanted = [call["says"][0] for call in golden["calls"]]
     assert wanted_calls[1:] == wanted[1:], ADVICE

@@ -42,6 +42,9 @@ _WRAPPER_ATTR = "rlmesh.client.env.RemoteEnv.{}_wrapper_attr"
 NEVER_RAISED = {
     # A contract holds none but RLMesh's own spaces, all of them whole.
     "rlmesh.client.env.RemoteEnv.__init__": {"UnsupportedSpaceError"},
+    "rlmesh.client.parallel_env.RemoteParallelEnv.__init__": {"UnsupportedSpaceError"},
+    # Its argument is empty, and its name a text.
+    "rlmesh.client.parallel_env.RemoteParallelEnv.state": {"ArgumentTypeError"},
     "rlmesh.client.vector_env.RemoteVectorEnv.__init__": {"UnsupportedSpaceError"},
     "rlmesh.client.vector_env.RemoteVectorEnv.reset": {"UnsupportedSpaceError"},
     "rlmesh.contract.comparison.compare_contracts": {

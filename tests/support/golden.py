@@ -18,8 +18,10 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 import rlmesh
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.contract import EnvContract, ModelContract, read_contract, read_model_contract
+from rlmesh.envs.agents import joint_env, read_joint_contract
 from rlmesh.spaces import from_gymnasium_space
 from rlmesh_api.v1 import session_pb2
+from support.agents import Herd
 from support.contracts import a_contract, full_model_contract, fully_set
 from support.golden_frames import MESSAGES, frames_of, text_of
 from support.models import OfChunks, Planning, Recurrent, observation, working
@@ -38,6 +40,7 @@ ENVS: dict[str, Callable[[], Any]] = {
     "dict": lambda: EchoEnv("dict", "ansi"),
     "nested": lambda: EchoEnv("nested"),
     "sub_envs": lambda: echo_vector("nested", SUB_ENVS),
+    "agents": Herd,
 }
 
 
@@ -76,7 +79,7 @@ def recording() -> dict[str, Any]:
             # Gymnasium cannot batch a Text without characters.
             for num_envs in ((None,) if name == "text_no_characters" else (None, SUB_ENVS))
         },
-        "conversations": {name: _conversation(make()) for name, make in ENVS.items()},
+        "conversations": {name: _conversation(name, make()) for name, make in ENVS.items()},
         "model_contracts": {name: _contract(each) for name, each in _model_contracts().items()},
         "model_conversations": {name: _model_conversation(make()) for name, make in MODELS.items()},
         "frames": {name: frames_of(message) for name, message in MESSAGES.items()},
@@ -91,8 +94,13 @@ def _contracts() -> dict[str, EnvContract]:
     return {
         **of_spaces,
         "fully set": fully_set(),
-        **{f"of {name}": read_contract(make()) for name, make in ENVS.items()},
+        **{f"of {name}": _contract_of(make()) for name, make in ENVS.items()},
     }
+
+
+def _contract_of(env: Any) -> EnvContract:
+    joint = joint_env(env)
+    return read_contract(env) if joint is None else read_joint_contract(joint)
 
 
 def _model_contracts() -> dict[str, ModelContract]:
@@ -146,6 +154,28 @@ def driven(address: str, *, vector: bool) -> list[Any]:
     return [plain(result) for result in results]
 
 
+def driven_together(address: str) -> list[Any]:
+    """The same with an environment of many agents."""
+    remote = rlmesh.RemoteParallelEnv(address, transport="grpc")
+    results: list[Any] = [remote.reset(seed=3, options={"a": [1, 2.5, None]})]
+    for index, name in enumerate(remote.possible_agents):
+        remote.action_space(name).seed(index)
+    for _ in range(2):
+        acting = list(remote.agents)
+        results.append(remote.step({name: remote.action_space(name).sample() for name in acting}))
+        results.append(list(remote.agents))
+    results.append(remote.render())
+    remote.close()
+    return [plain(result) for result in results]
+
+
+def drive(name: str, address: str) -> list[Any]:
+    """Drives a short session with one of `ENVS`."""
+    if name == "agents":
+        return driven_together(address)
+    return driven(address, vector=name == "sub_envs")
+
+
 def asked(address: str) -> list[Any]:
     """Asks a model in a short session; what its calls return, as JSON data."""
     remote = rlmesh.RemoteModel(address, transport="grpc")
@@ -159,10 +189,10 @@ def asked(address: str) -> list[Any]:
     return [plain(result) for result in results]
 
 
-def _conversation(env: Any) -> dict[str, Any]:
+def _conversation(name: str, env: Any) -> dict[str, Any]:
     """The calls of a short session, each with its answer, as they cross the stream."""
     with serving(env) as server, _listening(server.address, SERVICE) as (address, crossed):
-        returned = driven(address, vector=hasattr(env, "num_envs"))
+        returned = drive(name, address)
     return _recorded(crossed, returned)
 
 

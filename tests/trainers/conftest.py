@@ -16,6 +16,7 @@ PACKAGES = (
     "pettingzoo",
     "sb3_contrib",
     "stable_baselines3",
+    "supersuit",
     "torch",
     "torchrl",
 )

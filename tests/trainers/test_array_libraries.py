@@ -151,6 +151,10 @@ def torch_actions() -> dict[str, Any]:
         "gradient": torch.tensor([0.5, -0.25], requires_grad=True),
         "JAX": jnp.asarray([0.5, -0.25]),
         "JAX's bfloat16": jnp.asarray([0.5, -0.25], jnp.bfloat16),
+        "row with a gradient": [torch.tensor(0.5, requires_grad=True), torch.tensor(-0.25)],
+        "row of bfloat16": [torch.tensor(0.5), torch.tensor(-0.25, dtype=torch.bfloat16)],
+        "row of JAX's bfloat16": [jnp.bfloat16(0.5), jnp.bfloat16(-0.25)],
+        "negative bit": torch.tensor([-0.5j, 0.25j]).conj().imag,
     }
 
 

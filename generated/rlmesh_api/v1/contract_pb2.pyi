@@ -5,8 +5,10 @@ What is served at an endpoint, an environment or a model: enough to encode every
 stand in for the original.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from rlmesh_api.v1 import adapter_pb2 as _adapter_pb2
 from rlmesh_api.v1 import space_pb2 as _space_pb2
@@ -15,10 +17,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -112,9 +114,58 @@ class EnvSpec(_message.Message):
 Global___EnvSpec: _TypeAlias = EnvSpec  # noqa: Y015
 
 @_typing.final
+class Agents(_message.Message):
+    """The agents of an environment of many agents. Experimental.
+
+    It crosses the wire as a single environment whose values are those of all agents together, so
+    that a joint step is one message.
+
+    Its `observation_space` is a `Dict` of these entries, where N is the number of agents:
+
+    - `observations`: a `Dict` with the observation space of each agent, in their order.
+    - `rewards`: `Box` of float64 without bounds, shape (N,).
+    - `terminations` and `truncations`: `MultiBinary` of N.
+    - `given`: `MultiBinary` of shape (N, 4): whether the environment returned, for each agent, an
+      observation, a reward, a termination and a truncation. Where it did not, the value stands for
+      nothing. A reset returns observations alone.
+    - `order`: `Box` of int32 from 0 to N, shape (N,): the place of each agent among the agents that
+      act in the next step, from 1; 0 for an agent that does not act.
+
+    Its `action_space` is a `Dict` of these entries:
+
+    - `actions`: a `Dict` with the action space of each agent, in their order.
+    - `order`: as above, the place of each agent among those whose action is given; 0 for an agent
+      without one, whose action stands for nothing.
+
+    The step's own reward is 0, `terminated` is set once no agent acts, and `truncated` never. The
+    info is a dict with the info of each agent.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of all agents that there can be, in their order; one at least, each once."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Agents: _TypeAlias = Agents  # noqa: Y015
+
+@_typing.final
 class EnvContract(_message.Message):
     """The contract of an environment. It is fixed from the server's construction to its end, the same
-    for every reader.
+    for every reader. There are three kinds: a single environment, a vector environment (`vector`)
+    and an environment of many agents (`agents`). A client for another kind is refused.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -131,6 +182,7 @@ class EnvContract(_message.Message):
     BATCHED_OBSERVATION_SPACE_FIELD_NUMBER: _builtins.int
     BATCHED_ACTION_SPACE_FIELD_NUMBER: _builtins.int
     DELIVERS_NAN_FIELD_NUMBER: _builtins.int
+    AGENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The environment's `spec.id`, or `UnknownEnv-v1` where it has none."""
     vector: _builtins.bool
@@ -176,6 +228,12 @@ class EnvContract(_message.Message):
         `action_space`.
         """
 
+    @_builtins.property
+    def agents(self) -> Global___Agents:
+        """The agents of an environment of many agents, whose spaces are described there. Absent for every
+        other environment. Experimental.
+        """
+
     def __init__(
         self,
         *,
@@ -191,11 +249,14 @@ class EnvContract(_message.Message):
         batched_observation_space: _space_pb2.Space | None = ...,
         batched_action_space: _space_pb2.Space | None = ...,
         delivers_nan: _builtins.bool = ...,
+        agents: Global___Agents | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "_batched_action_space", b"_batched_action_space", "_batched_observation_space", b"_batched_observation_space", "_render_mode", b"_render_mode", "_spec", b"_spec", "action_space", b"action_space", "autoreset_mode", b"autoreset_mode", "batched_action_space", b"batched_action_space", "batched_observation_space", b"batched_observation_space", "metadata", b"metadata", "observation_space", b"observation_space", "render_mode", b"render_mode", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agents", b"_agents", "_autoreset_mode", b"_autoreset_mode", "_batched_action_space", b"_batched_action_space", "_batched_observation_space", b"_batched_observation_space", "_render_mode", b"_render_mode", "_spec", b"_spec", "action_space", b"action_space", "agents", b"agents", "autoreset_mode", b"autoreset_mode", "batched_action_space", b"batched_action_space", "batched_observation_space", b"batched_observation_space", "metadata", b"metadata", "observation_space", b"observation_space", "render_mode", b"render_mode", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "_batched_action_space", b"_batched_action_space", "_batched_observation_space", b"_batched_observation_space", "_render_mode", b"_render_mode", "_spec", b"_spec", "action_space", b"action_space", "autoreset_mode", b"autoreset_mode", "batched_action_space", b"batched_action_space", "batched_observation_space", b"batched_observation_space", "delivers_nan", b"delivers_nan", "id", b"id", "metadata", b"metadata", "num_envs", b"num_envs", "observation_space", b"observation_space", "render_mode", b"render_mode", "spec", b"spec", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agents", b"_agents", "_autoreset_mode", b"_autoreset_mode", "_batched_action_space", b"_batched_action_space", "_batched_observation_space", b"_batched_observation_space", "_render_mode", b"_render_mode", "_spec", b"_spec", "action_space", b"action_space", "agents", b"agents", "autoreset_mode", b"autoreset_mode", "batched_action_space", b"batched_action_space", "batched_observation_space", b"batched_observation_space", "delivers_nan", b"delivers_nan", "id", b"id", "metadata", b"metadata", "num_envs", b"num_envs", "observation_space", b"observation_space", "render_mode", b"render_mode", "spec", b"spec", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agents: _TypeAlias = _typing.Literal["agents"]  # noqa: Y015
+    _WhichOneofArgType__agents: _TypeAlias = _typing.Literal["_agents", b"_agents"]  # noqa: Y015
     _WhichOneofReturnType__autoreset_mode: _TypeAlias = _typing.Literal["autoreset_mode"]  # noqa: Y015
     _WhichOneofArgType__autoreset_mode: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode"]  # noqa: Y015
     _WhichOneofReturnType__batched_action_space: _TypeAlias = _typing.Literal["batched_action_space"]  # noqa: Y015
@@ -206,6 +267,8 @@ class EnvContract(_message.Message):
     _WhichOneofArgType__render_mode: _TypeAlias = _typing.Literal["_render_mode", b"_render_mode"]  # noqa: Y015
     _WhichOneofReturnType__spec: _TypeAlias = _typing.Literal["spec"]  # noqa: Y015
     _WhichOneofArgType__spec: _TypeAlias = _typing.Literal["_spec", b"_spec"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agents) -> _WhichOneofReturnType__agents | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__autoreset_mode) -> _WhichOneofReturnType__autoreset_mode | None: ...
     @_typing.overload

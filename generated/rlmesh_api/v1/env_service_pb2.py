@@ -26,7 +26,7 @@ from rlmesh_api.v1 import contract_pb2 as rlmesh__api_dot_v1_dot_contract__pb2
 from rlmesh_api.v1 import session_pb2 as rlmesh__api_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frlmesh_api/v1/env_service.proto\x12\rrlmesh_api.v1\x1a\x1crlmesh_api/v1/contract.proto\x1a\x1brlmesh_api/v1/session.proto\"\x14\n\x12GetContractRequest\"\x85\x01\n\x13GetContractResponse\x12,\n\x08\x63ontract\x18\x01 \x01(\x0b\x32\x1a.rlmesh_api.v1.EnvContract\x12#\n\x06server\x18\x02 \x01(\x0b\x32\x13.rlmesh_api.v1.Peer\x12\x1b\n\x13protocol_generation\x18\x03 \x01(\r\"\x12\n\x10GetStatusRequest\"\xf3\x02\n\x11GetStatusResponse\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.rlmesh_api.v1.ServerState\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x14\n\x0c\x62usy_seconds\x18\x04 \x01(\x01\x12\r\n\x05stack\x18\x05 \x01(\t\x12%\n\x06holder\x18\x06 \x01(\x0b\x32\x15.rlmesh_api.v1.Holder\x12.\n\x08sessions\x18\x07 \x03(\x0b\x32\x1c.rlmesh_api.v1.SessionStatus\x12\x10\n\x08\x63\x61pacity\x18\x08 \x01(\r\x12#\n\x06server\x18\t \x01(\x0b\x32\x13.rlmesh_api.v1.Peer\x12\x1b\n\x13protocol_generation\x18\n \x01(\r\x12\x17\n\x0fserving_seconds\x18\x0b \x01(\x01\x12*\n\x06models\x18\x0c \x03(\x0b\x32\x1a.rlmesh_api.v1.ModelStatus\"\x84\x01\n\x0bModelStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x14\n\x0cqueue_length\x18\x04 \x01(\r\x12\x0c\n\x04\x63\x61ll\x18\x05 \x01(\t\x12\x14\n\x0c\x62usy_seconds\x18\x06 \x01(\x01\x12\r\n\x05stack\x18\x07 \x01(\t\"\x8e\x02\n\rSessionStatus\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12%\n\x06holder\x18\x02 \x01(\x0b\x32\x15.rlmesh_api.v1.Holder\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x14\n\x0c\x62usy_seconds\x18\x06 \x01(\x01\x12\r\n\x05stack\x18\x07 \x01(\t\x12\x14\n\x0cidle_seconds\x18\x08 \x01(\x01\x12\r\n\x05\x63\x61lls\x18\t \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\n \x01(\x04\x12\x33\n\ndeviations\x18\x0b \x03(\x0b\x32\x1f.rlmesh_api.v1.ConformanceCount\"/\n\x10\x43onformanceCount\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x11\n\x0fShutdownRequest\"\x12\n\x10ShutdownResponse*\x90\x01\n\x0bServerState\x12\x1c\n\x18SERVER_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SERVER_STATE_STARTING\x10\x01\x12\x16\n\x12SERVER_STATE_READY\x10\x02\x12\x15\n\x11SERVER_STATE_BUSY\x10\x03\x12\x19\n\x15SERVER_STATE_DRAINING\x10\x04\x32\xcd\x02\n\nEnvService\x12T\n\x0bGetContract\x12!.rlmesh_api.v1.GetContractRequest\x1a\".rlmesh_api.v1.GetContractResponse\x12N\n\tGetStatus\x12\x1f.rlmesh_api.v1.GetStatusRequest\x1a .rlmesh_api.v1.GetStatusResponse\x12L\n\x07Session\x12\x1d.rlmesh_api.v1.SessionRequest\x1a\x1e.rlmesh_api.v1.SessionResponse(\x01\x30\x01\x12K\n\x08Shutdown\x12\x1e.rlmesh_api.v1.ShutdownRequest\x1a\x1f.rlmesh_api.v1.ShutdownResponseBP\n\x11\x63om.rlmesh.api.v1P\x01Z9github.com/rlmesh/rlmesh/gen/go/rlmesh_api/v1;rlmeshapiv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frlmesh_api/v1/env_service.proto\x12\rrlmesh_api.v1\x1a\x1crlmesh_api/v1/contract.proto\x1a\x1brlmesh_api/v1/session.proto\"\x14\n\x12GetContractRequest\"\x85\x01\n\x13GetContractResponse\x12,\n\x08\x63ontract\x18\x01 \x01(\x0b\x32\x1a.rlmesh_api.v1.EnvContract\x12#\n\x06server\x18\x02 \x01(\x0b\x32\x13.rlmesh_api.v1.Peer\x12\x1b\n\x13protocol_generation\x18\x03 \x01(\r\"\x12\n\x10GetStatusRequest\"\x83\x03\n\x11GetStatusResponse\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.rlmesh_api.v1.ServerState\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x14\n\x0c\x62usy_seconds\x18\x04 \x01(\x01\x12\r\n\x05stack\x18\x05 \x01(\t\x12%\n\x06holder\x18\x06 \x01(\x0b\x32\x15.rlmesh_api.v1.Holder\x12.\n\x08sessions\x18\x07 \x03(\x0b\x32\x1c.rlmesh_api.v1.SessionStatus\x12\x10\n\x08\x63\x61pacity\x18\x08 \x01(\r\x12#\n\x06server\x18\t \x01(\x0b\x32\x13.rlmesh_api.v1.Peer\x12\x1b\n\x13protocol_generation\x18\n \x01(\r\x12\x17\n\x0fserving_seconds\x18\x0b \x01(\x01\x12*\n\x06models\x18\x0c \x03(\x0b\x32\x1a.rlmesh_api.v1.ModelStatus\x12\x0e\n\x06\x61gents\x18\r \x03(\t\"\x84\x01\n\x0bModelStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x14\n\x0cqueue_length\x18\x04 \x01(\r\x12\x0c\n\x04\x63\x61ll\x18\x05 \x01(\t\x12\x14\n\x0c\x62usy_seconds\x18\x06 \x01(\x01\x12\r\n\x05stack\x18\x07 \x01(\t\"\x8e\x02\n\rSessionStatus\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12%\n\x06holder\x18\x02 \x01(\x0b\x32\x15.rlmesh_api.v1.Holder\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x14\n\x0c\x62usy_seconds\x18\x06 \x01(\x01\x12\r\n\x05stack\x18\x07 \x01(\t\x12\x14\n\x0cidle_seconds\x18\x08 \x01(\x01\x12\r\n\x05\x63\x61lls\x18\t \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\n \x01(\x04\x12\x33\n\ndeviations\x18\x0b \x03(\x0b\x32\x1f.rlmesh_api.v1.ConformanceCount\"/\n\x10\x43onformanceCount\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x11\n\x0fShutdownRequest\"\x12\n\x10ShutdownResponse*\x90\x01\n\x0bServerState\x12\x1c\n\x18SERVER_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SERVER_STATE_STARTING\x10\x01\x12\x16\n\x12SERVER_STATE_READY\x10\x02\x12\x15\n\x11SERVER_STATE_BUSY\x10\x03\x12\x19\n\x15SERVER_STATE_DRAINING\x10\x04\x32\xcd\x02\n\nEnvService\x12T\n\x0bGetContract\x12!.rlmesh_api.v1.GetContractRequest\x1a\".rlmesh_api.v1.GetContractResponse\x12N\n\tGetStatus\x12\x1f.rlmesh_api.v1.GetStatusRequest\x1a .rlmesh_api.v1.GetStatusResponse\x12L\n\x07Session\x12\x1d.rlmesh_api.v1.SessionRequest\x1a\x1e.rlmesh_api.v1.SessionResponse(\x01\x30\x01\x12K\n\x08Shutdown\x12\x1e.rlmesh_api.v1.ShutdownRequest\x1a\x1f.rlmesh_api.v1.ShutdownResponseBP\n\x11\x63om.rlmesh.api.v1P\x01Z9github.com/rlmesh/rlmesh/gen/go/rlmesh_api/v1;rlmeshapiv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rlmesh_api.v1.env_service_p
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\021com.rlmesh.api.v1P\001Z9github.com/rlmesh/rlmesh/gen/go/rlmesh_api/v1;rlmeshapiv1'
-  _globals['_SERVERSTATE']._serialized_start=1158
-  _globals['_SERVERSTATE']._serialized_end=1302
+  _globals['_SERVERSTATE']._serialized_start=1174
+  _globals['_SERVERSTATE']._serialized_end=1318
   _globals['_GETCONTRACTREQUEST']._serialized_start=109
   _globals['_GETCONTRACTREQUEST']._serialized_end=129
   _globals['_GETCONTRACTRESPONSE']._serialized_start=132
@@ -43,17 +43,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSREQUEST']._serialized_start=267
   _globals['_GETSTATUSREQUEST']._serialized_end=285
   _globals['_GETSTATUSRESPONSE']._serialized_start=288
-  _globals['_GETSTATUSRESPONSE']._serialized_end=659
-  _globals['_MODELSTATUS']._serialized_start=662
-  _globals['_MODELSTATUS']._serialized_end=794
-  _globals['_SESSIONSTATUS']._serialized_start=797
-  _globals['_SESSIONSTATUS']._serialized_end=1067
-  _globals['_CONFORMANCECOUNT']._serialized_start=1069
-  _globals['_CONFORMANCECOUNT']._serialized_end=1116
-  _globals['_SHUTDOWNREQUEST']._serialized_start=1118
-  _globals['_SHUTDOWNREQUEST']._serialized_end=1135
-  _globals['_SHUTDOWNRESPONSE']._serialized_start=1137
-  _globals['_SHUTDOWNRESPONSE']._serialized_end=1155
-  _globals['_ENVSERVICE']._serialized_start=1305
-  _globals['_ENVSERVICE']._serialized_end=1638
+  _globals['_GETSTATUSRESPONSE']._serialized_end=675
+  _globals['_MODELSTATUS']._serialized_start=678
+  _globals['_MODELSTATUS']._serialized_end=810
+  _globals['_SESSIONSTATUS']._serialized_start=813
+  _globals['_SESSIONSTATUS']._serialized_end=1083
+  _globals['_CONFORMANCECOUNT']._serialized_start=1085
+  _globals['_CONFORMANCECOUNT']._serialized_end=1132
+  _globals['_SHUTDOWNREQUEST']._serialized_start=1134
+  _globals['_SHUTDOWNREQUEST']._serialized_end=1151
+  _globals['_SHUTDOWNRESPONSE']._serialized_start=1153
+  _globals['_SHUTDOWNRESPONSE']._serialized_end=1171
+  _globals['_ENVSERVICE']._serialized_start=1321
+  _globals['_ENVSERVICE']._serialized_end=1654
 # @@protoc_insertion_point(module_scope)

@@ -139,6 +139,7 @@ class GetStatusResponse(_message.Message):
     PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
     SERVING_SECONDS_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    AGENTS_FIELD_NUMBER: _builtins.int
     state: Global___ServerState.ValueType
     """The state."""
     call: _builtins.str
@@ -175,6 +176,12 @@ class GetStatusResponse(_message.Message):
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelStatus]:
         """The models, by name. Empty for an environment."""
 
+    @_builtins.property
+    def agents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of all agents of an environment of many agents, as in its contract. Empty for every
+        other environment. Experimental.
+        """
+
     def __init__(
         self,
         *,
@@ -190,10 +197,11 @@ class GetStatusResponse(_message.Message):
         protocol_generation: _builtins.int = ...,
         serving_seconds: _builtins.float = ...,
         models: _abc.Iterable[Global___ModelStatus] | None = ...,
+        agents: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "server", b"server"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_seconds", b"busy_seconds", "call", b"call", "capacity", b"capacity", "holder", b"holder", "models", b"models", "protocol_generation", b"protocol_generation", "sequence", b"sequence", "server", b"server", "serving_seconds", b"serving_seconds", "sessions", b"sessions", "stack", b"stack", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "busy_seconds", b"busy_seconds", "call", b"call", "capacity", b"capacity", "holder", b"holder", "models", b"models", "protocol_generation", b"protocol_generation", "sequence", b"sequence", "server", b"server", "serving_seconds", b"serving_seconds", "sessions", b"sessions", "stack", b"stack", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

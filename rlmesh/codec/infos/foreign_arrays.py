@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rlmesh.codec.infos.packable_types import kind_of
+from rlmesh.codec.infos.type_guards import is_row
+
 __all__ = ["foreign_array", "read_array"]
 
 _FLOAT32 = np.dtype(np.float32)
@@ -31,10 +34,10 @@ def read_array(value: Any) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.asarray(value)
     except Exception:
-        tensor = _main_memory_tensor(value)
-        if tensor is None:
+        read = _row_of_tensors(value) if is_row(value) else _main_memory_tensor(value)
+        if read is None:
             raise
-        return tensor
+        return read
     dtype = array.dtype
     # JAX adds its dtypes to those of NumPy.
     if dtype.kind == "V" and dtype.type is not np.void and np.can_cast(dtype, _FLOAT32):
@@ -44,14 +47,22 @@ def read_array(value: Any) -> npt.NDArray[Any]:
 
 def _main_memory_tensor(value: Any) -> npt.NDArray[Any] | None:
     """A tensor of PyTorch that `numpy()` does not give as it is; None for anything else."""
-    kind: Any = type(value)
-    if not all(hasattr(kind, name) for name in ("detach", "cpu", "numpy", "float")):
+    kind: Any = kind_of(value)
+    if not all(hasattr(kind, name) for name in ("detach", "cpu", "numpy", "resolve_neg")):
         return None
-    tensor = value.detach().cpu()
+    tensor = value.detach().cpu().resolve_conj().resolve_neg()
     if tensor.is_floating_point() and tensor.element_size() < _FLOAT32.itemsize:
         tensor = tensor.float()
     array: npt.NDArray[Any] = tensor.numpy()
     return array
+
+
+def _row_of_tensors(row: list[Any] | tuple[Any, ...]) -> npt.NDArray[Any] | None:
+    """A list with tensors of which NumPy does not read one; None if it has no tensor."""
+    kinds: list[Any] = [kind_of(part) for part in row]
+    if not any(hasattr(kind, "__array__") for kind in kinds):
+        return None
+    return np.asarray([read_array(part) for part in row])
 
 
 def foreign_array(value: Any) -> Any:
@@ -60,7 +71,7 @@ def foreign_array(value: Any) -> Any:
     Args:
         value: Anything; what its methods raise means that it is no array.
     """
-    kind: Any = type(value)
+    kind: Any = kind_of(value)
     if not hasattr(kind, "__array__"):
         return None
     try:

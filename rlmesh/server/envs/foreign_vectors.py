@@ -45,11 +45,6 @@ def served_form(env: Any) -> Any:
     return env
 
 
-def original_of(env: Any) -> Any:
-    """The environment that the user gave."""
-    return env.original if isinstance(env, (StableBaselinesVector, EnvPoolVector)) else env
-
-
 class StableBaselinesVector:
     """A VecEnv of Stable-Baselines3 as a vector environment of Gymnasium.
 

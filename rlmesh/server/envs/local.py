@@ -15,7 +15,6 @@ from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.envs.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.envs.backend import DEPENDENT, Step
 from rlmesh.server.envs.codecs import Codecs
-from rlmesh.server.envs.foreign_vectors import original_of
 from rlmesh.server.envs.home_thread import HomeThread
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
@@ -38,6 +37,7 @@ class LocalBackend:
         env: The environment; `read_contract` has accepted it.
         contract: Its contract.
         options: How it is served.
+        given: What the user gave, where `env` was made of it; None: `env` itself.
 
     Attributes:
         contract: As given.
@@ -49,8 +49,11 @@ class LocalBackend:
     dependent = DEPENDENT
     version = 0
 
-    def __init__(self, env: Any, contract: EnvContract, options: EnvOptions) -> None:
+    def __init__(
+        self, env: Any, contract: EnvContract, options: EnvOptions, given: object = None
+    ) -> None:
         self._own_env = env
+        self._given = env if given is None else given
         self.lender: None = None
         self._home = HomeThread()
         self._closed = False
@@ -182,7 +185,7 @@ class LocalBackend:
 
     def holds(self, env: object) -> bool:
         """Whether this is its environment, and not closed. Any thread may ask."""
-        return env is original_of(self._own_env) and not self._closed
+        return env is self._given and not self._closed
 
     def _guard(self, kind: str, name: str, call: Callable[[], Any]) -> Any:
         """Calls the environment; whatever it raises becomes a failure with its traceback."""

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from rlmesh.contract import EnvContract, read_contract
+from rlmesh.contract import EnvContract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
 from rlmesh.server.envs.autoreset import check_mode
 from rlmesh.server.envs.backend import ENV, Backend
-from rlmesh.server.envs.foreign_vectors import served_form
 from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.making import backend_of
 from rlmesh.server.envs.options import EnvOptions, ParallelOptions
 from rlmesh.server.envs.process.factory import WorkerFactory, isolated_factory
 from rlmesh.server.envs.slot import EnvSlot
@@ -232,7 +232,7 @@ def provider_for(
                 f"makes them, got {type(env).__name__}; pass for instance "
                 f"EnvServer(lambda: gymnasium.make(...), sessions={sessions})"
             )
-        return OneEnvProvider(_backend_of(env, options))
+        return OneEnvProvider(backend_of(env, options))
 
     held: WeakSet[LocalBackend] = WeakSet()
 
@@ -245,7 +245,7 @@ def provider_for(
                 f"needs its own; make a new environment at every call"
             )
         try:
-            backend = _backend_of(made, options)
+            backend = backend_of(made, options)
         except BaseException:
             close: Callable[[], object] | None = getattr(made, "close", None)
             # A class has one too, that needs an instance.
@@ -294,11 +294,6 @@ def _parallel_provider(
     if sessions is None:
         return OneEnvProvider(make(), owned=True)
     return EnvPerSessionProvider(make, sessions)
-
-
-def _backend_of(env: Any, options: EnvOptions) -> LocalBackend:
-    env = served_form(env)
-    return LocalBackend(env, read_contract(env, delivers_nan=options.delivers_nan), options)
 
 
 def _makes_envs(env: Any, sessions: int | None) -> bool:

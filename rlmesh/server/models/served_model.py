@@ -22,14 +22,19 @@ class Version(Protocol):
 
     Attributes:
         number: Its number, from 1.
-        sessions: How many sessions have it, which the served model counts.
         on_ready: Called when the model stops to answer, and when it answers again.
     """
 
     number: int
-    sessions: int
     on_ready: Callable[[bool], None]
 
+    @property
+    def sessions(self) -> int:
+        """How many sessions have it."""
+        ...
+
+    @sessions.setter
+    def sessions(self, count: int) -> None: ...
     @property
     def contract(self) -> ModelContract:
         """Its contract."""
@@ -163,6 +168,8 @@ class ServedModel:
             version.on_ready, before.on_ready = before.on_ready, version.on_ready
             version.number = before.number + 1
             self._versions.append(version)
+        # It answers, also where the process of the last one had died.
+        version.on_ready(True)
         _log.info("the model %s is at version %d", contract.id, version.number)
         self._retire(before)
         return version

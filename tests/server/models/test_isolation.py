@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Generator
@@ -118,6 +119,13 @@ def test_a_model_without_state_goes_on_with_the_next_call() -> None:
         one.reset(seed=5)
         other.reset(seed=6)
         drawn = [one.predict(SEEN[0]), other.predict(SEEN[0])]
+        [pid] = worker_processes()
+        os.kill(pid, signal.SIGKILL)
+        end(pid)
+        # Without a call: who looks at health sends none meanwhile.
+        while worker_processes() in ([], [pid]) or check_health(worker.address) != SERVING:
+            threading.Event().wait(0.01)
+        assert_same(np.stack([one.predict(SEEN[0]), other.predict(SEEN[0])]), np.stack(drawn))
         with pytest.raises(ModelCrashedError, match="The next call is answered in a new process"):
             one.predict(state(1, 0, 0))
         # With the seed of its episode.
@@ -193,8 +201,9 @@ def test_a_model_that_cannot_be_made_is_named_and_nothing_runs_on(
 
 
 def test_an_unknown_isolation_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="isolation must be 'process' or None"):
-        rlmesh.ModelWorker(Frail, isolation="thread")  # type: ignore[arg-type]
+    for wrong in ("thread", 1, ["process"]):
+        with pytest.raises(InvalidArgumentError, match="isolation must be 'process' or None"):
+            rlmesh.ModelWorker(Frail, isolation=wrong)  # type: ignore[arg-type]
 
 
 def test_batches_the_queue_and_a_reload_are_as_without_isolation(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from rlmesh.contract import AutoresetMode, EnvContract, read_contract
+from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.envs.forks import EndsInChild
 from rlmesh.errors import RlmeshError
 from rlmesh.processes.control import (
@@ -28,8 +28,8 @@ from rlmesh.processes.parent_death import (
 )
 from rlmesh.processes.stack_dump import begin_recording
 from rlmesh.server.envs.backend import ENV
-from rlmesh.server.envs.foreign_vectors import served_form
 from rlmesh.server.envs.local import LocalBackend
+from rlmesh.server.envs.making import backend_of
 from rlmesh.server.envs.process.borrower import Borrower, ServerGoneError
 from rlmesh.server.envs.process.call_page import PAGE_BYTES
 from rlmesh.server.envs.process.spec import WorkerSpec
@@ -126,9 +126,7 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
     try:
         with EndsInChild():
             env: Any = factory()
-        env = served_form(env)
-        contract = read_contract(env, delivers_nan=spec.options.delivers_nan)
-        return LocalBackend(env, contract, spec.options), contract
+        backend = backend_of(env, spec.options)
     except RlmeshError as error:
         # With the type of the error: the server raises the same.
         raise CallFailedError(
@@ -136,6 +134,8 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
         ) from error
     except BaseException as error:
         raise env_raised("making the environment", error) from error
+    else:
+        return backend, backend.contract
 
 
 def _answer(

@@ -29,7 +29,7 @@ def check_isolation(isolation: object) -> bool:
     Raises:
         InvalidArgumentError: If there is no such isolation.
     """
-    if isolation not in {None, "process"}:
+    if not (isolation is None or (isinstance(isolation, str) and isolation == "process")):
         raise InvalidArgumentError(f"isolation must be 'process' or None, got {isolation!r:.80}")
     return isolation is not None
 

@@ -345,6 +345,8 @@ class ProcessVersion:
 
     def _start_again(self) -> None:
         with self._lock:
+            if self.closing:
+                return
             try:
                 self._restore()
             except CallFailedError as error:
