@@ -37,7 +37,7 @@ SEEN = [
 class Interrupted(Recurrent):
     """Has something happen in every other call, before it returns."""
 
-    observation_space = spaces.Dict({**OBSERVATIONS.spaces, "image": IMAGE})
+    observation_space: Any = spaces.Dict({**OBSERVATIONS.spaces, "image": IMAGE})
 
     def __init__(self) -> None:
         super().__init__()
