@@ -44,13 +44,14 @@ demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 10
 test: $(call installed,test) ## Run the tests, all but those that ask the package index.
 	$(BIN)/python -m pytest -m "not wheel"
 
-check: codegen-check stability proto lint layers types docs fuzz-short test-all trainers openpi ## Run every check that a change must pass.
+check: codegen-check stability proto lint layers types docs fuzz-short test-all trainers openpi legacy ## Run every check that a change must pass.
 
 generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
 	$(BIN)/python -m codegen
 
 bench: $(call installed,bench) ## Measure, and write the numbers that the documentation quotes.
 	$(BIN)/python -m benchmarks --publish
+	$(BIN)/python -m benchmarks.models --peers $(VENV)/peers --publish
 
 soak: $(call installed,bench) ## Step a million times, and write into the documentation whether anything grew.
 	$(BIN)/python -m soak --publish
@@ -135,6 +136,14 @@ openpi: ## Run the tests with the client of openpi.
 	@# By itself: `make -n` runs a line that calls make.
 	test ! -e $(OPENPI)/.installed-openpi-client || \
 	  $(OPENPI)/bin/python -m pytest -n2 tests/openpi tests/server/openpi
+
+# The versions of Python that the server for old interpreters is tested on. All that it is for:
+#   make legacy LEGACY="3.7 3.8 3.9 3.10 3.11 3.12 3.13"
+LEGACY := 3.7 3.9
+.PHONY: legacy
+legacy: $(call installed,test) ## Drive the server for old interpreters on each version in LEGACY.
+	$(BIN)/python legacy/tests/venvs.py $(LEGACY)
+	RLMESH_LEGACY="$(LEGACY)" $(BIN)/python -m pytest -n0 tests/legacy
 
 # What a person runs, and no check does.
 

@@ -30,11 +30,13 @@ class ExposedAttributes:
         skrl looks at direct bases alone to recognise an environment.
         """
         super().__init_subclass__(**options)
+        made: Any = cls
+        bases: tuple[type, ...] = made.__bases__
         for kind in (gymnasium.Env, VectorEnv):
-            heirs = [index for index, base in enumerate(cls.__bases__) if issubclass(base, kind)]
-            if heirs and kind not in cls.__bases__:
+            heirs = [index for index, base in enumerate(bases) if issubclass(base, kind)]
+            if heirs and kind not in bases:
                 after = heirs[-1] + 1
-                cls.__bases__ = (*cls.__bases__[:after], kind, *cls.__bases__[after:])
+                made.__bases__ = (*bases[:after], kind, *bases[after:])
 
     # Type checkers do not see this, so that they report names that no client has.
     if not TYPE_CHECKING:

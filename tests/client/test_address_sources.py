@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
-import socket
+import subprocess
 import threading
 from collections.abc import Generator
 from pathlib import Path
@@ -15,7 +16,12 @@ import numpy as np
 import pytest
 
 import rlmesh
-from rlmesh.errors import EndpointUnreachableError, InvalidAddressError, InvalidArgumentError
+from rlmesh.errors import (
+    EndpointUnreachableError,
+    InvalidAddressError,
+    InvalidArgumentError,
+    StateError,
+)
 from support.serving import serving, start_python
 
 SOON = 20.0
@@ -68,6 +74,8 @@ def test_a_file_may_grow_and_shrink_between_episodes(tmp_path: Path) -> None:
         envs.send(np.zeros(3, np.int64))
         assert envs.recv()[0].shape == (3, 4)
     assert shared.read_text() == "# the servers of this run\n\n"
+    with pytest.raises(StateError, match="is closed"):
+        envs.reset(seed=0)
 
 
 def test_servers_of_a_folder_are_awaited_and_replace_each_other(tmp_path: Path) -> None:
@@ -129,30 +137,53 @@ def test_what_only_begins_like_a_source_is_refused(source: str) -> None:
         rlmesh.RemoteVectorEnv(source)
 
 
-def test_every_address_of_a_name_is_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    # No resolver of this machine can be made to know a name, without changing its files.
-    hosts = ["127.0.0.3", "127.0.0.2"]
-    real = socket.getaddrinfo
+# Knows a name with two addresses, then one, then none: the program writes its own hosts file.
+_NAMED = """
+import sys, rlmesh
+from rlmesh.errors import EndpointUnreachableError
 
-    def resolved(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
-        if host != "envs.test":
-            return real(host, port, *arguments, **options)
-        if not hosts:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [found for each in hosts for found in real(each, port, *arguments, **options)]
+def know(*hosts):
+    with open("/etc/hosts", "w") as file:
+        for host in hosts:
+            print(host, "envs.test", file=file)
 
+know("127.0.0.3", "127.0.0.2")
+envs = rlmesh.RemoteVectorEnv(f"dns:envs.test:{sys.argv[1]}")
+print(*envs.reset(seed=0)[0].shape, envs.num_envs)
+know("127.0.0.2")
+print(*envs.reset(seed=0)[0].shape, envs.num_envs)
+know()
+try:
+    envs.reset(seed=0)
+except EndpointUnreachableError as error:
+    print(error)
+envs.close()
+"""
+
+
+def test_every_address_of_a_name_is_a_server(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.touch()
+    # Its own mount namespace, where another file stands in the place of /etc/hosts.
+    prefix = ("unshare", "--map-root-user", "--mount", "sh", "-c")
+    mount = f'mount --bind {hosts} /etc/hosts && exec "$0" "$@"'
+    tried = [*prefix, mount, "true"]
+    if shutil.which("unshare") is None or subprocess.run(tried, check=False).returncode:
+        pytest.skip("this machine allows no mount namespace")
     with serving(cart(), "tcp://127.0.0.2:0") as second:
-        port = int(second.address.rpartition(":")[2])
-        with serving(cart(), f"tcp://127.0.0.3:{port}") as third:
-            monkeypatch.setattr(socket, "getaddrinfo", resolved)
-            with client(f"dns:envs.test:{port}") as envs:
-                assert envs.num_envs == 2
-                assert [second.address, third.address] == sorted([second.address, third.address])
-                hosts.pop()
-                assert envs.reset(seed=0)[0].shape == (1, 4)
-                hosts.clear()
-                with pytest.raises(EndpointUnreachableError, match=r"'envs.test' .*has no address"):
-                    envs.reset(seed=0)
+        port = second.address.rpartition(":")[2]
+        with (
+            serving(cart(), f"tcp://127.0.0.3:{port}"),
+            start_python(
+                ["-c", _NAMED, port], prefix=(*prefix, mount), stdout=subprocess.PIPE
+            ) as it,
+        ):
+            assert it.stdout is not None
+            said = it.stdout.read().splitlines()
+            assert it.wait(SOON) == 0
+    assert said[:2] == ["2 4 2", "1 4 1"]
+    assert "'envs.test'" in said[2]
+    assert "has no address" in said[2]
 
 
 def test_rlmesh_serve_announces_its_address_until_sigterm(tmp_path: Path) -> None:

@@ -56,6 +56,15 @@ OPTIONS = "docs/command-line.md / {}: Option"
 
 # Which tests hold what a table says, beside those below.
 HELD_BY: dict[str, list[str]] = {
+    "docs/old-simulators.md / What it does not do: It has no": [
+        "legacy/test_legacy_server.py::test_a_session_is_not_kept_and_its_client_learns_that",
+        "legacy/test_legacy_server.py::test_values_of_all_seven_spaces_cross_as_they_are",
+        "legacy/test_legacy_server.py::test_what_the_server_cannot_is_said_when_it_starts",
+        "legacy/test_legacy_server.py::test_one_client_has_the_environment_and_the_next_may_wait",
+        "legacy/test_legacy_server.py::test_a_second_signal_ends_a_server_whose_environment_hangs",
+        "legacy/test_legacy_server.py::test_infos_of_old_vector_environments_have_gymnasiums_form",
+        "legacy/test_legacy_server.py::test_what_an_environment_raises_and_what_cannot_travel",
+    ],
     "docs/adapting.md / The steps: Step": [
         "adapters/test_steps.py::test_every_kind_has_a_case_and_is_compiled",
         "adapters/test_steps.py::test_what_a_step_gives_is_in_its_space",

@@ -69,3 +69,8 @@ def test_the_package_imports_only_what_it_declares() -> None:
         if declared & {canonicalize_name(name) for name in distributions}
     }
     assert not offences(sources("rlmesh", "generated"), allowed)
+
+
+def test_the_server_for_old_interpreters_imports_nothing_of_rlmesh() -> None:
+    allowed = {"google", "grpc", "numpy", "rlmesh_legacy_server"}
+    assert not offences(sources("legacy/rlmesh_legacy_server"), allowed)

@@ -37,6 +37,8 @@ def fail(how: str) -> None:
         case "hang in C":
             # A call of a library that is given no interpreter lock back.
             ctypes.PyDLL(None).sleep(3600)
+        case _:
+            return
 
 
 def hang() -> None:

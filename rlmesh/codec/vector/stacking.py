@@ -10,7 +10,15 @@ import numpy as np
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation, typename
 from rlmesh.spaces.paths import ROOT, child_place
-from rlmesh_api.contract import DictSpace, DiscreteSpace, Space, TextSpace, TupleSpace
+from rlmesh_api.contract import (
+    BoxSpace,
+    DictSpace,
+    MultiBinarySpace,
+    MultiDiscreteSpace,
+    Space,
+    TextSpace,
+    TupleSpace,
+)
 
 __all__ = ["Stack", "Unstack", "compile_checked_stack", "compile_stack", "compile_unstack"]
 
@@ -52,7 +60,8 @@ def compile_checked_stack(space: Space, path: str = ROOT) -> Stack:
         return _compile_checked_tuples(parts, path)
     if isinstance(space, TextSpace):
         return tuple
-    shape: tuple[int, ...] = () if isinstance(space, DiscreteSpace) else space.shape
+    of_arrays = isinstance(space, BoxSpace | MultiBinarySpace | MultiDiscreteSpace)
+    shape: tuple[int, ...] = space.shape if of_arrays else ()
 
     def stack(values: Sequence[Any]) -> Any:
         try:

@@ -22,14 +22,19 @@ class Version(Protocol):
 
     Attributes:
         number: Its number, from 1.
-        sessions: How many sessions have it, which the served model counts.
         on_ready: Called when the model stops to answer, and when it answers again.
     """
 
     number: int
-    sessions: int
     on_ready: Callable[[bool], None]
 
+    @property
+    def sessions(self) -> int:
+        """How many sessions have it."""
+        ...
+
+    @sessions.setter
+    def sessions(self, count: int) -> None: ...
     @property
     def contract(self) -> ModelContract:
         """Its contract."""
