@@ -2,7 +2,8 @@
 # installed. Not shipped.
 from typing import Any
 
-class Array: ...
+class Array:
+    def __getattr__(self, name: str) -> Any: ...
 
 class Device:
     platform: str
