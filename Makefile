@@ -51,6 +51,7 @@ generate: $(call installed,test) ## Write generated/ anew from schema/ and api_m
 
 bench: $(call installed,bench) ## Measure, and write the numbers that the documentation quotes.
 	$(BIN)/python -m benchmarks --publish
+	$(BIN)/python -m benchmarks.models --peers $(VENV)/peers --publish
 
 soak: $(call installed,bench) ## Step a million times, and write into the documentation whether anything grew.
 	$(BIN)/python -m soak --publish

@@ -146,13 +146,13 @@ class RemoteModel(Generic[ObsType, ActType]):
 
     @property
     def observation_space(self) -> Space:
-        """The space of the observations that `predict` takes: with steps, the environment's."""
+        """The space of the observations that `predict` takes; with steps the environment's."""
         adapter, contract = self.adapter, self.model_contract
         return contract.observation_space if adapter is None else adapter.env_observation_space
 
     @property
     def action_space(self) -> Space:
-        """The space of the actions that it returns: with steps, the environment's."""
+        """The space of the actions that it returns; with steps the environment's."""
         adapter, contract = self.adapter, self.model_contract
         return contract.action_space if adapter is None else adapter.env_action_space
 

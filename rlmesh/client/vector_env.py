@@ -66,12 +66,12 @@ class RemoteVectorEnv(
             sub-environments of a vector environment stay together. They are asked all at once, so
             that a step takes as long as the slowest of them. When the environment of one fails, the
             others have been called; the next call must be a reset. Or where the addresses stand:
-            `file:PATH`, a file with one address a line, or a folder of such files, as `rlmesh serve
-            --announce` writes them; or `dns:NAME:PORT`, all addresses that a name has, as those of
-            a headless service of Kubernetes. Without `num_envs`, each reset without a mask follows
-            what stands there then: `num_envs` and the spaces change with it. With `num_envs`, the
-            constructor waits until there are enough, and what is more replaces lost servers.
-            Sources are Experimental.
+            `file:PATH`, a file with one address a line, or a folder of such files, as the option
+            `--announce` of a server writes them; or `dns:NAME:PORT`, all addresses that a name has,
+            as those of a headless service of Kubernetes. Without `num_envs`, each reset without a
+            mask follows what stands there then: `num_envs` and the spaces change with it. With
+            `num_envs`, the constructor waits until there are enough, and what is more replaces lost
+            servers. Sources are Experimental.
         connect_timeout_seconds: Seconds until the server must have answered. A server that is not
             up yet is tried again until then. None: no limit.
         request_timeout_seconds: Seconds until each call must have been answered. None: no limit.

@@ -42,7 +42,10 @@ class PlainAction(Protocol):
     """Steps with plain actions; see `rlmesh.codec.step.plain`."""
 
     seconds: float
-    step: Callable[[Any, bytes], Any]
+
+    def step(self, env: Any, slab: bytes, /) -> Any:
+        """What the environment's step returned or raised; this object if it was not called."""
+        ...
 
 
 class PlainResult(Protocol):

@@ -91,7 +91,8 @@ class ModelWorker(EndpointServer):
         max_batch_size: The most observations that a model computes at once. Default: as many as
             wait.
         batch_wait_seconds: For how many seconds a request waits for others to be computed with it,
-            while there are sessions that could ask. 0: it never waits.
+            while there are sessions that could ask. 0: only for those that the model has just
+            answered, as long as they ask again at once; a lone client never waits.
         queue_limit: How many requests may wait for a model; a further one is refused at once.
             Default: no limit but that of the sessions.
         warmup: Whether the model's `warmup`, if it has one, is called before health says SERVING.

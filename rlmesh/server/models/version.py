@@ -38,7 +38,8 @@ class ModelVersion:
         thread: The thread on which that happens.
         batcher: Its queue.
         ready: Whether it is warmed up.
-        hosts: Whether a session's calls run on its thread.
+        guests: The slots whose calls run on its thread. Provider and that thread change it, each by
+            one call of a list's method.
         retired: Whether it has been replaced and no episode has it any more.
     """
 
@@ -55,7 +56,7 @@ class ModelVersion:
         self.thread: CallThread = CallThread("rlmesh-model")
         self.batcher: Batcher = Batcher(self.thread, options, keeps_state=contract.keeps_state)
         self.ready: bool = False
-        self.hosts: bool = False
+        self.guests: list[object] = []
         self.retired: bool = False
         self._name = contract.id
         self._warms_up = options.warmup
@@ -143,7 +144,7 @@ class ModelVersion:
         except ThreadStoppedError:
             # The server ends, and closes it.
             return
-        if not self.hosts:
+        if not self.guests:
             self.thread.stop()
 
     def status(self) -> env_service_pb2.ModelStatus:

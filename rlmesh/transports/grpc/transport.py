@@ -84,6 +84,17 @@ class GrpcTransport:
         elif not exchanger.send(message, wait.deadline):
             raise late(wait, self._address)
 
+    def reserve(self, nbytes: int, wait: Wait) -> None:
+        """Returns None: gRPC takes a request as bytes; see `Transport`."""
+
+    def post_written(self, start: int, end: int) -> None:
+        """Is not called: there is no buffer; see `Transport`."""
+        raise NotImplementedError
+
+    def posted(self) -> bytes:
+        """Is not called: there is no buffer; see `Transport`."""
+        raise NotImplementedError
+
     def take(self, sequence: int, wait: Wait) -> Received:
         """Waits for the answer; see `Transport`."""
         while True:

@@ -55,7 +55,6 @@ class ProcessVersion:
         thread: See above.
         sessions: How many sessions have it, which the served model counts.
         ready: Whether it is warmed up.
-        hosts: False: no session's calls run on its thread.
         retired: Whether it has been replaced by another version and no episode has it any more.
         on_ready: Called when the model stops to answer, and when it answers again.
         closing: Whether it takes no more calls.
@@ -72,7 +71,6 @@ class ProcessVersion:
         self.thread: CallThread = CallThread("rlmesh-model")
         self.sessions: int = 0
         self.ready: bool = False
-        self.hosts: bool = False
         self.retired: bool = False
         self.closing: bool = False
         self.on_ready: OnReady = _ignore
