@@ -42,6 +42,9 @@ if __name__ == "__main__":
             observations, _, terminated, _ = io_callback(step, results, actions, ordered=True)
             return observations, terminated
 
-        rollout = jax.jit(lambda begin: jax.lax.scan(advance, begin, length=STEPS))
+        @jax.jit
+        def rollout(begin: Any) -> Any:
+            return jax.lax.scan(advance, begin, length=STEPS)
+
         _, terminations = rollout(first)
         print(f"{STEPS} steps of {ENVS}, {int(terminations.sum())} poles fell")

@@ -63,7 +63,8 @@ class RemoteEnv(ArrayEnv[ObsType, ActType], Generic[ObsType, ActType]):
         # Before anything is connected: a device that is not there must hold no session.
         checked = _checked(device)
         # One copy is enough, and JAX's memory needs an alignment of its own.
-        super().__init__(address, **{"copy": False, **options})
+        options.setdefault("copy", False)
+        super().__init__(address, **options)
         self._arrays = _Arrays(checked, narrow)
         try:
             self._arrays.check(self.env_contract)
@@ -114,7 +115,8 @@ class RemoteVectorEnv(ArrayVectorEnv[ObsType, ActType], Generic[ObsType, ActType
     ) -> None:
         self.closed = True  # for Gymnasium's __del__, if what follows raises
         checked = _checked(device)
-        super().__init__(address, **{"copy": False, **options})
+        options.setdefault("copy", False)
+        super().__init__(address, **options)
         self._arrays = _Arrays(checked, narrow)
         try:
             self._arrays.check(self.env_contract)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import runpy
-from collections.abc import Generator
 from typing import Any
 
 import gymnasium
@@ -50,14 +49,6 @@ def test_d3rlpy_learns_the_same_weights_online_and_offline(
         weights = learn(client, STEPS)
         assert [record for record in caplog.records if "rlmesh" in record.name] == []
     assert_equal_weights(weights, expected)
-
-
-@pytest.fixture(scope="module")
-def ray() -> Generator[Any]:
-    ray = pytest.importorskip("ray")
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-    yield ray
-    ray.shutdown()
 
 
 def rllib() -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from support.trainer_snippets import run_snippets
 
 
+@pytest.mark.usefixtures("ray")
 @pytest.mark.filterwarnings("ignore")  # Both packages warn of their own code.
 @pytest.mark.timeout(300)
 def test_the_snippets_of_the_page_run() -> None:

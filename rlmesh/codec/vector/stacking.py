@@ -60,8 +60,9 @@ def compile_checked_stack(space: Space, path: str = ROOT) -> Stack:
         return _compile_checked_tuples(parts, path)
     if isinstance(space, TextSpace):
         return tuple
-    of_arrays = isinstance(space, BoxSpace | MultiBinarySpace | MultiDiscreteSpace)
-    shape: tuple[int, ...] = space.shape if of_arrays else ()
+    shape: tuple[int, ...] = ()
+    if isinstance(space, BoxSpace | MultiBinarySpace | MultiDiscreteSpace):
+        shape = space.shape
 
     def stack(values: Sequence[Any]) -> Any:
         try:
