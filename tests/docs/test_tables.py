@@ -34,7 +34,7 @@ from support.pages import code, tables
 from support.repository import ROOT
 
 # The tables of measurements are held by tests/benchmarks/test_published.py and tests/soak/.
-MEASURED = {ROOT / "docs/performance.md", ROOT / "docs/endurance.md"}
+MEASURED = {ROOT / f"docs/{name}.md" for name in ("performance", "model-performance", "endurance")}
 PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - MEASURED)
 ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page).items()}
 
