@@ -32,7 +32,7 @@ def block(run: ModelRun) -> str:
     where = f"{machine.cpu}, {machine.cores} cores, {machine.system}, {machine.python}"
     parts = [
         f"{run.rounds} rounds of {run.seconds:g} s each, on {where}. In brackets: least, greatest.",
-        "### Bars",
+        "## Bars",
         _table(
             ("What", "Bar", "Measured", "Met"),
             (
@@ -40,11 +40,11 @@ def block(run: ModelRun) -> str:
                 for each in verdicts(run)
             ),
         ),
-        "### One client, a model that does nothing",
+        "## One client, a model that does nothing",
         _measured(run, LONE, ("p50", "p99"), ("p50, µs", "p99, µs")),
-        "### Sixteen clients, a model of 20 ms and 0.5 ms for each observation",
+        "## Sixteen clients, a model of 20 ms and 0.5 ms for each observation",
         _measured(run, CROWD, ("rate", "p50"), ("Answers per second", "p50, µs")),
-        "### Contenders",
+        "## Contenders",
         _table(("Contender", "Set up"), ((each.title, each.setup) for each in CONTENDERS.values())),
     ]
     missing = {
