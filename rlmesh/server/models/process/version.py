@@ -85,7 +85,8 @@ class ProcessVersion:
         self._timer: threading.Timer | None = None
         began = monotonic()
         try:
-            self._worker, self._own, self.contract = self._started()
+            self._worker, self._own, contract = self._started()
+            self.contract: ModelContract = contract
         except CallFailedError as error:
             raise error_of_making(error.failure) from error
         self._start_timeout = max(_START_SECONDS, 3 * (monotonic() - began))
