@@ -262,7 +262,7 @@ def no_env() -> Any:
         ),
         (functools.partial(sys.exit, "no display"), RemoteEnvError, "SystemExit: no display"),
         (not_an_env, InvalidEnvError, "got int"),
-        (threading.Lock().acquire, ArgumentTypeError, "cannot be sent"),
+        (threading.Lock().acquire, ArgumentTypeError, "cannot be pickled"),
         (gymnasium.make("CartPole-v1"), ArgumentTypeError, "callable"),
     ],
     ids=["raises", "dies", "exits", "not an env", "not picklable", "an env"],

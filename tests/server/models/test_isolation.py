@@ -182,7 +182,7 @@ def never_closed() -> Any:
     [
         (Frail(), ArgumentTypeError, "needs a callable without arguments that makes the model"),
         (never_closed, InvalidModelError, "model must be a callable, or an object with one of"),
-        (partial(Frail.predict, never_closed()), ArgumentTypeError, "cannot be sent"),
+        (partial(Frail.predict, never_closed()), ArgumentTypeError, "cannot be pickled"),
         (partial(frail_model.Unmakable, "raise"), RemoteModelError, "making the model"),
         (partial(frail_model.Unmakable, "sys.exit"), RemoteModelError, "SystemExit"),
         (partial(frail_model.Unmakable, "exit"), ModelCrashedError, "while it was made: .* code 3"),

@@ -11,6 +11,7 @@ from typing import Any
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract.model_reading import METHODS
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh.processes.pickling import pickled
 from rlmesh.processes.supervisor import Supervisor
 from rlmesh.server.failures import failed
 from rlmesh.server.models.options import ModelOptions
@@ -60,7 +61,10 @@ class ModelWorkerFactory:
         self._supervisor = supervisor
         self._spec = pickle.dumps(
             ModelSpec(
-                factory=_pickled(factory, spaces),
+                factory=pickled(
+                    (factory, spaces),
+                    f"isolation='process': what makes the model, {factory!r:.80},",
+                ),
                 name=name,
                 options=options,
                 argv=list(sys.argv),
@@ -92,18 +96,3 @@ def _check_factory(factory: Any) -> None:
             f"is made in another process, got {type(factory).__name__}; pass the model's class, or "
             f"lambda: MyModel('checkpoint.pt'), for instance"
         )
-
-
-def _pickled(factory: Callable[[], Any], spaces: dict[str, Any]) -> bytes:
-    # Gymnasium depends on cloudpickle. The standard library's pickle sends no lambda and nothing
-    # of __main__.
-    import cloudpickle
-
-    try:
-        return bytes(cloudpickle.dumps((factory, spaces)))
-    except Exception as error:
-        raise ArgumentTypeError(
-            f"isolation='process' sends the callable that makes the model to another process, and "
-            f"{factory!r:.80} cannot be sent: {type(error).__name__}: {error}. Have it make or "
-            f"import what it needs when it is called"
-        ) from error

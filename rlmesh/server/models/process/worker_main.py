@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import faulthandler
-import logging
 import os
 import pickle
 import socket
-import sys
 import threading
 from typing import Any
 
@@ -16,13 +13,11 @@ from google.protobuf.message import DecodeError
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.envs.forks import EndsInChild
 from rlmesh.errors import InvalidModelError, RlmeshError
-from rlmesh.processes.control import ControlMessage, read_message, write_message
+from rlmesh.processes.control import ControlMessage, write_message
 from rlmesh.processes.parent_death import (
     StatusThread,
-    end_with_server,
-    leave_signals_to_server,
 )
-from rlmesh.processes.stack_dump import begin_recording
+from rlmesh.processes.worker_start import read_spec, start_worker
 from rlmesh.server.failures import CallFailedError, failure_of, model_raised
 from rlmesh.server.models.backend import ModelBackend
 from rlmesh.server.models.local import LocalMaker
@@ -51,26 +46,15 @@ def main(server: int, calls: int, control: int, stack_dump: int, sessions: int) 
         stack_dump: The descriptor of the stack dump; -1 where there is none.
         sessions: The descriptor of the socket over which sessions are handed over.
     """
-    end_with_server(server)
-    leave_signals_to_server()
-    for descriptor in (calls, control, stack_dump, sessions):
-        if descriptor >= 0:
-            os.set_inheritable(descriptor, False)
-    # A fatal signal writes the stack of the thread that it hits to stderr, which the server keeps.
-    faulthandler.enable(all_threads=False)
-    begin_recording(stack_dump)
+    start_worker(server, stack_dump, (calls, control, sessions))
     calls_socket, control_socket, channel = (
         socket.socket(fileno=descriptor) for descriptor in (calls, control, sessions)
     )
     for each in (calls_socket, channel):
         os.register_at_fork(after_in_child=each.close)
-    message = read_message(control_socket)
-    if message is None:
+    spec: ModelSpec | None = read_spec(control_socket)
+    if spec is None:
         return
-    spec: ModelSpec = pickle.loads(message[1])  # noqa: S301 - from this process's own parent, by a pair of sockets
-    sys.argv = spec.argv
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("rlmesh").setLevel(spec.level)
     status_thread = _StatusThread(control_socket)
     try:
         served = _make(spec)
