@@ -272,7 +272,6 @@ def test_a_server_that_is_killed_takes_its_model_along() -> None:
         address = next(word for word in line.split() if word.startswith("tcp://")).rstrip(";,.")
         with rlmesh.RemoteModel(address) as client:
             assert client.predict(SEEN[0]).shape == (2,)
-        threads = Path(f"/proc/{served.pid}/task").iterdir()
-        [pid] = [int(pid) for each in threads for pid in (each / "children").read_text().split()]
+        [pid] = child_processes(served.pid)
         served.send(signal.SIGKILL)
         end(pid)
