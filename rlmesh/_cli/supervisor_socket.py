@@ -39,7 +39,7 @@ class SupervisorSocket:
         """
         path = f"\0{self._name[1:]}" if self._name.startswith("@") else self._name
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.sendto(f"READY=1\nSTATUS={status}\n".encode(), path)
         except OSError as error:
             raise OSError(
