@@ -7,6 +7,8 @@ import threading
 import grpc
 
 from rlmesh.address import Address, TcpAddress
+from rlmesh.security import Token
+from rlmesh.server.rpc.auth import TokenInterceptor
 from rlmesh.server.rpc.binding import bind
 from rlmesh.server.rpc.call_threads import ThreadPerCall
 from rlmesh.server.rpc.health import MAX_ANSWERS, MAX_WATCHES, Health
@@ -19,11 +21,12 @@ _FLUSH_SECONDS = 0.2
 class HealthPort:
     """Answers the health service in plaintext, and no other method.
 
-    A prober learns there what it learns at the server's own address without a token: whether the
-    server serves. The limits of `Health` hold for both addresses together.
+    A prober learns there what it learns at the server's own address, with or without the token. The
+    limits of `Health` hold for both addresses together.
 
     Args:
         address: Where.
+        token: What the calls that are not for strangers must show; None: nothing.
         health: What answers; the server has the same.
 
     Attributes:
@@ -34,9 +37,10 @@ class HealthPort:
         InvalidAddressError: If the address cannot be bound on this machine.
     """
 
-    def __init__(self, address: TcpAddress, health: Health) -> None:
+    def __init__(self, address: TcpAddress, token: Token | None, health: Health) -> None:
         self._server = grpc.server(
             ThreadPerCall(),
+            interceptors=[TokenInterceptor(token)],
             options=server_options(),
             maximum_concurrent_rpcs=MAX_WATCHES + 2 * MAX_ANSWERS,
         )

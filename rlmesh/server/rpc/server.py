@@ -113,7 +113,9 @@ class RpcServer:
         self._started = self._stopped = self._draining = False
         self.serving: threading.Event = threading.Event()
         self._health_port = (
-            None if options.health is None else HealthPort(options.health, self._health)
+            None
+            if options.health is None
+            else HealthPort(options.health, options.token, self._health)
         )
         try:
             self.address: Address = bind(
