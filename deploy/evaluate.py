@@ -6,6 +6,7 @@ python evaluate.py --envs file:/shared/servers --model tcp://127.0.0.1:5557 --se
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections import deque
 from pathlib import Path
@@ -21,22 +22,28 @@ def main() -> None:
     given = _arguments()
     index, shards = (int(part) for part in given.shard.split("/"))
     waiting = deque(range(index, given.seeds, shards))
-    tls = None
-    if given.tls_ca is not None:
-        tls = rlmesh.ClientTLS(ca=given.tls_ca, server_name=given.tls_server_name)
-    token = None if given.token_file is None else Path(given.token_file).read_text().strip()
-    beyond: dict[str, Any] = {"tls": tls, "token": token, "connect_timeout_seconds": 60.0}
     # A place where addresses stand, or one address.
     envs_at = given.envs if given.envs.startswith(("file:", "dns:")) else [given.envs]
-    on_this_machine = given.envs.startswith(("tcp://127.0.0.1:", "unix:"))
     envs: Any = rlmesh.RemoteVectorEnv(
-        envs_at,
-        num_envs=given.num_envs,
-        autoreset="disabled",
-        **{} if on_this_machine else beyond,
+        envs_at, num_envs=given.num_envs, autoreset="disabled", **_connection(given.envs, given)
     )
-    with envs, rlmesh.RemoteModel(given.model, env=envs, **beyond) as model:
+    with (
+        contextlib.closing(envs),
+        rlmesh.RemoteModel(given.model, env=envs, **_connection(given.model, given)) as model,
+    ):
         _run(envs, model, waiting)
+
+
+def _connection(address: str, given: argparse.Namespace) -> dict[str, Any]:
+    """How to connect: with the token and the authority, where that leaves this machine."""
+    options: dict[str, Any] = {"connect_timeout_seconds": 60.0}
+    if address.startswith(("tcp://127.0.0.1:", "unix:")):
+        return options
+    if given.token_file is not None:
+        options["token"] = Path(given.token_file).read_text().strip()
+    if given.tls_ca is not None:
+        options["tls"] = rlmesh.ClientTLS(ca=given.tls_ca, server_name=given.tls_server_name)
+    return options
 
 
 def _run(envs: Any, model: Any, waiting: deque[int]) -> None:

@@ -10,10 +10,9 @@ WORKDIR /src
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY generated generated
 COPY rlmesh rlmesh
-RUN python -m venv /venv
-# Not in quotes: each word is a package.
+# PACKAGES not in quotes: each word is a package.
 # hadolint ignore=SC2086
-RUN /venv/bin/pip install --no-cache-dir . ${PACKAGES}
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir . ${PACKAGES}
 
 FROM python:${PYTHON}-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin rlmesh

@@ -66,9 +66,7 @@ def test_the_unit_is_told_when_the_server_serves_and_it_ends_in_time(
         with command(*place.translate(given)) as server:
             state = dict(line.split("=", 1) for line in supervisor.recv(4096).decode().splitlines())
             assert state == {"READY": "1", "STATUS": f"CartPole-v1 is served at {address}"}
-            with contextlib.closing(
-                rlmesh.RemoteEnv[object, object](address, connect_timeout_seconds=0)
-            ) as env:
+            with contextlib.closing(rlmesh.RemoteEnv[object, object](address)) as env:
                 env.reset(seed=0)
                 assert env.transport == "shm"
             [probe] = probe_commands("a Unix socket")

@@ -63,12 +63,9 @@ class Place:
         for theirs, here in self.paths.items():
             argument = argument.replace(theirs, str(here))
         for theirs, port in self.ports.items():
-            # Also under the name that a service has in its cluster.
-            argument = re.sub(
-                rf"(//|\b)(127\.0\.0\.1|localhost|rlmesh-[a-z]+):{theirs}\b",
-                rf"\g<1>127.0.0.1:{port}",
-                argument,
-            )
+            argument = argument.replace(f"127.0.0.1:{theirs}", f"127.0.0.1:{port}")
+            # A service under its name in the cluster is no address of the loopback.
+            argument = re.sub(rf"\brlmesh-[a-z]+:{theirs}\b", f"localhost:{port}", argument)
         return argument
 
 
