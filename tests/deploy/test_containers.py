@@ -94,10 +94,12 @@ def test_the_compose_file_evaluates_a_model_in_an_environment() -> None:
             assert word == "CMD"
             assert run_program(check, place).returncode == 0
         evaluate = services["evaluate"]
-        done = run_program([*evaluate["entrypoint"], *evaluate["command"]], place)
+        # Fewer episodes than in the file.
+        fewer = [each.replace("--seeds=20", "--seeds=2") for each in evaluate["command"]]
+        done = run_program([*evaluate["entrypoint"], *fewer], place)
         assert done.returncode == 0, done.stderr
         episodes = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [each["seed"] for each in episodes] == list(range(20))
+        assert [each["seed"] for each in episodes] == [0, 1]
         # It balances the pole, which a constant push does for ten steps.
         assert all(each["return"] > 50 for each in episodes)
         for name, server in servers.items():
