@@ -63,8 +63,11 @@ def test_the_probes_of_an_environment_pass_without_token_and_certificate(
 def test_at_the_port_for_probes_nothing_but_health_is_answered(env: Command, place: Place) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{place.ports[5556]}") as channel:
         for method in ("/rlmesh_api.v1.EnvService/GetContract", "/grpc.health.v1.Health/List"):
+            call = channel.unary_unary(
+                method, request_serializer=bytes, response_deserializer=bytes
+            )
             with pytest.raises(grpc.RpcError) as caught:
-                channel.unary_unary(method)(b"", timeout=20)
+                call(b"", timeout=60)
             assert isinstance(caught.value, grpc.Call)
             # With a token, a stranger does not even learn which methods there are.
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED

@@ -11,6 +11,7 @@ import pytest
 
 import rlmesh
 from rlmesh.errors import AddressInUseError, InvalidAddressError
+from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc
 from support.sample_envs import Gate, ScriptedEnv
 from support.serving import serving
 from support.watching import NOT_SERVING, SERVING, check_health, watching_health
@@ -111,6 +112,8 @@ def test_other_methods_are_unknown_there() -> None:
     with serving(gym.make("CartPole-v1"), health=LOOPBACK) as server:
         target = health_of(server).removeprefix("tcp://")
         with grpc.insecure_channel(target) as channel, pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary("/rlmesh_api.v1.EnvService/GetContract")(b"", timeout=60)
+            env_service_pb2_grpc.EnvServiceStub(channel).GetContract(
+                env_service_pb2.GetContractRequest(), timeout=60
+            )
         assert isinstance(caught.value, grpc.Call)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -62,10 +62,10 @@ class Place:
     def _translate(self, argument: str) -> str:
         for theirs, here in self.paths.items():
             argument = argument.replace(theirs, str(here))
-        for theirs, port in self.ports.items():
-            argument = argument.replace(f"127.0.0.1:{theirs}", f"127.0.0.1:{port}")
+        for port_there, port in self.ports.items():
+            argument = argument.replace(f"127.0.0.1:{port_there}", f"127.0.0.1:{port}")
             # A service under its name in the cluster is no address of the loopback.
-            argument = re.sub(rf"\brlmesh-[a-z]+:{theirs}\b", f"localhost:{port}", argument)
+            argument = re.sub(rf"\brlmesh-[a-z]+:{port_there}\b", f"localhost:{port}", argument)
         return argument
 
 

@@ -69,10 +69,10 @@ def grpcurl(line: str) -> dict[str, Any]:
     assert program == "grpcurl"
     given = parser.parse_args(arguments)
     assert given.plaintext is (given.cacert is None)
-    metadata = None
+    metadata: tuple[tuple[str, str], ...] | None = None
     if given.header is not None:
         key, _, value = given.header.partition(": ")
-        metadata = [(key, value)]
+        metadata = ((key, value),)
     channel = (
         grpc.insecure_channel(given.address)
         if given.plaintext
