@@ -53,7 +53,7 @@ def arguments(folder: Path) -> tuple[list[str], Place]:
     return given, Place(paths={"/run/rlmesh": folder})
 
 
-def test_the_unit_is_told_when_the_server_serves_and_it_ends_in_time(
+def test_the_unit_is_active_once_the_server_serves_and_ends_in_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert setting("rlmesh-env.service", "Type") == "notify"

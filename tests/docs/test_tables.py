@@ -107,7 +107,7 @@ HELD_BY: dict[str, list[str]] = {
         "cli/test_demo.py::test_the_transport_may_come_from_the_environment_and_the_address_of_another_server_does_not",
         "codec/checks/test_conformance_policy.py::test_the_variable_is_read_where_there_is_no_argument",
         "cli/test_security.py::test_the_token_may_come_from_the_environment",
-        "deploy/test_systemd.py::test_the_unit_is_told_when_the_server_serves_and_it_ends_in_time",
+        "deploy/test_systemd.py::test_the_unit_is_active_once_the_server_serves_and_ends_in_time",
     ],
     "docs/serving.md / In a process of its own: The environment": [
         "server/envs/test_isolation.py::test_a_death_is_told_and_its_server_and_neighbours_live_on",
@@ -341,7 +341,7 @@ HELD_BY: dict[str, list[str]] = {
     "docs/readiness.md / Probes: Server": [
         "deploy/test_kubernetes.py::test_a_probe_of_the_documentation_passes",
         "deploy/test_containers.py::test_an_image_serves_and_passes_its_health_check",
-        "deploy/test_systemd.py::test_the_unit_is_told_when_the_server_serves_and_it_ends_in_time",
+        "deploy/test_systemd.py::test_the_unit_is_active_once_the_server_serves_and_ends_in_time",
     ],
     "docs/deployment.md / Deployment: You have": [
         "deploy/test_containers.py::test_an_image_serves_and_passes_its_health_check",

@@ -91,7 +91,7 @@ def test_without_it_there_is_no_second_address() -> None:
         assert server.health_address is None
 
 
-def test_an_address_that_cannot_be_had_leaves_nothing_bound() -> None:
+def test_an_address_that_cannot_be_bound_leaves_nothing_bound() -> None:
     env = gym.make("CartPole-v1")
     with pytest.raises(InvalidAddressError, match="health must be a TCP address"):
         rlmesh.EnvServer(env, health="unix:///tmp/health.sock")
