@@ -31,7 +31,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench fuzz soak chaos docs clean
-.PHONY: hooks node-packages stubs trainers openpi
+.PHONY: hooks node-packages stubs trainers openpi compatibility
 .PHONY: codegen-check stability proto lint layers types fuzz-short test-all format golden baseline
 
 help: ## Show this list.
@@ -109,6 +109,10 @@ trainers: $(call installed,check) ## Run the tests with the packages of trainers
 	  | $(BIN)/python .ci/missing_types.py
 	$(TRAINERS)/bin/python -m pytest -n2 tests/trainers tests/client/test_torch.py \
 	  tests/examples/test_examples.py::test_a_torch_policy_learns
+
+# In virtual environments of their own, below build/: these packages do not all fit together.
+compatibility: $(call installed,test) ## Run the environments of PACKAGES, or of all known ones, and write the page.
+	SDL_VIDEODRIVER=dummy PYTHONPATH=tests:. $(BIN)/python tests/compatibility/record.py $(PACKAGES)
 
 # In a virtual environment of their own: the client needs NumPy 1, which Python 3.12 is the last to have.
 OPENPI := $(VENV)-openpi

@@ -1,0 +1,56 @@
+"""The page of what was run: its table, made from the committed results."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from support.repository import ROOT
+
+PAGE = ROOT / "docs/compatibility.md"
+RESULTS = ROOT / "docs/_static/compatibility.json"
+
+_BEGIN, _END = (
+    "<!-- compatibility: written by `make compatibility` -->",
+    "<!-- compatibility: end -->",
+)
+_BLOCK = re.compile(f"{re.escape(_BEGIN)}\n.*?{re.escape(_END)}", re.DOTALL)
+_RATES = ("in-process", "shm", "direct", "grpc")
+
+
+def with_results(text: str, results: dict[str, Any]) -> str:
+    """The page with other results in it.
+
+    Raises:
+        ValueError: If it has not exactly one place for them.
+    """
+    block = f"{_BEGIN}\n\n{table(results)}\n{_END}"
+    replaced, count = _BLOCK.subn(lambda _: block, text)
+    if count != 1:
+        raise ValueError(f"expected one block between {_BEGIN} and {_END}, found {count}")
+    return replaced
+
+
+def table(results: dict[str, Any]) -> str:
+    """The table of the environments, and below it what was not equal or not run."""
+    lines = [
+        f"Run on {results['machine']}. The rates are steps a second.",
+        "",
+        "| Package | Version | Environment | Equal | " + " | ".join(_RATES) + " |",
+        "|---|---|---|---|" + "---:|" * len(_RATES),
+    ]
+    notes: list[str] = []
+    for environment, row in results["environments"].items():
+        if "reason" in row:
+            notes.append(f"- `{environment}` of {row['package']} was not run: `{row['reason']}`")
+            continue
+        rates = " | ".join(f"{row['rates'][name]:,.0f}" for name in _RATES)
+        equal = "no" if row["differences"] else "but infos" if row["infos"] else "yes"
+        lines.append(
+            f"| {row['package']} | {row['version']} | `{environment}` | {equal} | {rates} |"
+        )
+        for kind in ("differences", "infos"):
+            # It is mostly the same over each transport.
+            lines_of_kind = sorted(set(row[kind].values()))
+            notes += [f"- `{environment}`, {kind}: `{line}`" for line in lines_of_kind]
+    return "\n".join([*lines, "", *notes, ""] if notes else [*lines, ""])

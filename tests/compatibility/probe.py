@@ -1,0 +1,208 @@
+"""Serves one environment from a process, compares it with the same one here, and measures both.
+
+`record.py` runs it in the virtual environment of the package: `python probe.py INDEX SECONDS` prints
+what it found as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import rlmesh
+from compatibility.packages import PACKAGES, Package
+from rlmesh._cli.loading import EnvRequest, load
+from support.comparing import as_declared, difference
+
+STEPS = 500
+SEED = 17
+TRANSPORTS: tuple[Literal["shm", "direct", "grpc"], ...] = ("shm", "direct", "grpc")
+_FOLDER = Path(__file__).parent
+
+
+def probe(package: Package, seconds: float) -> dict[str, Any]:
+    """What is found out about an environment.
+
+    Args:
+        package: The environment.
+        seconds: How long to measure each transport, and the environment in this process.
+
+    Returns:
+        Which steps were equal: `differences` has a line for each transport where they were not, and
+        `infos` the same of infos. `rates` has the steps a second.
+    """
+    found: dict[str, Any] = {"differences": {}, "infos": {}, "rates": {}}
+    with served(package) as address:
+        for transport in TRANSPORTS:
+            with contextlib.closing(client(package, address, transport)) as remote:
+                assert remote.transport == transport
+                # One that was stepped before may not be what it was when it was made.
+                with contextlib.closing(here(package)) as local:
+                    values, infos = compare(package, remote, local)
+                found["differences"] |= {transport: values} if values else {}
+                found["infos"] |= {transport: infos} if infos else {}
+                found["rates"][transport] = rate(remote, package, seconds)
+                if transport == TRANSPORTS[-1]:
+                    actions = Actions(remote, package)
+                    with contextlib.closing(here(package)) as local:
+                        found["rates"]["in-process"] = measured(local, actions, package, seconds)
+    return found
+
+
+def here(package: Package) -> Any:
+    """The environment in this process, as the command line makes it."""
+    return load(EnvRequest(name=package.env, kwargs=package.kwargs, imports=package.imports))
+
+
+@contextlib.contextmanager
+def served(package: Package) -> Generator[str]:
+    """The address of the environment in a process of the command line."""
+    read, write = os.pipe()
+    command = [sys.executable, "-m", "rlmesh", "serve", package.env]
+    command += ["--address", "tcp://127.0.0.1:0", "--direct", "127.0.0.1:0"]
+    command += ["--kwargs-json", json.dumps(package.kwargs), "--ready-fd", str(write)]
+    for name in package.imports:
+        command += ["--import", name]
+    # One server serves several clients in turn; each needs an environment that nobody stepped.
+    command += ["--sessions", "1"]
+    process = subprocess.Popen(command, cwd=_FOLDER, pass_fds=[write], stdout=subprocess.DEVNULL)
+    os.close(write)
+    try:
+        with os.fdopen(read) as lines:
+            address = lines.readline().strip()
+        if not address:
+            raise RuntimeError(f"rlmesh serve ended with exit code {process.wait()}")
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def client(package: Package, address: str, transport: Literal["shm", "direct", "grpc"]) -> Any:
+    """A client of the environment's kind."""
+    make: Any
+    match package.kind:
+        case "single":
+            make = rlmesh.RemoteEnv
+        case "vector":
+            make = rlmesh.RemoteVectorEnv
+        case "agents":
+            # It needs PettingZoo, which the other packages are run without.
+            make = rlmesh.RemoteParallelEnv
+    return make(address, transport=transport, busy_timeout_seconds=30.0)
+
+
+class Actions:
+    """The actions of a rollout, from one seed."""
+
+    def __init__(self, env: Any, package: Package) -> None:
+        self._env = env
+        self._agents = package.kind == "agents"
+        spaces = (
+            [env.action_space(name) for name in env.possible_agents]
+            if self._agents
+            else [env.action_space]
+        )
+        for space in spaces:
+            space.seed(SEED)
+
+    def sample(self, env: Any) -> Any:
+        """The next action of an environment: one of each of its agents that act."""
+        if self._agents:
+            return {name: self._env.action_space(name).sample() for name in env.agents}
+        return self._env.action_space.sample()
+
+
+def over(package: Package, env: Any, result: Any) -> bool:
+    """Whether the environment must be reset now; a vector environment never."""
+    if package.kind == "agents":
+        return not env.agents
+    return package.kind == "single" and bool(result[2] or result[3])
+
+
+def compare(package: Package, remote: Any, local: Any) -> tuple[str, str]:
+    """The first difference of values, and the first one of infos, over seeded steps; or none."""
+    actions = Actions(remote, package)
+    infos = ""
+    steps = 0
+    must_reset, seed = True, SEED
+    while steps < STEPS:
+        if must_reset:
+            call = f"the reset before step {steps}"
+            results = [env.reset(seed=seed) for env in (remote, local)]
+            must_reset, seed = False, seed + 1
+        else:
+            call = f"step {steps}"
+            action = actions.sample(remote)
+            results = [env.step(action) for env in (remote, local)]
+            must_reset = over(package, remote, results[0])
+            steps += 1
+        (*got, info), (*wanted, its) = (declared(package, remote, each) for each in results)
+        place = difference(tuple(got), tuple(wanted), call)
+        if place is None and package.kind == "agents":
+            place = difference(list(remote.agents), list(local.agents), f"{call}, agents")
+        if place is not None:
+            return place, infos
+        infos = infos or difference(info, its, f"{call}, info") or ""
+    return "", infos
+
+
+def declared(package: Package, remote: Any, result: Any) -> tuple[Any, ...]:
+    """A result with the types that a client gets; infos stay."""
+    observation, *others, info = result
+    if package.kind == "agents":
+        spaces = remote.observation_spaces
+        observation = {name: as_declared(spaces[name], each) for name, each in observation.items()}
+        kinds = (float, bool, bool)
+        numbers = [
+            {name: kind(each) for name, each in values.items()}
+            for kind, values in zip(kinds, others, strict=False)
+        ]
+        return observation, *numbers, info
+    observation = as_declared(remote.observation_space, observation)
+    arrays = [
+        np.asarray(value, kind)
+        for kind, value in zip((np.float64, np.bool_, np.bool_), others, strict=False)
+    ]
+    return observation, *arrays, info
+
+
+def rate(env: Any, package: Package, seconds: float) -> float:
+    """Steps a second of a client."""
+    return measured(env, Actions(env, package), package, seconds)
+
+
+def measured(env: Any, actions: Actions, package: Package, seconds: float) -> float:
+    """Steps a second, the median of three windows; resets and the choice of actions do not count."""
+    windows = sorted(_window(env, actions, package, seconds / 3) for _ in range(3))
+    return windows[1]
+
+
+def _window(env: Any, actions: Actions, package: Package, seconds: float) -> float:
+    env.reset(seed=SEED)
+    spent, steps = 0.0, 0
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        action = actions.sample(env)
+        began = time.perf_counter()
+        result = env.step(action)
+        spent += time.perf_counter() - began
+        steps += 1
+        if over(package, env, result):
+            env.reset()
+    return steps / spent
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    sys.stdout.write(json.dumps(probe(PACKAGES[int(sys.argv[1])], float(sys.argv[2]))) + "\n")
