@@ -1,7 +1,7 @@
 """Serves one environment from a process, compares it with the same one here, and measures both.
 
-`record.py` runs it in the virtual environment of the package: `python probe.py INDEX SECONDS` prints
-what it found as JSON.
+`record.py` runs it in the virtual environment of the package: `python probe.py INDEX SECONDS`
+prints what it found as JSON.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def rate(env: Any, package: Package, seconds: float) -> float:
 
 
 def measured(env: Any, actions: Actions, package: Package, seconds: float) -> float:
-    """Steps a second, the median of three windows; resets and the choice of actions do not count."""
+    """Steps a second, the median of three windows, without resets and the choice of actions."""
     windows = sorted(_window(env, actions, package, seconds / 3) for _ in range(3))
     return windows[1]
 
