@@ -17,6 +17,7 @@ class Package:
         kwargs: The keyword arguments to make the environment with.
         imports: Packages to import first, which register environments.
         kind: A single environment, a vector environment, or one of many agents.
+        seed: The seed of the first reset. None: the environment takes its seed when it is made.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Package:
     kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
     imports: tuple[str, ...] = ()
     kind: Literal["single", "vector", "agents"] = "single"
+    seed: int | None = 17
 
     @property
     def environment(self) -> str:
@@ -79,6 +81,7 @@ PACKAGES = (
         requires=("envpool",),
         kwargs={"task_id": "CartPole-v1", "num_envs": 4, "seed": 17},
         kind="vector",
+        seed=None,
     ),
     Package(
         name="gymnasium-robotics",

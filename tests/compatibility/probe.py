@@ -135,12 +135,12 @@ def compare(package: Package, remote: Any, local: Any) -> tuple[str, str]:
     actions = Actions(remote, package)
     infos = ""
     steps = 0
-    must_reset, seed = True, SEED
+    must_reset, seed = True, package.seed
     while steps < STEPS:
         if must_reset:
             call = f"the reset before step {steps}"
-            results = [env.reset(seed=seed) for env in (remote, local)]
-            must_reset, seed = False, seed + 1
+            results = [_reset(env, seed) for env in (remote, local)]
+            must_reset, seed = False, None if seed is None else seed + 1
         else:
             call = f"step {steps}"
             action = actions.sample(remote)
@@ -155,6 +155,11 @@ def compare(package: Package, remote: Any, local: Any) -> tuple[str, str]:
             return place, infos
         infos = infos or difference(info, its, f"{call}, info") or ""
     return "", infos
+
+
+def _reset(env: Any, seed: int | None) -> Any:
+    # Some have no such parameter, not even for None.
+    return env.reset() if seed is None else env.reset(seed=seed)
 
 
 def declared(package: Package, remote: Any, result: Any) -> tuple[Any, ...]:
@@ -189,10 +194,10 @@ def measured(env: Any, actions: Actions, package: Package, seconds: float) -> fl
 
 
 def _window(env: Any, actions: Actions, package: Package, seconds: float) -> float:
-    env.reset(seed=SEED)
+    _reset(env, package.seed)
     spent, steps = 0.0, 0
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    while not steps or time.perf_counter() < end:
         action = actions.sample(env)
         began = time.perf_counter()
         result = env.step(action)
