@@ -72,9 +72,8 @@ def _installed(package: Package, python: Path) -> str:
         return ""
     venv.create(python.parents[1], clear=True, with_pip=True)
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--editable", str(ROOT), *package.requires]
-    if package.kind == "agents":
-        command.append(f"{ROOT}[pettingzoo]")
+    extra = "[pettingzoo]" if package.kind == "agents" else ""
+    command += ["--editable", f"{ROOT}{extra}", *package.requires]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False
