@@ -16,6 +16,7 @@ EXTRAS_check := [codegen,test,exotic,check,docs,fuzz]
 EXTRAS_bench := [bench]
 EXTRAS_fuzz := [fuzz]
 EXTRAS_trainers := [test,trainers]
+EXTRAS_trainers-all := [test,trainers-all]
 EXTRAS_openpi-client := [test,openpi-client]
 COVERS_test := runtime
 COVERS_check := runtime test fuzz
@@ -31,7 +32,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench fuzz soak chaos docs clean
-.PHONY: hooks node-packages stubs trainers openpi compatibility
+.PHONY: hooks node-packages stubs trainers trainers-all cartpole compatibility openpi
 .PHONY: codegen-check stability proto lint layers types fuzz-short test-all format golden baseline
 
 help: ## Show this list.
@@ -43,13 +44,14 @@ demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 10
 test: $(call installed,test) ## Run the tests, all but those that ask the package index.
 	$(BIN)/python -m pytest -m "not wheel"
 
-check: codegen-check stability proto lint layers types docs fuzz-short test-all trainers openpi ## Run every check that a change must pass.
+check: codegen-check stability proto lint layers types docs fuzz-short test-all trainers openpi legacy ## Run every check that a change must pass.
 
 generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
 	$(BIN)/python -m codegen
 
 bench: $(call installed,bench) ## Measure, and write the numbers that the documentation quotes.
 	$(BIN)/python -m benchmarks --publish
+	$(BIN)/python -m benchmarks.models --peers $(VENV)/peers --publish
 
 soak: $(call installed,bench) ## Step a million times, and write into the documentation whether anything grew.
 	$(BIN)/python -m soak --publish
@@ -108,7 +110,20 @@ trainers: $(call installed,check) ## Run the tests with the packages of trainers
 	PATH="$(abspath $(TRAINERS)/bin):$$PATH" $(BIN)/pyright --verifytypes rlmesh --ignoreexternal --outputjson \
 	  | $(BIN)/python .ci/missing_types.py
 	$(TRAINERS)/bin/python -m pytest -n2 tests/trainers tests/client/test_torch.py \
-	  tests/examples/test_examples.py::test_a_torch_policy_learns
+	  tests/examples/test_examples.py::test_a_torch_policy_learns \
+	  tests/examples/test_examples.py::test_a_loop_that_jax_compiles_steps_a_remote_environment
+
+# Not a part of `make check`: RLlib is larger than all the others together. d3rlpy insists on Gymnasium
+# 1.0.0 and runs with newer ones: pip installs it without looking at what it needs.
+TRAINERS_ALL := $(VENV)-trainers-all
+trainers-all: ## Run the tests with the heavy packages of trainers.
+	@$(MAKE) --no-print-directory VENV=$(TRAINERS_ALL) $(TRAINERS_ALL)/.installed-trainers-all
+	$(TRAINERS_ALL)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps d3rlpy==2.8.1
+	$(TRAINERS_ALL)/bin/python -m pytest -n2 tests/trainers_all
+
+cartpole: ## Learn CartPole to a mean return of 475, and write the learning curve for the documentation.
+	@$(MAKE) --no-print-directory VENV=$(TRAINERS) $(TRAINERS)/.installed-trainers
+	$(TRAINERS)/bin/python examples/trainers/solve_cartpole.py docs/_static
 
 # In virtual environments of their own, below build/: these packages do not all fit together.
 compatibility: $(call installed,test) ## Run the environments of PACKAGES, or of all known ones, and write the page.
@@ -125,6 +140,14 @@ openpi: ## Run the tests with the client of openpi.
 	@# By itself: `make -n` runs a line that calls make.
 	test ! -e $(OPENPI)/.installed-openpi-client || \
 	  $(OPENPI)/bin/python -m pytest -n2 tests/openpi tests/server/openpi
+
+# The versions of Python that the server for old interpreters is tested on. All that it is for:
+#   make legacy LEGACY="3.7 3.8 3.9 3.10 3.11 3.12 3.13"
+LEGACY := 3.7 3.9
+.PHONY: legacy
+legacy: $(call installed,test) ## Drive the server for old interpreters on each version in LEGACY.
+	$(BIN)/python legacy/tests/venvs.py $(LEGACY)
+	RLMESH_LEGACY="$(LEGACY)" $(BIN)/python -m pytest -n0 tests/legacy
 
 # What a person runs, and no check does.
 

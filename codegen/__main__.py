@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from codegen.errors import SourceError
-from codegen.generate import generate
+from codegen.generate import LEGACY, Tree, generate, generate_legacy
 from codegen.stability import gate
 from codegen.tree import Differences, compare, diff, write
 
@@ -40,22 +40,33 @@ def main(*, check: bool, stability: bool, baseline: bool, root: Path) -> None:
         _tell(gate.freeze(root) if baseline else gate.check(root))
         return
     try:
-        tree = generate(root)
+        trees = {"generated": generate(root), LEGACY: generate_legacy(root)}
     except SourceError as error:
         _tell(error.problems)
         return
-    folder = root / "generated"
-    if not check:
-        _report(write(tree, folder), ("wrote", "wrote", "removed"))
-        click.echo(f"generated/ holds {len(tree)} files, as the sources give them.")
-        return
-    differences = compare(tree, folder)
-    _report(differences, ("stale", "missing", "surplus"))
-    for path in differences.stale:
-        click.echo("\n".join(diff(tree, folder, path)))
-    if differences:
+    found = [
+        _checked(tree, root, name) if check else _written(tree, root, name)
+        for name, tree in trees.items()
+    ]
+    if check and any(found):
         click.echo("Run `python -m codegen`, and commit what it writes.", err=True)
         sys.exit(1)
+
+
+def _written(tree: Tree, root: Path, name: str) -> bool:
+    changed = write(tree, root / name)
+    _report(changed, name, ("wrote", "wrote", "removed"))
+    click.echo(f"{name}/ holds {len(tree)} files, as the sources give them.")
+    return bool(changed)
+
+
+def _checked(tree: Tree, root: Path, name: str) -> bool:
+    """Whether a folder differs from its tree."""
+    differences = compare(tree, root / name)
+    _report(differences, name, ("stale", "missing", "surplus"))
+    for path in differences.stale:
+        click.echo("\n".join(diff(tree, root / name, path)))
+    return bool(differences)
 
 
 def _tell(problems: Sequence[str]) -> None:
@@ -65,11 +76,11 @@ def _tell(problems: Sequence[str]) -> None:
         sys.exit(1)
 
 
-def _report(differences: Differences, words: tuple[str, str, str]) -> None:
+def _report(differences: Differences, folder: str, words: tuple[str, str, str]) -> None:
     groups = (differences.stale, differences.missing, differences.surplus)
     for word, paths in zip(words, groups, strict=True):
         for path in paths:
-            click.echo(f"{word}: generated/{path}")
+            click.echo(f"{word}: {folder}/{path}")
 
 
 if __name__ == "__main__":

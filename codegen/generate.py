@@ -16,6 +16,7 @@ from codegen.model import Schema
 from codegen.protoc import run_protoc
 from codegen.render.api_pages import reference_path, render_api_page, render_reference_page
 from codegen.render.contract import render_contract
+from codegen.render.descriptors import render_descriptors
 from codegen.render.json_schema import SCHEMA_FILES, render_json_schema
 from codegen.render.metadata_pages import render_conformance_page, render_spaces_page
 from codegen.render.schema_pages import (
@@ -32,6 +33,8 @@ Tree = dict[str, str]
 """The text of every file, by its path under generated/."""
 
 PACKAGE = "rlmesh_api"
+LEGACY = "legacy/rlmesh_legacy_server/_generated"
+"""The folder of what the server for old interpreters has of the schema."""
 
 _ERROR_CODES = "ErrorCode"
 _ERRORS_MODULE = "rlmesh.errors"
@@ -48,11 +51,25 @@ def generate(root: Path) -> Tree:
     """
     schema_root = root / "schema"
     metadata = load(root)
-    schema, stubs = _compiled(_protos(schema_root))
+    schema, stubs, _ = _compiled(_protos(schema_root))
     if problems := offences(schema, metadata):
         raise SourceError(problems)
     tree = dict(stubs) | _runtime() | _modules(schema, metadata) | _pages(schema, metadata)
     return dict(sorted((tree | _packages(tree)).items()))
+
+
+def generate_legacy(root: Path) -> Tree:
+    """Every file that belongs into `LEGACY`, by its path under that.
+
+    Args:
+        root: The repository.
+
+    Raises:
+        SourceError: protoc refused the schema.
+    """
+    _, _, descriptors = _compiled(_protos(root / "schema"))
+    text = format_python(render_descriptors(descriptors), "schema.py")
+    return {"__init__.py": _LEGACY_DOCSTRING, "schema.py": text}
 
 
 def _protos(schema_root: Path) -> tuple[tuple[str, bytes], ...]:
@@ -66,8 +83,10 @@ def _protos(schema_root: Path) -> tuple[tuple[str, bytes], ...]:
 
 # Generating for several repositories in turn, as tests do, compiles the same schema once.
 @functools.lru_cache(maxsize=2)
-def _compiled(protos: tuple[tuple[str, bytes], ...]) -> tuple[Schema, tuple[tuple[str, str], ...]]:
-    """The schema, and the text of its stubs by path."""
+def _compiled(
+    protos: tuple[tuple[str, bytes], ...],
+) -> tuple[Schema, tuple[tuple[str, str], ...], bytes]:
+    """The schema, the text of its stubs by path, and its descriptors."""
     with tempfile.TemporaryDirectory() as folder:
         root, out = Path(folder, "schema"), Path(folder, "out")
         root.mkdir()
@@ -75,12 +94,13 @@ def _compiled(protos: tuple[tuple[str, bytes], ...]) -> tuple[Schema, tuple[tupl
         for name, content in protos:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(content)
-        schema = read_schema(run_protoc(root, out))
+        descriptors = run_protoc(root, out)
+        schema = read_schema(descriptors)
         stubs = tuple(
             (path.relative_to(out).as_posix(), path.read_text(encoding="utf-8"))
             for path in out.rglob("*_pb2*")
         )
-    return schema, stubs
+    return schema, stubs, descriptors.SerializeToString(deterministic=True)
 
 
 def load(root: Path) -> Metadata:
@@ -149,6 +169,9 @@ def _packages(tree: Tree) -> Tree:
     return markers | {f"{PACKAGE}/__init__.py": _PACKAGE_DOCSTRING, f"{PACKAGE}/py.typed": ""}
 
 
+_LEGACY_DOCSTRING = (
+    '"""What `python -m codegen` writes of the schema; nothing is edited by hand."""\n'
+)
 _PACKAGE_DOCSTRING = '''\
 """The generated half of RLMesh: message stubs, contract classes and stability tables.
 

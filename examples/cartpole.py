@@ -35,7 +35,8 @@ _JSON = r"""
   "spec": {"id": "CartPole-v1", "reward_threshold": 475.0, "nondeterministic": false, "max_episode_steps": 500, "order_enforce": true, "disable_env_checker": false, "kwargs": {}},
   "batched_observation_space": null,
   "batched_action_space": null,
-  "delivers_nan": false
+  "delivers_nan": false,
+  "agents": null
 }
 """
 

@@ -27,6 +27,16 @@ class FedTransport:
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends nothing."""
 
+    def reserve(self, nbytes: int, wait: Wait) -> None:
+        """Returns None: a request comes as bytes."""
+
+    def post_written(self, start: int, end: int) -> None:
+        """Sends nothing."""
+
+    def posted(self) -> bytes:
+        """Nothing: a request comes as bytes."""
+        return b""
+
     def take(self, sequence: int, wait: Wait) -> Received:
         """As `exchange`."""
         answer = bytearray(self.answer)

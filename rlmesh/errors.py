@@ -18,6 +18,7 @@
     ├── RemoteEnvError            RuntimeError      an exception of the environment
     │   └── EnvCrashedError                              ... its process has died
     ├── RemoteModelError          RuntimeError      an exception of the model
+    │   └── ModelCrashedError                            ... its process has died
     ├── EndpointError             ConnectionError   the endpoint, not the environment
     │   ├── EndpointUnreachableError                no server answers at the address
     │   ├── EndpointBusyError                       another client holds the environment
@@ -61,6 +62,7 @@ __all__ = [
     "InvalidModelError",
     "InvalidObservationError",
     "InvalidResultError",
+    "ModelCrashedError",
     "NonconformingValueError",
     "ProtocolError",
     "RemoteEnvError",
@@ -265,6 +267,14 @@ class RemoteModelError(RlmeshError, RuntimeError):
         self.exception_type = exception_type
         self.exception_message = exception_message
         self.remote_traceback = remote_traceback
+
+
+class ModelCrashedError(RemoteModelError):
+    """The process in which the model ran has died; the server answers in a new one.
+
+    A model that keeps no state answers the next call. A session with a model that keeps state needs
+    a reset first, since its state is gone.
+    """
 
 
 class EndpointError(RlmeshError, ConnectionError):

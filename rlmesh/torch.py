@@ -5,19 +5,24 @@ Importing this module imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
-import torch  # pyright: ignore[reportMissingImports] # optional: the importing program has it
 
-from rlmesh.client import env as numpy_env
-from rlmesh.client import vector_env as numpy_vector_env
-from rlmesh.client.transitions import Transitions
-from rlmesh.codec.infos.type_guards import is_mapping, is_row
+from rlmesh.client.array_clients import ArrayEnv, ArrayVectorEnv
+from rlmesh.codec.infos.foreign_arrays import read_array
+from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.codec.slab.layout import compile_layout
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.spaces import from_gymnasium_space
+from rlmesh.type_arguments import ActType, ObsType
+
+try:
+    import torch
+except ImportError as _missing:
+    raise ImportError(f"rlmesh.torch needs PyTorch ({_missing}); pip install torch") from _missing
 
 __all__ = ["Model", "RemoteEnv", "RemoteVectorEnv"]
 
@@ -25,44 +30,40 @@ __all__ = ["Model", "RemoteEnv", "RemoteVectorEnv"]
 _torch: Any = torch
 
 
-class RemoteEnv(numpy_env.RemoteEnv[Any, Any]):
+class RemoteEnv(ArrayEnv[ObsType, ActType], Generic[ObsType, ActType]):
     """`rlmesh.RemoteEnv` with PyTorch tensors.
 
     Every array and number of an observation is a tensor of the same shape and dtype; actions may
-    be tensors of any device. Texts, rewards, flags and infos are as in `rlmesh.RemoteEnv`, and so
-    are arguments and errors.
+    be tensors of any device, may require a gradient, and may be of bfloat16. Texts, rewards, flags
+    and infos are as in `rlmesh.RemoteEnv`, and so are arguments and errors.
 
     Args:
         address: The server's address.
         device: The device of the tensors, a `torch.device` or its name; None: the CPU, where they
             share the memory received.
         **options: The other arguments of `rlmesh.RemoteEnv`.
+
+    Raises:
+        InvalidArgumentError: If this process has no such device.
+        ArgumentTypeError: If the device is of another type.
+        RlmeshError: What `rlmesh.RemoteEnv` raises.
     """
 
     def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
+        # Before anything is connected: a device that is not there must hold no session.
+        checked = _checked(device)
         super().__init__(address, **options)
-        self._device = device
+        self._device = checked
         self.metadata["torch"] = True
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """As `rlmesh.RemoteEnv.reset`."""
-        observation, info = super().reset(seed=seed, options=options)
-        return _tensors(observation, self._device), info
+    def _received(self, value: Any) -> Any:
+        return _tensors(value, self._device)
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """As `rlmesh.RemoteEnv.step`."""
-        observation, reward, terminated, truncated, info = super().step(_arrays(action))
-        return _tensors(observation, self._device), reward, terminated, truncated, info
-
-    def step_many(self, actions: Iterable[Any]) -> Transitions:
-        """As `rlmesh.RemoteEnv.step_many`; the observations are tensors."""
-        made = super().step_many(map(_arrays, actions))
-        return made._replace(observations=_tensors(made.observations, self._device))
+    def _sent(self, value: Any) -> Any:
+        return _arrays(value)
 
 
-class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
+class RemoteVectorEnv(ArrayVectorEnv[ObsType, ActType], Generic[ObsType, ActType]):
     """`rlmesh.RemoteVectorEnv` with PyTorch tensors.
 
     Every array of the observations, and rewards, terminations and truncations, are tensors of the
@@ -70,62 +71,32 @@ class RemoteVectorEnv(numpy_vector_env.RemoteVectorEnv[Any, Any]):
     `rlmesh.RemoteVectorEnv`, and so are arguments and errors.
 
     Args:
-        address: The server's address.
+        address: The server's address, or a list of addresses.
         device: The device of the tensors, a `torch.device` or its name; None: the CPU, where they
             share the memory received.
         **options: The other arguments of `rlmesh.RemoteVectorEnv`.
+
+    Raises:
+        InvalidArgumentError: If this process has no such device.
+        ArgumentTypeError: If the device is of another type.
+        RlmeshError: What `rlmesh.RemoteVectorEnv` raises.
     """
 
-    def __init__(self, address: str, *, device: Any = None, **options: Any) -> None:
+    def __init__(self, address: str | Sequence[str], *, device: Any = None, **options: Any) -> None:
+        self.closed = True  # for Gymnasium's __del__, if what follows raises
+        checked = _checked(device)
         super().__init__(address, **options)
-        self._device = device
+        self._device = checked
         self.metadata["torch"] = True
 
-    def reset(
-        self,
-        *,
-        seed: int | Sequence[int | None] | npt.NDArray[Any] | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
-        """As `rlmesh.RemoteVectorEnv.reset`."""
-        observations, infos = super().reset(seed=seed, options=options)
-        return _tensors(observations, self._device), infos
+    def _received(self, value: Any) -> Any:
+        return _tensors(value, self._device)
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """As `rlmesh.RemoteVectorEnv.step`."""
-        return self._stepped(super().step(_arrays(actions)))
+    def _received_rewards(self, rewards: npt.NDArray[Any]) -> Any:
+        return _tensors(rewards, self._device)
 
-    def step_async(self, actions: Any) -> None:
-        """As `rlmesh.RemoteVectorEnv.step_async`."""
-        super().step_async(_arrays(actions))
-
-    def step_wait(self, timeout: float | None = None) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """As `rlmesh.RemoteVectorEnv.step_wait`."""
-        return self._stepped(super().step_wait(timeout))
-
-    def send(self, actions: Any, env_ids: Any = None) -> None:
-        """As `rlmesh.RemoteVectorEnv.send`."""
-        super().send(_arrays(actions), env_ids)
-
-    def recv(self, timeout: float | None = None) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """As `rlmesh.RemoteVectorEnv.recv`."""
-        return self._stepped(super().recv(timeout))
-
-    def _stepped(self, result: tuple[Any, ...]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """The results of a step, its arrays as tensors."""
-        *arrays, infos = result
-        observations, rewards, terminations, truncations = (
-            _tensors(part, self._device) for part in arrays
-        )
-        return observations, rewards, terminations, truncations, infos
-
-    def step_many(self, actions: Iterable[Any]) -> Transitions:
-        """As `rlmesh.RemoteVectorEnv.step_many`; all arrays are tensors."""
-        *arrays, infos = super().step_many(map(_arrays, actions))
-        observations, rewards, terminations, truncations = (
-            _tensors(part, self._device) for part in arrays
-        )
-        return Transitions(observations, rewards, terminations, truncations, infos)
+    def _sent(self, value: Any) -> Any:
+        return _arrays(value)
 
 
 class Model:
@@ -151,6 +122,10 @@ class Model:
         observation_space: As said.
         action_space: As said.
         horizon: As said.
+
+    Raises:
+        InvalidArgumentError: If this process has no such device.
+        ArgumentTypeError: If the device is of another type.
     """
 
     keeps_state = False
@@ -165,6 +140,7 @@ class Model:
         horizon: int | None = None,
         warm_sizes: Sequence[int] = (1,),
     ) -> None:
+        device = _checked(device)
         if device is not None and callable(move := getattr(module, "to", None)):
             move(device)
         if callable(evaluate := getattr(module, "eval", None)):
@@ -203,28 +179,57 @@ def _own(module: Any, name: str, given: Any) -> Any:
     return getattr(module, name, None) if given is None else given
 
 
+def _checked(device: Any) -> Any:
+    """The device as a `torch.device` on which there are tensors that can be read; None for None."""
+    if device is None:
+        return None
+    try:
+        checked = _torch.device(device)
+        # Only the use of a device that is not there fails; tensors of "meta" have no data.
+        _torch.zeros(1, device=checked).cpu()
+    except TypeError as error:
+        raise ArgumentTypeError(
+            f"device must be a torch.device or its name, got {type(device).__name__}"
+        ) from error
+    except Exception as error:
+        there = ", ".join(_devices())
+        raise InvalidArgumentError(
+            f"device={str(device)!r}: this process has no such device for PyTorch, it has {there}. "
+            f"PyTorch says: {str(error).partition(chr(10))[0]}"
+        ) from error
+    return checked
+
+
+def _devices() -> list[str]:
+    found = ["cpu"]
+    for kind in ("cuda", "mps", "xpu"):
+        module = getattr(_torch, kind, None)
+        if module is not None and module.is_available():
+            found += [f"{kind}:{index}" for index in range(module.device_count())]
+    return found
+
+
 def _tensors(value: Any, device: Any) -> Any:
+    if is_array(value):
+        # A tensor can be written on, a view of what the server sends cannot.
+        tensor = _torch.from_numpy(value if value.flags.writeable else value.copy())
+        return tensor if device is None else tensor.to(device)
     if is_mapping(value):
         return {key: _tensors(part, device) for key, part in value.items()}
     if is_row(value):
         return tuple(_tensors(part, device) for part in value)
-    if issubclass(type(value), np.ndarray | np.generic):
-        array = np.asarray(value)
-        # A tensor can be written on, a view of what the server sends cannot.
-        return _torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
-    return value
+    # A number of a Discrete.
+    return _tensors(np.array(value), device) if issubclass(type(value), np.generic) else value
 
 
 def _arrays(value: Any) -> Any:
+    if isinstance(value, _torch.Tensor):
+        try:
+            return read_array(value)
+        except Exception:  # noqa: BLE001 - the check of actions says what is wrong with it
+            return value
     if is_mapping(value):
         return {key: _arrays(part) for key, part in value.items()}
     if is_row(value):
         return tuple(_arrays(part) for part in value)
-    if isinstance(value, _torch.Tensor):
-        tensor: Any = value
-        try:
-            return tensor.detach().cpu().numpy()
-        except TypeError:
-            # A dtype that NumPy lacks, bfloat16 for one: the check of actions says so.
-            return tensor
     return value

@@ -50,6 +50,20 @@ class AdapterStep:
     def __hash__(self) -> int: ...
 
 @Experimental
+class History:
+    def __init__(
+        self,
+        owner: object,
+        frames: Mapping[int, tuple[numpy.typing.NDArray[Any], ...]] | None = None,
+    ) -> None: ...
+    def clear(self) -> None: ...
+    def copy(self) -> rlmesh.adapters.History: ...
+    def is_of(self, owner: object) -> bool: ...
+    @property
+    def frames(self) -> Mapping[int, tuple[numpy.typing.NDArray[Any], ...]]: ...
+    def remember(self, frames: Mapping[int, tuple[numpy.typing.NDArray[Any], ...]]) -> None: ...
+
+@Experimental
 def rename(
     names: Mapping[str, str],
     *,
@@ -69,6 +83,14 @@ def extract(
     *,
     at: str | int | Sequence[str | int] = "",
     on: Literal["observation", "action"] = "observation",
+) -> rlmesh.adapters.AdapterStep: ...
+@Experimental
+def frame_stack(
+    frames: int,
+    *,
+    axis: int | None = None,
+    padding: Literal["first", "zero"] = "first",
+    at: str | int | Sequence[str | int] = "",
 ) -> rlmesh.adapters.AdapterStep: ...
 @Experimental
 def wrap(

@@ -88,6 +88,9 @@ class RemoteModelError(rlmesh.errors.RlmeshError, RuntimeError):
     exception_message: Any
     remote_traceback: Any
 
+@Experimental
+class ModelCrashedError(rlmesh.errors.RemoteModelError): ...
+
 @Stable
 class EndpointError(rlmesh.errors.RlmeshError, ConnectionError): ...
 

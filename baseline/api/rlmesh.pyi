@@ -23,6 +23,7 @@ class EnvServer:
         insecure: bool = False,
         transports: Collection[Literal["shm", "direct", "grpc"]] | None = None,
         direct: str | int | None = None,
+        announce: str | os.PathLike[str] | None = None,
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
         nan: Literal["reject", "deliver"] = "reject",
@@ -127,6 +128,17 @@ class RemoteVectorEnv(
     Generic[ObsType, ActType],
 ):
     expected_contract: rlmesh.EnvContract | None = None
+    env_contract: rlmesh.EnvContract
+    env_contracts: tuple[rlmesh.EnvContract, ...]
+    num_envs: int
+    single_observation_space: gymnasium.Space[Any]
+    single_action_space: gymnasium.Space[Any]
+    observation_space: gymnasium.Space[ObsType]
+    action_space: gymnasium.Space[ActType]
+    metadata: dict[str, Any]
+    autoreset_mode: gymnasium.vector.AutoresetMode | None
+    render_mode: str | None
+    spec: gymnasium.envs.registration.EnvSpec | None
     def __init__(
         self,
         address: str | Sequence[str],
@@ -148,19 +160,9 @@ class RemoteVectorEnv(
         num_envs: int | None = None,
         render_mode: str | None = None,
         batch_size: int | None = None,
+        on_loss: Literal["raise", "replace"] = "raise",
     ) -> None: ...
     closed: bool
-    env_contract: rlmesh.EnvContract
-    env_contracts: tuple[rlmesh.EnvContract, ...]
-    num_envs: int
-    single_observation_space: gymnasium.Space[Any]
-    single_action_space: gymnasium.Space[Any]
-    observation_space: gymnasium.Space[ObsType]
-    action_space: gymnasium.Space[ActType]
-    metadata: dict[str, Any]
-    autoreset_mode: gymnasium.vector.AutoresetMode | None
-    render_mode: str | None
-    spec: gymnasium.envs.registration.EnvSpec | None
     @property
     def np_random_seed(self) -> tuple[int, ...]: ...
     @property
@@ -389,12 +391,14 @@ class ModelWorker:
         insecure: bool = False,
         transports: Collection[Literal["shm", "direct", "grpc"]] | None = None,
         direct: str | int | None = None,
+        announce: str | os.PathLike[str] | None = None,
         openpi: str | int | None = None,
         sessions: int = 64,
         max_batch_size: int | None = None,
         batch_wait_seconds: float = 0.0,
         queue_limit: int | None = None,
         warmup: bool = True,
+        isolation: Literal["process"] | None = None,
     ) -> None: ...
     @property
     def openpi_address(self) -> str | None: ...
@@ -443,6 +447,7 @@ class RemoteModel(Generic[ObsType, ActType]):
         model: str | None = None,
         expect: rlmesh.ModelContract | str | os.PathLike[str] | None = None,
         env: rlmesh.EnvContract | Any = None,
+        steps: rlmesh.adapters.Adaptation | Sequence[rlmesh.adapters.AdapterStep] | None = None,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
         transport: Literal["shm", "direct", "grpc"] | None = None,
@@ -455,6 +460,11 @@ class RemoteModel(Generic[ObsType, ActType]):
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
     ) -> None: ...
     model_contract: rlmesh.ModelContract
+    adapter: rlmesh.Adapter | None
+    @property
+    def observation_space(self) -> rlmesh.spaces.Space: ...
+    @property
+    def action_space(self) -> rlmesh.spaces.Space: ...
     @property
     def transport(self) -> str: ...
     @property
@@ -540,9 +550,11 @@ class Adapter:
     env_observation_space: rlmesh.spaces.Space
     env_action_space: rlmesh.spaces.Space
     differences: tuple[rlmesh.ContractDifference, ...]
+    remembers: bool
     observation_space: rlmesh.spaces.Space
     action_space: rlmesh.spaces.Space
-    def observation(self, value: Any) -> Any: ...
+    def history(self) -> rlmesh.adapters.History: ...
+    def observation(self, value: Any, history: rlmesh.adapters.History | None = None) -> Any: ...
     def action(self, value: Any) -> Any: ...
     def halves(self) -> tuple[rlmesh.Adapter, rlmesh.Adapter]: ...
     def wrap(self, model: Any) -> Any: ...

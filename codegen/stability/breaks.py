@@ -61,17 +61,14 @@ def _listed(names: list[str]) -> str:
 
 def merged(found: list[Break]) -> list[Break]:
     """One line for what happened to a member that several classes have from one."""
-    first: dict[tuple[str, str], Break] = {}
-    others: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str], list[Break]] = {}
     for each in found:
-        key = (each.name.rpartition(".")[2], each.what)
-        if key in first:
-            others.setdefault(key, []).append(each.name)
-        else:
-            first[key] = each
-    return [
-        replace(each, what=f"{each.what} (so it is with {', '.join(others[key])})")
-        if key in others
-        else each
-        for key, each in first.items()
-    ]
+        groups.setdefault((each.name.rpartition(".")[2], each.what), []).append(each)
+    return [_one(group) for group in groups.values()]
+
+
+def _one(group: list[Break]) -> Break:
+    """A group under the name that promises most."""
+    first = next((each for each in group if each.label is Stability.STABLE), group[0])
+    others = ", ".join(each.name for each in group if each is not first)
+    return replace(first, what=f"{first.what} (so it is with {others})") if others else first

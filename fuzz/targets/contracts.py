@@ -70,7 +70,8 @@ def _check(contract: EnvContract) -> None:
         sent = contract.to_proto().SerializeToString()
         received = EnvContract.from_proto(contract_pb2.EnvContract.FromString(sent))
         expect(received.to_json() == text, "a contract is another one on the wire")
-    ast.parse(render_module(contract))
+    if contract.agents is None:  # typegen writes no types for many agents
+        ast.parse(render_module(contract))
 
 
 def _live(contract: EnvContract) -> None:

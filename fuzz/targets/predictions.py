@@ -29,6 +29,7 @@ from rlmesh.codec.step.wire import sequence_of
 from rlmesh.errors import RlmeshError
 from rlmesh.server.failures import CallFailedError
 from rlmesh.server.models.backend import ModelBackend
+from rlmesh.server.models.local import LocalMaker
 from rlmesh.server.models.options import ModelOptions
 from rlmesh.server.models.provider import MODEL
 from rlmesh.server.models.served_model import ServedModel
@@ -89,7 +90,8 @@ def _opened() -> Generator[Feed]:
     served: list[ServedModel] = []
     with contextlib.ExitStack() as stack:
         for policy in _POLICIES:
-            model = ServedModel(_Planner(), None, {}, ModelOptions(policy=policy))
+            options = ModelOptions(policy=policy)
+            model = ServedModel(_Planner(), None, LocalMaker({}, options), options)
             model.current.thread.start()
             stack.callback(model.current.thread.stop)
             served.append(model)

@@ -39,6 +39,8 @@ __all__ = [
     "EnvContract",
     "EnvSpec",
     "ExtractOperation",
+    "FramePadding",
+    "FrameStackOperation",
     "GripperOperation",
     "ImageLayout",
     "KeyName",
@@ -297,6 +299,28 @@ class RotationForm(enum.StrEnum):
             ValueError: The number stands for none.
         """
         return codec.enum_from_proto(cls, adapter_pb2.RotationForm.Name, "ROTATION_FORM_", value)
+
+
+class FramePadding(enum.StrEnum):
+    """What stands in the place of frames that an episode has not had yet."""
+
+    FIRST = "first"
+    """The first frame of the episode."""
+    ZERO = "zero"
+    """Zeros."""
+
+    def to_proto(self) -> adapter_pb2.FramePadding.ValueType:
+        """Return the number that stands for it in a message."""
+        return adapter_pb2.FramePadding.Value(f"FRAME_PADDING_{self.name}")
+
+    @classmethod
+    def from_proto(cls, value: int) -> FramePadding:
+        """Return the member that a number stands for.
+
+        Raises:
+            ValueError: The number stands for none.
+        """
+        return codec.enum_from_proto(cls, adapter_pb2.FramePadding.Name, "FRAME_PADDING_", value)
 
 
 class Space(Union[space_pb2.Space]):
@@ -676,6 +700,8 @@ class AdapterOperation(Union[adapter_pb2.AdapterOperation]):
             - `gripper` (`GripperOperation`): Change sign and range of a gripper.
             - `clip` (`ClipOperation`): Clip an array.
             - `text` (`TextOperation`): Write a text.
+            - `frame_stack` (`FrameStackOperation`): Stack an array with those of the observations
+              before it.
     """
 
     __slots__ = ()
@@ -1223,6 +1249,32 @@ class TextOperation(AdapterOperation):
     into: str
     template: str
     lower: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameStackOperation(AdapterOperation):
+    """Stacks an array along a new axis with what it was before in the episode, the oldest first.
+
+    For observations only.
+
+    Attributes:
+        frames: How many are stacked, this one included, at least 1.
+        axis: The new axis in the result, counted from the end: -1 is the last. Never 0 or more.
+            Absent: the first.
+        padding: What stands for those that the episode has not had yet.
+    """
+
+    kind: ClassVar[str] = "frame_stack"
+    _message: ClassVar[type[adapter_pb2.FrameStackOperation]] = adapter_pb2.FrameStackOperation
+    _codecs: ClassVar[Mapping[str, codec.Codec]] = {
+        "frames": codec.UINT32,
+        "axis": codec.optional(codec.INT32),
+        "padding": codec.member(FramePadding),
+    }
+
+    frames: int
+    axis: int | None = None
+    padding: FramePadding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

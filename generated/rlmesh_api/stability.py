@@ -323,6 +323,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="One step: what it does, to which values, and where.",
             ),
             Export(
+                name="History",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="What an adapter has seen of one episode.",
+            ),
+            Export(
                 name="rename",
                 kind="function",
                 stability=Stability.EXPERIMENTAL,
@@ -339,6 +345,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="function",
                 stability=Stability.EXPERIMENTAL,
                 summary="Replaces a Dict by one of its values.",
+            ),
+            Export(
+                name="frame_stack",
+                kind="function",
+                stability=Stability.EXPERIMENTAL,
+                summary="Stacks an array with those of the observations before it in the episode.",
             ),
             Export(
                 name="wrap",
@@ -577,6 +589,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="The model raised an exception; the session lives on.",
             ),
             Export(
+                name="ModelCrashedError",
+                kind="exception",
+                stability=Stability.EXPERIMENTAL,
+                summary="The process in which the model ran has died; the server answers in a new one.",
+            ),
+            Export(
                 name="EndpointError",
                 kind="exception",
                 stability=Stability.STABLE,
@@ -681,6 +699,20 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="constant",
                 stability=Stability.EXPERIMENTAL,
                 summary="The id of the clients in Gymnasium's registry.",
+            ),
+        ),
+        "rlmesh.jax": (
+            Export(
+                name="RemoteEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Drives a served environment; its values are JAX's arrays.",
+            ),
+            Export(
+                name="RemoteVectorEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Drives a served vector environment; its values are JAX's arrays.",
             ),
         ),
         "rlmesh.openpi": (

@@ -121,6 +121,13 @@ ENDPOINT_OPTIONS = (
         "Default: all that this machine supports.",
     ),
     click.option(
+        "--announce",
+        metavar="PATH",
+        help="A file, or a folder that exists. While the server answers, its address is a line of "
+        "that file, or has its own file in that folder: what clients read as file:PATH. Default: "
+        "nowhere.",
+    ),
+    click.option(
         "--ready-fd",
         metavar="N",
         type=int,
@@ -285,6 +292,7 @@ def run_serve(
     tls_client_ca: str | None,
     insecure: bool,
     direct: TcpAddress | None,
+    announce: str | None,
     transports: tuple[str, ...],
     ready_fd: ReadyFd | None,
     validation: str | None,
@@ -343,6 +351,7 @@ def run_serve(
             insecure=insecure,
             transports=transports or None,
             direct=None if direct is None else str(direct),
+            announce=announce,
         )
         serve_until_ended(
             ServeRequest(

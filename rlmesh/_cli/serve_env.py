@@ -5,6 +5,12 @@ What supervisors start: the options of `rlmesh serve`, with the environment as a
 
 from __future__ import annotations
 
+import gc
+
+if __name__ == "__main__":
+    # As in `python -m rlmesh`: no walk of the garbage collector through what is imported.
+    gc.disable()
+
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -38,4 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 if __name__ == "__main__":
+    gc.freeze()
+    gc.enable()
     main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -94,6 +94,12 @@ _MODEL_OPTIONS = (
         help=f"Answer clients of openpi besides, at its own TCP port: {arguments.TCP_FORMS}. Port "
         f"0 takes a free one. Default: nowhere.",
     ),
+    click.option(
+        "--isolation",
+        type=click.Choice(["process"]),
+        help="Run each model in a worker process, so that the server lives on when it crashes. "
+        "Default: in the server's process.",
+    ),
     click.option("--no-warmup", is_flag=True, help="Serve without calling the model's warmup."),
 )
 
@@ -118,6 +124,7 @@ def serve_model(
     batch_wait_seconds: float,
     queue_limit: int | None,
     openpi: TcpAddress | None,
+    isolation: Literal["process"] | None,
     no_warmup: bool,
     address: Address,
     token: str | None,
@@ -126,6 +133,7 @@ def serve_model(
     tls_client_ca: str | None,
     insecure: bool,
     direct: TcpAddress | None,
+    announce: str | None,
     transports: tuple[Any, ...],
     ready_fd: ReadyFd | None,
     validation: Any,
@@ -166,17 +174,20 @@ def serve_model(
             insecure=insecure,
             transports=transports or None,
             direct=None if direct is None else str(direct),
+            announce=announce,
             openpi=None if openpi is None else str(openpi),
             sessions=sessions,
             max_batch_size=max_batch_size,
             batch_wait_seconds=batch_wait_seconds,
             queue_limit=queue_limit,
             warmup=not no_warmup,
+            isolation=isolation,
         )
         serve_until_ended(
             ServeRequest(
                 load=partial(load_model, model, keywords, imports),
                 make_server=make_server,
+                makes_envs=isolation is not None,
                 ready_fd=ready_fd,
             ),
             output,

@@ -129,7 +129,8 @@ class ServeRequest:
     Attributes:
         load: Makes what is served.
         make_server: Makes the server of it; where `makes_envs`, of `load` itself.
-        makes_envs: Whether the server calls `load`, for each session or in each worker.
+        makes_envs: Whether the server calls `load`, for each session or in each worker; also for a
+            model.
         ready_fd: Where to write the address once the server serves.
     """
 

@@ -9,6 +9,8 @@ none is the whole value. The package knows no network.
     making            what they share: places, words, numbers
     adapter           `adapt` and `Adapter`
     adapted_model     a model behind an adapter
+    adapted_values    what goes to a model and comes from it: values, batches, chunks
+    histories         what was seen of an episode, for `frame_stack`
     endpoints         the spaces of what is bridged
     compiling         steps compiled for a space, one after the other
     structure, arrays, images, texts, rotations   compile the operations
@@ -33,10 +35,12 @@ from rlmesh.adapters.array_steps import (
     scale,
     take,
 )
+from rlmesh.adapters.histories import History
 from rlmesh.adapters.image_steps import channel_order, color, crop, pad, resize
 from rlmesh.adapters.structure_steps import (
     concatenate,
     extract,
+    frame_stack,
     rename,
     select,
     split,
@@ -50,6 +54,7 @@ __all__ = [
     "Adaptation",
     "Adapter",
     "AdapterStep",
+    "History",
     "adapt",
     "cast",
     "channel_order",
@@ -58,6 +63,7 @@ __all__ = [
     "concatenate",
     "crop",
     "extract",
+    "frame_stack",
     "gripper",
     "normalize",
     "normalize_quantiles",

@@ -6,26 +6,13 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from rlmesh.codec.infos.type_guards import is_mapping, is_row
-from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
+from rlmesh.adapters.adapted_values import AdaptedValues, Adapts
+from rlmesh.contract.model_reading import METHODS, takes_context
 from rlmesh_api.contract import Space
 
 __all__ = ["AdaptedModel"]
-
-
-class _Adapts(Protocol):
-    """What an `Adapter` has of which a model makes use."""
-
-    env_observation_space: Space
-    env_action_space: Space
-    model_observation_space: Space
-    model_action_space: Space
-
-    def observation(self, value: Any) -> Any: ...
-
-    def action(self, value: Any) -> Any: ...
 
 
 class AdaptedModel:
@@ -42,16 +29,15 @@ class AdaptedModel:
         action_space: The space of the actions that it gives.
     """
 
-    def __init__(self, adapter: _Adapts, model: Any) -> None:
-        self.adapter: _Adapts = adapter
+    def __init__(self, adapter: Adapts, model: Any) -> None:
+        self.adapter: Adapts = adapter
         self.model: Any = model
         self.observation_space: Space = adapter.env_observation_space
         self.action_space: Space = adapter.env_action_space
         self._posted_chunk = False
-        self._stack = compile_stack(adapter.model_observation_space)
-        self._unstack = compile_unstack(adapter.env_observation_space)
-        self._stack_actions = compile_stack(adapter.env_action_space)
-        self._unstack_actions = compile_unstack(adapter.model_action_space)
+        self._values = AdaptedValues(adapter)
+        if adapter.remembers:
+            self.keeps_state: bool = True
 
     @property
     def horizon(self) -> int:
@@ -61,81 +47,106 @@ class AdaptedModel:
         return horizon
 
     def __getattr__(self, name: str) -> Any:
-        # Only what is not found otherwise comes here. A model keeps the methods that it lacks, and
-        # its contract is not one of these spaces.
-        if name.startswith("__") or name in {"model", "model_contract"}:
+        # Only what is not found otherwise comes here. The model's contract and the steps that it
+        # brings are for its own spaces.
+        if name.startswith("__") or name in {"model", "model_contract", "adaptation"}:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if name == "reset" and self.adapter.remembers:
+            return _resetting(self._values, getattr(self.model, "reset", None))
+        if name == "predict" and _is_function(self.model):
+            return _wrapped(self._values, self.model, "observation", None)
         found = getattr(self.model, name)
         if name in {"post", "take"}:
             return self._post if name == "post" else self._take
         wrapped = _METHODS.get(name)
-        return found if wrapped is None else _wrapped(self, found, *wrapped)
+        if wrapped is None or not callable(found):
+            return found
+        return _wrapped(self._values, found, *wrapped)
 
     def __call__(self, observation: Any, *args: Any, **kwargs: Any) -> Any:
         """The action for an observation, where the model is callable."""
-        given = self.adapter.observation(observation)
-        return self.adapter.action(self.model(given, *args, **kwargs))
+        call = _wrapped(self._values, self.model, "observation", None)
+        return call(observation, *args, **kwargs)
 
     def _take(self) -> Any:
-        answer = self.model.take()
-        return self._chunk_out(answer) if self._posted_chunk else self.adapter.action(answer)
+        answer, values = self.model.take(), self._values
+        action = values.chunk(answer) if self._posted_chunk else self.adapter.action(answer)
+        values.keep()
+        return action
 
     def _post(self, observation: Any, *, chunk: bool = False, delay: int = 0) -> None:
         offers = {"delay": delay} if delay else {}
-        self.model.post(self.adapter.observation(observation), chunk=chunk, **offers)
+        self.model.post(self._values.observation(observation), chunk=chunk, **offers)
         self._posted_chunk = chunk
 
-    def _batch_in(self, values: Any) -> Any:
-        adapter, stacked = self.adapter, self._unstack(values, _length(values))
-        return self._stack([adapter.observation(each) for each in stacked])
 
-    def _chunk_out(self, values: Any) -> Any:
-        adapter, actions = self.adapter, self._unstack_actions(values, _length(values))
-        return self._stack_actions([adapter.action(each) for each in actions])
-
-    def _chunks_out(self, values: Any) -> Any:
-        chunks = self._unstack_actions(values, _length(values))
-        return self._stack_actions([self._chunk_out(each) for each in chunks])
-
-
-def _length(values: Any) -> int:
-    """How many values are stacked: the length of any leaf."""
-    while True:
-        if is_mapping(values) and values:
-            values = next(iter(values.values()))
-        elif is_row(values) and values and not isinstance(values[0], str):
-            if isinstance(values, list):
-                return len(values)
-            values = values[0]
-        else:
-            return len(values)
+def _is_function(model: Any) -> bool:
+    """Whether a model is called itself: it has none of the methods."""
+    return callable(model) and not any(callable(getattr(model, name, None)) for name in METHODS)
 
 
 def _wrapped(
-    owner: AdaptedModel, method: Callable[..., Any], way_in: str | None, way_out: str | None
+    values: AdaptedValues, method: Callable[..., Any], way_in: str, way_out: str | None
 ) -> Callable[..., Any]:
     """A method that adapts what it is given and what it returns; its signature stays."""
-    into = owner.adapter.observation if way_in is None else getattr(owner, way_in)
-    out = owner.adapter.action if way_out is None else getattr(owner, way_out)
+    into = getattr(values, way_in)
+    out = values.adapter.action if way_out is None else getattr(values, way_out)
+    taken = takes_context(method)
+    adds_context = taken is None and values.adapter.remembers
 
-    @functools.wraps(method)
     def call(observation: Any, *args: Any, **kwargs: Any) -> Any:
-        return out(method(into(observation), *args, **kwargs))
+        # Of a model in a worker the history is that of the session.
+        context = kwargs.pop(_CONTEXT, None) if adds_context else kwargs.get(taken or "")
+        actions = out(method(into(observation, context), *args, **kwargs))
+        values.keep()
+        return actions
 
+    return _signed(call, method, with_context=adds_context)
+
+
+def _resetting(values: AdaptedValues, reset: Callable[..., Any] | None) -> Callable[..., Any]:
+    """A `reset` that begins the histories of the caller; a session begins with a new context."""
+    taken = None if reset is None else takes_context(reset)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        context = kwargs.get(taken) if taken else kwargs.pop(_CONTEXT, None)
+        found = None if reset is None else reset(*args, **kwargs)
+        if context is None:
+            values.begin()
+        return found
+
+    return _signed(call, reset or _nothing, with_context=taken is None)
+
+
+def _nothing() -> None:
+    """What a model without `reset` does at the beginning of an episode."""
+
+
+def _signed(
+    call: Callable[..., Any], method: Callable[..., Any], *, with_context: bool
+) -> Callable[..., Any]:
+    """A function with the name and the signature of a method, and a context where it has none."""
+    functools.update_wrapper(call, method)
     # What `rlmesh.Chunks` offers as `prefix` are actions of the environment, which no step turns
     # back into those of the model.
     with contextlib.suppress(TypeError, ValueError):  # a callable of another language has none
         signature = inspect.signature(method)
-        kept = [each for name, each in signature.parameters.items() if name != "prefix"]
+        kept = [each for name, each in signature.parameters.items() if name not in _PREFIXES]
+        if with_context:
+            end = len(kept) - bool(kept and kept[-1].kind is inspect.Parameter.VAR_KEYWORD)
+            kept.insert(
+                end, inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, default=None)
+            )
         call.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined] # inspect reads it
-
     return call
 
 
+_CONTEXT, _PREFIXES = "context", ("prefix", "prefixes")
+
 # How each method of a model takes observations and gives actions; None stands for one of them.
-_METHODS: dict[str, tuple[str | None, str | None]] = {
-    "predict": (None, None),
-    "predict_batch": ("_batch_in", "_chunk_out"),
-    "predict_chunk": (None, "_chunk_out"),
-    "predict_chunk_batch": ("_batch_in", "_chunks_out"),
+_METHODS: dict[str, tuple[str, str | None]] = {
+    "predict": ("observation", None),
+    "predict_batch": ("observations", "chunk"),
+    "predict_chunk": ("observation", "chunk"),
+    "predict_chunk_batch": ("observations", "chunks"),
 }

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlmesh.adapters.adapted_model import AdaptedModel
+from rlmesh.adapters.boxes import Array
 from rlmesh.adapters.compiling import CompiledStep, StepError, compile_steps
-from rlmesh.adapters.endpoints import steps_of, two_spaces
+from rlmesh.adapters.endpoints import read_steps, steps_of, two_spaces
 from rlmesh.adapters.faults import ValueFault
+from rlmesh.adapters.histories import History
 from rlmesh.adapters.reading import compile_read
 from rlmesh.adapters.table import table
 from rlmesh.adapters.wire_bytes import bytes_of
-from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.contract.differences import ContractDifference
 from rlmesh.contract.space_comparison import compare_spaces
 from rlmesh.errors import (
-    ArgumentTypeError,
     ContractMismatchError,
     InvalidActionError,
     InvalidArgumentError,
@@ -27,7 +27,7 @@ from rlmesh.errors import (
 from rlmesh.spaces.paths import ROOT
 from rlmesh_api.contract import Adaptation, AdapterFlow, AdapterStep, Space
 
-__all__ = ["Adapter", "adapt"]
+__all__ = ["Adapter", "adapt", "line_of"]
 
 _OBSERVATION, _ACTION = f"{ROOT}.observation_space", f"{ROOT}.action_space"
 # What no value of a space depends on.
@@ -39,7 +39,8 @@ _SHOWN = 50
 class Adapter:
     """What brings the observations of an environment to a model, and its actions back.
 
-    `rlmesh.adapt` makes it. It keeps nothing between its calls, so any thread may call it.
+    `rlmesh.adapt` makes it. It keeps nothing between its calls, so any thread may call it; what an
+    episode has seen is kept in a `History`.
 
     Args:
         model: The observation space and the action space of the model.
@@ -55,6 +56,8 @@ class Adapter:
         action_space: The space of the actions that it gives to the environment.
         model_observation_space: The space of the observations that the model takes.
         model_action_space: The space of the actions that the model gives.
+        remembers: Whether a step puts what was seen before into an observation, so that
+            `observation` needs a history.
         differences: What is narrower than it might be, and breaks nothing: bounds that are never
             reached, for instance those of a gripper whose range was not changed.
 
@@ -90,6 +93,7 @@ class Adapter:
         if any(each.breaking for each in found):
             raise _mismatch([each for each in found if each.breaking])
         self.differences: tuple[ContractDifference, ...] = tuple(found)
+        self.remembers: bool = any(step.recall is not None for step in self._observing)
         self.observation_space: Space = _last(self._observing, self.env_observation_space)
         self.action_space: Space = _last(self._acting, self.model_action_space)
         self._read_observation = compile_read(self.env_observation_space)
@@ -98,11 +102,18 @@ class Adapter:
         self._give_observation = compile_read(self.model_observation_space)
         self._give_action = compile_read(self.env_action_space)
 
-    def observation(self, value: Any) -> Any:
+    def history(self) -> History:
+        """A history that has seen nothing: the beginning of an episode."""
+        return History(self)
+
+    def observation(self, value: Any, history: History | None = None) -> Any:
         """Adapts an observation of the environment.
 
         Args:
             value: The observation, which stays as it is. What no step changes is not copied.
+            history: What the adapter has seen of the episode, of its own `history()`. It has seen
+                this one too afterwards, unless the call raises. None where the adapter does not
+                remember.
 
         Returns:
             The observation for the model, with the shapes and the dtypes of its space.
@@ -110,11 +121,19 @@ class Adapter:
         Raises:
             InvalidObservationError: If the environment's space does not have such values, or a step
                 cannot change this one; the message names the place.
+            InvalidArgumentError: If the adapter remembers and gets no history, or that of another.
         """
+        if self.remembers or history is not None:
+            self._check_history(history)
+        frames: dict[int, tuple[Array, ...]] = {} if history is None else dict(history.frames)
         try:
-            return self._give_observation(_changed(self._read_observation(value), self._observing))
+            changed = _changed(self._read_observation(value), self._observing, frames)
+            given = self._give_observation(changed)
         except (Violation, ValueFault) as error:
             raise InvalidObservationError(f"the observation cannot be adapted: {error}") from error
+        if history is not None:
+            history.remember(frames)
+        return given
 
     def action(self, value: Any) -> Any:
         """Adapts an action of the model.
@@ -130,7 +149,7 @@ class Adapter:
                 change this one; the message names the place.
         """
         try:
-            return self._give_action(_changed(self._read_action(value), self._acting))
+            return self._give_action(_changed(self._read_action(value), self._acting, {}))
         except (Violation, ValueFault) as error:
             raise InvalidActionError(f"the action cannot be adapted: {error}") from error
 
@@ -173,6 +192,16 @@ class Adapter:
         """
         return AdaptedModel(self, model)
 
+    def _check_history(self, history: object) -> None:
+        if not isinstance(history, History) or not history.is_of(self):
+            raise InvalidArgumentError(
+                f"observation needs a history that this adapter has made, for its step frame_stack "
+                f"needs the frames before this one, got {history!r:.80}. Make one with history() "
+                f"at the beginning of each episode, or use wrap(model), which does"
+                if self.remembers
+                else f"history must be one that this adapter has made, got {history!r:.80}"
+            )
+
     def explain(self) -> None:
         """Prints what each step does, as a table; `str` of the adapter returns it."""
         sys.stdout.write(f"{self}\n")
@@ -184,7 +213,7 @@ class Adapter:
             table("action", self.model_action_space, self._acting, "model", "env"),
         ]
         if self.differences:
-            tables.append("\n".join(["what is never reached:", *map(_line, self.differences)]))
+            tables.append("\n".join(["what is never reached:", *map(line_of, self.differences)]))
         return "\n\n".join(tables)
 
     def __repr__(self) -> str:
@@ -229,25 +258,7 @@ def adapt(model_contract: Any, env_contract: Any, steps: Any = None) -> Adapter:
         two_spaces("env_contract", env_contract),
     )
     given = steps_of(model_contract) if steps is None else steps
-    if isinstance(given, Adaptation):
-        given = given.steps
-    if not is_row(given):
-        raise ArgumentTypeError(
-            f"steps must be a sequence of the steps that rlmesh.adapters makes, got "
-            f"{type(given).__name__}"
-        )
-    for number, each in enumerate(given, 1):
-        if not isinstance(each, AdapterStep):
-            raise ArgumentTypeError(
-                f"steps must be made by the functions of rlmesh.adapters, got one "
-                f"{type(each).__name__}"
-            )
-        if each.name != each.operation.kind:
-            raise InvalidArgumentError(
-                f"step {number} is named {each.name!r} and its operation is "
-                f"{each.operation.kind!r}; make steps with the functions of rlmesh.adapters"
-            )
-    return Adapter(model, env, tuple(given))
+    return Adapter(model, env, read_steps(given))
 
 
 def _compiled(
@@ -276,10 +287,16 @@ def _last(compiled: Sequence[CompiledStep], space: Space) -> Space:
     return compiled[-1].space if compiled else space
 
 
-def _changed(value: Any, steps: Sequence[CompiledStep]) -> Any:
+def _changed(
+    value: Any, steps: Sequence[CompiledStep], frames: dict[int, tuple[Array, ...]]
+) -> Any:
     for step in steps:
         try:
-            value = step.change(value)
+            if step.recall is None:
+                value = step.change(value)
+            else:
+                past = frames.get(step.number, ())
+                value, frames[step.number] = step.recall(value, past)
         except ValueFault as error:
             raise ValueFault(
                 f"{step.place}: step {step.number}, {step.step.name}: {error}"
@@ -298,7 +315,7 @@ def _cut(
 
 
 def _mismatch(faults: list[ContractDifference]) -> ContractMismatchError:
-    lines = [_line(fault) for fault in faults[:_SHOWN]]
+    lines = [line_of(fault) for fault in faults[:_SHOWN]]
     if len(faults) > _SHOWN:
         lines.append(f"and {len(faults) - _SHOWN} more")
     return ContractMismatchError(
@@ -308,7 +325,8 @@ def _mismatch(faults: list[ContractDifference]) -> ContractMismatchError:
     )
 
 
-def _line(fault: ContractDifference) -> str:
+def line_of(fault: ContractDifference) -> str:
+    """What does not fit, in one line."""
     if fault.aspect.startswith("step "):
         return f"{fault.place}: {fault.aspect}: expected {fault.old}, got {fault.new}"
     taker = "model" if fault.place.startswith(_OBSERVATION) else "environment"

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlmesh.adapters.faults import StepFault, brief
+from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.spaces.arrays import expand
 from rlmesh.spaces.box import Box
 from rlmesh_api.contract import BoxSpace, Space
@@ -20,6 +21,7 @@ __all__ = [
     "Compiled",
     "bounds",
     "box",
+    "check_room",
     "finite",
     "float_box",
     "from_ends",
@@ -75,6 +77,19 @@ def box(low: Array, high: Array) -> Box:
         np.asarray(low != -np.inf),
         np.asarray(high != np.inf),
     )
+
+
+def check_room(shape: Sequence[int], space: BoxSpace) -> None:
+    """Checks that a larger array, of the dtype of a space, is not too large to be sent.
+
+    Raises:
+        StepFault: If it is.
+    """
+    size = math.prod(shape) * np.dtype(space.dtype.value).itemsize
+    if size > MAX_MESSAGE_BYTES:
+        raise StepFault(
+            f"a result of at most {MAX_MESSAGE_BYTES} bytes", f"{size}, of the shape {(*shape,)}"
+        )
 
 
 def from_ends(space: BoxSpace, change: Callable[[Array], Array]) -> Box:

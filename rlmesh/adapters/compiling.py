@@ -18,6 +18,7 @@ from rlmesh.adapters.arrays import (
 )
 from rlmesh.adapters.boxes import Change, Compiled
 from rlmesh.adapters.faults import StepFault, brief
+from rlmesh.adapters.histories import Recall, compile_frame_stack, compile_recall
 from rlmesh.adapters.images import (
     compile_channel_order,
     compile_color,
@@ -40,7 +41,14 @@ from rlmesh.contract.differences import ContractDifference
 from rlmesh.errors import InvalidArgumentError
 from rlmesh.spaces.containers import Dict, Tuple
 from rlmesh.spaces.paths import child_place
-from rlmesh_api.contract import AdapterStep, DictSpace, Space, TupleSpace
+from rlmesh_api.contract import (
+    AdapterFlow,
+    AdapterStep,
+    DictSpace,
+    FrameStackOperation,
+    Space,
+    TupleSpace,
+)
 
 __all__ = ["OPERATIONS", "CompiledStep", "StepError", "compile_steps", "place_of"]
 
@@ -52,6 +60,7 @@ OPERATIONS: Mapping[str, Callable[[Any, Space], Compiled]] = {
     "concatenate": compile_concatenate,
     "crop": compile_crop,
     "extract": compile_extract,
+    "frame_stack": compile_frame_stack,
     "gripper": compile_gripper,
     "normalize": compile_normalize,
     "normalize_quantiles": compile_normalize_quantiles,
@@ -80,7 +89,8 @@ class CompiledStep:
         step: The step.
         place: Where it stands, as messages name it.
         space: The space of the whole values that it gives.
-        change: What changes a whole value.
+        change: What changes a whole value; of a step with `recall`, the first of an episode.
+        recall: What changes one with those before it in the episode; None for most steps.
     """
 
     number: int
@@ -88,6 +98,7 @@ class CompiledStep:
     place: str
     space: Space
     change: Change
+    recall: Recall | None = None
 
 
 class StepError(Exception):
@@ -115,6 +126,7 @@ def compile_steps(
     for number, step in steps:
         place = place_of(step, space, root)
         try:
+            recall = _recall(step)
             space, change = _at(step.at, step.operation, space)
         except (StepFault, InvalidArgumentError) as error:
             # A space that a step would make may have no room, or too many names.
@@ -131,9 +143,19 @@ def compile_steps(
                 )
             ) from error
         compiled.append(
-            CompiledStep(number=number, step=step, place=place, space=space, change=change)
+            CompiledStep(
+                number=number, step=step, place=place, space=space, change=change, recall=recall
+            )
         )
     return compiled
+
+
+def _recall(step: AdapterStep) -> Recall | None:
+    if not isinstance(step.operation, FrameStackOperation):
+        return None
+    if step.on is not AdapterFlow.OBSERVATION:
+        raise StepFault("observations, of which an episode has a history", "actions")
+    return compile_recall(step.operation, step.at)
 
 
 def place_of(step: AdapterStep, space: Space, root: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlmesh.errors import ArgumentTypeError
+from rlmesh.codec.infos.type_guards import is_row
+from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.spaces.from_gymnasium import from_gymnasium_space
-from rlmesh_api.contract import Adaptation, Space
+from rlmesh_api.contract import Adaptation, AdapterStep, Space
 
-__all__ = ["steps_of", "two_spaces"]
+__all__ = ["read_steps", "steps_of", "two_spaces"]
 
 
 def two_spaces(what: str, given: Any) -> tuple[Space, Space]:
@@ -43,7 +44,38 @@ def steps_of(model: Any) -> Adaptation:
     return adaptation if isinstance(adaptation, Adaptation) else Adaptation(steps=())
 
 
+def read_steps(given: Any) -> tuple[AdapterStep, ...]:
+    """The steps that a user gives, as an `Adaptation` or as a sequence.
+
+    Raises:
+        ArgumentTypeError: If they are neither.
+        InvalidArgumentError: If a step has another name than its operation.
+    """
+    if isinstance(given, Adaptation):
+        given = given.steps
+    if not is_row(given):
+        raise ArgumentTypeError(
+            f"steps must be a sequence of the steps that rlmesh.adapters makes, got "
+            f"{type(given).__name__}"
+        )
+    for number, each in enumerate(given, 1):
+        if not isinstance(each, AdapterStep):
+            raise ArgumentTypeError(
+                f"steps must be made by the functions of rlmesh.adapters, got one "
+                f"{type(each).__name__}"
+            )
+        if each.name != each.operation.kind:
+            raise InvalidArgumentError(
+                f"step {number} is named {each.name!r} and its operation is "
+                f"{each.operation.kind!r}; make steps with the functions of rlmesh.adapters"
+            )
+    return tuple(given)
+
+
 def _contract(given: Any) -> Any:
+    if getattr(given, "adapter", None) is not None:
+        # A model behind an adapter has other spaces than its contract says.
+        return given
     for name in ("model_contract", "env_contract"):
         contract = getattr(given, name, None)
         if contract is not None:

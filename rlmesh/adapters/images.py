@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlmesh.adapters.boxes import Array, Compiled, bounds, box, plain_box
+from rlmesh.adapters.boxes import Array, Compiled, bounds, box, check_room, plain_box
 from rlmesh.adapters.faults import StepFault, brief
 from rlmesh.errors import StateError
 from rlmesh_api.contract import (
@@ -53,6 +53,7 @@ def compile_resize(operation: ResizeOperation, space: Space) -> Compiled:
     top, left, inner, source = _fitted(operation.fit, (rows, columns), (height, width))
     ends = [least, most, *([fill] if inner != (height, width) else [])]
     shape = _shape(operation.layout, height, width, channels)
+    check_room(shape, whole)
     # Floats may stand a last digit beyond what they are computed of.
     clips = operation.method in _OVERSHOOTS or whole.dtype is Dtype.FLOAT32
     resize = _resizer(operation.method, inner, source)
@@ -89,6 +90,7 @@ def compile_pad(operation: PadOperation, space: Space) -> Compiled:
     value = _pixel("value", operation.value, whole)
     widths = [(operation.top, operation.bottom), (operation.left, operation.right)]
     widths.insert(2 if operation.layout is _HWC else 0, (0, 0))
+    check_room([size + sum(pair) for size, pair in zip(whole.shape, widths, strict=True)], whole)
 
     def change(array: Array) -> Array:
         before = [(0, 0)] * (array.ndim - 3)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
-from rlmesh.adapters.making import Flow, Place, make, read_text, read_texts, whole
+from rlmesh.adapters.making import Flow, Place, make, read_text, read_texts, whole, word
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.errors import ArgumentTypeError
 from rlmesh_api.contract import (
     AdapterStep,
     ConcatenateOperation,
     ExtractOperation,
+    FramePadding,
+    FrameStackOperation,
     KeyName,
     RenameOperation,
     SelectOperation,
@@ -21,7 +24,17 @@ from rlmesh_api.contract import (
     WrapOperation,
 )
 
-__all__ = ["concatenate", "extract", "rename", "select", "split", "stack", "text", "wrap"]
+__all__ = [
+    "concatenate",
+    "extract",
+    "frame_stack",
+    "rename",
+    "select",
+    "split",
+    "stack",
+    "text",
+    "wrap",
+]
 
 
 def rename(names: Mapping[str, str], *, at: Place = "", on: Flow = "observation") -> AdapterStep:
@@ -191,6 +204,40 @@ def stack(
         ),
         at,
         on,
+    )
+
+
+def frame_stack(
+    frames: int,
+    *,
+    axis: int | None = None,
+    padding: Literal["first", "zero"] = "first",
+    at: Place = "",
+) -> AdapterStep:
+    """Stacks an array of an observation with those before it in the episode, the oldest first.
+
+    An episode begins with `reset`. Only an observation that was answered becomes part of it: one
+    whose call failed may be sent again, and is not in it twice.
+
+    Args:
+        frames: How many are stacked, this one included, from 1.
+        axis: The new axis in the result, counted from the end. None: the first, as that of
+            `gymnasium.wrappers.FrameStackObservation`.
+        padding: What stands for those that the episode has not had yet: its `first`, or `zero`.
+        at: The place of the array; empty for the whole.
+
+    Raises:
+        ArgumentTypeError: If an argument is of another type.
+        InvalidArgumentError: If a word or a number is not allowed.
+    """
+    return make(
+        FrameStackOperation(
+            frames=whole("frames", frames),
+            axis=None if axis is None else whole("axis", axis),
+            padding=word("padding", FramePadding, padding),
+        ),
+        at,
+        "observation",
     )
 
 

@@ -8,7 +8,8 @@ from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.endpoint import EnvEndpoint
 from rlmesh.client.endpoint_calls import EndpointCalls, wait_for
 from rlmesh.client.stats import CallStats, Tally
-from rlmesh.codec.step.protocols import Stepped
+from rlmesh.codec.slab.protocols import Readable
+from rlmesh.codec.step.protocols import ReadAnswer, Stepped
 from rlmesh.codec.step.result import read_steps, stepped
 from rlmesh.codec.step.wire import write_action
 from rlmesh.contract import AutoresetMode, EnvContract
@@ -34,6 +35,7 @@ class CallClient(EndpointCalls):
         num_envs: The number of sub-environments of a vector environment; None for a single one.
         mode: When sub-environments reset themselves in this session; None for a single
             environment, and where neither the contract nor the caller says.
+        read_step_in_form: Reads a step's answer; None where `read_step` must.
 
     Errors are those of `EndpointCalls`.
     """
@@ -46,9 +48,9 @@ class CallClient(EndpointCalls):
         self.num_envs: int | None = endpoint.num_envs
         self.mode: AutoresetMode | None = endpoint.mode
         self._form = endpoint.form
-        self._read_step = self._form.read_answer
+        self.read_step_in_form: ReadAnswer = self._form.read_answer
 
-    def step(self, action: bytes, began: float) -> Stepped:
+    def step(self, action: bytes, began: float) -> tuple[Readable, int, int, int]:
         """Has the environment step.
 
         Args:
@@ -56,7 +58,7 @@ class CallClient(EndpointCalls):
             began: When its encoding began, on the clock of `time.perf_counter`.
 
         Returns:
-            The result; the observation's slab is valid until the next call.
+            The answer as `ReadAnswer` takes it, for `read_step_in_form`; valid until the next call.
 
         Raises:
             RlmeshError: As the tree in `rlmesh.errors` says.
@@ -98,8 +100,7 @@ class CallClient(EndpointCalls):
             self._free.append(True)
         buffer, start, end = received
         tally.open = end - start
-        found = self._read_step(buffer, start, end, sequence)
-        return self.read_step(received) if found is None else found
+        return buffer, start, end, sequence
 
     def step_many(self, call: session_pb2.StepManyCall) -> tuple[list[Stepped], RlmeshError | None]:
         """Has the environment step several times.
@@ -154,5 +155,5 @@ class CallClient(EndpointCalls):
     def take_step(self) -> Stepped:
         """As `take`, for a step; returns its result."""
         received = self.take()
-        found = self._read_step(*received, self._sequence)
+        found = self.read_step_in_form(*received, self._sequence)
         return self.read_step(received) if found is None else found

@@ -73,6 +73,15 @@ def is_deserted(address: Address, seconds: float) -> bool:
     return False
 
 
+def is_listening(address: Address, seconds: float) -> bool:
+    """Whether something accepts connections at an address, in so many seconds."""
+    try:
+        _connected(address, seconds).close()
+    except OSError:
+        return False
+    return True
+
+
 def _why_not_plain(address: Address, seconds: float) -> Diagnosis:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # This connection only finds out whether the server speaks TLS.

@@ -32,6 +32,9 @@ class ConnectOptions:
         reconnect: Whether the client resumes its session when the connection has broken, and opens
             another one with a reset where the session is over.
         max_contract_bytes: The memory that the spaces of the contract may take.
+        longest_resume: For how many seconds at most the client tries to resume its session, or to
+            open another one in its place. None: as long as the server keeps it, and as long as
+            `connect_timeout` says.
     """
 
     connect_timeout: float | None
@@ -42,6 +45,7 @@ class ConnectOptions:
     credentials: Credentials
     reconnect: bool
     max_contract_bytes: int
+    longest_resume: float | None = None
 
 
 def read_common(
@@ -137,6 +141,19 @@ class EnvConnectOptions(ConnectOptions):
     def for_any_kind(self) -> EnvConnectOptions:
         """The same for an endpoint that may be a vector environment or a single one."""
         return dataclasses.replace(self, vector=None)
+
+    def for_servers_named(self, name: str | None) -> EnvConnectOptions:
+        """The same for servers whose certificates have a name; None: each the host's.
+
+        What the user says about the name takes precedence.
+        """
+        tls = self.credentials.tls
+        if name is None or tls is None or tls.server_name is not None:
+            return self
+        named = dataclasses.replace(tls, server_name=name)
+        return dataclasses.replace(
+            self, credentials=dataclasses.replace(self.credentials, tls=named)
+        )
 
     def check(self, contract: EnvContract, address: str) -> None:
         """Refuses an endpoint that this client is not for.

@@ -20,7 +20,7 @@ from rlmesh.transports.grpc.transport import GrpcTransport
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.pipe_transport import PipeTransport
 from rlmesh.transports.system_resources import system_resources
-from rlmesh.transports.transport import Transport, Wait, exchange
+from rlmesh.transports.transport import Transport, Wait, exchange, late
 from rlmesh_api.v1 import session_pb2
 
 # How long a server may take to report what it is doing, when a call has failed already.
@@ -119,6 +119,9 @@ class Connection:
             received = exchange(
                 stream, request.SerializeToString(), request.sequence, Wait(call, timeout=timeout)
             )
+        if stream.expired:
+            # The answer came at the deadline, and there is no stream for later calls.
+            raise late(Wait(call, timeout=timeout), self._address)
         return read_answer(received, call, request.sequence, self._address)
 
     def take_transport(
@@ -232,3 +235,5 @@ def _expiring(stream: GrpcTransport, seconds: float | None) -> Generator[None]:
         yield
     finally:
         timer.cancel()
+        # It may be ending the stream just now.
+        timer.join()

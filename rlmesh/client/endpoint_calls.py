@@ -60,7 +60,10 @@ class EndpointCalls:
         parsed = dialable(address)
         self.address: str = str(parsed)
         session = self._session = Session(parsed, options, endpoint)
-        self._reconnect = Reconnect(session, options.connect_timeout)
+        limits = [options.connect_timeout, options.longest_resume]
+        self._reconnect = Reconnect(
+            session, min((limit for limit in limits if limit is not None), default=None)
+        )
         self._request_timeout = options.request_timeout
         # The thread that pops the only item may call: half the cost of a lock. It guards all fields
         # below but `_closed` and `_forked`, which `close` and a fork set.
@@ -72,11 +75,12 @@ class EndpointCalls:
         self.gave_way: bool = False
         self._before = False
         self._wait = Wait(hot_call)
-        self._message = b""
+        # None: the transport has it.
+        self._message: bytes | None = b""
         # An attribute, to save a lookup on the path of that call.
         self.hot_tally: Tally = Tally()
         self._tallies = {hot_call: self.hot_tally}
-        self._sequence = 0
+        self._sequence: int = 0
         self._transport: Transport | None = None
         _connections.add(self)
         try:
@@ -91,6 +95,11 @@ class EndpointCalls:
     def transport(self) -> str:
         """The name of the transport in use, or of the last one."""
         return self._session.transport
+
+    @property
+    def lost(self) -> EndpointError | None:
+        """Why the session is over; None while it is not."""
+        return self._reconnect.lost
 
     @property
     def exposed(self) -> frozenset[str]:
@@ -170,7 +179,10 @@ class EndpointCalls:
         try:
             received = self._posted_to.take(self._sequence, self._wait)
         except EndpointError as error:
-            received = self._mend(error, self._message, self._wait)
+            message = self._message
+            if message is None:
+                message = self._posted_to.posted()
+            received = self._mend(error, message, self._wait)
         except CallTimeoutError as error:
             self._session.explain(error)
             raise
@@ -301,6 +313,18 @@ class EndpointCalls:
             f"{name}: an earlier call to {self.address} was given up before its answer came, "
             f"so this client does not know the state of the episode; call reset() first"
         )
+
+    def _post_written(self, transport: Transport, start: int, end: int, wait: Wait) -> None:
+        """Sends what was written between two offsets of what the transport has reserved."""
+        # As in `_post`, which has no other frame for it: every step passes there.
+        self._before = self._behind
+        self._behind = True
+        self._posted_to, self._wait, self._message = transport, wait, None
+        tally = self._tally = self._tallies.setdefault(wait.call, Tally())
+        tally.settle()
+        tally.sent += end - start
+        tally.posted = perf_counter()
+        transport.post_written(start, end)
 
     def _post(self, transport: Transport, message: bytes, wait: Wait) -> None:
         self._before = self._behind

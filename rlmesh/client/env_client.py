@@ -27,11 +27,13 @@ from rlmesh.codec.infos.packing import (
 )
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
+from rlmesh.codec.step.plain import compile_plain_answer
 from rlmesh.codec.step.protocols import Stepped
 from rlmesh.codec.vector.stacking import compile_stack
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
     ArgumentTypeError,
+    EndpointError,
     InvalidActionError,
     InvalidArgumentError,
     ProtocolError,
@@ -58,11 +60,15 @@ class EnvClient:
         self.contract: EnvContract = contract
         self._copy = options.copy
         num_envs = self._num_envs = self._call_client.num_envs
-        self._decode = compile_layout(contract.observation_space, num_envs).decode
+        observation = compile_layout(contract.observation_space, num_envs)
+        self._decode = observation.decode
+        plain = options.copy and num_envs is None
+        self._read_plain = compile_plain_answer(observation) if plain else None
         self._encode = compile_layout(contract.action_space, num_envs).encode
         self._stack = compile_stack(contract.observation_space)
         self.mode: AutoresetMode | None = self._call_client.mode
         self._step = self._call_client.step
+        self._read_step = self._call_client.read_step_in_form
         self._tally = self._call_client.step_tally
         self.hold: Callable[[], None] = self._call_client.hold
         self.let_go: Callable[[], None] = self._call_client.let_go
@@ -83,6 +89,11 @@ class EnvClient:
     def closed(self) -> bool:
         """Whether the connection is closed."""
         return self._call_client.closed
+
+    @property
+    def lost(self) -> EndpointError | None:
+        """Why the session is over; None while it is not."""
+        return self._call_client.lost
 
     @property
     def gave_way(self) -> bool:
@@ -152,12 +163,31 @@ class EnvClient:
         """Awaits the step and returns its result."""
         return self._transition(self._call_client.take_step())
 
-    def begin_step(self, actions: Any) -> None:
-        """Sends a step, whose result `end_step` returns."""
-        encoded = self.encode(actions)
+    def begin_reset(self, seed: Any, options: Any) -> None:
+        """Sends a reset, whose result `end_reset` returns."""
         self._call_client.hold(pending=True)
         try:
-            self.post_step(*encoded)
+            self.post_reset(seed, options)
+        except BaseException:
+            self._call_client.let_go()
+            raise
+
+    def end_reset(self) -> tuple[Any, dict[str, Any]]:
+        """Awaits the reset that `begin_reset` has sent."""
+        try:
+            return self.take_reset()
+        finally:
+            self._call_client.let_go()
+
+    def begin_step(self, actions: Any) -> None:
+        """Sends a step, whose result `end_step` returns."""
+        self.begin_encoded(*self.encode(actions))
+
+    def begin_encoded(self, slab: bytes, noticed: list[Deviation]) -> None:
+        """As `begin_step`, of what `encode` returned."""
+        self._call_client.hold(pending=True)
+        try:
+            self.post_step(slab, noticed)
         except BaseException:
             self._call_client.let_go()
             raise
@@ -190,8 +220,15 @@ class EnvClient:
             found = self._call_client.exchange_step(call)
             tally.encoding += tally.posted - began
         else:
-            found = self._step(slab, began)
-        # Station 11 of a step, its end: the observation and the info are decoded.
+            # Station 11 of a step, its end: the observation and the info are decoded.
+            buffer, start, end, sequence = self._step(slab, began)
+            if self._read_plain is not None:
+                transition = self._read_plain(buffer, start, end, sequence)
+                if transition is not None:
+                    tally.done = perf_counter()
+                    return transition
+            in_form = self._read_step(buffer, start, end, sequence)
+            found = in_form or self._call_client.read_step((buffer, start, end))
         reward, terminated, truncated, buffer, start, nbytes, info = found
         try:
             observation = self._decode(buffer, start, nbytes, self._copy)

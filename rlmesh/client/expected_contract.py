@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any, TypeGuard, TypeVar
 
+from rlmesh.adapters.adapter import Adapter, adapt, line_of
+from rlmesh.adapters.endpoints import read_steps, steps_of
 from rlmesh.contract import (
     ContractDifference,
     EnvContract,
@@ -30,6 +32,7 @@ from rlmesh.errors import (
 )
 from rlmesh.foreign_text import LONGEST_TEXT, one_line, paragraphs
 from rlmesh.limits import MAX_CONTRACT_BYTES
+from rlmesh_api.contract import AdapterStep
 from rlmesh_api.v1 import env_service_pb2, model_service_pb2
 
 Contract = TypeVar("Contract", EnvContract, ModelContract)
@@ -129,25 +132,70 @@ def read_response(
         ) from error
 
 
-def check_fits(model: ModelContract, env: EnvContract, address: str) -> None:
-    """Checks that a model takes what an environment gives, and gives what it takes.
+def fitted(
+    model: ModelContract,
+    env: EnvContract,
+    steps: tuple[AdapterStep, ...] | None,
+    address: str,
+) -> Adapter | None:
+    """What brings an environment and a model together, after a check that nothing is left over.
+
+    Args:
+        model: The contract of the model.
+        env: That of the environment.
+        steps: The steps between them. None: those that the model's contract has.
+        address: Where the model is served.
+
+    Returns:
+        What applies the steps; None where there are none.
 
     Raises:
-        ContractMismatchError: If it does not; the message lists every difference.
+        ContractMismatchError: If the model does not take what the environment gives, or the
+            environment what the model gives, after the steps; the message lists every difference.
     """
-    differences = compare_model_with_env(model, env)
-    breaking = [difference for difference in differences if difference.breaking]
-    if breaking:
-        lines = "".join(
-            f"\n  {each.place}: {each.aspect}: the environment has {each.old}, the model {each.new}"
-            for each in breaking
-        )
+    adapter, differences, after = None, compare_model_with_env(model, env), ""
+    lines = [
+        f"{each.place}: {each.aspect}: the environment has {each.old}, the model {each.new}"
+        for each in differences
+        if each.breaking
+    ]
+    remedy = "Serve a model for this environment, or an environment for this model"
+    given = steps_of(model).steps if steps is None else steps
+    if given:
+        whose = "that the model brings" if steps is None else "given"
+        after, lines = f" after the steps {whose}", []
+        remedy = "Change the steps, or add what is missing"
+        try:
+            adapter = adapt(model, env, given)
+        except ContractMismatchError as error:
+            differences = error.differences
+            lines = [line_of(each) for each in differences]
+    if lines:
+        listed = "".join(f"\n  {each}" for each in lines)
         raise ContractMismatchError(
             f"the model {one_line(model.id)} at {address} does not fit the environment "
-            f"{one_line(env.id)}:{paragraphs(lines)}\nServe a model "
-            f"for this environment, or an environment for this model",
+            f"{one_line(env.id)}{after}:{paragraphs(listed)}\n{remedy}",
             differences=differences,
         )
+    return adapter
+
+
+def read_adapter_steps(steps: Any, env: EnvContract | None) -> tuple[AdapterStep, ...] | None:
+    """The steps that a user gives, for an environment.
+
+    Raises:
+        ArgumentTypeError: If they are none.
+        InvalidArgumentError: If there is no environment, or a step has another name than its
+            operation.
+    """
+    if steps is None:
+        return None
+    found = read_steps(steps)
+    if env is None:
+        raise InvalidArgumentError(
+            "steps= needs env=, the environment whose observations and actions they adapt"
+        )
+    return found
 
 
 def read_expected_model(expect: Any, default: ModelContract | None) -> ModelContract | None:

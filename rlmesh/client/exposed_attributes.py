@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import gymnasium
 from gymnasium.vector import VectorEnv
 
 from rlmesh.client.env_client import EnvClient
@@ -22,6 +23,20 @@ class ExposedAttributes:
     Reading and setting it are calls to the server. A name that the client or its class has itself
     is the client's; a server cannot expose one that `RemoteEnv` or `RemoteVectorEnv` uses.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Makes Gymnasium's class a direct base of every client class.
+
+        skrl looks at direct bases alone to recognise an environment.
+        """
+        super().__init_subclass__(**options)
+        made: Any = cls
+        bases: tuple[type, ...] = made.__bases__
+        for kind in (gymnasium.Env, VectorEnv):
+            heirs = [index for index, base in enumerate(bases) if issubclass(base, kind)]
+            if heirs and kind not in bases:
+                after = heirs[-1] + 1
+                made.__bases__ = (*bases[:after], kind, *bases[after:])
 
     # Type checkers do not see this, so that they report names that no client has.
     if not TYPE_CHECKING:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Literal, NoReturn, Self
 
+from rlmesh.adapters.adapter import Adapter
+from rlmesh.client.adapted_model_client import AdaptedModelClient, Predicts
 from rlmesh.client.connect_options import read_common
-from rlmesh.client.expected_contract import read_env, read_expected_model
+from rlmesh.client.expected_contract import read_adapter_steps, read_env, read_expected_model
 from rlmesh.client.model_client import ModelClient
 from rlmesh.client.model_endpoint import ModelConnectOptions
 from rlmesh.client.stats import PredictionStats
@@ -17,6 +20,7 @@ from rlmesh.errors import ArgumentTypeError
 from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
 from rlmesh.type_arguments import ActType, ObsType
+from rlmesh_api.contract import Adaptation, AdapterStep, Space
 
 
 class RemoteModel(Generic[ObsType, ActType]):
@@ -43,7 +47,10 @@ class RemoteModel(Generic[ObsType, ActType]):
             of the class.
         env: The environment that the model is to drive: a client of it, itself, its contract, or
             the path of a file with that. Connecting fails where one gives what the other does not
-            take, and the error lists every difference. None: any.
+            take, after the steps, and the error lists every difference. None: any.
+        steps: The steps between the two, as the functions of `rlmesh.adapters` make them, or an
+            `Adaptation`. Observations are then those of the environment, and so are actions. None:
+            those that the model's contract has where `env` is given, else none.
         connect_timeout_seconds: Seconds until the worker must have answered. A worker that is not
             up yet is tried again until then. None: no limit.
         request_timeout_seconds: Seconds until each call must have been answered. None: no limit.
@@ -75,7 +82,8 @@ class RemoteModel(Generic[ObsType, ActType]):
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the model is not what is expected, or does not fit `env`.
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
-            `transport` is an unknown word, no such model is served, or a file holds no contract.
+            `transport` is an unknown word, no such model is served, a file holds no contract, or
+            there are steps without `env`.
         ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
             than `max_contract_bytes`.
         ArgumentTypeError: If an argument has the wrong type.
@@ -92,6 +100,7 @@ class RemoteModel(Generic[ObsType, ActType]):
         model: str | None = None,
         expect: ModelContract | str | os.PathLike[str] | None = None,
         env: EnvContract | Any = None,
+        steps: Adaptation | Sequence[AdapterStep] | None = None,
         connect_timeout_seconds: float | None = 10.0,
         request_timeout_seconds: float | None = None,
         transport: Literal["shm", "direct", "grpc"] | None = None,
@@ -105,6 +114,7 @@ class RemoteModel(Generic[ObsType, ActType]):
     ) -> None:
         if not (model is None or isinstance(model, str)):
             raise ArgumentTypeError(f"model must be the name of a model or None, got {model!r:.80}")
+        env_contract = read_env(env)
         options = ModelConnectOptions(
             **read_common(
                 connect_timeout_seconds=connect_timeout_seconds,
@@ -120,7 +130,8 @@ class RemoteModel(Generic[ObsType, ActType]):
             ),
             model=model,
             expected=read_expected_model(expect, self.expected_contract),
-            env=read_env(env),
+            env=env_contract,
+            steps=read_adapter_steps(steps, env_contract),
         )
         self._client = ModelClient(address, options)
         # A client that is dropped without close() must not hold its session for ever.
@@ -128,6 +139,22 @@ class RemoteModel(Generic[ObsType, ActType]):
         # At the end of the program the client closes itself.
         self._finalizer.atexit = False
         self.model_contract: ModelContract = self._client.contract
+        self.adapter: Adapter | None = self._client.adapter
+        self._asked: Predicts = (
+            self._client if self.adapter is None else AdaptedModelClient(self._client, self.adapter)
+        )
+
+    @property
+    def observation_space(self) -> Space:
+        """The space of the observations that `predict` takes; with steps the environment's."""
+        adapter, contract = self.adapter, self.model_contract
+        return contract.observation_space if adapter is None else adapter.env_observation_space
+
+    @property
+    def action_space(self) -> Space:
+        """The space of the actions that it returns; with steps the environment's."""
+        adapter, contract = self.adapter, self.model_contract
+        return contract.action_space if adapter is None else adapter.env_action_space
 
     @property
     def transport(self) -> str:
@@ -167,7 +194,7 @@ class RemoteModel(Generic[ObsType, ActType]):
             EndpointDrainingError: If the worker is shutting down.
             ProtocolError: If the worker sent what it should not.
         """
-        self._client.reset(seed, options)
+        self._asked.reset(seed, options)
 
     def predict(self, observation: ObsType) -> ActType:
         """Asks the model for the action that follows an observation.
@@ -194,12 +221,12 @@ class RemoteModel(Generic[ObsType, ActType]):
             StateError: If a call of a model that keeps state was given up before, and no reset came
                 since, or if an answer was posted for and not taken.
         """
-        action: ActType = self._client.predict(observation)
+        action: ActType = self._asked.predict(observation)
         return action
 
     def __call__(self, observation: ObsType) -> ActType:
         """As `predict`."""
-        action: ActType = self._client.predict(observation)
+        action: ActType = self._asked.predict(observation)
         return action
 
     def predict_chunk(self, observation: ObsType, *, prefix: Any = None, delay: int = 0) -> Any:
@@ -222,7 +249,7 @@ class RemoteModel(Generic[ObsType, ActType]):
                 not hold the prefix.
             ArgumentTypeError: If the delay is no integer.
         """
-        return self._client.predict_chunk(observation, prefix, delay)
+        return self._asked.predict_chunk(observation, prefix, delay)
 
     def predict_batch(self, observations: Any) -> Any:
         """Asks the model for the actions of several observations, in one exchange.
@@ -240,7 +267,7 @@ class RemoteModel(Generic[ObsType, ActType]):
             RlmeshError: What `predict` raises.
             InvalidArgumentError: If there is no observation.
         """
-        return self._client.predict_batch(observations, chunk=False)
+        return self._asked.predict_batch(observations, chunk=False)
 
     def predict_chunk_batch(self, observations: Any) -> Any:
         """Asks for the chunks of several observations, in one exchange.
@@ -255,7 +282,7 @@ class RemoteModel(Generic[ObsType, ActType]):
             RlmeshError: What `predict` raises.
             InvalidArgumentError: If there is no observation.
         """
-        return self._client.predict_batch(observations, chunk=True)
+        return self._asked.predict_batch(observations, chunk=True)
 
     def post(
         self, observation: ObsType, *, chunk: bool = False, prefix: Any = None, delay: int = 0
@@ -271,7 +298,7 @@ class RemoteModel(Generic[ObsType, ActType]):
         Raises:
             RlmeshError: What `predict_chunk` raises.
         """
-        self._client.post_prediction(observation, chunk=chunk, prefix=prefix, delay=delay)
+        self._asked.post_prediction(observation, chunk=chunk, prefix=prefix, delay=delay)
 
     def take(self) -> Any:
         """Waits for the answer to what was posted.
@@ -283,7 +310,7 @@ class RemoteModel(Generic[ObsType, ActType]):
             RlmeshError: What `predict` raises.
             StateError: If nothing was posted.
         """
-        return self._client.take_prediction()
+        return self._asked.take_prediction()
 
     def stats(self) -> dict[str, PredictionStats]:
         """What the calls of this session have cost so far, and where the time went.

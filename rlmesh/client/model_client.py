@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any
 
+from rlmesh.adapters.adapter import Adapter
 from rlmesh.client.arguments import reset_call
 from rlmesh.client.endpoint_calls import EndpointCalls, wait_for
 from rlmesh.client.model_endpoint import ModelConnectOptions, ModelEndpoint
@@ -15,29 +16,35 @@ from rlmesh.client.stats import PredictionStats, prediction_stats
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING
 from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.type_guards import is_mapping
+from rlmesh.codec.slab.arrays import SMALL
 from rlmesh.codec.slab.layout import Layout, compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh.codec.step.prediction import (
+    CALL_HEAD,
     Predicted,
     predicted,
     read_prediction,
     write_prediction_call,
+    write_prediction_call_into,
 )
-from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
+from rlmesh.codec.vector.stacking import compile_checked_stack, compile_stack, compile_unstack
 from rlmesh.contract import ModelContract
 from rlmesh.errors import (
     ArgumentTypeError,
+    EndpointError,
     InvalidArgumentError,
     InvalidObservationError,
     ProtocolError,
     StateError,
 )
 from rlmesh.foreign_text import LONGEST_TEXT, one_line
-from rlmesh.transports.pipe import Received
-from rlmesh.transports.transport import Wait
+from rlmesh.transports.pipe import RESERVED, Received
+from rlmesh.transports.transport import Transport, Wait
 from rlmesh_api.v1 import session_pb2
 
 _PREDICT = Wait("predict")
+# Where a call begins in the buffer of its transport: NumPy reads a slab faster that is aligned.
+_CALL_START = RESERVED + -(RESERVED + CALL_HEAD) % 64
 # How many sizes of batches are compiled and kept.
 _MOST_SIZES = 32
 
@@ -51,6 +58,7 @@ class ModelClient(EndpointCalls):
 
     Attributes:
         contract: The model's contract.
+        adapter: What stands between an environment and the model; the client does not apply it.
         version: Which version of the model answers until the next reset.
         notices: What RLMesh has to say about the session's actions.
     """
@@ -60,6 +68,7 @@ class ModelClient(EndpointCalls):
         super().__init__(address, options, endpoint, "predict")
         contract = endpoint.contract
         self.contract: ModelContract = contract
+        self.adapter: Adapter | None = endpoint.adapter
         self.version: int = self._session.version
         self.notices: Notices = Notices()
         self._copy = options.copy
@@ -71,7 +80,7 @@ class ModelClient(EndpointCalls):
             partial(compile_layout, contract.observation_space)
         )
         self._actions = lru_cache(_MOST_SIZES)(partial(compile_layout, contract.action_space))
-        self._stack = compile_stack(contract.observation_space)
+        self._stack = compile_checked_stack(contract.observation_space)
         self._stack_actions = compile_stack(contract.action_space)
         self._unstack_actions = compile_unstack(contract.action_space)
         # The layout of the answer to the call that was posted.
@@ -184,12 +193,8 @@ class ModelClient(EndpointCalls):
     ) -> None:
         began = perf_counter()
         noticed: list[Deviation] = []
-        try:
-            slab = layout.encode(value, noticed)
-        except Violation as error:
-            raise InvalidObservationError(
-                f"the observation was refused: {_reason(error)}. The model was not called"
-            ) from error
+        large = layout.size > SMALL and not layout.has_text and offer is None
+        slab = b"" if large else _encoded(layout, value, noticed)
         if self._awaited is not None:
             raise StateError(
                 f"predict: the answer to what was posted to {self.address} was not taken; call "
@@ -200,6 +205,19 @@ class ModelClient(EndpointCalls):
             timeout = self._request_timeout
             transport = self._begin("predict", known=self._dependent)
             wait = _PREDICT if timeout is None else wait_for("predict", timeout)
+            if large:
+                try:
+                    end = self._write(transport, wait, layout, value, chunk, count)
+                    slab = b"" if end else _encoded(layout, value, noticed)
+                except InvalidObservationError:
+                    # Nothing was sent: the next call has this one's number.
+                    self._sequence -= 1
+                    raise
+                if end:
+                    self.hot_tally.encoding += perf_counter() - began
+                    self._post_written(transport, _CALL_START, end, wait)
+                    self._awaited = answer
+                    return
             if noticed or offer is not None:
                 call = session_pb2.PredictCall(chunk=chunk, count=count, observation=slab)
                 message = _message(self._sequence, call, noticed, offer)
@@ -211,6 +229,38 @@ class ModelClient(EndpointCalls):
         except BaseException:
             self.let_go()
             raise
+
+    def _write(
+        self,
+        transport: Transport,
+        wait: Wait,
+        layout: Layout,
+        value: Any,
+        chunk: bool,
+        count: int,
+    ) -> int:
+        """Writes a call where its transport sends it from: an image is copied once.
+
+        Returns:
+            Where the call ends; 0 where it must be sent as bytes.
+        """
+        slab = _CALL_START + CALL_HEAD
+        noticed: list[Deviation] = []
+        try:
+            buffer = transport.reserve(slab + layout.size, wait)
+            if buffer is None:
+                return 0
+            layout.encode_into(value, buffer, slab, noticed)
+        except EndpointError:
+            # Sending the bytes meets it again, and connects again.
+            return 0
+        except Violation as error:
+            raise _refused(error) from error
+        if noticed:
+            return 0
+        return write_prediction_call_into(
+            buffer, _CALL_START, self._sequence, layout.size, chunk=chunk, count=count
+        )
 
     def _read(self, received: Received, layout: Layout) -> Any:
         found = read_prediction(*received, self._sequence)
@@ -245,7 +295,12 @@ class ModelClient(EndpointCalls):
         """Stacked observations, and how many they are."""
         if kind_of(observations) is list:
             count = len(observations)
-            value = self._stack(observations) if count else None
+            try:
+                value = self._stack(observations) if count else None
+            except Violation as error:
+                raise InvalidObservationError(
+                    f"the observation was refused: {_reason(error)}. The model was not called"
+                ) from error
         else:
             value, count = observations, _length(observations)
         if not count:
@@ -253,6 +308,19 @@ class ModelClient(EndpointCalls):
                 "predict_batch needs one observation or more, stacked or in a list, got none"
             )
         return value, count
+
+
+def _encoded(layout: Layout, observation: Any, noticed: list[Deviation]) -> bytes:
+    try:
+        return layout.encode(observation, noticed)
+    except Violation as error:
+        raise _refused(error) from error
+
+
+def _refused(error: Violation) -> InvalidObservationError:
+    return InvalidObservationError(
+        f"the observation was refused: {_reason(error)}. The model was not called"
+    )
 
 
 def _length(value: Any) -> int:

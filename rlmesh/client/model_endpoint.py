@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rlmesh.adapters.adapter import Adapter
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.connection import Connection
 from rlmesh.client.expected_contract import (
     check_affordable,
     check_expected,
-    check_fits,
     check_unchanged,
+    fitted,
     read_model_response,
 )
 from rlmesh.client.kinds import MODEL, model_contract
 from rlmesh.codec.step.prediction import RESULT_HEAD
 from rlmesh.contract import EnvContract, ModelContract
+from rlmesh_api.contract import AdapterStep
 from rlmesh_api.v1 import session_pb2
 
 
@@ -27,11 +29,13 @@ class ModelConnectOptions(ConnectOptions):
         model: The model's name; None: the only one.
         expected: The contract that the model's must be compatible with. None: any.
         env: The contract of the environment that the model is to drive. None: any.
+        steps: The steps between the two. None: those that the model's contract has.
     """
 
     model: str | None
     expected: ModelContract | None
     env: EnvContract | None
+    steps: tuple[AdapterStep, ...] | None
 
 
 class ModelEndpoint:
@@ -42,6 +46,7 @@ class ModelEndpoint:
 
     Attributes:
         contract: The model's contract, once `open` has read it.
+        adapter: What stands between the environment and the model; None where nothing does.
     """
 
     kind = MODEL
@@ -50,6 +55,7 @@ class ModelEndpoint:
 
     def __init__(self, options: ModelConnectOptions) -> None:
         self._options = options
+        self.adapter: Adapter | None = None
 
     def open(self, connection: Connection, address: str, timeout: float | None) -> None:
         """Reads the contract and checks it; see `Endpoint`."""
@@ -57,7 +63,7 @@ class ModelEndpoint:
         options = self._options
         check_expected(options.expected, address, contract)
         if options.env is not None:
-            check_fits(contract, options.env, address)
+            self.adapter = fitted(contract, options.env, options.steps, address)
         check_affordable(contract, address, options.max_contract_bytes, as_vector=False)
         self.contract = contract
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -39,6 +40,8 @@ class MultiEndpoint:
         options: How to connect to each of them. Where `autoreset` is None, sub-environments reset
             themselves as the vector environments among the endpoints do, else at the step after the
             end.
+        enough: With how many sub-environments no further address is needed; None: all addresses
+            are used.
 
     Attributes:
         contracts: The endpoints' contracts.
@@ -51,29 +54,75 @@ class MultiEndpoint:
         RlmeshError: What `EnvClient` raises, for the first endpoint that does.
     """
 
-    def __init__(self, addresses: Sequence[str], options: EnvConnectOptions) -> None:
+    def __init__(
+        self, addresses: Sequence[str], options: EnvConnectOptions, enough: int | None = None
+    ) -> None:
         if not addresses:
             raise InvalidArgumentError("give one address or more, got an empty list")
+        self._connect_options = options
+        self._env_clients: list[EnvClient] = []
+        self.address: list[str] = []
         with contextlib.ExitStack() as undo:
-            self._env_clients: list[EnvClient] = []
+            env_clients: list[EnvClient] = []
             for address in addresses:
+                if enough is not None and sum(one.num_envs for one in env_clients) >= enough:
+                    break
                 env_client = EnvClient(address, options)
                 undo.callback(env_client.close)
-                self._env_clients.append(env_client)
-            self.contracts: tuple[EnvContract, ...] = tuple(
-                env_client.contract for env_client in self._env_clients
-            )
-            _check_alike(addresses, self.contracts)
-            self.mode: AutoresetMode = self._common_mode(addresses)
+                env_clients.append(env_client)
+            self._use(env_clients)
             undo.pop_all()
-        contract = self.contracts[0]
-        ends = np.cumsum([env_client.num_envs for env_client in self._env_clients]).tolist()
+
+    def follow(self, addresses: Sequence[str]) -> bool:
+        """Connects to addresses that are new, and leaves those that are not listed any more.
+
+        Only before a reset of all: the sub-environments may be others and more or fewer then.
+
+        Args:
+            addresses: The addresses from now on, in the order of their sub-environments.
+
+        Returns:
+            Whether anything has changed.
+
+        Raises:
+            RlmeshError: What the constructor raises; everything is as before then.
+        """
+        if Counter(addresses) == Counter(self.address):
+            return False
+        kept: dict[str, list[EnvClient]] = {}
+        for env_client in self._env_clients:
+            kept.setdefault(env_client.address, []).append(env_client)
+        with contextlib.ExitStack() as undo:
+            env_clients: list[EnvClient] = []
+            for address in addresses:
+                if kept.get(address):
+                    env_clients.append(kept[address].pop())
+                    continue
+                env_clients.append(EnvClient(address, self._connect_options))
+                undo.callback(env_clients[-1].close)
+            self._use(env_clients)
+            undo.pop_all()
+        for left in kept.values():
+            for env_client in left:
+                env_client.close()
+        return True
+
+    def _use(self, env_clients: list[EnvClient]) -> None:
+        """Drives these clients from now on, if they go together."""
+        addresses = [env_client.address for env_client in env_clients]
+        contracts = tuple(env_client.contract for env_client in env_clients)
+        _check_alike(addresses, contracts)
+        self.mode: AutoresetMode = _common_mode(env_clients)
+        self.contracts: tuple[EnvContract, ...] = contracts
+        # The same lists as ever: a replacement works on them.
+        self._env_clients[:] = env_clients
+        self.address[:] = addresses
+        ends = np.cumsum([env_client.num_envs for env_client in env_clients]).tolist()
         self._ranges = list(pairwise([0, *ends]))
         self.num_envs: int = ends[-1]
-        self.address: list[str] = [env_client.address for env_client in self._env_clients]
-        self._part = compile_part(contract.action_space, self.num_envs)
-        self._join = compile_join(contract.observation_space)
-        self._stack = compile_stack(contract.observation_space)
+        self._part = compile_part(contracts[0].action_space, self.num_envs)
+        self._join = compile_join(contracts[0].observation_space)
+        self._stack = compile_stack(contracts[0].observation_space)
         # The last observations: a reset with a mask may leave out an endpoint, and repeats its.
         self._last: list[Any] = []
 
@@ -158,9 +207,15 @@ class MultiEndpoint:
         Raises:
             InvalidArgumentError: If the endpoints cannot give batches of that size.
         """
-        return PartialSteps(
-            self._env_clients, self._ranges, batch_size, self.contract.action_space, self._join
-        )
+        return PartialSteps(self, self._ranges, batch_size, self.contract.action_space, self._join)
+
+    def begin_one(self, number: int, actions: Any) -> None:
+        """Sends a step to one endpoint; see `partial_steps.Endpoints`."""
+        self._env_clients[number].begin_step(actions)
+
+    def end_one(self, number: int, timeout: float | None) -> Transition:
+        """Awaits the step that `begin_one` has sent."""
+        return self._env_clients[number].end_step(timeout)
 
     def step_many(self, actions: Iterable[Any]) -> Transitions:
         """Steps every sub-environment for one batch of actions after the other."""
@@ -238,25 +293,6 @@ class MultiEndpoint:
         for env_client in self._env_clients:
             env_client.close()
 
-    def _common_mode(self, addresses: Sequence[str]) -> AutoresetMode:
-        modes = {env_client.mode for env_client in self._env_clients}
-        if len(modes) > 1:
-            modes_shown = ", ".join(
-                f"{address}: {env_client.mode.value if env_client.mode else 'none'}"
-                for address, env_client in zip(addresses, self._env_clients, strict=True)
-            )
-            raise InvalidArgumentError(
-                f"the endpoints reset their sub-environments at different times ({modes_shown}); "
-                f"choose one mode with autoreset="
-            )
-        mode = modes.pop()
-        if mode is None:
-            raise InvalidArgumentError(
-                "the endpoints do not say when their sub-environments reset themselves; choose a "
-                "mode with autoreset="
-            )
-        return mode
-
     @contextlib.contextmanager
     def _held(self) -> Generator[None]:
         with contextlib.ExitStack() as stack:
@@ -273,15 +309,18 @@ class MultiEndpoint:
             try:
                 answers.append(take(self._env_clients[index]))
             except RlmeshError as error:
-                error.add_note(
-                    f"sub-environments from {self._ranges[index][0]} on, at "
-                    f"{self._env_clients[index].address}; "
-                    f"the other endpoints have answered"
-                )
+                self._locate(index, error)
                 failure = failure or error
         if failure is not None:
             raise failure
         return answers
+
+    def _locate(self, index: int, error: RlmeshError) -> None:
+        """Adds to an error which endpoint raised it."""
+        error.add_note(
+            f"sub-environments from {self._ranges[index][0]} on, at "
+            f"{self._env_clients[index].address}; the other endpoints have answered"
+        )
 
     def _parts(self, actions: Any) -> list[Any]:
         try:
@@ -359,6 +398,26 @@ def _check_alike(addresses: Sequence[str], contracts: Sequence[EnvContract]) -> 
                 f"the sub-environments of {address} differ in their bounds, so it cannot be one "
                 f"of several endpoints; connect to it alone"
             )
+
+
+def _common_mode(env_clients: Sequence[EnvClient]) -> AutoresetMode:
+    modes = {env_client.mode for env_client in env_clients}
+    if len(modes) > 1:
+        modes_shown = ", ".join(
+            f"{env_client.address}: {env_client.mode.value if env_client.mode else 'none'}"
+            for env_client in env_clients
+        )
+        raise InvalidArgumentError(
+            f"the endpoints reset their sub-environments at different times ({modes_shown}); "
+            f"choose one mode with autoreset="
+        )
+    mode = modes.pop()
+    if mode is None:
+        raise InvalidArgumentError(
+            "the endpoints do not say when their sub-environments reset themselves; choose a "
+            "mode with autoreset="
+        )
+    return mode
 
 
 def _chained(parts: Sequence[Any]) -> tuple[Any, ...]:

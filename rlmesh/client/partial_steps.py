@@ -7,12 +7,12 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from rlmesh.client.env_client import EnvClient, Transition
+from rlmesh.client.env_client import Transition
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.codec.vector.infos import add_sub_env, unmasked
 from rlmesh.codec.vector.parts import Join, Part, compile_part
@@ -24,11 +24,29 @@ __all__ = ["PartialSteps"]
 Done = tuple[int, Transition | Exception]
 
 
+class Endpoints(Protocol):
+    """What steps each of several endpoints apart.
+
+    Attributes:
+        address: The endpoints' addresses.
+    """
+
+    address: list[str]
+
+    def begin_one(self, number: int, actions: Any) -> None:
+        """Sends a step to one endpoint."""
+        ...
+
+    def end_one(self, number: int, timeout: float | None) -> Transition:
+        """Awaits the step that `begin_one` has sent."""
+        ...
+
+
 class PartialSteps:
     """Sends steps to some endpoints, and awaits each of them on its own thread.
 
     Args:
-        env_clients: The endpoints' clients.
+        endpoints: Steps each endpoint.
         ranges: The sub-environments of each.
         batch_size: For how many sub-environments `recv` waits.
         space: The action space of one sub-environment.
@@ -40,7 +58,7 @@ class PartialSteps:
 
     def __init__(
         self,
-        env_clients: Sequence[EnvClient],
+        endpoints: Endpoints,
         ranges: Sequence[tuple[int, int]],
         batch_size: int,
         space: Space,
@@ -53,7 +71,7 @@ class PartialSteps:
                 f"{', '.join(map(str, sorted(sizes)))} sub-environments, as those of one endpoint "
                 f"are stepped together; give a multiple of what each of them has"
             )
-        self._env_clients = env_clients
+        self._endpoints = endpoints
         self._ranges = ranges
         self._batch_size = batch_size
         self._parts: dict[int, Part] = {}
@@ -90,7 +108,7 @@ class PartialSteps:
                 ) from error
             encoded.append((number, part))
         for number, part in encoded:
-            self._env_clients[number].begin_step(part)
+            self._endpoints.begin_one(number, part)
             self._busy.add(number)
             self._worker(number).put(True)
 
@@ -167,7 +185,7 @@ class PartialSteps:
         done = {number for number, _ in self._taken}
         late = [
             f"sub-environments from {self._ranges[number][0]} on, at "
-            f"{self._env_clients[number].address}"
+            f"{self._endpoints.address[number]}"
             for number in sorted(self._busy - done)
         ]
         return CallTimeoutError(
@@ -183,7 +201,7 @@ class PartialSteps:
             weakref.finalize(self, work.put, False)
             threading.Thread(
                 target=_await_answers,
-                args=(number, self._env_clients[number], work, self._done),
+                args=(number, self._endpoints, work, self._done),
                 name="rlmesh-answers",
                 daemon=True,
             ).start()
@@ -192,12 +210,12 @@ class PartialSteps:
 
 def _await_answers(
     number: int,
-    env_client: EnvClient,
+    endpoints: Endpoints,
     work: queue.SimpleQueue[bool],
     done: queue.SimpleQueue[Done],
 ) -> None:
     while work.get():
         try:
-            done.put((number, env_client.end_step(None)))
+            done.put((number, endpoints.end_one(number, None)))
         except Exception as error:  # noqa: BLE001 - `recv` raises it; without it that would wait on
             done.put((number, error))

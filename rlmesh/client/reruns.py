@@ -23,6 +23,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import gymnasium
 from gymnasium.vector import VectorEnv
 
+from rlmesh.client.address_source import source_of
 from rlmesh.client.channel import dialable
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
@@ -150,6 +151,9 @@ def _names(driver: Driver) -> set[str]:
 
 
 def _dialled(address: Any) -> set[str]:
+    if source_of(address) is not None:
+        # Which addresses stand there may change at any time.
+        return set()
     return {str(dialable(one)) for one in (address if is_row(address) else [address])}
 
 

@@ -85,7 +85,9 @@ class Session:
     @property
     def resume_seconds(self) -> float:
         """For how many seconds the session is kept when its connection breaks; 0: it is not."""
-        return self._opened.resume_seconds if self.reconnects else 0.0
+        kept = self._opened.resume_seconds if self.reconnects else 0.0
+        longest = self._options.longest_resume
+        return kept if longest is None else min(kept, longest)
 
     def open(self, timeout: float | None) -> Transport:
         """Opens the session, and returns the transport that carries its calls.

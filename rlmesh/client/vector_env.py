@@ -14,12 +14,14 @@ import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
+from rlmesh.client.address_source import AddressSource, source_of
 from rlmesh.client.async_steps import AsyncSteps
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.multi_endpoint import MultiEndpoint
+from rlmesh.client.replacing_endpoints import ReplacingEndpoints
 from rlmesh.client.reruns import connect_or_follow
 from rlmesh.client.stats import CallStats
 from rlmesh.client.sub_env_attributes import SUB_ENV_NAMES, sub_env_attribute
@@ -27,7 +29,9 @@ from rlmesh.client.transitions import Transitions
 from rlmesh.client.vector_endpoints import connect_vector
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract
+from rlmesh.errors import InvalidArgumentError
 from rlmesh.limits import MAX_CONTRACT_BYTES
+from rlmesh.parallel.resets import RESET_MASK
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
@@ -61,7 +65,13 @@ class RemoteVectorEnv(
             whose environments stand side by side: a single environment is a sub-environment, the
             sub-environments of a vector environment stay together. They are asked all at once, so
             that a step takes as long as the slowest of them. When the environment of one fails, the
-            others have been called; the next call must be a reset.
+            others have been called; the next call must be a reset. Or where the addresses stand:
+            `file:PATH`, a file with one address a line, or a folder of such files, as the option
+            `--announce` of a server writes them; or `dns:NAME:PORT`, all addresses that a name has,
+            as those of a headless service of Kubernetes. Without `num_envs`, each reset without a
+            mask follows what stands there then: `num_envs` and the spaces change with it. With
+            `num_envs`, the constructor waits until there are enough, and what is more replaces lost
+            servers. Sources are Experimental.
         connect_timeout_seconds: Seconds until the server must have answered. A server that is not
             up yet is tried again until then. None: no limit.
         request_timeout_seconds: Seconds until each call must have been answered. None: no limit.
@@ -94,16 +104,25 @@ class RemoteVectorEnv(
             sessions become the sub-environments. None: as many as are served.
         render_mode: The render mode that the environments must have been made with. None: any.
         batch_size: For how many sub-environments `recv` waits. None: for all. Experimental.
+        on_loss: What to do about a server that is gone for good. `raise` raises, and the next reset
+            connects again. `replace` connects to the first other address of the list or source that
+            no sub-environment uses, or to the same address once a server is back there: the
+            sub-environments of the lost server come back reset and truncated, named in the infos
+            under `rlmesh.env.replaced`, with their seeds under `rlmesh.env.seed`, and no other
+            episode is touched. Where `num_envs` is less than the list has, the rest of the list is
+            for that. The step waits for the replacement, `connect_timeout_seconds` at most.
+            Experimental.
 
     Raises:
-        InvalidAddressError: If a client cannot connect to such an address.
-        EndpointUnreachableError: If no server answers in time.
+        InvalidAddressError: If a client cannot connect to such an address, or a file holds what is
+            no address, or half of a line.
+        EndpointUnreachableError: If no server answers in time, or no address stands in a source.
         EndpointBusyError: If other clients hold every session, until the busy timeout.
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
-            `transport` is an unknown word, or `expect` names no file with a contract; if
-            `autoreset` is no mode, or one that is not available; if the environments of several
+            `transport` or `on_loss` is an unknown word, or `expect` names no file with a contract;
+            if `autoreset` is no mode, or one that is not available; if the environments of several
             addresses differ in their spaces or modes; if there are not `num_envs`
             sub-environments, or they have another render mode; if `batch_size` is more than there
             are sub-environments.
@@ -120,6 +139,19 @@ class RemoteVectorEnv(
 
     expected_contract: ClassVar[EnvContract | None] = None
     """The contract to expect where `expect` is None; for subclasses."""
+
+    # What `_describe` sets, for each set of servers.
+    env_contract: EnvContract
+    env_contracts: tuple[EnvContract, ...]
+    num_envs: int
+    single_observation_space: gymnasium.Space[Any]
+    single_action_space: gymnasium.Space[Any]
+    observation_space: gymnasium.Space[ObsType]
+    action_space: gymnasium.Space[ActType]
+    metadata: dict[str, Any]
+    autoreset_mode: gymnasium.vector.AutoresetMode | None
+    render_mode: str | None
+    spec: EnvSpec | None
 
     def __init__(
         self,
@@ -142,11 +174,15 @@ class RemoteVectorEnv(
         num_envs: int | None = None,
         render_mode: str | None = None,
         batch_size: int | None = None,
+        on_loss: Literal["raise", "replace"] = "raise",
     ) -> None:
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
+        source = source_of(address)
+        if on_loss not in ("raise", "replace"):
+            raise InvalidArgumentError(f"on_loss must be 'raise' or 'replace', got {on_loss!r:.80}")
         options = EnvConnectOptions.read(
-            vector=None if is_row(address) else True,
+            vector=True if source is None and not is_row(address) else None,
             connect_timeout_seconds=connect_timeout_seconds,
             request_timeout_seconds=request_timeout_seconds,
             busy_timeout_seconds=busy_timeout_seconds,
@@ -163,10 +199,15 @@ class RemoteVectorEnv(
             autoreset=autoreset,
         )
         self._env_client: EnvClient | MultiEndpoint = connect_or_follow(
-            lambda options: connect_vector(address, options, num_envs), address, options
+            lambda options: connect_vector(address, source, options, num_envs, on_loss),
+            address,
+            options,
         )
+        self._batch_size = batch_size
+        # What the sub-environments follow at each reset; their number is fixed where it was given.
+        self._source = source if num_envs is None else None
         try:
-            self._async_steps = AsyncSteps(self._env_client, batch_size)
+            self._describe()
         except BaseException:
             self._env_client.close()
             raise
@@ -175,40 +216,42 @@ class RemoteVectorEnv(
         # At the end of the program the call client closes itself.
         self._finalizer.atexit = False
         self.closed = False
+
+    def _describe(self) -> None:
+        """Has the attributes say what is driven."""
+        self._async_steps = AsyncSteps(self._env_client, self._batch_size)
         contract = self._env_client.contract
-        self.env_contract: EnvContract = contract
-        self.env_contracts: tuple[EnvContract, ...] = (
+        self.env_contract = contract
+        self.env_contracts = (
             self._env_client.contracts
             if isinstance(self._env_client, MultiEndpoint)
             else (contract,)
         )
-        self.num_envs: int = self._env_client.num_envs
-        self.single_observation_space: gymnasium.Space[Any] = to_gymnasium_space(
-            contract.observation_space
-        )
-        self.single_action_space: gymnasium.Space[Any] = to_gymnasium_space(contract.action_space)
-        self.observation_space: gymnasium.Space[ObsType] = (
+        self.num_envs = self._env_client.num_envs
+        self.single_observation_space = to_gymnasium_space(contract.observation_space)
+        self.single_action_space = to_gymnasium_space(contract.action_space)
+        self.observation_space = (
             to_gymnasium_space(contract.batched_observation_space)
             if contract.batched_observation_space is not None
             else batched_gymnasium_space(contract.observation_space, self.num_envs)
         )
-        self.action_space: gymnasium.Space[ActType] = (
+        self.action_space = (
             to_gymnasium_space(contract.batched_action_space)
             if contract.batched_action_space is not None
             else batched_gymnasium_space(contract.action_space, self.num_envs)
         )
-        self.metadata: dict[str, Any] = local_metadata(contract, self._env_client.mode)
-        self.autoreset_mode: gymnasium.vector.AutoresetMode | None = self.metadata.get(
-            "autoreset_mode"
-        )
-        self.render_mode: str | None = contract.render_mode
-        self.spec: EnvSpec | None = local_spec(contract)
+        self.metadata = local_metadata(contract, self._env_client.mode)
+        self.autoreset_mode = self.metadata.get("autoreset_mode")
+        self.render_mode = contract.render_mode
+        self.spec = local_spec(contract)
         self._seeds: list[int] = [-1] * self.num_envs
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override] # as SyncVectorEnv has it
         """The seed of each sub-environment's last seeded reset; -1 for one without."""
-        return tuple(self._seeds)
+        client = self._env_client
+        since = client.replaced_seeds if isinstance(client, ReplacingEndpoints) else {}
+        return tuple(since.get(env_index, seed) for env_index, seed in enumerate(self._seeds))
 
     @property
     def transport(self) -> str:
@@ -244,10 +287,15 @@ class RemoteVectorEnv(
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
             SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointUnreachableError: If no server took the place of a lost one in time, or no
+                address stands in the source any more.
+            InvalidAddressError: If what stands there cannot be read as addresses.
             EndpointDrainingError: If the server is shutting down.
             ProtocolError: If the server sent what it should not.
         """
         self._async_steps.discard()
+        if self._source is not None and not (options and RESET_MASK in options):
+            self._follow(self._source)
         returned = self._env_client.reset(seed, options)
         # What a wrapper does afterwards depends on whether the mask is still there.
         mask = None if options is None else options.pop("reset_mask", None)
@@ -283,6 +331,7 @@ class RemoteVectorEnv(
             CallTimeoutError: If the answer did not come in time.
             ConnectionLostError: If the connection broke, and `reconnect` is false.
             SessionLostError: If it broke, and the episode is gone; a reset starts another.
+            EndpointUnreachableError: If no server took the place of a lost one in time.
             EndpointDrainingError: If the server is shutting down.
             ProtocolError: If the server sent what it should not.
             StateError: If a call was given up before, and no reset came since.
@@ -503,6 +552,17 @@ class RemoteVectorEnv(
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _follow(self, source: AddressSource) -> None:
+        """Drives the servers whose addresses stand in the source now."""
+        client = self._env_client
+        # The reset itself refuses a closed client.
+        if (
+            isinstance(client, MultiEndpoint)
+            and not client.closed
+            and client.follow(source.addresses())
+        ):
+            self._describe()
 
     def _seed_generator(
         self, seed: int | Sequence[int | None] | npt.NDArray[Any], mask: Any

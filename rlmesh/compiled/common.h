@@ -20,6 +20,12 @@
 /* The tag of the sequence, and the sequence. */
 #define PREFIX 9
 
+static inline int sequence_from(PyObject *number, uint64_t *sequence)
+{
+    *sequence = PyLong_AsUnsignedLongLong(number);
+    return !(*sequence == (uint64_t)-1 && PyErr_Occurred());
+}
+
 static inline void put_length(uint8_t *at, uint64_t length)
 {
     for (int place = 0; place < 4; place++)
@@ -140,6 +146,12 @@ int is_messages(PyObject *messages);
 /* Writes a result around a slab of so many bytes, which stands `RESULT_HEAD` after `at`. */
 void put_result(PyObject *messages, uint8_t tag, uint8_t *at, Py_ssize_t slab, double reward,
                 int terminated, int truncated);
+/* Reads such a result; returns whether it stands there, with a slab of so many bytes and no info. */
+int get_result(PyObject *messages, const uint8_t *at, Py_ssize_t slab, double *reward,
+               int *terminated, int *truncated);
+/* The sequence with which a message begins. */
+void put_sequence(PyObject *messages, uint8_t *at, uint64_t sequence);
+int has_sequence(PyObject *messages, const uint8_t *at, uint64_t sequence);
 /* A step's result before its slab: its tag and length, reward, two flags, the slab's tag and
    length. The one-byte lengths of the numbers count the elements of packed repeated fields. */
 #define REWARD_AT (INNER + 2)

@@ -39,15 +39,25 @@ class Check(Protocol):
 
 
 class PlainAction(Protocol):
-    """Reads plain actions; see `rlmesh.codec.step.plain`."""
+    """Steps with plain actions; see `rlmesh.codec.step.plain`."""
 
-    read: Callable[[bytes], Any]
+    seconds: float
+
+    def step(self, env: Any, slab: bytes, /) -> Any:
+        """What the environment's step returned or raised; this object if it was not called."""
+        ...
 
 
 class PlainResult(Protocol):
     """Writes plain results; see `rlmesh.codec.step.plain`."""
 
     write: Callable[..., int | None]
+
+
+class PlainAnswer(Protocol):
+    """Reads plain answers; see `rlmesh.codec.step.plain`."""
+
+    read: Callable[..., tuple[Any, float, bool, bool, dict[str, Any]] | None]
 
 
 class SegmentEnd(Protocol):
@@ -91,5 +101,6 @@ class Step(Protocol):
     ScalarLeaf: Callable[..., ScalarLeaf]
     PlainAction: Callable[[Any, Any], PlainAction]
     PlainResult: Callable[[Any, Any, Any], PlainResult]
+    PlainAnswer: Callable[[Any, Any], PlainAnswer]
     Check: Callable[[tuple[tuple[int, str, float, float, bool], ...]], Check]
     SegmentEnd: Callable[..., SegmentEnd]

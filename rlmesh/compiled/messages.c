@@ -27,12 +27,6 @@ static PyObject *messages_new(PyTypeObject *type, PyObject *args, PyObject *Py_U
     return (PyObject *)self;
 }
 
-static int sequence_from(PyObject *number, uint64_t *sequence)
-{
-    *sequence = PyLong_AsUnsignedLongLong(number);
-    return !(*sequence == (uint64_t)-1 && PyErr_Occurred());
-}
-
 static PyObject *write_action(PyObject *of, PyObject *const *args, Py_ssize_t count)
 {
     Messages *self = (Messages *)of;
@@ -47,8 +41,7 @@ static PyObject *write_action(PyObject *of, PyObject *const *args, Py_ssize_t co
         return NULL;
     message = PyBytes_AsString(made);
     uint8_t *at = (uint8_t *)message;
-    at[0] = self->sequence;
-    memcpy(at + 1, &sequence, 8);
+    put_sequence(of, at, sequence);
     put_inner(at + PREFIX, self->step_call, (uint64_t)(size + INNER));
     put_inner(at + PREFIX + INNER, self->action, (uint64_t)size);
     memcpy(at + REQUEST, slab, (size_t)size);
@@ -147,12 +140,21 @@ static int64_t length_at(const uint8_t *at)
     return at[4] & 0x80 ? -1 : (int64_t)(length | (uint64_t)at[4] << 28);
 }
 
+/* Whether a result of that length begins there, up to the length of its slab. */
+static int is_head(Messages *self, const uint8_t *head, uint64_t length)
+{
+    return has_inner(head, self->step, length) && head[INNER] == self->reward &&
+           head[INNER + 1] == 8 && head[TERMINATED_AT - 2] == self->terminated &&
+           head[TERMINATED_AT - 1] == 1 && head[TRUNCATED_AT - 2] == self->truncated &&
+           head[TRUNCATED_AT - 1] == 1 && head[TRUNCATED_AT + 1] == self->observation;
+}
+
 static PyObject *read_answer(PyObject *of, PyObject *const *args, Py_ssize_t count)
 {
     Messages *self = (Messages *)of;
     PyObject *result = NULL;
     Py_buffer view;
-    uint64_t sequence, number;
+    uint64_t sequence;
     /* buffer, start, end, sequence */
     if (!takes(count, 4, 4) || !sequence_from(args[3], &sequence))
         return NULL;
@@ -166,16 +168,12 @@ static PyObject *read_answer(PyObject *of, PyObject *const *args, Py_ssize_t cou
     /* A copy, which the other side cannot change during the checks. */
     uint8_t copy[PREFIX + RESULT_HEAD];
     memcpy(copy, (const uint8_t *)view.buf + start, sizeof copy);
-    memcpy(&number, copy + 1, 8);
     const uint8_t *head = copy + PREFIX;
     int64_t slab = length_at(head + RESULT_HEAD - 5);
     Py_ssize_t begin = start + PREFIX + RESULT_HEAD;
-    if (copy[0] != self->sequence || number != sequence ||
-        !has_inner(head, self->step, (uint64_t)(end - start - PREFIX - INNER)) ||
-        head[INNER] != self->reward || head[INNER + 1] != 8 ||
-        head[TERMINATED_AT - 2] != self->terminated || head[TERMINATED_AT - 1] != 1 ||
-        head[TRUNCATED_AT - 2] != self->truncated || head[TRUNCATED_AT - 1] != 1 ||
-        head[TRUNCATED_AT + 1] != self->observation || slab < 0 || slab > end - begin)
+    if (!has_sequence(of, copy, sequence) ||
+        !is_head(self, head, (uint64_t)(end - start - PREFIX - INNER)) || slab < 0 ||
+        slab > end - begin)
         goto other;
     Py_ssize_t info = begin + (Py_ssize_t)slab, info_size = 0;
     const uint8_t *at = (const uint8_t *)view.buf + info;
@@ -241,6 +239,32 @@ void put_result(PyObject *messages, uint8_t tag, uint8_t *at, Py_ssize_t slab, d
 {
     put_head((Messages *)messages, tag, at, RESULT_HEAD - INNER + slab, slab, reward, terminated,
              truncated);
+}
+
+int get_result(PyObject *messages, const uint8_t *at, Py_ssize_t slab, double *reward,
+               int *terminated, int *truncated)
+{
+    Messages *self = (Messages *)messages;
+    if (!is_head(self, at, (uint64_t)(RESULT_HEAD - INNER + slab)) ||
+        !has_inner(at + TRUNCATED_AT + 1, self->observation, (uint64_t)slab))
+        return 0;
+    memcpy(reward, at + REWARD_AT, 8);
+    *terminated = at[TERMINATED_AT];
+    *truncated = at[TRUNCATED_AT];
+    return 1;
+}
+
+void put_sequence(PyObject *messages, uint8_t *at, uint64_t sequence)
+{
+    at[0] = ((Messages *)messages)->sequence;
+    memcpy(at + 1, &sequence, 8);
+}
+
+int has_sequence(PyObject *messages, const uint8_t *at, uint64_t sequence)
+{
+    uint64_t number;
+    memcpy(&number, at + 1, 8);
+    return at[0] == ((Messages *)messages)->sequence && number == sequence;
 }
 
 int add_messages(PyObject *module) { return add_type(module, &messages_spec, &messages_type); }

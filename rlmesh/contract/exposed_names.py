@@ -7,12 +7,16 @@ import functools
 OWN_NAMES = frozenset(
     {
         "_async_steps",
+        "_batch_size",
+        "_describe",
         "_device",
         "_env_client",
         "_finalizer",
+        "_follow",
         "_may_have",
         "_seed_generator",
         "_seeds",
+        "_source",
         "autoreset_mode",
         "_stepped",
         "call",

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlmesh.codec.infos.packable_types import foreign_array, kind_of
+from rlmesh.codec.infos.foreign_arrays import foreign_array, read_array
+from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
 
 # Names that a type checker does not narrow by.
 _plain_tuple: Any = tuple
 _plain_dict: Any = dict
+# Those that are real: no complex number, and no text.
+_numbers: Any = (int, float, np.floating, np.integer, np.bool_)
 _no_info: Mapping[str, Any] = MappingProxyType({})
 
 _RESET = "reset() must return (observation, info)"
@@ -105,12 +108,21 @@ def reward_of(value: Any, name: str = "the reward") -> float:
     """
     if type(value) is float:
         return value
+    if isinstance(value, _numbers):
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    # A tensor knows its number, and warns where it requires a gradient: NumPy's number does not.
+    kind: Any = kind_of(value)
+    own = issubclass(kind, (np.ndarray, np.generic))
+    array = None if own else foreign_array(value)
+    number = value if array is None else array
     # A ragged list has no number of axes, and what has none may still be no number.
     with contextlib.suppress(TypeError, ValueError, OverflowError):
-        if not isinstance(value, (str, bytes)) and np.ndim(value) == 0:
-            return float(value)
-    # A tensor on a graphics card is no array of NumPy, and knows its number.
-    if hasattr(kind_of(value), "__array__") and not isinstance(value, np.ndarray):
+        real = not isinstance(number, (str, bytes)) and not np.iscomplexobj(number)
+        if real and np.ndim(number) == 0:
+            return float(number)
+    # What NumPy cannot read may know its number all the same.
+    if hasattr(kind, "__array__") and not own:
         with contextlib.suppress(Exception):
             return float(value)
     raise BadResultError(f"{name} must be a real number, got {_show(value)}")
@@ -170,8 +182,9 @@ def flags_of(values: Any, num_envs: int, name: str) -> npt.NDArray[np.bool_]:
 
 def _array(values: Any, num_envs: int, name: str) -> npt.NDArray[Any]:
     try:
-        array = np.asarray(values)
-    except (TypeError, ValueError) as error:
+        # An array of NumPy is read already; nearly every vector environment gives one.
+        array = values if type(values) is np.ndarray else read_array(values)
+    except Exception as error:
         if isinstance(error, ValueError) or not is_row(values):
             raise BadResultError(
                 f"{name} must be {num_envs} numbers, got {_show(values)}"

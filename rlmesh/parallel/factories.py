@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 from rlmesh.codec.infos.type_guards import is_collection, is_row
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 
-__all__ = ["Factory", "check_count", "check_workers", "factories_of", "pickled"]
+__all__ = ["Factory", "check_count", "check_workers", "factories_of"]
 
 Factory: TypeAlias = Callable[[], Any]
 
@@ -93,27 +93,6 @@ def check_count(name: str, count: object) -> None:
         raise ArgumentTypeError(f"{name} must be an int or None, got {count!r:.80}")
     if count < 1:
         raise InvalidArgumentError(f"{name} must be 1 or more, got {count}")
-
-
-def pickled(value: object, what: str) -> bytes:
-    """Pickles what is sent to a worker, functions and classes of the program itself included.
-
-    Args:
-        value: Anything.
-        what: How messages name it.
-
-    Raises:
-        ArgumentTypeError: If it cannot be pickled.
-    """
-    import cloudpickle
-
-    try:
-        return bytes(cloudpickle.dumps(value))
-    except Exception as error:
-        raise ArgumentTypeError(
-            f"{what} goes to another process, and cannot be pickled: {type(error).__name__}: "
-            f"{error}. Have it make or import what it needs when it is called"
-        ) from error
 
 
 class _Made:

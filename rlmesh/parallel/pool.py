@@ -26,7 +26,7 @@ from rlmesh.errors import (
     RlmeshError,
     StateError,
 )
-from rlmesh.parallel.factories import Factory, pickled
+from rlmesh.parallel.factories import Factory
 from rlmesh.parallel.frames import Frame, split_parts
 from rlmesh.parallel.segment import FAILED, INFO_BYTES, LENGTH, OVERFLOW, SegmentPlan
 from rlmesh.parallel.waiting import ORDERED, Waiter, fence
@@ -40,6 +40,7 @@ from rlmesh.parallel.worker_main import (
     WorkerSpec,
     differing_space,
 )
+from rlmesh.processes.pickling import pickled
 from rlmesh.processes.supervisor import Supervisor
 from rlmesh.transports.failures import error_from_failure
 from rlmesh.transports.shm.segment import create_segment, map_segment

@@ -27,13 +27,14 @@ from rlmesh.errors import (
     StateError,
 )
 from rlmesh.parallel.batch import Actions, Results
-from rlmesh.parallel.factories import Factory, check_count, pickled
+from rlmesh.parallel.factories import Factory, check_count
 from rlmesh.parallel.frames import Frame, split_parts
 from rlmesh.parallel.pending import ClosedError, NothingPendingError, PendingError
 from rlmesh.parallel.pool import Report, WorkerPool
 from rlmesh.parallel.resets import RESET_MASK, check_reset_mask, mask_of, seeds_of
 from rlmesh.parallel.sub_env_numbers import sub_env_numbers
 from rlmesh.parallel.worker import first_of
+from rlmesh.processes.pickling import pickled
 from rlmesh.seconds import check_seconds
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import mmap
 import os
 import pickle
 import socket
 import struct
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +22,9 @@ from rlmesh.parallel.frames import Frame, FrameSocket, join_parts
 from rlmesh.parallel.segment import FAILED, INFO_BYTES, LENGTH, OVERFLOW, SegmentPlan
 from rlmesh.parallel.sub_env import SubEnv, read_texts
 from rlmesh.parallel.waiting import ORDERED, Waiter, fence
-from rlmesh.processes.control import ControlMessage, read_message, write_message
-from rlmesh.processes.parent_death import StatusThread, end_with_server, leave_signals_to_server
-from rlmesh.processes.stack_dump import begin_recording
+from rlmesh.processes.control import ControlMessage, write_message
+from rlmesh.processes.parent_death import StatusThread
+from rlmesh.processes.worker_start import read_spec, start_worker
 from rlmesh.transports.shm.segment import map_segment
 from rlmesh_api.v1 import session_pb2
 
@@ -81,22 +79,12 @@ def main(parent: int, calls: int, control: int, stack_dump: int) -> None:
         control: The descriptor of the control channel.
         stack_dump: The descriptor of the stack dump; -1 where there is none.
     """
-    end_with_server(parent)
-    leave_signals_to_server()
-    for descriptor in (calls, control, stack_dump):
-        if descriptor >= 0:
-            os.set_inheritable(descriptor, False)
-    faulthandler.enable(all_threads=False)
-    begin_recording(stack_dump)
+    start_worker(parent, stack_dump, (calls, control))
     calls_socket, control_socket = socket.socket(fileno=calls), socket.socket(fileno=control)
     os.register_at_fork(after_in_child=calls_socket.close)
-    message = read_message(control_socket)
-    if message is None:
+    spec: WorkerSpec | None = read_spec(control_socket)
+    if spec is None:
         return
-    spec: WorkerSpec = pickle.loads(message[1])  # noqa: S301 - from this process's own parent, by a pair of sockets
-    sys.argv = spec.argv
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("rlmesh").setLevel(spec.level)
     StatusThread(control_socket)
     try:
         envs, contract = _make(spec)

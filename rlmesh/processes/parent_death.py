@@ -84,16 +84,21 @@ class StatusThread:
         while (message := read_message(self._sock)) is not None:
             kind, content = message
             if kind is ControlMessage.STATUS_REQUEST:
-                status = env_service_pb2.SessionStatus(stack=self._stack())
-                for name, count in self.deviations().items():
-                    status.deviations.add(kind=name, count=count)
-                answer = write_message(ControlMessage.STATUS, content + status.SerializeToString())
+                answer = write_message(ControlMessage.STATUS, content + self.report())
                 with contextlib.suppress(OSError):
                     self._sock.sendall(answer)
         # The server has gone: with this process end those that the environment has started.
         os.killpg(0, signal.SIGKILL)
 
-    def _stack(self) -> str:
+    def report(self) -> bytes:
+        """The worker's status, serialized: a `SessionStatus`, unless a subclass reports more."""
+        status = env_service_pb2.SessionStatus(stack=self.stack())
+        for name, count in self.deviations().items():
+            status.deviations.add(kind=name, count=count)
+        return status.SerializeToString()
+
+    def stack(self) -> str:
+        """Where the main thread is, the innermost frame last."""
         # Documented, and the only way.
         frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # as said
         frame = frames.get(self._env_thread_id)

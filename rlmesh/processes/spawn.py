@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterable
 
 # The worker imports from where this process does, whatever its own path would be.
+# As in `python -m rlmesh`, the garbage collector never walks through what is imported.
 _PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[3:]; from importlib import import_module; "
-    "import_module(sys.argv[1]).main(*map(int, sys.argv[2].split()))"
+    "import gc, sys; gc.disable(); sys.path[:] = sys.argv[3:]; "
+    "from importlib import import_module; main = import_module(sys.argv[1]).main; "
+    "gc.freeze(); gc.enable(); main(*map(int, sys.argv[2].split()))"
 )
 
 

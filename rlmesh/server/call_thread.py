@@ -214,6 +214,15 @@ class CallThread:
 
         self.post(take, name="attach")
 
+    def detach(self) -> Source | None:
+        """Takes no more calls from the source, and returns it. On the call thread."""
+        source, self._source = self._source, None
+        return source
+
+    def adopt(self, source: Source | None) -> None:
+        """Takes calls from what another thread has detached. On the call thread."""
+        self._source = source
+
     def stop(self) -> None:
         """Ends `run` after the calls that were handed in so far. May be called repeatedly."""
         with self._lock:

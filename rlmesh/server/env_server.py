@@ -55,6 +55,10 @@ class EnvServer(EndpointServer):
             `grpc`, which is always on offer. Default: all that this machine supports.
         direct: Where the transport `direct` listens: a TCP address with its own port. Default:
             nowhere. It is encrypted where `tls` is given.
+        announce: A file, or a folder that exists. While the server answers, its address is a line
+            of that file, or has its own file in that folder: what clients read as `file:PATH`. An
+            address that stands for every interface has the name of this machine there. Default:
+            nowhere. Experimental.
         sessions: How many clients there can be at once, each with its own environment, which `env`,
             a callable, makes when the session begins. Default: one.
         isolation: `process` runs each environment in its own worker process, so that one that
@@ -101,6 +105,7 @@ class EnvServer(EndpointServer):
         insecure: bool = False,
         transports: Collection[Literal["shm", "direct", "grpc"]] | None = None,
         direct: str | int | None = None,
+        announce: str | os.PathLike[str] | None = None,
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
         nan: Literal["reject", "deliver"] = "reject",
@@ -124,6 +129,7 @@ class EnvServer(EndpointServer):
                 insecure=insecure,
                 transports=transports,
                 direct=direct,
+                announce=announce,
                 sessions=sessions,
                 isolation=isolation,
                 nan=nan,

@@ -13,13 +13,16 @@ from rlmesh.address import TcpAddress
 from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract import ModelContract
-from rlmesh.errors import InvalidArgumentError, InvalidModelError, StateError
+from rlmesh.errors import InvalidArgumentError, InvalidModelError, StateError, SystemResourceError
 from rlmesh.security import ServerTLS
 from rlmesh.server.endpoint_server import EndpointServer
 from rlmesh.server.lifecycle import State
+from rlmesh.server.models.local import LocalMaker
 from rlmesh.server.models.options import ModelOptions, check_count, read_model_options
+from rlmesh.server.models.process.factory import check_isolation
+from rlmesh.server.models.process.maker import ProcessMaker
 from rlmesh.server.models.provider import ModelProvider
-from rlmesh.server.models.served_model import ServedModel
+from rlmesh.server.models.served_model import Maker, ServedModel
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.rpc.listeners import OtherListener
 from rlmesh.server.rpc.options import EndpointOptions
@@ -76,6 +79,10 @@ class ModelWorker(EndpointServer):
             `grpc`, which is always on offer. Default: all that this machine supports.
         direct: Where the transport `direct` listens: a TCP address with its own port. Default:
             nowhere. It is encrypted where `tls` is given.
+        announce: A file, or a folder that exists. While the server answers, its address is a line
+            of that file, or has its own file in that folder: what clients read as `file:PATH`. An
+            address that stands for every interface has the name of this machine there. Default:
+            nowhere. Experimental.
         openpi: Where clients of openpi are answered besides: a TCP address with its own port, for
             websockets. Default: nowhere. Needs `pip install 'rlmesh[openpi]'`. Token, TLS and
             `insecure` are as for `address`.
@@ -84,10 +91,16 @@ class ModelWorker(EndpointServer):
         max_batch_size: The most observations that a model computes at once. Default: as many as
             wait.
         batch_wait_seconds: For how many seconds a request waits for others to be computed with it,
-            while there are sessions that could ask. 0: it never waits.
+            while there are sessions that could ask. 0: only for those that the model has just
+            answered, as long as they ask again at once; a lone client never waits.
         queue_limit: How many requests may wait for a model; a further one is refused at once.
             Default: no limit but that of the sessions.
         warmup: Whether the model's `warmup`, if it has one, is called before health says SERVING.
+        isolation: `process` has each model live in a worker process, which `model` makes it in:
+            here a callable without arguments, such as the model's class, or a mapping of names to
+            such callables. A model that crashes or hangs leaves the server alive: the requests in
+            flight fail, and another process replaces that one. Default: models live in this
+            process.
 
     Raises:
         InvalidModelError: If `model` has not the form of a model.
@@ -96,7 +109,9 @@ class ModelWorker(EndpointServer):
         AddressInUseError: If another server listens there.
         InvalidArgumentError: If `validation` is an unknown word, `transports` holds one, or a
             number is out of its range.
-        ArgumentTypeError: If an argument has the wrong type.
+        ArgumentTypeError: If an argument has the wrong type, or the callable that makes a model
+            cannot be sent to another process.
+        RemoteModelError: If that callable raises; `ModelCrashedError` if its process dies.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
         StateError: If this process is a fork of one that had used gRPC, where a worker would hang,
             or if `openpi` is given and websockets is not installed.
@@ -120,12 +135,14 @@ class ModelWorker(EndpointServer):
         insecure: bool = False,
         transports: Collection[Literal["shm", "direct", "grpc"]] | None = None,
         direct: str | int | None = None,
+        announce: str | os.PathLike[str] | None = None,
         openpi: str | int | None = None,
         sessions: int = 64,
         max_batch_size: int | None = None,
         batch_wait_seconds: float = 0.0,
         queue_limit: int | None = None,
         warmup: bool = True,
+        isolation: Literal["process"] | None = None,
     ) -> None:
         check_not_forked("server")
         serving = check_serving(options)
@@ -147,9 +164,12 @@ class ModelWorker(EndpointServer):
             insecure=insecure,
             transports=transports,
             direct=direct,
+            announce=announce,
             openpi=openpi,
         )
-        models = _served(model, observation_space, action_space, model_options)
+        spaces = {"observation_space": observation_space, "action_space": action_space}
+        make = ProcessMaker if check_isolation(isolation) else LocalMaker
+        models = _served(model, make(spaces, model_options), model_options)
         self._bind_models(models, check_count("sessions", sessions) or 1, endpoint, serving)
 
     def _bind_models(
@@ -160,6 +180,9 @@ class ModelWorker(EndpointServer):
         serving: ServeOptions,
     ) -> None:
         self._warming = set(models)
+        # Which models have lost their process. `_ready_lock` guards it, and what health says of it.
+        self._down: set[str] = set()
+        self._ready_lock = threading.Lock()
         self._warm = threading.Event()
         self._failure: BaseException | None = None
         self._gateway: Gateway | None = None
@@ -261,7 +284,7 @@ class ModelWorker(EndpointServer):
         on.
 
         Args:
-            model: The other model, of the same contract.
+            model: The other model, of the same contract; with `isolation` a callable that makes it.
             name: Which model it replaces; None: the only one.
 
         Returns:
@@ -273,6 +296,7 @@ class ModelWorker(EndpointServer):
             InvalidModelError: If it has not the form of a model.
             ContractMismatchError: If its contract is another one.
             BaseException: What its `warmup` raises.
+            RlmeshError: What the constructor raises of a callable that makes it.
         """
         if self._life.state is not State.SERVING:
             raise StateError(f"reload: the worker is {self._life.state.value}")
@@ -291,7 +315,19 @@ class ModelWorker(EndpointServer):
     def _begin_to_serve(self) -> None:
         """Has the models warm up; health says SERVING of each that is."""
         for name, served in self._models.models.items():
+            served.current.on_ready = partial(self._set_ready, name)
             served.current.warm_up(self._warmed(name))
+
+    def _set_ready(self, name: str, ready: bool) -> None:
+        """Has health say whether a model answers, and whether all do. Any thread may call it."""
+        with self._ready_lock:
+            (self._down.discard if ready else self._down.add)(name)
+            if ready:
+                self._rpc_server.serve([name])
+                if not self._down and not self._warming:
+                    self._rpc_server.serve()
+            else:
+                self._rpc_server.pause([name] if len(self._models.models) > 1 else None)
 
     def _warmed(self, name: str) -> Callable[[BaseException | None], None]:
         def then(error: BaseException | None) -> None:
@@ -303,7 +339,11 @@ class ModelWorker(EndpointServer):
             self._rpc_server.serve([name])
             self._warming.discard(name)
             if not self._warming and self._failure is None:
-                self._rpc_server.serve()
+                try:
+                    self._rpc_server.serve()
+                except SystemResourceError as unannounced:
+                    self._failure = unannounced
+                    self._life.end("its address could not be announced")
                 self._warm.set()
 
         return then
@@ -333,9 +373,7 @@ def _gateway_class() -> Callable[..., Gateway]:
     return OpenpiGateway
 
 
-def _served(
-    model: Any, observation_space: Any, action_space: Any, options: ModelOptions
-) -> dict[str, ServedModel]:
+def _served(model: Any, maker: Maker, options: ModelOptions) -> dict[str, ServedModel]:
     named: dict[str | None, Any] = {None: model}
     if is_mapping(model):
         named = dict(model)
@@ -346,11 +384,15 @@ def _served(
                 raise InvalidModelError(
                     f"the name of a model must be a str that is not empty, got {name!r:.80}"
                 )
-    spaces = {"observation_space": observation_space, "action_space": action_space}
     served: dict[str, ServedModel] = {}
-    for name, each in named.items():
-        model_of_name = ServedModel(each, name, spaces, options)
-        served[model_of_name.contract.id] = model_of_name
+    try:
+        for name, each in named.items():
+            model_of_name = ServedModel(each, name, maker, options)
+            served[model_of_name.contract.id] = model_of_name
+    except BaseException:
+        for other in served.values():
+            other.current.discard()
+        raise
     return served
 
 

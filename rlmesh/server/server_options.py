@@ -11,6 +11,7 @@ from rlmesh.address import Address, TcpAddress, address_from
 from rlmesh.codec.checks.conformance import Nan, policy_from
 from rlmesh.errors import ArgumentTypeError, InvalidAddressError, InvalidArgumentError
 from rlmesh.security import ServerTLS, token_from
+from rlmesh.server.announcement import Announcement
 from rlmesh.server.envs.attributes import check_exposed
 from rlmesh.server.envs.options import EnvOptions, ParallelOptions
 from rlmesh.server.options import ServeOptions
@@ -55,6 +56,7 @@ def read_options(
     insecure: bool = False,
     transports: Collection[str] | None = None,
     direct: str | int | None = None,
+    announce: str | os.PathLike[str] | None = None,
     sessions: int | None = None,
     isolation: str | None = None,
     nan: str = "reject",
@@ -77,6 +79,7 @@ def read_options(
         insecure=insecure,
         transports=transports,
         direct=direct,
+        announce=announce,
     )
     return ServerOptions(
         endpoint=endpoint,
@@ -101,6 +104,7 @@ def read_endpoint(
     transports: Collection[str] | None = None,
     direct: str | int | None = None,
     openpi: str | int | None = None,
+    announce: str | os.PathLike[str] | None = None,
 ) -> EndpointOptions:
     """Checks where a server shall answer, and whom.
 
@@ -116,10 +120,12 @@ def read_endpoint(
         transports: Likewise.
         direct: Likewise.
         openpi: As `ModelWorker` documents it.
+        announce: As `EnvServer` documents it.
 
     Raises:
         InvalidAddressError: If the address is invalid, or open to everybody.
-        InvalidArgumentError: If `transports` holds an unknown word.
+        InvalidArgumentError: If `transports` holds an unknown word, or the address cannot be
+            announced there.
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
     """
@@ -137,6 +143,7 @@ def read_endpoint(
         direct=direct_address,
         openpi=openpi_address,
         transports=names,
+        announcement=None if announce is None else Announcement(announce),
         token=secret,
         identity=None if tls is None else ServerIdentity(tls),
     )

@@ -15,6 +15,7 @@ from rlmesh_api.v1 import session_pb2
 __all__ = ["error_from_failure", "error_from_rpc", "error_of_making", "status_of"]
 
 _OF_THE_ENVIRONMENT = (session_pb2.ERROR_CODE_ENVIRONMENT, session_pb2.ERROR_CODE_ENV_CRASHED)
+_OF_THE_MODEL = (session_pb2.ERROR_CODE_MODEL, session_pb2.ERROR_CODE_MODEL_CRASHED)
 _FAILURES: Mapping[int, Callable[[str], errors.RlmeshError]] = {
     session_pb2.ERROR_CODE_PROTOCOL: errors.ProtocolError,
     session_pb2.ERROR_CODE_INVALID_ARGUMENT: errors.InvalidArgumentError,
@@ -89,9 +90,13 @@ def error_from_failure(failure: session_pb2.Failure, address: str) -> errors.Rlm
             exception_message=failure.exception_message,
             remote_traceback=failure.traceback,
         )
-    if failure.code == session_pb2.ERROR_CODE_MODEL:
+    if failure.code in _OF_THE_MODEL:
         remote = paragraphs(failure.traceback.rstrip())
-        failed = remote_error(errors.RemoteModelError, tuple(failure.builtin_types))
+        failed = (
+            errors.ModelCrashedError
+            if failure.code == session_pb2.ERROR_CODE_MODEL_CRASHED
+            else remote_error(errors.RemoteModelError, tuple(failure.builtin_types))
+        )
         return failed(
             f"{message}\n\nTraceback in the serving process:\n{remote}" if remote else message,
             exception_type=failure.exception_type,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rlmesh.codec.slab.protocols import Writable
 from rlmesh.errors import ConnectionLostError, ProtocolError, RlmeshError
 from rlmesh.transports.grpc.transport import GrpcTransport
 from rlmesh.transports.pipe import BadFrameError, Pipe, Received, WakeReason
@@ -47,6 +48,22 @@ class PipeTransport:
             self.take(0, wait)
         self._unsure = True
         self._send(message)
+
+    def reserve(self, nbytes: int, wait: Wait) -> Writable:
+        """A buffer in which a request may be written; see `Transport`."""
+        # As in `post`: the server may still read what stands there.
+        if self._unsure and self._pipe.answer_pending:
+            self.take(0, wait)
+        return self._pipe.reserve(nbytes)
+
+    def post_written(self, start: int, end: int) -> None:
+        """Sends the request between two offsets of that buffer; see `Transport`."""
+        self._unsure = True
+        self._pipe.post(start, end)
+
+    def posted(self) -> bytes:
+        """The request that was written in place and sent last; see `Transport`."""
+        return self._pipe.last()
 
     def take(self, sequence: int, wait: Wait) -> Received:
         """Waits for the answer; see `Transport`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from rlmesh.codec.slab.protocols import Writable
 from rlmesh.errors import CallTimeoutError, StateError
 from rlmesh.transports.pipe import Received
 
@@ -36,6 +37,27 @@ class Transport(Protocol):
 
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request. Raises what `take` raises, where an earlier answer is still awaited."""
+        ...
+
+    def reserve(self, nbytes: int, wait: Wait) -> Writable | None:
+        """A buffer in which a request may be written, behind the bytes that a pipe reserves.
+
+        Args:
+            nbytes: How many bytes, with those that are reserved.
+            wait: For how long an earlier answer may be awaited.
+
+        Returns:
+            The buffer, valid until the next exchange; None where requests are sent as bytes. Raises
+            what `take` raises, where an earlier answer is still awaited.
+        """
+        ...
+
+    def post_written(self, start: int, end: int) -> None:
+        """Sends the request between two offsets of the buffer that was reserved last."""
+        ...
+
+    def posted(self) -> bytes:
+        """The request that was written in place and sent last, also after the transport's end."""
         ...
 
     def take(self, sequence: int, wait: Wait) -> Received:

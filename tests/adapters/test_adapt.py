@@ -29,6 +29,7 @@ from rlmesh.errors import (
     InvalidObservationError,
 )
 from rlmesh.spaces import from_gymnasium_space, to_gymnasium_space
+from rlmesh_api.contract import AdapterFlow
 
 _INF = float("inf")
 
@@ -346,6 +347,14 @@ def test_a_wrong_word_or_number_is_named(call: Any, message: str) -> None:
         (ad.scale(1, at="a"), "a space with the place 'a', got Box"),
         (ad.crop(2, 2), "an image of three axes"),
         (ad.text("{a}", "b"), "expected a Dict"),
+        (ad.frame_stack(0), "one frame or more as `frames`, got 0"),
+        (ad.frame_stack(2, axis=0), "an axis from -2 to -1 as `axis`, got 0"),
+        (ad.frame_stack(2, at="a"), "a space with the place 'a', got Box"),
+        (ad.frame_stack(1 << 31), "a result of at most 1073741824 bytes, got 25769803776"),
+        (
+            dataclasses.replace(ad.frame_stack(2), on=AdapterFlow.ACTION),
+            "observations, of which an episode has a history",
+        ),
         (ad.rotation("matrix", "axis_angle"), r"last axes are \(3, 3\), as matrix has"),
     ],
 )

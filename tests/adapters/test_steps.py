@@ -89,6 +89,8 @@ CASES: list[tuple[AdapterStep, spaces.Space[Any]]] = [
     (ad.rotation("axis_angle", "matrix"), spaces.Box(-4, 4, (3,), np.float16)),
     (ad.text("In: {task}? {{}}", "prompt", lower=True), _ARM),
     (ad.text("none", "task"), _ARM),
+    (ad.frame_stack(3), _FLOATS),
+    (ad.frame_stack(2, axis=-1, padding="zero", at="pos"), _ARM),
     (ad.scale(2.0, at=1), spaces.Tuple((spaces.Discrete(2), _FLOATS))),
     (ad.scale(2.0, at=("arm", "pos")), spaces.Dict({"arm": _ARM})),
 ]

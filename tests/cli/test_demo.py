@@ -40,11 +40,7 @@ def summary(ended: Ended) -> dict[str, str]:
     }
 
 
-# One with discrete actions, one with continuous ones.
-@pytest.mark.parametrize("name", ["CartPole", "Pendulum"])
-def test_it_drives_a_registered_environment(name: str) -> None:
-    env = newest(name)
-    ended = run("demo", f"--env={env}", "--episodes=3", "--seed=0")
+def assert_driven(ended: Ended, env: str, transport: str) -> None:
     assert (ended.code, ended.err) == (0, "")
     for part in (env, "observation", "action", "episode 3 of 3: return "):
         assert part in ended.out
@@ -54,13 +50,27 @@ def test_it_drives_a_registered_environment(name: str) -> None:
     assert {"mean return", "steps per second", "median step"} <= told.keys()
     assert told["server"] == "ended cleanly"
     assert gone(server_of(ended.out))
-    assert transport_of(ended.out) == "shm"
+    assert transport_of(ended.out) == transport
     assert "\x1b" not in ended.out, "piped output is plain"
 
 
-def test_the_same_seed_gives_the_same_episodes() -> None:
-    first, second = (summary(run("demo", "--episodes=5", "--seed=7")) for _ in range(2))
+def test_it_gives_the_same_episodes_for_a_seed_over_the_transport_that_is_asked_for() -> None:
+    env = newest("CartPole")
+    options = ("--episodes=3", "--seed=0")
+    by_itself = run("demo", f"--env={env}", *options)
+    asked = run("demo", f"--env={env}", *options, "--transport=grpc")
+    assert_driven(by_itself, env, "shm")
+    assert_driven(asked, env, "grpc")
+    first, second = summary(by_itself), summary(asked)
     assert (first["steps"], first["mean return"]) == (second["steps"], second["mean return"])
+
+
+def test_it_drives_continuous_actions_at_an_address_that_is_given(tmp_path: Path) -> None:
+    env = newest("Pendulum")
+    address = f"unix://{tmp_path}/demo.sock"
+    ended = run("demo", f"--env={env}", "--episodes=3", "--seed=0", f"--address={address}")
+    assert_driven(ended, env, "shm")
+    assert address in ended.out
 
 
 def test_an_episode_without_an_end_is_cut_and_said_to_be() -> None:
@@ -71,22 +81,10 @@ def test_an_episode_without_an_end_is_cut_and_said_to_be() -> None:
     assert summary(ended)["steps"] == "40"
 
 
-def test_it_serves_at_an_address_that_is_given(tmp_path: Path) -> None:
-    ended = run("demo", "--episodes=1", f"--address=unix://{tmp_path}/demo.sock")
-    assert ended.code == 0
-    assert f"unix://{tmp_path}/demo.sock" in ended.out
-
-
 def transport_of(shown: str) -> str:
     found = re.search(r"^transport +(\w+)", shown, re.MULTILINE)
     assert found, shown
     return found[1]
-
-
-def test_it_drives_over_the_transport_that_is_asked_for() -> None:
-    ended = run("demo", "--episodes=1", "--transport=grpc")
-    assert (ended.code, ended.err) == (0, "")
-    assert transport_of(ended.out) == "grpc"
 
 
 def test_the_transport_may_come_from_the_environment_and_the_address_of_another_server_does_not(

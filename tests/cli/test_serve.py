@@ -48,9 +48,9 @@ def test_letters_that_the_output_cannot_write_are_spelled_out(
         assert "\\xfc.sock" in server.line()
 
 
-def test_the_environment_is_called_on_the_main_thread() -> None:
+def test_the_environment_is_called_on_the_main_thread_and_its_garbage_is_collected() -> None:
     with connected("--env=support.cli_envs:Counter") as (_, env):
-        assert env.reset()[1] == {"thread": True}
+        assert env.reset()[1] == {"thread": True, "collects": True}
 
 
 def test_a_callable_inside_of_a_class_is_found() -> None:

@@ -43,14 +43,15 @@ def options(**changes: Any) -> EnvConnectOptions:
 
 def test_the_options_take_every_keyword_of_both_clients() -> None:
     taken = keywords(EnvConnectOptions.read) | keywords(read_common)
-    taken -= {"vector", "expected_contract"}
+    taken -= {"vector", "agents", "expected_contract"}
     # These are for the endpoints together.
-    assert keywords(rlmesh.RemoteVectorEnv) - {"batch_size", "num_envs"} == taken
+    own = {"batch_size", "num_envs", "on_loss"}
+    assert keywords(rlmesh.RemoteVectorEnv) - own == taken
     assert keywords(rlmesh.RemoteEnv) == taken - {"autoreset"}
 
 
 def test_a_client_of_a_model_takes_what_all_clients_take() -> None:
-    own = {"model", "expect", "env"}
+    own = {"model", "expect", "env", "steps"}
     assert keywords(rlmesh.RemoteModel) == keywords(read_common) | own
 
 

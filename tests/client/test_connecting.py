@@ -27,6 +27,7 @@ from rlmesh.errors import (
     RlmeshError,
     WrongEndpointKindError,
 )
+from rlmesh.transports.transport import exchange
 from support.comparing import assert_same
 from support.sample_envs import EchoEnv, ScriptedEnv, echo_vector
 from support.serving import remote, serving
@@ -313,3 +314,20 @@ def test_an_environment_that_is_not_registered_here_has_no_spec() -> None:
         with contextlib.closing(rlmesh.RemoteEnv(server.address)) as client:
             assert client.spec is None
             assert client.env_contract.id == "UnknownEnv-v1"
+
+
+def test_a_session_that_opens_just_as_its_time_is_up_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def late_exchange(stream: Any, *arguments: Any) -> Any:
+        answer = exchange(stream, *arguments)
+        # As the timer of the deadline does.
+        stream.expire()
+        return answer
+
+    monkeypatch.setattr("rlmesh.client.connection.exchange", late_exchange)
+    with (
+        serving(EchoEnv("box")) as server,
+        pytest.raises(EndpointUnreachableError, match="in time"),
+    ):
+        rlmesh.RemoteEnv(server.address)

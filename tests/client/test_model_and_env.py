@@ -12,8 +12,14 @@ from gymnasium import spaces
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Text, Tuple
 
 import rlmesh
+from rlmesh import adapters as ad
 from rlmesh.contract import compare_contracts, compare_model_with_env
-from rlmesh.errors import ArgumentTypeError, ContractMismatchError, InvalidArgumentError
+from rlmesh.errors import (
+    ArgumentTypeError,
+    ContractMismatchError,
+    InvalidArgumentError,
+    InvalidObservationError,
+)
 from rlmesh.spaces import from_gymnasium_space
 from rlmesh_api.contract import EnvContract, ModelContract
 from support.contracts import a_contract, a_model_contract
@@ -189,10 +195,95 @@ def test_a_client_of_the_environment_says_what_it_is() -> None:
         env.close()
 
 
+class Small:
+    """Takes two of the three numbers of its environment, and gives a gripper of another sign."""
+
+    observation_space = Box(-2, 2, (2,))
+    action_space = Box(0, 1, (1,))
+    horizon = 2
+
+    def predict(self, observation: Any) -> Any:
+        return np.abs(observation[:1]) / 2
+
+    def predict_chunk(self, observation: Any, prefix: Any = None) -> Any:
+        assert prefix is None
+        return np.stack([self.predict(observation)] * 2)
+
+
+SMALL_ENV = a_contract(
+    observation_space=from_gymnasium_space(Box(-1, 1, (3,))),
+    action_space=from_gymnasium_space(Box(-1, 1, (1,))),
+)
+SMALL_STEPS = [
+    ad.take([2, 0]),
+    ad.scale(2.0),
+    ad.gripper(open=(1, -1), closed=(0, 1), on="action"),
+]
+
+
+def test_a_client_with_steps_speaks_as_the_environment_does() -> None:
+    seen = np.array([0.5, 7, 0.25], np.float32)
+    with working(Small()) as worker:
+        with rlmesh.RemoteModel(worker.address, env=SMALL_ENV, steps=SMALL_STEPS) as model:
+            assert model.predict(seen).tolist() == model(seen).tolist() == [0.5]
+            assert model.predict_chunk(seen).tolist() == [[0.5]] * 2
+            assert model.predict_batch(np.stack([seen, -seen])).tolist() == [[0.5]] * 2
+            assert model.predict_chunk_batch([seen]).tolist() == [[[0.5]] * 2]
+            model.post(seen)
+            assert model.take().tolist() == [0.5]
+            assert model.observation_space == SMALL_ENV.observation_space
+            assert model.action_space == SMALL_ENV.action_space
+            with rlmesh.Chunks(model, prefetch=1) as policy:
+                policy.reset()
+                assert [policy.act(seen).tolist() for _ in range(3)] == [[0.5]] * 3
+            with pytest.raises(InvalidArgumentError, match="a prefix cannot be offered"):
+                model.predict_chunk(seen, prefix=np.zeros((1, 1), np.float32))
+            with pytest.raises(InvalidObservationError, match=r"shape \(3,\), got \(2,\)"):
+                model.predict(seen[:2])
+            with pytest.raises(InvalidObservationError, match="one observation or more"):
+                model.predict_batch([])
+            assert model.predict(seen).tolist() == [0.5]
+        with rlmesh.RemoteModel(worker.address) as model:
+            assert (model.adapter, model.action_space) == (None, worker.model_contract.action_space)
+
+
+def test_what_is_left_after_the_steps_is_named_at_once() -> None:
+    with working(Small()) as worker:
+        with pytest.raises(ContractMismatchError) as caught:
+            rlmesh.RemoteModel(
+                worker.address, env=SMALL_ENV, steps=[ad.scale(3.0), ad.scale(2.0, on="action")]
+            )
+        assert [(each.place, each.aspect) for each in caught.value.differences] == [
+            ("$.observation_space", "shape"),
+            ("$.action_space", "bounds"),
+        ]
+        text = str(caught.value)
+        assert "after the steps given:" in text
+        assert "$.action_space: bounds: the environment takes -1 to 1, and gets 0 to 2\n" in text
+        with pytest.raises(InvalidArgumentError, match="steps= needs env="):
+            rlmesh.RemoteModel(worker.address, steps=SMALL_STEPS)
+
+
+def test_a_model_brings_its_steps_to_a_client_that_names_its_environment() -> None:
+    class Brings(Small):
+        adaptation = SMALL_STEPS
+
+    with working(Brings()) as worker:
+        with rlmesh.RemoteModel(worker.address, env=SMALL_ENV) as model:
+            assert model.adapter is not None
+            assert model.predict(np.array([0.5, 7, 0.25], np.float32)).tolist() == [0.5]
+            # What is adapted already has the spaces of the environment, and brings no steps.
+            assert rlmesh.adapt(model, SMALL_ENV, ()).steps == ()
+            assert not hasattr(model.adapter.wrap(Brings()), "adaptation")
+        with pytest.raises(ContractMismatchError, match="does not fit the environment E-v0:"):
+            rlmesh.RemoteModel(worker.address, env=SMALL_ENV, steps=())
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "text"),
     [
         ({"env": 5}, ArgumentTypeError, "env must be a client"),
+        ({"env": SMALL_ENV, "steps": 5}, ArgumentTypeError, "steps must be a sequence"),
         ({"expect": 5}, ArgumentTypeError, "expect must be a ModelContract"),
         ({"expect": "/no/such.json"}, InvalidArgumentError, "cannot be read"),
         ({"model": 5}, ArgumentTypeError, "model must be the name"),
@@ -205,6 +296,30 @@ def test_a_wrong_argument_is_refused_before_a_connection(
 ) -> None:
     with pytest.raises(error, match=text):
         rlmesh.RemoteModel("tcp://127.0.0.1:9", **wrong)
+
+
+def test_a_wrong_observation_in_a_list_is_named_with_its_place_in_the_batch() -> None:
+    class Right:
+        observation_space = spaces.Dict(OBSERVED)
+        action_space = Discrete(2)
+
+        def predict(self, observation: Any) -> Any:
+            return 1
+
+    good = Right.observation_space.sample()
+    wrong: list[tuple[Any, str]] = [
+        ({**good, "state": np.zeros(5, np.float32)}, r"\$.state of observation 1: .*\(4,\), got"),
+        ({**good, "state": [[0], [0, 1]]}, r"\$.state of observation 1: .*rows of several lengths"),
+        ({**good, "more": 1}, r"\$ of observation 1: expected a dict with the keys"),
+        ({**good, "pair": (1,)}, r"\$.pair of observation 1: expected a tuple of 2, got 1"),
+        ({**good, "task": 5}, r"\$.task"),
+        (None, r"\$ of observation 1: expected a dict"),
+    ]
+    with working(Right()) as worker, rlmesh.RemoteModel(worker.address) as model:
+        for each, text in wrong:
+            with pytest.raises(InvalidObservationError, match=text):
+                model.predict_batch([good, each])
+        assert model.predict_batch([good, good]).tolist() == [1, 1]
 
 
 def test_what_was_expected_of_a_model_is_checked(tmp_path: Path) -> None:

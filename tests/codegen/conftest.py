@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from codegen.descriptors import read_schema
+from codegen.generate import LEGACY
 from codegen.metadata import Metadata, parse_metadata
 from codegen.model import Schema
 from codegen.protoc import run_protoc
@@ -51,7 +52,7 @@ def metadata(metadata_data: dict[str, Any]) -> Metadata:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A copy of the sources of truth and of what is generated from them."""
-    for name in ("schema", "generated"):
+    for name in ("schema", "generated", LEGACY):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     shutil.copy(ROOT / "api_metadata.json", tmp_path)

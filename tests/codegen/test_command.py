@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from codegen.__main__ import main
-from codegen.generate import generate
+from codegen.generate import LEGACY, generate
 from support.repository import ROOT
 
 
@@ -39,6 +39,7 @@ def test_checking_names_every_stale_missing_and_surplus_file(repository: Path) -
     assert "missing: generated/rlmesh_api/stability.py\n" in result.output
     assert "surplus: generated/rlmesh_api/own.py\n" in result.output
     assert "-edited by hand\n" in result.output
+    assert LEGACY not in result.output
     assert (generated / "rlmesh_api" / "own.py").exists()
 
 
@@ -50,6 +51,17 @@ def test_writing_repairs_what_checking_found(repository: Path) -> None:
     assert "wrote: generated/docs/spaces.md\n" in result.output
     assert "removed: generated/own.md\n" in result.output
     assert run("--check", f"--root={repository}").exit_code == 0
+
+
+def test_a_new_field_makes_the_schema_of_the_server_for_old_interpreters_stale(
+    repository: Path,
+) -> None:
+    proto = repository / "schema" / "rlmesh_api" / "v1" / "session.proto"
+    field = "message RenderCall {\n  // How large.\n  uint32 size = 1;\n}"
+    proto.write_text(proto.read_text().replace("message RenderCall {}", field))
+    result = run("--check", f"--root={repository}")
+    assert result.exit_code == 1
+    assert f"stale: {LEGACY}/schema.py\n" in result.output
 
 
 def test_a_changed_comment_makes_the_stubs_the_classes_and_the_pages_stale(

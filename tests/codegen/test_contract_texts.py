@@ -232,10 +232,11 @@ def test_a_fingerprint_differs_after_any_change_of_any_field(
         action_space=action,
         batched_action_space=batched,
     )
+    unchanged = contract.fingerprint
     for other in variations(contract)[1]:
-        assert other.fingerprint != contract.fingerprint
-        same = EnvContract.from_proto(other.to_proto())
-        assert same.fingerprint == other.fingerprint
+        fingerprint = other.fingerprint
+        assert fingerprint != unchanged
+        assert EnvContract.from_proto(other.to_proto()).fingerprint == fingerprint
 
 
 def test_the_changes_reach_every_field_of_a_contract() -> None:

@@ -305,10 +305,55 @@ def test_what_an_environment_samples_is_written_in_one_call(observed: str) -> No
     write = plain.compile_plain_result(layout, fast_checks.compile_fast_check(domains))
     assert write is not None
     returned: Any = member(observed, 1), 1.0, False, True, {}
-    end = write(returned, bytearray(200), 50, STEP)
+    buffer = bytearray(200)
+    end = write(returned, buffer, 50, STEP, 2**64 - 1)
     assert end is not None
     assert end == 50 + compile_step_result(None).head + layout.size
     assert write(returned, bytearray(end - 1), 50, STEP) is None
+    assert write(returned, buffer, PREFIX - 1, STEP, 3) is None, "no place for the sequence"
+    read = plain.compile_plain_answer(layout)
+    assert read is not None
+    found = read(buffer, 50 - PREFIX, end, 2**64 - 1)
+    assert found is not None
+    assert outcome(lambda: found[0]) == outcome(lambda: returned[0])
+    assert found[1:] == returned[1:]
+
+
+@pytest.mark.parametrize("observed", ["state", "no axis", "bytes", "large integers", "bits"])
+@given(st.data())
+def test_answers_are_read_alike_in_one_call(observed: str, data: st.DataObject) -> None:
+    layout, in_python_alone = layouts(observed)
+    form = in_python(lambda: compile_step_result(None))
+    begin = PREFIX + form.head
+    buffer = bytearray(begin) + data.draw(st.binary(min_size=layout.size, max_size=layout.size))
+    info = data.draw(st.sampled_from([b"", b"", b"info"]))
+    end = len(buffer)
+    buffer += bytes(20)
+    numbers = data.draw(st.floats()), data.draw(st.booleans()), data.draw(st.booleans())
+    end = form.write(buffer, PREFIX, STEP, end, numbers, info)
+    write_sequence(buffer, 0, 5)
+    for place, value in data.draw(
+        st.lists(st.tuples(st.integers(0, end - 1), st.integers(0, 255)), max_size=2)
+    ):
+        buffer[place] = value
+    end += data.draw(st.sampled_from([0, 0, 1, -1]))
+    sequence = data.draw(st.sampled_from([5, 5, 6]))
+
+    read = plain.compile_plain_answer(layout)
+    assert read is not None
+    ours = read(buffer, 0, end, sequence)
+    found = form.read_answer(buffer, 0, end, sequence)
+    if ours is None:
+        assert found is None or found[6] or found[5] != layout.size
+        return
+    assert found is not None
+    reward, terminated, truncated, _, start, nbytes, packed = found
+    observation = in_python_alone.decode(buffer, start, nbytes, True)
+    assert outcome(lambda: ours[0]) == outcome(lambda: observation)
+    assert struct.pack("d", ours[1]) == struct.pack("d", reward)
+    assert (*ours[2:4], packed) == (terminated, truncated, b"")
+    assert ours[4] == {}
+    assert type(ours[2]) is type(ours[3]) is bool
 
 
 def ends(kind: Callable[..., Any]) -> tuple[Any, Any, list[mmap.mmap]]:
@@ -371,9 +416,10 @@ def test_junk_is_an_error_and_nothing_worse(arguments: list[Any]) -> None:
     array, _ = layouts("state")
     number, _ = layouts("number")
     leaf = array.encode_into.__self__  # type: ignore[attr-defined] # a method of the extension
-    action, written = (
+    action, written, answered = (
         STEP_IN_C.PlainAction(leaf, check),
         STEP_IN_C.PlainResult(messages, leaf, check),
+        STEP_IN_C.PlainAnswer(messages, leaf),
     )
     calls: list[Callable[..., Any]] = [
         messages.write_action,
@@ -393,10 +439,12 @@ def test_junk_is_an_error_and_nothing_worse(arguments: list[Any]) -> None:
         STEP_IN_C.ArrayLeaf,
         STEP_IN_C.ScalarLeaf,
         STEP_IN_C.SegmentEnd,
-        action.read,
+        action.step,
         written.write,
+        answered.read,
         STEP_IN_C.PlainAction,
         STEP_IN_C.PlainResult,
+        STEP_IN_C.PlainAnswer,
     ]
     for call in calls:
         try:
@@ -412,10 +460,14 @@ def test_a_step_leaves_no_memory_behind() -> None:
     value = np.zeros(4, np.float32)
     assert STEP_IN_C is not None
     check = STEP_IN_C.Check(((0, "b", 0, 1, False),)).holds
-    read = plain.compile_plain_action(number, check)
+    action = plain.compile_plain_action(number, check)
     write = plain.compile_plain_result(state, check)
-    assert read is not None
+    read = plain.compile_plain_answer(state)
+    assert action is not None
     assert write is not None
+    assert read is not None
+    env, failing = Scripted(None), Scripted(None)
+    failing.step = failing.action  # type: ignore[method-assign] # None, which cannot be called
 
     def once() -> None:
         slab = number.encode(np.int64(1))
@@ -427,8 +479,14 @@ def test_a_step_leaves_no_memory_behind() -> None:
         assert ours.read_answer(buffer, 0, end, 3) is not None
         assert ours.read_answer(buffer, 0, end, 4) is None
         state.decode(buffer, 50, 16, True)
-        assert read(slab) == 1
-        assert write((value, 1.0, False, True, {}), buffer, PREFIX, STEP) is not None
+        assert action.step(env, slab) is None
+        assert action.step(env, slab + b"1") is action
+        with pytest.raises(TypeError):
+            action.step(failing, slab)
+        whole = write((value, 1.0, False, True, {}), buffer, PREFIX, STEP, 3)
+        assert whole is not None
+        assert read(buffer, 0, whole, 3) is not None
+        assert read(buffer, 0, whole, 4) is None
         assert write((value, 1.0, False, True, {"a": 1}), buffer, PREFIX, STEP) is None
         with pytest.raises(BufferTooSmallError):
             state.encode_into(value, buffer, 190)

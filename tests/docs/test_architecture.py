@@ -37,8 +37,17 @@ def test_every_thread_of_the_package_is_listed() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "CallThread"
         if isinstance(node.args[0], ast.Constant)
     }
+    pooled = {
+        keyword.value.value
+        for text in SOURCES.values()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "ThreadPoolExecutor"
+        for keyword in node.keywords
+        if keyword.arg == "thread_name_prefix" and isinstance(keyword.value, ast.Constant)
+    }
     assert called
-    assert listed == made | called
+    assert pooled
+    assert listed == made | called | pooled
 
 
 def locks(text: str) -> set[str]:

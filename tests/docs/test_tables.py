@@ -35,7 +35,10 @@ from support.repository import ROOT
 
 # The tables of measurements are held by tests/benchmarks/test_published.py, tests/soak/ and
 # tests/compatibility/.
-MEASURED = {ROOT / "docs" / f"{name}.md" for name in ("compatibility", "performance", "endurance")}
+MEASURED = {
+    ROOT / f"docs/{name}.md"
+    for name in ("compatibility", "performance", "model-performance", "endurance")
+}
 PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - MEASURED)
 ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page).items()}
 
@@ -57,12 +60,22 @@ OPTIONS = "docs/command-line.md / {}: Option"
 
 # Which tests hold what a table says, beside those below.
 HELD_BY: dict[str, list[str]] = {
+    "docs/old-simulators.md / What it does not do: It has no": [
+        "legacy/test_legacy_server.py::test_a_session_is_not_kept_and_its_client_learns_that",
+        "legacy/test_legacy_server.py::test_values_of_all_seven_spaces_cross_as_they_are",
+        "legacy/test_legacy_server.py::test_what_the_server_cannot_is_said_when_it_starts",
+        "legacy/test_legacy_server.py::test_one_client_has_the_environment_and_the_next_may_wait",
+        "legacy/test_legacy_server.py::test_a_second_signal_ends_a_server_whose_environment_hangs",
+        "legacy/test_legacy_server.py::test_infos_of_old_vector_environments_have_gymnasiums_form",
+        "legacy/test_legacy_server.py::test_what_an_environment_raises_and_what_cannot_travel",
+    ],
     "docs/adapting.md / The steps: Step": [
         "adapters/test_steps.py::test_every_kind_has_a_case_and_is_compiled",
         "adapters/test_steps.py::test_what_a_step_gives_is_in_its_space",
         "adapters/test_steps.py::test_the_numbers_are_those_of_the_formulas",
         "adapters/test_rotations.py::test_each_form_becomes_each_other_and_back",
         "adapters/test_images.py::test_proportions_are_kept_with_a_border_or_by_a_cut",
+        "adapters/test_frame_stack.py::test_an_episode_begins_with_padding_and_forgets_what_is_old",
     ],
     "docs/chunks.md / What it counts: Attribute": [
         "chunking/test_chunks.py::test_each_step_has_its_action_and_each_action_its_count",
@@ -77,6 +90,12 @@ HELD_BY: dict[str, list[str]] = {
         "server/models/test_model_sessions.py::test_the_same_seed_gives_the_same_episode",
         "server/models/test_worker_life.py::test_a_drain_lets_what_was_asked_finish_and_closes_the_model_once",
         "server/models/test_worker_life.py::test_health_says_serving_once_a_model_is_warmed_up_for_each_name",
+    ],
+    "docs/models.md / In a process of its own: The model": [
+        "server/models/test_isolation.py::test_what_a_model_raises_ends_no_process",
+        "server/models/test_isolation.py::test_a_crash_ends_the_requests_in_flight_and_the_states",
+        "server/models/test_isolation.py::test_a_model_without_state_goes_on_with_the_next_call",
+        "server/models/test_isolation.py::test_a_hang_is_shown_with_its_stack_and_a_shutdown_ends_it",
     ],
     "docs/command-line.md / Command line: Exit code": [
         "cli/test_asking.py::test_nobody_at_the_address_is_one_line_and_exit_code_1",
@@ -243,6 +262,7 @@ HELD_BY: dict[str, list[str]] = {
         "faults/test_lost_sessions.py::test_a_client_that_is_not_to_reconnect_says_at_once_and_ever_after_that_it_broke",
         "faults/test_lost_sessions.py::test_a_client_does_not_begin_anew_with_another_environment",
         "faults/test_lost_sessions.py::test_a_timeout_tells_what_the_environment_is_doing_and_where",
+        "server/models/test_isolation.py::test_a_crash_ends_the_requests_in_flight_and_the_states",
     ],
     "docs/errors.md / Without an error: You see": [
         "docs/test_claims.py::test_warn_delivers_and_tells_once",
@@ -445,6 +465,14 @@ HELD_BY: dict[str, list[str]] = {
     "docs/trainers.md / With your trainer: What a trainer calls": [
         "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
     ],
+    "docs/trainers.md / With your trainer: Trainer": [
+        "trainers/test_learning.py::test_a_learner_learns_the_same_weights",
+        "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
+        "trainers/test_examples.py::test_a_trainer_learns_the_same_weights_and_fills_no_log",
+        "trainers/test_examples.py::test_a_dataset_of_minari_is_the_one_that_is_recorded_locally",
+        "trainers_all/test_examples.py::test_d3rlpy_learns_the_same_weights_online_and_offline",
+        "trainers_all/test_examples.py::test_rllib_learns_the_same_weights_from_a_vector_environment",
+    ],
     "docs/typed-clients.md / What the types are: Space": [
         "typegen/test_typegen.py::test_the_types_are_those_of_the_page",
         "typegen/test_typegen.py::test_mypy_accepts_every_module_and_refuses_all_misuse",
@@ -452,7 +480,7 @@ HELD_BY: dict[str, list[str]] = {
     ],
     "docs/vectors.md / Vector environments: Value": [
         "docs/test_claims.py::test_sub_envs_are_driven_with_remote_vector_env",
-        "test_sameness.py::test_300_steps_of_five_sub_envs_are_the_same",
+        "test_sameness.py::test_all_steps_of_five_sub_envs_are_the_same",
     ],
     "docs/vectors.md / Autoreset: Mode": [
         "docs/test_claims.py::test_next_step_ignores_the_action_and_gives_no_reward",
@@ -469,6 +497,24 @@ HELD_BY: dict[str, list[str]] = {
     "docs/vectors.md / Seeds: `seed=`": [
         "docs/test_claims.py::test_an_integer_seeds_the_sub_envs_one_after_the_other",
         "vectors/test_seeds.py::test_seeds_of_sub_envs_reach_them",
+    ],
+    "docs/vectors.md / When a server is lost: What": [
+        "vectors/test_losses.py::test_a_killed_server_ends_only_its_own_episode_and_is_replaced_in_time",
+        "vectors/test_losses.py::test_a_replaced_sub_env_is_reset_as_each_autoreset_mode_has_it",
+        "vectors/test_losses.py::test_the_same_address_is_used_again_when_a_server_is_back_there",
+        "vectors/test_losses.py::test_several_losses_take_as_long_as_one_and_seeds_follow_from_the_last_ones",
+        "vectors/test_losses.py::test_a_server_of_another_contract_is_no_replacement",
+        "vectors/test_losses.py::test_nothing_to_replace_with_is_an_error_that_names_what_was_tried",
+    ],
+    "docs/vectors.md / Where the addresses stand: `address`": [
+        "client/test_address_sources.py::test_a_file_may_grow_and_shrink_between_episodes",
+        "client/test_address_sources.py::test_servers_of_a_folder_are_awaited_and_replace_each_other",
+        "client/test_address_sources.py::test_every_address_of_a_name_is_a_server",
+    ],
+    "docs/vectors.md / Where the addresses stand: `num_envs`": [
+        "client/test_address_sources.py::test_a_file_may_grow_and_shrink_between_episodes",
+        "client/test_address_sources.py::test_servers_of_a_folder_are_awaited_and_replace_each_other",
+        "client/test_address_sources.py::test_too_few_servers_are_an_error_that_counts_them",
     ],
     "docs/stability.md / Stability: Label": [
         "docs/test_stability_page.py::test_the_labels_promise_what_the_generated_pages_say",
@@ -524,6 +570,7 @@ def test_the_arguments_of_a_client_are_listed_with_their_defaults() -> None:
         "autoreset",
         "batch_size",
         "num_envs",
+        "on_loss",
     }
 
 

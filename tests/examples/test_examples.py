@@ -23,6 +23,8 @@ from support.serving import START_SECONDS, serving
 
 EXAMPLES = ROOT / "examples"
 FILES = sorted(path.name for path in EXAMPLES.glob("*.py"))
+# tests/trainers/ and tests/trainers_all/ run these, where their packages are.
+WITH_TRAINERS = sorted(path.stem for path in EXAMPLES.glob("trainers/*.py"))
 
 
 @pytest.fixture
@@ -175,12 +177,30 @@ def test_a_torch_policy_learns(folder: Path) -> None:
     assert int(found[2]) > 2 * int(found[1])
 
 
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is optional and large")
+def test_a_loop_that_jax_compiles_steps_a_remote_environment(folder: Path) -> None:
+    printed = run("jax_loop.py", folder=folder)
+    found = re.fullmatch(r"200 steps of 4, (\d+) poles fell\n", printed)
+    assert found, printed
+    # Nobody who pushes at random keeps a pole up for more than some twenty steps.
+    assert int(found[1]) < 12
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_an_example_is_short_listed_and_run(name: str) -> None:
     text = (EXAMPLES / name).read_text()
     assert len(text.splitlines()) <= 80
     assert f"[{name}]({name})" in (EXAMPLES / "README.md").read_text()
     assert f'"{name}"' in Path(__file__).read_text(), "no test runs it"
+
+
+@pytest.mark.parametrize("name", WITH_TRAINERS)
+def test_an_example_with_a_trainer_is_short_listed_and_run(name: str) -> None:
+    assert len((EXAMPLES / f"trainers/{name}.py").read_text().splitlines()) <= 80
+    listed = f"[trainers/{name}.py](trainers/{name}.py)"
+    assert listed in (EXAMPLES / "README.md").read_text()
+    tests = ROOT.glob("tests/trainers*/test_examples.py")
+    assert any(f'"{name}' in test.read_text() for test in tests), "no test runs it"
 
 
 def test_a_model_is_adapted_to_an_environment(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 import rlmesh
-from rlmesh.errors import EnvCrashedError, InvalidArgumentError
+from rlmesh.errors import CallTimeoutError, EnvCrashedError, InvalidArgumentError
 from support.comparing import assert_same
 from support.frail_env import FrailEnv, way
 from support.process import child_processes
@@ -109,6 +110,10 @@ def test_the_status_shows_where_a_sub_environment_hangs() -> None:
             match=r"(?s)^sub-environment 1 crashed in step.*not return within 3 s.*frail_env\.py",
         ):
             envs.step_wait()
+        # The limit counts the start of the new process too, which a busy machine may pass; then
+        # the reset after it waits.
+        with contextlib.suppress(CallTimeoutError):
+            envs.reset()
         envs.reset()
         assert envs.step(np.array([way("count")] * 3))[0].tolist() == [1, 1, 1]
 

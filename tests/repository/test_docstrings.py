@@ -46,6 +46,7 @@ NEVER_RAISED = {
     # Its argument is empty, and its name a text.
     "rlmesh.client.parallel_env.RemoteParallelEnv.state": {"ArgumentTypeError"},
     "rlmesh.client.vector_env.RemoteVectorEnv.__init__": {"UnsupportedSpaceError"},
+    "rlmesh.client.vector_env.RemoteVectorEnv.reset": {"UnsupportedSpaceError"},
     "rlmesh.contract.comparison.compare_contracts": {
         "InvalidArgumentError",
         "UnsupportedSpaceError",

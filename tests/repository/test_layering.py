@@ -21,6 +21,7 @@ OPTIONAL = {
     "rlmesh/adapters/images.py": {"PIL"},
     "rlmesh/client/parallel_env.py": {"pettingzoo"},
     "rlmesh/envs/agents.py": {"pettingzoo"},
+    "rlmesh/jax.py": {"jax"},
     "rlmesh/openpi/connection.py": {"websockets"},
     "rlmesh/sb3.py": {"stable_baselines3"},
     "rlmesh/server/openpi/connection.py": {"websockets"},
@@ -68,3 +69,8 @@ def test_the_package_imports_only_what_it_declares() -> None:
         if declared & {canonicalize_name(name) for name in distributions}
     }
     assert not offences(sources("rlmesh", "generated"), allowed)
+
+
+def test_the_server_for_old_interpreters_imports_nothing_of_rlmesh() -> None:
+    allowed = {"google", "grpc", "numpy", "rlmesh_legacy_server"}
+    assert not offences(sources("legacy/rlmesh_legacy_server"), allowed)

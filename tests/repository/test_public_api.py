@@ -22,6 +22,7 @@ MODULES: dict[str, dict[str, Any]] = {
 }
 # Modules that import a library which is not always installed.
 NEEDS = {
+    "rlmesh.jax": "jax",
     "rlmesh.openpi": "websockets",
     "rlmesh.sb3": "stable_baselines3",
     "rlmesh.torch": "torch",

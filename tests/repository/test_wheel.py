@@ -5,6 +5,7 @@ Once with the oldest release of everything that pyproject.toml allows, once with
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from support.repository import ROOT
 
@@ -36,9 +39,11 @@ ON_THE_WHEEL = {
 # Processes and transports of an environment are the same whatever the versions.
 # A worker imports the error of that name by the name of its module, which is no package there.
 NOT_ON_THE_WHEEL = (
-    "not from_another_process and not asynchronous and not (test_300 and direct)"
+    "not from_another_process and not asynchronous and not (test_all_steps and direct)"
     " and not (StuckError and process)"
 )
+# The Python for which the oldest releases have no wheels.
+NO_OLDEST = (3, 12)
 
 # Two minutes on an idle machine; the other tests take the rest of a busy one.
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1200)]
@@ -91,7 +96,46 @@ class Environment:
 
     def install(self, requirement: str) -> None:
         pip = (sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet")
-        run(*pip, "--only-binary=:all:", *self.constraints, requirement, cwd=self.folder)
+        # What is imported is compiled then, a tenth of what is installed.
+        options = ("--only-binary=:all:", "--no-compile", *self.constraints)
+        run(*pip, *options, requirement, cwd=self.folder)
+
+    def borrow(self, extra: str) -> None:
+        """Links, from the environment of this process, what an extra of the wheel brings.
+
+        Its versions are pinned, and this environment has them. What the wheel has brought stays.
+        """
+        packages = self.python.parents[1] / f"lib/{PYTHON}/site-packages"
+        for distribution in needed("rlmesh", extra):
+            for file in distribution.files or ():
+                top = file.parts[0]
+                if top not in {"..", "__pycache__"} and not (packages / top).exists():
+                    (packages / top).symlink_to(Path(str(distribution.locate_file(top))))
+
+
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def needed(name: str, extra: str) -> list[importlib.metadata.Distribution]:
+    """What an extra of a distribution needs, and what that needs in turn."""
+    found: dict[str, importlib.metadata.Distribution] = {}
+    asked = [(name, extra)]
+    for each, its_extra in asked:
+        distribution = importlib.metadata.distribution(each)
+        for text in distribution.requires or ():
+            requirement = Requirement(text)
+            with_extra, without = (
+                requirement.marker is None or requirement.marker.evaluate({"extra": wanted})
+                for wanted in (its_extra, "")
+            )
+            # Of the distribution itself, what the extra adds.
+            if not with_extra or (each == name and without):
+                continue
+            key = canonicalize_name(requirement.name)
+            if key not in found:
+                found[key] = importlib.metadata.distribution(key)
+                asked.append((key, ""))
+    return [*found.values()]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +151,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             marks=[
                 pytest.mark.xdist_group("oldest"),
                 pytest.mark.skipif(
-                    sys.version_info >= (3, 12),
+                    sys.version_info >= NO_OLDEST,
                     reason="the oldest releases have wheels for the oldest Python only",
                 ),
             ],
@@ -132,6 +176,7 @@ def environment(
     return made
 
 
+@pytest.mark.xdist_group("newest")
 def test_both_packages_are_in_the_wheel_with_their_types_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {"rlmesh/py.typed", "rlmesh_api/py.typed"} <= set(names)
@@ -140,6 +185,7 @@ def test_both_packages_are_in_the_wheel_with_their_types_and_nothing_else(wheel:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"rlmesh", "rlmesh_api"}
 
 
+@pytest.mark.xdist_group("newest")
 def test_the_source_distribution_gives_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     archive = build(ROOT, "sdist", tmp_path / "sdist")
     shutil.unpack_archive(archive, tmp_path, filter="data")
@@ -160,6 +206,8 @@ def test_the_command_line_is_installed(environment: Environment) -> None:
     "checker", [["mypy", "--strict", "--python-executable"], ["pyright", "--pythonpath"]]
 )
 def test_a_type_checker_sees_the_types(environment: Environment, checker: list[str]) -> None:
+    if environment.versions == "newest" and sys.version_info < NO_OLDEST:
+        pytest.skip("`make types` checks with the newest releases; the oldest are checked here")
     shutil.copy(HERE / "types_of_a_user.py", environment.folder)
     python = str(environment.python)
     run(sys.executable, "-P", "-m", *checker, python, "types_of_a_user.py", cwd=environment.folder)
@@ -167,7 +215,7 @@ def test_a_type_checker_sees_the_types(environment: Environment, checker: list[s
 
 def test_the_tests_pass_on_the_wheel(environment: Environment, tmp_path: Path) -> None:
     """Also shows that the package imports nothing of this repository that is not in the wheel."""
-    environment.install(f"{environment.wheel}[test]")
+    environment.borrow("test")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(ROOT / "tests", tmp_path / "tests")
     chosen = [f"tests/{name}" for name in ON_THE_WHEEL[environment.versions]]

@@ -809,6 +809,7 @@ HARMLESS = [
         swap(ENV, "rlmesh.client.stats", "rlmesh.client.calls"),
         swap("rlmesh/client/vector_env.py", "rlmesh.client.stats", "rlmesh.client.calls"),
         swap("rlmesh/client/model.py", "rlmesh.client.stats", "rlmesh.client.calls"),
+        swap("rlmesh/client/parallel_env.py", "rlmesh.client.stats", "rlmesh.client.calls"),
     ),
     edit(
         "put a class between an error and its base",

@@ -5,6 +5,7 @@ Each is named as `support.cli_envs:NAME`; importing this module registers `Endle
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import threading
 from pathlib import Path
@@ -33,7 +34,10 @@ class Counter(gymnasium.Env[np.int64, np.int64]):
     ) -> tuple[np.int64, dict[str, Any]]:
         super().reset(seed=seed)
         self._count = 0
-        return np.int64(0), {"thread": threading.current_thread() is threading.main_thread()}
+        return np.int64(0), {
+            "thread": threading.current_thread() is threading.main_thread(),
+            "collects": gc.isenabled() and gc.get_freeze_count() > 0,
+        }
 
     def step(self, action: np.int64) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
         self._count += 1

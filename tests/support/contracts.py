@@ -36,6 +36,7 @@ EVERY_STEP = (
     ad.pad(top=1, bottom=2, left=3, right=4, value=5.5),
     ad.channel_order("hwc", "chw"),
     ad.color("bgr", "gray"),
+    ad.frame_stack(4, axis=-2, padding="zero", at="x"),
 )
 
 

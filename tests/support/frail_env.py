@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import itertools
 import os
 import signal
@@ -37,7 +38,8 @@ def way(name: str) -> np.int64:
 class FrailEnv(gymnasium.Env[np.int64, np.int64]):
     """Counts its steps, unless its action is another one.
 
-    The infos of resets tell the process, and that of a child which it has started and never ends.
+    The infos of resets tell the process, that of a child which it has started and never ends, and
+    whether garbage is collected but not among what the worker has imported.
 
     Args:
         diary: A file in which it notes that it was made and closed; None: nowhere.
@@ -64,7 +66,8 @@ class FrailEnv(gymnasium.Env[np.int64, np.int64]):
         super().reset(seed=seed)
         self._count = 0
         child = None if self._child is None else self._child.pid
-        return np.int64(0), {"pid": os.getpid(), "child": child}
+        collects = gc.isenabled() and gc.get_freeze_count() > 0
+        return np.int64(0), {"pid": os.getpid(), "child": child, "collects": collects}
 
     def step(self, action: np.int64) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
         self._count += 1

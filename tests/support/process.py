@@ -11,13 +11,19 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 
-def child_processes() -> dict[int, str]:
-    """The children of this process and their command lines; empty where there is no /proc."""
+def child_processes(parent: int | None = None) -> dict[int, str]:
+    """The children of a process, this one without `parent`; empty where there is no /proc.
+
+    Returns:
+        The command line of each child under its process id.
+    """
     found: dict[int, str] = {}
+    tasks = f"/proc/{'self' if parent is None else parent}/task"
     # Before and after each test: with pathlib it takes six times as long.
-    for thread in os.listdir("/proc/self/task") if sys.platform == "linux" else ():
-        with contextlib.suppress(FileNotFoundError):  # a thread that ended meanwhile
-            children = os.open(f"/proc/self/task/{thread}/children", os.O_RDONLY)
+    for thread in os.listdir(tasks) if sys.platform == "linux" else ():
+        # A thread may have ended meanwhile: before the file is opened, or before it is read.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            children = os.open(f"{tasks}/{thread}/children", os.O_RDONLY)
             with open(children, "rb", buffering=0) as file:
                 for pid in file.read().decode().split():
                     found[int(pid)] = _command_line(pid)
@@ -32,7 +38,7 @@ def _command_line(pid: str) -> str:
         return (
             Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip() or f"zombie {pid}"
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return f"{pid}, ended meanwhile"
 
 

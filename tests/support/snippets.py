@@ -219,6 +219,8 @@ class Stage:
             **os.environ,
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "MAKEFLAGS": "n",
+            # As if the server for old interpreters were installed.
+            "PYTHONPATH": str(ROOT / "legacy"),
         }
 
 

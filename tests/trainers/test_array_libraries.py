@@ -12,13 +12,37 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.vector.utils import batch_space
 
 import rlmesh
-from rlmesh.errors import InvalidActionError
+from rlmesh.errors import ArgumentTypeError, InvalidActionError, InvalidArgumentError
 from support.comparing import assert_same
 from support.serving import remote, remote_vector, serving
 
-ARRAYS: dict[str, Callable[[Any], Any]] = {"torch": torch.tensor, "jax": jnp.asarray}
+
+def with_gradient(value: Any) -> Any:
+    tensor = torch.tensor(value)
+    return tensor.requires_grad_() if tensor.is_floating_point() else tensor
+
+
+def brain_tensor(value: Any) -> Any:
+    tensor = torch.tensor(value)
+    return tensor.bfloat16() if tensor.is_floating_point() else tensor
+
+
+def brain_array(value: Any) -> Any:
+    array = jnp.asarray(value)
+    return array.astype(jnp.bfloat16) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+
+# Every number of the tests is one of bfloat16.
+ARRAYS: dict[str, Callable[[Any], Any]] = {
+    "torch": torch.tensor,
+    "torch with a gradient": with_gradient,
+    "torch of bfloat16": brain_tensor,
+    "jax": jnp.asarray,
+    "jax of bfloat16": brain_array,
+}
 
 
 class Tensors(gymnasium.Env[Any, Any]):
@@ -71,15 +95,51 @@ def test_what_an_environment_returns_in_arrays_of_another_library_arrives_as_num
         assert client.notices == ()
 
 
+class BatchedTensors(gymnasium.vector.VectorEnv[Any, Any, Any]):
+    """A vector environment as simulators have them: every result is one array."""
+
+    def __init__(self, array: Callable[[Any], Any]) -> None:
+        single = Tensors(array)
+        self.num_envs = 2
+        self.metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP}
+        self.single_observation_space = single.observation_space
+        self.single_action_space = single.action_space
+        self.observation_space = batch_space(self.single_observation_space, 2)
+        self.action_space = batch_space(self.single_action_space, 2)
+        self._array = array
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        return self._array([[0.0, 0.0]] * 2), {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        array = self._array
+        flags = array([False, False])
+        info = {"success": flags, "_success": array([True, True])}
+        return array(np.asarray(actions, np.float32)), array([0.25, 0.25]), flags, flags, info
+
+
+def batched_envs(library: str) -> list[Any]:
+    envs: list[Any] = [BatchedTensors(ARRAYS[library])]
+    if "gradient" not in library and "bfloat16" not in library:
+        # Gymnasium's own SyncVectorEnv takes no others.
+        envs.append([Tensors(ARRAYS[library]) for _ in range(2)])
+    return envs
+
+
 @pytest.mark.parametrize("library", ARRAYS)
 def test_a_vector_environment_may_return_arrays_of_another_library(library: str) -> None:
-    with remote_vector([Tensors(ARRAYS[library]) for _ in range(2)]) as client:
-        client.reset()
-        _, rewards, terminations, truncations, infos = client.step(np.ones((2, 2), np.float32))
-        assert_same(rewards, np.full(2, 0.25))
-        assert_same((terminations, truncations), (np.zeros(2, bool), np.zeros(2, bool)))
-        assert not np.any(np.asarray(infos["success"], bool))
-        assert not [key for key in infos if "rlmesh" in key]
+    for envs in batched_envs(library):
+        with remote_vector(envs) as client:
+            client.reset()
+            ones = np.ones((2, 2), np.float32)
+            observations, rewards, terminations, truncations, infos = client.step(ones)
+            assert_same(observations, ones)
+            assert_same(rewards, np.full(2, 0.25))
+            assert_same((terminations, truncations), (np.zeros(2, bool), np.zeros(2, bool)))
+            assert not np.any(np.asarray(infos["success"], bool))
+            assert not [key for key in infos if "rlmesh" in key]
 
 
 def torch_actions() -> dict[str, Any]:
@@ -87,29 +147,62 @@ def torch_actions() -> dict[str, Any]:
         "tensor": torch.tensor([0.5, -0.25]),
         "double": torch.tensor([0.5, -0.25], dtype=torch.float64),
         "half": torch.tensor([0.5, -0.25], dtype=torch.float16),
+        "bfloat16": torch.tensor([0.5, -0.25], dtype=torch.bfloat16),
+        "gradient": torch.tensor([0.5, -0.25], requires_grad=True),
         "JAX": jnp.asarray([0.5, -0.25]),
+        "JAX's bfloat16": jnp.asarray([0.5, -0.25], jnp.bfloat16),
+        "row with a gradient": [torch.tensor(0.5, requires_grad=True), torch.tensor(-0.25)],
+        "row of bfloat16": [torch.tensor(0.5), torch.tensor(-0.25, dtype=torch.bfloat16)],
+        "row of JAX's bfloat16": [jnp.bfloat16(0.5), jnp.bfloat16(-0.25)],
+        "negative bit": torch.tensor([-0.5j, 0.25j]).conj().imag,
     }
 
 
 @pytest.mark.parametrize("name", torch_actions())
 def test_an_action_may_be_an_array_of_another_library(name: str) -> None:
-    with remote(Tensors(torch.tensor)) as client:
-        client.reset()
-        observation, *_ = client.step(torch_actions()[name])
-        assert_same(observation, np.array([0.5, -0.25], np.float32))
+    import rlmesh.torch
+
+    with serving(Tensors(torch.tensor)) as server:
+        for make in (rlmesh.RemoteEnv, rlmesh.torch.RemoteEnv):
+            with contextlib.closing(make(server.address)) as client:
+                client.reset()
+                observation, *_ = client.step(torch_actions()[name])
+                assert_same(np.asarray(observation), np.array([0.5, -0.25], np.float32))
 
 
 def test_an_action_that_numpy_cannot_read_is_refused_with_what_to_do() -> None:
-    with remote(Tensors(torch.tensor)) as client:
-        client.reset()
-        for action, remedy in (
-            (torch.tensor([0.5, -0.25], dtype=torch.bfloat16), "of a dtype of NumPy"),
-            (jnp.asarray([0.5, -0.25], jnp.bfloat16), "bfloat16; convert it first"),
-            (torch.tensor([0.5, -0.25], requires_grad=True), "detach"),
-        ):
-            with pytest.raises(InvalidActionError, match=remedy):
-                client.step(action)
-        client.step(np.zeros(2, np.float32))
+    import rlmesh.torch
+
+    with serving(Tensors(torch.tensor)) as server:
+        for make in (rlmesh.RemoteEnv, rlmesh.torch.RemoteEnv):
+            with contextlib.closing(make(server.address)) as client:
+                client.reset()
+                for action in (torch.ones(2, device="meta"), torch.ones(2).to_sparse()):
+                    with pytest.raises(InvalidActionError, match="in main memory and of a dtype"):
+                        client.step(action)
+                client.step(np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("cuda:99", "this process has no such device"),
+        ("meta", "it has cpu"),
+        ("gpu!", "PyTorch says"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_and_holds_no_session(
+    device: str, words: str
+) -> None:
+    import rlmesh.torch
+
+    with serving(Tensors(torch.tensor)) as server:
+        for make in (rlmesh.torch.RemoteEnv, rlmesh.torch.RemoteVectorEnv):
+            with pytest.raises(InvalidArgumentError, match=words):
+                make(server.address, device=device)
+        with pytest.raises(ArgumentTypeError, match="got list"):
+            rlmesh.torch.Model(torch.nn.Linear(1, 1), device=[])
+        rlmesh.RemoteEnv(server.address).close()
 
 
 def test_the_torch_client_takes_actions_that_require_a_gradient() -> None:

@@ -49,6 +49,7 @@ CODES = {
     session_pb2.ERROR_CODE_DEADLINE: errors.CallTimeoutError,
     session_pb2.ERROR_CODE_ENV_CRASHED: errors.EnvCrashedError,
     session_pb2.ERROR_CODE_MODEL: errors.RemoteModelError,
+    session_pb2.ERROR_CODE_MODEL_CRASHED: errors.ModelCrashedError,
     session_pb2.ERROR_CODE_QUEUE_FULL: errors.EndpointBusyError,
 }
 

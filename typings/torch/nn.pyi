@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
@@ -13,3 +14,5 @@ class Sequential(Module):
     def __init__(self, *modules: Module) -> None: ...
 
 class Tanh(Module): ...
+
+def __getattr__(name: str) -> Any: ...  # pyright: ignore[reportIncompleteStub] # of the trainers

@@ -211,6 +211,30 @@ ROTATION_FORM_MATRIX: RotationForm.ValueType  # 7
 """The matrix: `(..., 3, 3)`."""
 Global___RotationForm: _TypeAlias = RotationForm  # noqa: Y015
 
+class _FramePadding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FramePaddingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FramePadding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FRAME_PADDING_UNSPECIFIED: _FramePadding.ValueType  # 0
+    """Never sent. A reader that meets it refuses the step."""
+    FRAME_PADDING_FIRST: _FramePadding.ValueType  # 1
+    """The first frame of the episode."""
+    FRAME_PADDING_ZERO: _FramePadding.ValueType  # 2
+    """Zeros."""
+
+class FramePadding(_FramePadding, metaclass=_FramePaddingEnumTypeWrapper):
+    """What stands in the place of frames that an episode has not had yet."""
+
+FRAME_PADDING_UNSPECIFIED: FramePadding.ValueType  # 0
+"""Never sent. A reader that meets it refuses the step."""
+FRAME_PADDING_FIRST: FramePadding.ValueType  # 1
+"""The first frame of the episode."""
+FRAME_PADDING_ZERO: FramePadding.ValueType  # 2
+"""Zeros."""
+Global___FramePadding: _TypeAlias = FramePadding  # noqa: Y015
+
 @_typing.final
 class AdapterStep(_message.Message):
     """One step. `operation` says what it does, and the other fields where."""
@@ -305,6 +329,7 @@ class AdapterOperation(_message.Message):
     GRIPPER_FIELD_NUMBER: _builtins.int
     CLIP_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    FRAME_STACK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rename(self) -> Global___RenameOperation:
         """Give keys other names."""
@@ -393,6 +418,10 @@ class AdapterOperation(_message.Message):
     def text(self) -> Global___TextOperation:
         """Write a text."""
 
+    @_builtins.property
+    def frame_stack(self) -> Global___FrameStackOperation:
+        """Stack an array with those of the observations before it."""
+
     def __init__(
         self,
         *,
@@ -418,12 +447,13 @@ class AdapterOperation(_message.Message):
         gripper: Global___GripperOperation | None = ...,
         clip: Global___ClipOperation | None = ...,
         text: Global___TextOperation | None = ...,
+        frame_stack: Global___FrameStackOperation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cast", b"cast", "channel_order", b"channel_order", "clip", b"clip", "color", b"color", "concatenate", b"concatenate", "crop", b"crop", "extract", b"extract", "gripper", b"gripper", "kind", b"kind", "normalize", b"normalize", "normalize_quantiles", b"normalize_quantiles", "pad", b"pad", "rename", b"rename", "reshape", b"reshape", "resize", b"resize", "rotation", b"rotation", "scale", b"scale", "select", b"select", "split", b"split", "stack", b"stack", "take", b"take", "text", b"text", "wrap", b"wrap"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cast", b"cast", "channel_order", b"channel_order", "clip", b"clip", "color", b"color", "concatenate", b"concatenate", "crop", b"crop", "extract", b"extract", "frame_stack", b"frame_stack", "gripper", b"gripper", "kind", b"kind", "normalize", b"normalize", "normalize_quantiles", b"normalize_quantiles", "pad", b"pad", "rename", b"rename", "reshape", b"reshape", "resize", b"resize", "rotation", b"rotation", "scale", b"scale", "select", b"select", "split", b"split", "stack", b"stack", "take", b"take", "text", b"text", "wrap", b"wrap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cast", b"cast", "channel_order", b"channel_order", "clip", b"clip", "color", b"color", "concatenate", b"concatenate", "crop", b"crop", "extract", b"extract", "gripper", b"gripper", "kind", b"kind", "normalize", b"normalize", "normalize_quantiles", b"normalize_quantiles", "pad", b"pad", "rename", b"rename", "reshape", b"reshape", "resize", b"resize", "rotation", b"rotation", "scale", b"scale", "select", b"select", "split", b"split", "stack", b"stack", "take", b"take", "text", b"text", "wrap", b"wrap"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cast", b"cast", "channel_order", b"channel_order", "clip", b"clip", "color", b"color", "concatenate", b"concatenate", "crop", b"crop", "extract", b"extract", "frame_stack", b"frame_stack", "gripper", b"gripper", "kind", b"kind", "normalize", b"normalize", "normalize_quantiles", b"normalize_quantiles", "pad", b"pad", "rename", b"rename", "reshape", b"reshape", "resize", b"resize", "rotation", b"rotation", "scale", b"scale", "select", b"select", "split", b"split", "stack", b"stack", "take", b"take", "text", b"text", "wrap", b"wrap"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["rename", "select", "extract", "wrap", "concatenate", "split", "stack", "take", "reshape", "resize", "crop", "pad", "channel_order", "color", "cast", "scale", "normalize", "normalize_quantiles", "rotation", "gripper", "clip", "text"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["rename", "select", "extract", "wrap", "concatenate", "split", "stack", "take", "reshape", "resize", "crop", "pad", "channel_order", "color", "cast", "scale", "normalize", "normalize_quantiles", "rotation", "gripper", "clip", "text", "frame_stack"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -1177,3 +1207,39 @@ class TextOperation(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TextOperation: _TypeAlias = TextOperation  # noqa: Y015
+
+@_typing.final
+class FrameStackOperation(_message.Message):
+    """Stacks an array along a new axis with what it was before in the episode, the oldest first. For
+    observations only.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAMES_FIELD_NUMBER: _builtins.int
+    AXIS_FIELD_NUMBER: _builtins.int
+    PADDING_FIELD_NUMBER: _builtins.int
+    frames: _builtins.int
+    """How many are stacked, this one included, at least 1."""
+    axis: _builtins.int
+    """The new axis in the result, counted from the end: -1 is the last. Never 0 or more. Absent: the
+    first.
+    """
+    padding: Global___FramePadding.ValueType
+    """What stands for those that the episode has not had yet."""
+    def __init__(
+        self,
+        *,
+        frames: _builtins.int = ...,
+        axis: _builtins.int | None = ...,
+        padding: Global___FramePadding.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_axis", b"_axis", "axis", b"axis"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_axis", b"_axis", "axis", b"axis", "frames", b"frames", "padding", b"padding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__axis: _TypeAlias = _typing.Literal["axis"]  # noqa: Y015
+    _WhichOneofArgType__axis: _TypeAlias = _typing.Literal["_axis", b"_axis"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__axis) -> _WhichOneofReturnType__axis | None: ...
+
+Global___FrameStackOperation: _TypeAlias = FrameStackOperation  # noqa: Y015

@@ -100,6 +100,10 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """As many requests wait for the model as the server allows. The model was not called, and the
     session lives on.
     """
+    ERROR_CODE_MODEL_CRASHED: _ErrorCode.ValueType  # 16
+    """The process in which the model ran has died. The state of its sessions is gone, until their next
+    reset; a model that keeps none goes on with the next call. Both are answered in a new process.
+    """
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Why a call failed."""
@@ -154,6 +158,10 @@ ERROR_CODE_MODEL: ErrorCode.ValueType  # 14
 ERROR_CODE_QUEUE_FULL: ErrorCode.ValueType  # 15
 """As many requests wait for the model as the server allows. The model was not called, and the
 session lives on.
+"""
+ERROR_CODE_MODEL_CRASHED: ErrorCode.ValueType  # 16
+"""The process in which the model ran has died. The state of its sessions is gone, until their next
+reset; a model that keeps none goes on with the next call. Both are answered in a new process.
 """
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 

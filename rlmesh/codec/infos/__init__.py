@@ -10,6 +10,7 @@ msgpack_writer   such a tree as bytes
 packed_arrays    arrays and scalars of NumPy: a header and raw elements
 packed_dtypes    that header
 packable_types   the types of values, sorted by how they are packed
+foreign_arrays   arrays of PyTorch, JAX and others as NumPy's
 bounded_text     texts of any objects, of bounded length
 hash_flooding    how many keys of a dict may share one hash
 info_keys        the keys that RLMesh adds to an info

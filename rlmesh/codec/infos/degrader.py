@@ -12,13 +12,13 @@ import numpy.typing as npt
 from rlmesh.codec.infos.bounded_text import text_of
 from rlmesh.codec.infos.degradation import Degradation, PackingLimits, Path, Position, Reason
 from rlmesh.codec.infos.degraded_keys import Unsent, sent_keys
+from rlmesh.codec.infos.foreign_arrays import foreign_array
 from rlmesh.codec.infos.msgpack_writer import Segment, extension
 from rlmesh.codec.infos.packable_types import (
     BASES,
     LEAVES,
     SCALARS,
     TEXTS,
-    foreign_array,
     kind_of,
 )
 from rlmesh.codec.infos.packed_arrays import (

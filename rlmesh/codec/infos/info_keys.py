@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CONFORMANCE_WARNING", "ENV_REPLACED", "INFO_DEGRADED"]
+__all__ = ["CONFORMANCE_WARNING", "ENV_REPLACED", "ENV_SEED", "INFO_DEGRADED"]
 
 CONFORMANCE_WARNING: Final = "rlmesh.conformance.warning"
 """A list of dicts: what deviates from its space and was delivered all the same."""
@@ -18,4 +18,7 @@ INFO_DEGRADED: Final = "rlmesh.info.degraded"
 """A list of dicts with `path`, `type` and `reason`: what could not travel and became its text."""
 
 ENV_REPLACED: Final = "rlmesh.env.replaced"
-"""A text: why the process of a sub-environment has died, which goes on in a new one."""
+"""A text: why the process or the server of a sub-environment is gone, which goes on in another."""
+
+ENV_SEED: Final = "rlmesh.env.seed"
+"""An integer: the seed with which such a sub-environment was reset, where it was a client's."""

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-__all__ = ["BASES", "HASHABLE_BASES", "LEAVES", "SCALARS", "TEXTS", "foreign_array", "kind_of"]
+__all__ = ["BASES", "HASHABLE_BASES", "LEAVES", "SCALARS", "TEXTS", "kind_of"]
 
 kind_of: Final[Callable[[object], type[object]]] = type
 """The type of a value of any type, whatever it says that its class is."""
@@ -41,19 +40,3 @@ BASES: Final[tuple[tuple[type[object], Callable[[Any], Any]], ...]] = (
 )
 """Types that are packed for their subclasses too, and what gives the contents of a subclass, past
 any method that it overrides."""
-
-
-def foreign_array(value: Any) -> Any:
-    """An array of another library as NumPy's, and its scalar as NumPy's; None if it is neither.
-
-    Args:
-        value: Anything; what its `__array__` raises means that it is no array.
-    """
-    if not hasattr(kind_of(value), "__array__"):  # pyright: ignore[reportUnknownArgumentType] # its type parameter
-        return None
-    try:
-        array: npt.NDArray[Any] = np.asarray(value)
-    except BaseException:  # noqa: BLE001 - foreign code may raise anything, SystemExit included
-        return None
-    # Of objects NumPy makes an array of anything, so that says nothing.
-    return None if array.dtype.kind == "O" else array[()] if array.ndim == 0 else array

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
+from rlmesh.codec.infos.foreign_arrays import read_array
 from rlmesh.codec.infos.type_guards import is_array, is_row
 from rlmesh.codec.slab.leaves import Leaf
 from rlmesh.codec.slab.locate import bad_elements, element
@@ -67,7 +68,7 @@ class Coercion:
     def _read(self, value: Any) -> _Array:
         """An array of the right shape, of numbers or of objects."""
         try:
-            array = np.asarray(value)
+            array = read_array(value)
             if array.dtype.kind == "f" and self._dtype.kind in "iu" and is_row(value):
                 # NumPy reads ints on both sides of 2**63 as float64, which loses their digits.
                 array = np.array(value, dtype=object)

@@ -16,6 +16,7 @@ from rlmesh.codec.step.wire import INNER, PREFIX, SEQUENCE_TAG, padded, tag_of, 
 from rlmesh_api.v1 import session_pb2
 
 __all__ = [
+    "CALL_HEAD",
     "RESULT_HEAD",
     "Asked",
     "Predicted",
@@ -24,6 +25,7 @@ __all__ = [
     "read_prediction_call",
     "write_prediction",
     "write_prediction_call",
+    "write_prediction_call_into",
 ]
 
 _VARINT, _FIXED64, _FIXED32 = 0, 1, 5  # protobuf's wire types
@@ -46,8 +48,11 @@ _ACTION = tag_of(session_pb2.PredictResult, "action")
 
 _NUMBERS = struct.Struct(f"<c?cIc{INNER - 1}s")
 _REQUEST = struct.Struct(f"<BQ{INNER}s{_NUMBERS.size}s")
-_REQUEST_BYTES = _REQUEST.size
+_HEAD = struct.Struct("<BQ")
 _RESULT = struct.Struct("<BQc5scdcdcIc5s")
+
+CALL_HEAD = _REQUEST.size
+"""How many bytes of a call stand before its slab."""
 
 RESULT_HEAD = _RESULT.size
 """How many bytes of an answer stand before its slab."""
@@ -65,7 +70,7 @@ class Asked(NamedTuple):
         offer: What the model may plan a chunk on from; None: nothing.
     """
 
-    message: bytes
+    message: Readable
     start: int
     nbytes: int
     chunk: bool
@@ -111,20 +116,39 @@ def write_prediction_call(sequence: int, slab: bytes, *, chunk: bool, count: int
         chunk: Whether chunks are wanted.
         count: How many observations; 0: one without an axis for the batch.
     """
-    head = struct.pack("<BQ", SEQUENCE_TAG, sequence)
+    head = _HEAD.pack(SEQUENCE_TAG, sequence)
     return b"".join((head, _before_slab(len(slab), chunk, count), slab))
 
 
-def read_prediction_call(message: bytes) -> tuple[int, Asked] | None:
+def write_prediction_call_into(
+    buffer: Writable, start: int, sequence: int, nbytes: int, *, chunk: bool, count: int
+) -> int:
+    """Writes a call around its slab, which stands in the buffer already; returns where it ends.
+
+    Args:
+        buffer: The buffer.
+        start: Where the message begins; the slab begins `CALL_HEAD` bytes later.
+        sequence: The call's number.
+        nbytes: How many bytes the slab has.
+        chunk: Whether chunks are wanted.
+        count: How many observations; 0: one without an axis for the batch.
+    """
+    _HEAD.pack_into(buffer, start, SEQUENCE_TAG, sequence)
+    slab = start + CALL_HEAD
+    buffer[start + PREFIX : slab] = _before_slab(nbytes, chunk, count)
+    return slab + nbytes
+
+
+def read_prediction_call(message: bytes | memoryview) -> tuple[int, Asked] | None:
     """Sequence and question of a prediction's message; None where protobuf must read it."""
-    size = len(message) - _REQUEST_BYTES
+    size = len(message) - CALL_HEAD
     if size < 0:
         return None
     tag, sequence, _, numbers = _REQUEST.unpack_from(message)
     _, chunk, _, count, _, _ = _NUMBERS.unpack(numbers)
-    if tag != SEQUENCE_TAG or message[PREFIX:_REQUEST_BYTES] != _before_slab(size, chunk, count):
+    if tag != SEQUENCE_TAG or message[PREFIX:CALL_HEAD] != _before_slab(size, chunk, count):
         return None
-    return sequence, Asked(message, _REQUEST_BYTES, size, chunk, count)
+    return sequence, Asked(message, CALL_HEAD, size, chunk, count)
 
 
 def write_prediction(

@@ -10,9 +10,17 @@ import numpy as np
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation, typename
 from rlmesh.spaces.paths import ROOT, child_place
-from rlmesh_api.contract import DictSpace, Space, TextSpace, TupleSpace
+from rlmesh_api.contract import (
+    BoxSpace,
+    DictSpace,
+    MultiBinarySpace,
+    MultiDiscreteSpace,
+    Space,
+    TextSpace,
+    TupleSpace,
+)
 
-__all__ = ["Stack", "Unstack", "compile_stack", "compile_unstack"]
+__all__ = ["Stack", "Unstack", "compile_checked_stack", "compile_stack", "compile_unstack"]
 
 Stack: TypeAlias = Callable[[Sequence[Any]], Any]
 """Stacks values along a new first axis."""
@@ -34,6 +42,73 @@ def compile_stack(space: Space) -> Stack:
             stack([value[index] for value in values]) for index, stack in enumerate(stacks)
         )
     return tuple if isinstance(space, TextSpace) else np.stack
+
+
+def compile_checked_stack(space: Space, path: str = ROOT) -> Stack:
+    """As `compile_stack`, for values of a user: raises `Violation` where one has another form."""
+    if isinstance(space, DictSpace):
+        entries = [
+            (entry.key, compile_checked_stack(entry.space, child_place(path, entry.key)))
+            for entry in space.entries
+        ]
+        return _compile_checked_dicts(entries, path)
+    if isinstance(space, TupleSpace):
+        parts = [
+            compile_checked_stack(child, child_place(path, index))
+            for index, child in enumerate(space.spaces)
+        ]
+        return _compile_checked_tuples(parts, path)
+    if isinstance(space, TextSpace):
+        return tuple
+    shape: tuple[int, ...] = ()
+    if isinstance(space, BoxSpace | MultiBinarySpace | MultiDiscreteSpace):
+        shape = space.shape
+
+    def stack(values: Sequence[Any]) -> Any:
+        try:
+            return np.stack(values)
+        except (TypeError, ValueError):
+            for index, value in enumerate(values):
+                got = _form_of(value)
+                if got != f"the shape {shape}":
+                    detail = f"expected the shape {shape}, got {got}"
+                    raise Violation("shape", path, index, detail) from None
+            raise
+
+    return stack
+
+
+def _form_of(value: Any) -> str:
+    try:
+        return f"the shape {np.shape(value)}"
+    except ValueError:
+        return "rows of several lengths"
+
+
+def _compile_checked_dicts(entries: list[tuple[str, Stack]], path: str) -> Stack:
+    keys = {key for key, _ in entries}
+
+    def stack(values: Sequence[Any]) -> Any:
+        for index, value in enumerate(values):
+            if not is_mapping(value) or value.keys() != keys:
+                got = sorted(map(repr, value)) if is_mapping(value) else typename(value)
+                detail = f"expected a dict with the keys {sorted(keys)}, got {got}"
+                raise Violation("structure", path, index, detail)
+        return {key: part([value[key] for value in values]) for key, part in entries}
+
+    return stack
+
+
+def _compile_checked_tuples(parts: list[Stack], path: str) -> Stack:
+    def stack(values: Sequence[Any]) -> Any:
+        for index, value in enumerate(values):
+            if not is_row(value) or len(value) != len(parts):
+                got = len(value) if is_row(value) else typename(value)
+                detail = f"expected a tuple of {len(parts)}, got {got}"
+                raise Violation("structure", path, index, detail)
+        return tuple(part([value[i] for value in values]) for i, part in enumerate(parts))
+
+    return stack
 
 
 def compile_unstack(space: Space, path: str = ROOT) -> Unstack:

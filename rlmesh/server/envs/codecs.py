@@ -14,7 +14,7 @@ from rlmesh.codec.checks.conformance import (
 from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, Readable, Writable, compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh.codec.step.plain import (
-    ReadPlainAction,
+    PlainAction,
     WritePlainResult,
     compile_plain_action,
     compile_plain_result,
@@ -45,8 +45,8 @@ class Codecs:
         form: How the results of steps stand in messages.
         observation: How observations stand in slabs.
         action: How actions do.
-        read_plain: Reads actions in one call, where that can be.
-        write_plain: Writes results in one call, where that can be.
+        plain_action: Steps with plain actions in one call, where the space allows it.
+        write_plain: Writes plain results in one call, where the space allows it.
         room: How many bytes are reserved for a step's result at first: what the last one with a
             text or an info needed. A second reservation costs a copy, or a second encoding.
     """
@@ -74,7 +74,7 @@ class Codecs:
         self._action_holds = compile_fast_check_of(*acted, policy, nan=nan)
         self._decode_action = self.action.decode
         single = num_envs is None
-        self.read_plain: ReadPlainAction | None = (
+        self.plain_action: PlainAction | None = (
             compile_plain_action(self.action, self._action_holds) if single else None
         )
         self.write_plain: WritePlainResult | None = (

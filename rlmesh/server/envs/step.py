@@ -73,7 +73,7 @@ class StepExecutor:
         self._process = forks.generation
         self._env_raised = env_raised
         self._write = codecs.form.write
-        self._read_plain, self._write_plain = codecs.read_plain, codecs.write_plain
+        self._plain, self._write_plain = codecs.plain_action, codecs.write_plain
         self._pack = infos.pack
         self.timing: CallTiming = timings.of("step")
         self._many_timing = timings.of("step_many")
@@ -101,7 +101,34 @@ class StepExecutor:
             CallFailedError: If the action, the environment or what it returned is at fault.
         """
         start = self._start if outbox.reserved else 0
-        buffer, end, _ = self._step(action, noticed, outbox, start + PREFIX, STEP, self.timing)
+        plain = self._plain
+        if plain is None or noticed:
+            returned = plain
+        else:
+            # Stations 7 and 8 of a step (docs/architecture.md): the action is decoded and checked,
+            # and the environment steps.
+            try:
+                returned = plain.step(self._env, action)
+            except BaseException as error:
+                raise self._failure(error) from error
+            finally:
+                self.timing.environment += plain.seconds
+        begin = start + PREFIX
+        if returned is plain:
+            buffer, end, _ = self._step(action, noticed, outbox, begin, STEP, self.timing)
+        else:
+            if forks.generation != self._process:
+                forks.end_process(None)
+            # Station 9 of a step: the result is checked, and encoded where the answer is sent from.
+            try:
+                if self._write_plain is not None:
+                    buffer = outbox.reserve(begin + self._codecs.room)
+                    written = self._write_plain(returned, buffer, begin, STEP, sequence)
+                    if written is not None:
+                        return start, written
+                buffer, end, _ = self._written(returned, NOTHING, outbox, begin, STEP)
+            except BaseException as error:
+                raise unreadable("step", error) from error
         _pack_sequence(buffer, start, SEQUENCE_TAG, sequence)
         return start, end
 
@@ -157,30 +184,18 @@ class StepExecutor:
         Returns:
             The buffer, where the result ends, and whether an episode is over that goes no further.
         """
-        # Station 7 of a step (docs/architecture.md): the action is decoded and checked.
-        action, deviations = None, NOTHING
-        if self._read_plain is not None and not noticed:
-            action = self._read_plain(slab)
-        if action is None:
-            action, deviations = self._codecs.decode_action(slab, noticed)
+        # The stations 7 to 9 of a step that is not plain, or one of several.
+        action, deviations = self._codecs.decode_action(slab, noticed)
         began = perf_counter()
         try:
-            # Station 8 of a step: the environment steps.
             returned = self._env.step(action)
-        except BadResultError as error:
-            # Sub-environments of a list, and sub-environments whose autoreset mode is converted,
-            # are read in the call.
-            raise unreadable("step", error) from error
         except BaseException as error:
-            if forks.generation != self._process:
-                forks.end_process(error)
-            raise self._env_raised("the environment's step()", error) from error
+            raise self._failure(error) from error
         finally:
             timing.environment += perf_counter() - began
         if forks.generation != self._process:
             forks.end_process(None)
         try:
-            # Station 9 of a step: the result is checked, and encoded where the answer is sent from.
             if self._write_plain is not None and not deviations:
                 buffer = outbox.reserve(start + self._codecs.room, start)
                 written = self._write_plain(returned, buffer, start, tag)
@@ -189,6 +204,16 @@ class StepExecutor:
             return self._written(returned, deviations, outbox, start, tag)
         except BaseException as error:
             raise unreadable("step", error) from error
+
+    def _failure(self, error: BaseException) -> CallFailedError:
+        """The failure that an exception of the environment's step is."""
+        if isinstance(error, BadResultError):
+            # Sub-environments of a list, and sub-environments whose autoreset mode is converted,
+            # are read in the call.
+            return unreadable("step", error)
+        if forks.generation != self._process:
+            forks.end_process(error)
+        return self._env_raised("the environment's step()", error)
 
     def _written(
         self, returned: Any, deviations: Sequence[Deviation], outbox: Outbox, start: int, tag: bytes

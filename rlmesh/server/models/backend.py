@@ -46,7 +46,7 @@ class ModelBackend:
         self._served = served
         self.lender: None = None
         self._codecs = served.codecs
-        self._version = served.join()
+        self._version: ModelVersion = served.join()
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
         # One for each place in a batch; the first is that of single observations.

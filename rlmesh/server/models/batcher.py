@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from time import perf_counter
@@ -16,6 +17,10 @@ from rlmesh.server.models.context import SessionContext
 from rlmesh.server.models.options import ModelOptions
 from rlmesh.server.sessions.endpoint import ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
+
+# Where clients ask again as soon as they are answered, the next call of the model waits for each
+# further one of them up to this part of what the last call took.
+_RETURN_PART = 0.125
 
 
 class PredictionRequest:
@@ -79,7 +84,7 @@ class PredictionRequest:
 class Batcher:
     """The queue of one model. `ask` is for the threads of sessions, the rest for the model's.
 
-    `_changed` guards `_waiting`, `_posted` and `_closed`.
+    `_changed` guards `_waiting`, `_posted`, `_closed` and `_awaited`.
 
     Args:
         thread: The model's thread.
@@ -101,6 +106,13 @@ class Batcher:
         self._waiting: list[PredictionRequest] = []
         self._posted = False
         self._closed = False
+        # How many requests the model's thread waits for; 0 where it waits for none.
+        self._awaited = 0
+        # What the last call of the model was: how many requests it answered or left waiting, when
+        # it ended, and for how long it took. Only the model's thread uses these.
+        self._round = 0
+        self._ended = 0.0
+        self._took = 0.0
 
     @property
     def queue_length(self) -> int:
@@ -116,7 +128,9 @@ class Batcher:
         request.asked = perf_counter()
         if self._thread.is_current:
             # The only session there is: its calls run on the model's thread.
-            _compute([request], self._limit, keeps_state=self._keeps_state)
+            with contextlib.suppress(BaseException):
+                # The request has what the model raised, as where another thread waits for it.
+                _compute([request], self._limit, keeps_state=self._keeps_state)
             if request.error is not None:
                 raise request.error
             return
@@ -128,7 +142,7 @@ class Batcher:
                 raise _full(waiting)
             self._waiting.append(request)
             self._post()
-            if self._wait:
+            if self._wait or 0 < self._awaited <= len(self._waiting):
                 self._changed.notify()
         request.done.acquire()
         if request.error is not None:
@@ -154,20 +168,27 @@ class Batcher:
             self._waiting.clear()
 
     def _run(self) -> None:
-        self._run_batch()
-        with self._changed:
-            # Other calls, as a reset, come between two batches.
-            self._posted = False
-            self._post()
+        try:
+            self._run_batch()
+        finally:
+            # Also where the model has raised SystemExit: others wait.
+            with self._changed:
+                # Other calls, as a reset, come between two batches.
+                self._posted = False
+                self._post()
 
     def _run_batch(self) -> bool:
         """Answers the requests that wait, as far as they go together; whether there were any."""
         batch = self._gathered()
         if not batch:
             return False
+        began = perf_counter()
         try:
             _compute(batch, self._limit, keeps_state=self._keeps_state)
         finally:
+            self._ended = perf_counter()
+            self._took = self._ended - began
+            self._round = len(batch) + len(self._waiting)
             for request in batch:
                 request.done.release()
         return True
@@ -180,6 +201,8 @@ class Batcher:
             limit = self._limit if first.caller.batches(chunk=first.chunk) else 1
             if self._wait:
                 self._await_others(limit)
+            elif limit != 1 and self._round > 1:
+                self._await_returns(limit)
             batch: list[PredictionRequest] = []
             size = 0
             for request in self._waiting:
@@ -203,6 +226,23 @@ class Batcher:
             remaining = deadline - perf_counter()
             if remaining <= 0 or not self._changed.wait(remaining):
                 return
+
+    def _await_returns(self, limit: int | None) -> None:
+        """Waits for those that the last call has answered, as long as they keep coming.
+
+        Without that, clients that ask in a loop fall apart into a batch of one and one of the rest.
+        """
+        goal = min(self._round, self.sessions, limit or self._round)
+        pause = _RETURN_PART * self._took
+        last = max(self._ended, self._waiting[-1].asked)
+        if self._ended + pause < self._waiting[0].asked:
+            # The last call is long over: nobody asks in a loop.
+            return
+        self._awaited = goal
+        while len(self._waiting) < goal and (remaining := last + pause - perf_counter()) > 0:
+            self._changed.wait(remaining)
+            last = max(last, self._waiting[-1].asked)
+        self._awaited = 0
 
 
 def _compute(batch: list[PredictionRequest], limit: int | None, *, keeps_state: bool) -> None:

@@ -33,6 +33,7 @@ class ModelContext:
     """
 
     __slots__ = (
+        "__weakref__",
         "_entropy",
         "_place",
         "_rng",

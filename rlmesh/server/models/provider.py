@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from rlmesh.codec.step.prediction import read_prediction_call
+from rlmesh.codec.step.prediction import CALL_HEAD, read_prediction_call
 from rlmesh.errors import InvalidModelError
 from rlmesh.server.failures import failed
 from rlmesh.server.models.served_model import ServedModel
@@ -15,7 +15,9 @@ from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
-MODEL = EndpointKind(noun="model", hot_call="predict", read_hot=read_prediction_call)
+MODEL = EndpointKind(
+    noun="model", hot_call="predict", read_hot=read_prediction_call, slab_at=CALL_HEAD
+)
 """The kind of endpoint that a model is."""
 
 
@@ -67,8 +69,11 @@ class ModelProvider:
         served = self.find(call.model)
         if served is None:
             raise InvalidModelError(f"no model {call.model!r:.80} is served here")
-        slot = ModelSlot(served, alone=self.capacity == 1)
         with self._lock:
+            others = [each for each in self._slots if each.served is served]
+            for other in others:
+                other.make_room()
+            slot = ModelSlot(served, alone=not others)
             self._slots.append(slot)
         return slot
 
@@ -101,7 +106,9 @@ class ModelProvider:
             version.thread.run()
 
     def discard(self) -> None:
-        """Leaves the models to the caller that made them."""
+        """Ends what was started for the models, and leaves them to the caller that made them."""
+        for served in self.models.values():
+            served.current.discard()
 
     def describe(self, status: env_service_pb2.GetStatusResponse) -> None:
         """Adds to a status what the models are doing."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rlmesh.server.call_thread import CallThread
-from rlmesh.server.models.backend import ModelBackend
+from typing import Any
+
 from rlmesh.server.models.served_model import ServedModel
-from rlmesh.server.models.version import ModelVersion
+from rlmesh.server.models.session_thread import SessionThread
 from rlmesh_api.v1 import session_pb2
 
 
@@ -14,8 +14,9 @@ class ModelSlot:
 
     Args:
         served: The model.
-        alone: Whether no other session can ask the model meanwhile. Then the model's own thread
-            executes the session's calls, so that no call waits for another thread to wake up.
+        alone: Whether no other session has a slot of the model. Then the model's own thread
+            executes the session's calls, so that no call waits for another thread to wake up;
+            `make_room` ends that.
 
     Attributes:
         served: As given.
@@ -25,29 +26,34 @@ class ModelSlot:
 
     def __init__(self, served: ServedModel, *, alone: bool) -> None:
         self.served: ServedModel = served
-        self.backend: ModelBackend = ModelBackend(served)
-        self._host: ModelVersion | None = self.backend.answering if alone else None
-        if self._host is None:
-            self.thread: CallThread = CallThread("rlmesh-model-session")
-            self.thread.start()
-        else:
-            self._host.hosts = True
-            self.thread = self._host.thread
+        self.backend: Any = served.maker.make_backend(served)
+        self._host: Any = self.backend.answering
+        hosted = alone and served.maker.hosts
+        if hosted:
+            self._host.guests.append(self)
+        self.thread: SessionThread = SessionThread(self._host.thread if hosted else None)
+
+    def make_room(self) -> None:
+        """Leaves the model's thread to all sessions alike. Any thread may call it, repeatedly."""
+        self.thread.leave_host(self._left)
 
     def release(self) -> None:
         """Ends the session, on its thread."""
-        host = self._host
-        if host is None:
-            self.thread.stop()
-        else:
-            host.hosts = False
+        hosted = self.thread.release()
         self.backend.end()
-        if host is not None and host.retired:
+        if hosted:
+            self._left()
+
+    def _left(self) -> None:
+        """The model's thread executes no more calls of the session. On that thread."""
+        host = self._host
+        host.guests.remove(self)
+        if host.retired and not host.guests:
             # It was replaced in the session, and its thread went on for that.
             host.thread.stop()
 
     @property
-    def made(self) -> ModelBackend:
+    def made(self) -> Any:
         """What answers calls. Any thread may ask."""
         return self.backend
 
@@ -56,11 +62,13 @@ class ModelSlot:
 
     def stack(self) -> str:
         """Where the model's call in progress is; empty where this session is in no call."""
-        return "" if self.thread.running is None else self.backend.answering.stack()
+        found: str = "" if self.thread.running is None else self.backend.answering.stack()
+        return found
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
-        """Returns False: a call in this process cannot be ended by force."""
-        return False
+        """Ends the call in progress by force, where that is possible; see `ModelVersion`."""
+        done: bool = self.backend.answering.abandon(reason, starting=starting)
+        return done
 
     def close(self) -> None:
         """Nothing: the session ends, and the model stays."""

@@ -32,11 +32,14 @@ class ModelVersion:
 
     Attributes:
         number: As given.
+        contract: As given.
+        on_ready: Not called: a model in this process answers from its warm-up to its end.
         caller: Calls its methods.
         thread: The thread on which that happens.
         batcher: Its queue.
         ready: Whether it is warmed up.
-        hosts: Whether a session's calls run on its thread.
+        guests: The slots whose calls run on its thread. Provider and that thread change it, each by
+            one call of a list's method.
         retired: Whether it has been replaced and no episode has it any more.
     """
 
@@ -47,15 +50,29 @@ class ModelVersion:
         self, model: Any, number: int, contract: ModelContract, options: ModelOptions
     ) -> None:
         self.number: int = number
+        self.contract: ModelContract = contract
+        self.on_ready: Callable[[bool], None] = _nobody
         self.caller: ModelCaller = ModelCaller(model, contract)
         self.thread: CallThread = CallThread("rlmesh-model")
         self.batcher: Batcher = Batcher(self.thread, options, keeps_state=contract.keeps_state)
         self.ready: bool = False
-        self.hosts: bool = False
+        self.guests: list[object] = []
         self.retired: bool = False
         self._name = contract.id
         self._warms_up = options.warmup
         self._closed = False
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions have it, which the served model counts."""
+        return self.batcher.sessions
+
+    @sessions.setter
+    def sessions(self, count: int) -> None:
+        self.batcher.sessions = count
+
+    def discard(self) -> None:
+        """Nothing: nothing was started for it."""
 
     def enter(self, call: session_pb2.OpenCall) -> None:
         """Nothing: no session holds it."""
@@ -127,7 +144,7 @@ class ModelVersion:
         except ThreadStoppedError:
             # The server ends, and closes it.
             return
-        if not self.hosts:
+        if not self.guests:
             self.thread.stop()
 
     def status(self) -> env_service_pb2.ModelStatus:
@@ -144,3 +161,7 @@ class ModelVersion:
             status.busy_seconds = monotonic() - running.since
             status.stack = self.stack()
         return status
+
+
+def _nobody(ready: bool) -> None:
+    """Nobody listens."""

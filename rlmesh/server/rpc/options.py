@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from rlmesh.address import Address, TcpAddress
 from rlmesh.security import Token
+from rlmesh.server.announcement import Announcement
 from rlmesh.transports.tls import ServerIdentity
 
 
@@ -19,6 +20,7 @@ class EndpointOptions:
         direct: Where the transport `direct` listens; None: nowhere.
         openpi: Where clients of openpi are answered; None: nowhere.
         token: What clients must show; None: nothing.
+        announcement: Where the address is written while health says SERVING; None: nowhere.
         identity: The server's certificates; None: nothing is encrypted.
     """
 
@@ -26,5 +28,6 @@ class EndpointOptions:
     transports: frozenset[str]
     direct: TcpAddress | None = None
     openpi: TcpAddress | None = None
+    announcement: Announcement | None = None
     token: Token | None = field(default=None, repr=False)
     identity: ServerIdentity | None = field(default=None, repr=False)

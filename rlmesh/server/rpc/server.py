@@ -142,6 +142,7 @@ class RpcServer:
         survive_memory_errors(self._server, service.break_streams)
         self._server.add_generic_rpc_handlers((Methods(service), self._health))
         reflection.enable_server_reflection(services, self._server)
+        self._announcement = options.announcement
         self._lock = threading.Lock()
         self._started = self._stopped = self._draining = False
         self.serving: threading.Event = threading.Event()
@@ -171,20 +172,39 @@ class RpcServer:
         """From now on health says SERVING, unless `drain` or `stop` came first.
 
         Args:
-            names: Of these names only; None: of every name.
+            names: Of these names only; None: of every name. The address is announced then.
+
+        Raises:
+            SystemResourceError: If the address cannot be announced.
         """
         with self._lock:
             if self._stopped or self._draining or not self._started:
                 return
+            if names is None and self._announcement is not None:
+                self._announcement.publish(self.address)
             self._health.set(serving=True, names=names)
         if names is None:
             self.serving.set()
 
+    def pause(self, names: Collection[str] | None) -> None:
+        """From now on health says NOT_SERVING, until `serve`.
+
+        Args:
+            names: Of these names, and of the whole server; None: of every name.
+        """
+        with self._lock:
+            self._health.set(serving=False, names=None if names is None else ["", *names])
+
     def drain(self) -> None:
-        """From now on health says NOT_SERVING. It waits for no caller."""
+        """From now on health says NOT_SERVING, and the address is no longer announced.
+
+        It waits for no caller.
+        """
         with self._lock:
             self._draining = True
             self._health.set(serving=False)
+            if self._announcement is not None:
+                self._announcement.withdraw()
 
     def stop(self) -> None:
         """Ends every call, after a moment for answers on their way, and frees the address."""

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -34,6 +35,7 @@ from rlmesh.server.sessions.requests import (
     write_answer,
 )
 from rlmesh.server.sessions.session import Session
+from rlmesh.transports.copying import left_or_bytes, receive_copy
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
 from rlmesh_api.v1 import session_pb2
 
@@ -260,6 +262,10 @@ class CallReceiver:
         self._calls = calls
         lender = self._lender = None if self.by_stream else calls.lender
         self._receive = pipe.receive if lender is None else partial(self._lend, lender)
+        self._own: Callable[[Any], Any] = bytes
+        if calls.kind.slab_at is not None:
+            self._own = left_or_bytes
+            self._receive = partial(receive_copy, self._receive, calls.kind.slab_at)
         self._read_hot = calls.kind.read_hot
         self._hot_call = calls.kind.hot_call
         self._payload: Any = None
@@ -280,7 +286,7 @@ class CallReceiver:
                 # A copy, which the other side cannot change during the checks.
                 message = buffer[start:end]
                 if not isinstance(message, bytes):
-                    message = bytes(message)
+                    message = self._own(message)
                 hot = self._read_hot(message)
                 if hot is not None:
                     self.name = self._hot_call
@@ -321,7 +327,7 @@ class CallReceiver:
 
     def _read(self, message: bytes) -> None:
         self._payload = None
-        request = self._request = read_request(message, self._calls.kind)
+        request = self._request = read_request(bytes(message), self._calls.kind)
         self.name, self.sequence = request.name, request.sequence
 
     def execute(self) -> None:

@@ -50,6 +50,9 @@ class GrpcTransport:
         channel: The channel to the endpoint.
         service: The full name of the endpoint's service.
         address: The endpoint's address, for messages.
+
+    Attributes:
+        expired: Whether `expire` has ended the stream.
     """
 
     name = "grpc"
@@ -58,7 +61,8 @@ class GrpcTransport:
         self._address = address
         inbox = self._inbox = Inbox()
         self._broken: EndpointError | None = None
-        self._closed = self._expired = False
+        self._closed = False
+        self.expired: bool = False
         method: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
             session_method(service), response_deserializer=inbox.take
         )
@@ -79,6 +83,17 @@ class GrpcTransport:
             self._post_pieces(exchanger, message, wait)
         elif not exchanger.send(message, wait.deadline):
             raise late(wait, self._address)
+
+    def reserve(self, nbytes: int, wait: Wait) -> None:
+        """Returns None: gRPC takes a request as bytes; see `Transport`."""
+
+    def post_written(self, start: int, end: int) -> None:
+        """Is not called: there is no buffer; see `Transport`."""
+        raise NotImplementedError
+
+    def posted(self) -> bytes:
+        """Is not called: there is no buffer; see `Transport`."""
+        raise NotImplementedError
 
     def take(self, sequence: int, wait: Wait) -> Received:
         """Waits for the answer; see `Transport`."""
@@ -117,7 +132,7 @@ class GrpcTransport:
         """Ends the stream at a deadline; the wait raises then. Any thread may call it."""
         stream = self._stream
         if stream is not None:
-            self._expired = True
+            self.expired = True
             stream.cancel()
 
     def close(self) -> None:
@@ -172,7 +187,7 @@ class GrpcTransport:
             return answer
         if self._closed:
             raise closed_meanwhile(wait, self._address)
-        if self._expired:
+        if self.expired:
             raise late(wait, self._address)
         self._broken = self._why_ended()
         raise self._broken

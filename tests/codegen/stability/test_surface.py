@@ -16,6 +16,7 @@ from codegen.stability.surface import Surface
 from support.repository import ROOT
 
 NEEDS = {
+    "rlmesh.jax": "jax",
     "rlmesh.openpi": "websockets",
     "rlmesh.sb3": "stable_baselines3",
     "rlmesh.torch": "torch",

@@ -44,6 +44,14 @@ def test_a_tensor_is_a_reward() -> None:
     assert reward_of(Tensor(0.5, on_card=True)) == 0.5
 
 
+@pytest.mark.parametrize(
+    "value", [1j, np.complex64(1j), Tensor(1j)], ids=["Python", "NumPy", "tensor"]
+)
+def test_a_complex_number_is_no_reward(value: Any) -> None:
+    with pytest.raises(BadResultError, match="must be a real number"):
+        reward_of(value)
+
+
 @pytest.mark.parametrize("on_card", [False, True], ids=["in memory", "on a card"])
 def test_lists_of_tensors_are_the_flags_and_rewards_of_sub_environments(on_card: bool) -> None:
     flags = flags_of([Tensor(True, on_card=on_card), Tensor(False, on_card=on_card)], 2, "flags")

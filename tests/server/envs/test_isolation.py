@@ -116,6 +116,7 @@ def test_a_death_is_told_and_its_server_and_neighbours_live_on() -> None:
         for count, (name, told) in enumerate(DEADLY.items(), start=1):
             _, info = client.reset(seed=0)
             assert info["pid"] != os.getpid()
+            assert info["collects"]
             client.step(way("count"))
             with pytest.raises(EnvCrashedError, match=told) as crash:
                 client.step(way(name))
@@ -261,7 +262,7 @@ def no_env() -> Any:
         ),
         (functools.partial(sys.exit, "no display"), RemoteEnvError, "SystemExit: no display"),
         (not_an_env, InvalidEnvError, "got int"),
-        (threading.Lock().acquire, ArgumentTypeError, "cannot be sent"),
+        (threading.Lock().acquire, ArgumentTypeError, "cannot be pickled"),
         (gymnasium.make("CartPole-v1"), ArgumentTypeError, "callable"),
     ],
     ids=["raises", "dies", "exits", "not an env", "not picklable", "an env"],

@@ -13,25 +13,40 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 import rlmesh
+from rlmesh import adapters as ad
 from rlmesh.server.rpc import listeners
 from soak.proxy import Proxy
 from support.comparing import assert_same
-from support.models import Array, Recurrent, observation, working
+from support.models import OBSERVATIONS, Array, Recurrent, observation, working
 
 CUTS = 1000 if int(os.environ.get("RLMESH_CHAOS_SEEDS", "0")) else 20
-SEEN = [observation(seed) for seed in range(32)]
+# Larger than what is sent as bytes: a client repeats it from where it was written.
+IMAGE = spaces.Box(0, 255, (64, 64, 3), np.uint8)
+SEEN = [
+    {
+        **observation(seed),
+        "image": np.random.default_rng(seed).integers(0, 256, IMAGE.shape, np.uint8),
+    }
+    for seed in range(32)
+]
 
 
 class Interrupted(Recurrent):
     """Has something happen in every other call, before it returns."""
 
+    observation_space: Any = spaces.Dict({**OBSERVATIONS.spaces, "image": IMAGE})
+
     def __init__(self) -> None:
         super().__init__()
         self.meanwhile: Callable[[], object] = lambda: None
+        self.images: list[Array] = []
 
     def predict(self, observation: Any, context: rlmesh.ModelContext) -> Array:
+        # To keep, as every observation.
+        self.images.append(observation["image"])
         action = super().predict(observation, context)
         if context.index % 2:
             self.meanwhile()
@@ -60,6 +75,7 @@ def test_a_recurrent_model_is_bit_for_bit_itself_through_every_cut(
             unbroken = episode(model, CUTS, lambda: None)
         assert worker.direct_address is not None
         served.sizes.clear()
+        served.images.clear()
         stream = stack.enter_context(Proxy(worker.address))
         direct = stack.enter_context(Proxy(worker.direct_address))
         # The transport `direct` crosses a proxy too; shared memory has no way that one could cut.
@@ -84,3 +100,29 @@ def test_a_recurrent_model_is_bit_for_bit_itself_through_every_cut(
     assert_same(np.stack(broken), np.stack(unbroken))
     assert cuts == CUTS
     assert len(served.sizes) == CUTS
+    sent = [each["image"] for each in itertools.islice(itertools.cycle(SEEN), CUTS)]
+    assert_same(served.images, sent)
+
+
+def test_no_frame_enters_a_history_twice_through_a_cut() -> None:
+    class Last(Interrupted):
+        """Sees the last three states, of which its own state adds up the oldest."""
+
+        observation_space = spaces.Box(-1, 1, (3, 3), np.float32)
+
+        def predict(self, observation: Any, context: rlmesh.ModelContext) -> Array:
+            self.meanwhile()
+            return Recurrent.predict(self, {"state": observation[0]}, context)
+
+    served = Last()
+    steps = [ad.extract("state"), ad.frame_stack(3)]
+    with contextlib.ExitStack() as stack:
+        adapter = rlmesh.adapt(Last, Interrupted, steps)
+        worker = stack.enter_context(working(adapter.wrap(served)))
+        with rlmesh.RemoteModel(worker.address) as model:
+            unbroken = episode(model, CUTS, lambda: None)
+        proxy = stack.enter_context(Proxy(worker.address))
+        model = stack.enter_context(rlmesh.RemoteModel(proxy.address, transport="grpc"))
+        served.meanwhile = proxy.cut
+        broken = episode(model, CUTS, proxy.cut)
+    assert_same(np.stack(broken), np.stack(unbroken))

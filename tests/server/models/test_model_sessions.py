@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import weakref
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 import rlmesh
+from rlmesh.client.probing import fetch_status
 from rlmesh.errors import EndpointBusyError, RemoteModelError, StateError
+from rlmesh.server.models import batcher
 from support.comparing import assert_same
 from support.models import (
     Gated,
@@ -70,6 +73,17 @@ def test_eight_seeded_clients_at_once_get_what_each_gets_alone(make: Any) -> Non
     assert (max(served.sizes) > 1) == (make is RecurrentBatches)
 
 
+def await_session_threads(count: int) -> None:
+    while sum(each.name == "rlmesh-model-session" for each in threading.enumerate()) != count:
+        threading.Event().wait(0.005)
+
+
+def await_no_session(worker: rlmesh.ModelWorker) -> None:
+    while fetch_status(worker.address, 20.0).sessions:
+        threading.Event().wait(0.005)
+    await_session_threads(0)
+
+
 @pytest.mark.parametrize("transport", ["shm", "direct", "grpc"])
 def test_the_only_session_of_a_worker_runs_on_the_thread_of_the_model(transport: Any) -> None:
     served = Recurrent()
@@ -81,6 +95,73 @@ def test_the_only_session_of_a_worker_runs_on_the_thread_of_the_model(transport:
             with remote_model(Recurrent()) as other:
                 assert_same(alone, episode(other, seed))
     assert len(served.threads) == 1
+
+
+@pytest.mark.parametrize("transport", ["shm", "direct", "grpc"])
+def test_a_session_goes_on_where_another_one_joins_it_at_the_thread_of_the_model(
+    transport: Any,
+) -> None:
+    served = Gated()
+    with working(served, direct=0) as worker, contextlib.ExitStack() as stack:
+
+        def connect() -> rlmesh.RemoteModel:
+            return stack.enter_context(rlmesh.RemoteModel(worker.address, transport=transport))
+
+        first = connect()
+        await_session_threads(0)
+        first.post(SEEN[0])
+        served.entered.acquire()
+        others = [connect() for _ in range(2)]
+        await_session_threads(3)
+        for client in others:
+            client.post(SEEN[1])
+        await_queue(worker, 2)
+        served.go_on.release(4)
+        for client, seen in ((first, SEEN[0]), *((other, SEEN[1]) for other in others)):
+            assert_same(client.take(), act(seen["state"]))
+        assert_same(first.predict(SEEN[2]), act(SEEN[2]["state"]))
+        first.reset()
+        assert_same(first.predict(SEEN[3]), act(SEEN[3]["state"]))
+        stack.pop_all().close()
+        await_no_session(worker)
+        served.go_on.release()
+        assert_same(connect().predict(SEEN[4]), act(SEEN[4]["state"]))
+        await_session_threads(0)
+    assert len(served.threads) == 1
+
+
+def test_a_session_that_closes_before_it_has_left_the_thread_of_the_model_leaves_nothing() -> None:
+    served = Gated()
+    with working(served) as worker:
+        first = rlmesh.RemoteModel(worker.address)
+        first.post(SEEN[0])
+        served.entered.acquire()
+        with rlmesh.RemoteModel(worker.address) as second:
+            first.close()
+            second.post(SEEN[1])
+            served.go_on.release(2)
+            assert_same(second.take(), act(SEEN[1]["state"]))
+        await_no_session(worker)
+
+
+def test_clients_that_ask_again_at_once_are_answered_together(monkeypatch: Any) -> None:
+    # The pause in which they may come is as long as this machine needs.
+    monkeypatch.setattr(batcher, "_RETURN_PART", 1e6)
+    served = Gated()
+    with working(served) as worker:
+        clients = [rlmesh.RemoteModel(worker.address) for _ in range(2)]
+        clients[0].post(SEEN[0])
+        served.entered.acquire()
+        clients[1].post(SEEN[1])
+        await_queue(worker, 1)
+        served.go_on.release(2)
+        clients[0].take()
+        clients[0].post(SEEN[2])
+        assert_same(clients[0].take(), act(SEEN[2]["state"]))
+        assert_same(clients[1].take(), act(SEEN[1]["state"]))
+        assert served.sizes == [1, 2]
+        for client in clients:
+            client.close()
 
 
 @pytest.mark.parametrize("transport", ["shm", "grpc"])

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh.processes.pickling import pickled
 from rlmesh.processes.supervisor import Supervisor
 from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.process.backend import ProcessBackend
@@ -69,7 +70,9 @@ class WorkerFactory:
     ) -> None:
         self._spec = pickle.dumps(
             WorkerSpec(
-                factory=_pickled(factory),
+                factory=pickled(
+                    factory, f"isolation='process': what makes the environment, {factory!r:.80},"
+                ),
                 options=options,
                 argv=list(sys.argv),
                 level=logging.getLogger("rlmesh").getEffectiveLevel(),
@@ -109,18 +112,3 @@ class WorkerFactory:
             ) from error
         self._workers.add(worker)
         return worker
-
-
-def _pickled(factory: Callable[[], Any]) -> bytes:
-    # Gymnasium depends on cloudpickle. The standard library's pickle sends no lambda and nothing
-    # of __main__.
-    import cloudpickle
-
-    try:
-        return bytes(cloudpickle.dumps(factory))
-    except Exception as error:
-        raise ArgumentTypeError(
-            f"isolation='process' sends the callable that makes the environment to another "
-            f"process, and {factory!r:.80} cannot be sent: {type(error).__name__}: {error}. Have "
-            f"it make or import what it needs when it is called"
-        ) from error

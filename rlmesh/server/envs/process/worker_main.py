@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
-import logging
 import os
 import pickle
 import socket
-import sys
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -18,15 +15,12 @@ from rlmesh.envs.forks import EndsInChild
 from rlmesh.errors import RlmeshError
 from rlmesh.processes.control import (
     ControlMessage,
-    read_message,
     write_message,
 )
 from rlmesh.processes.parent_death import (
     StatusThread,
-    end_with_server,
-    leave_signals_to_server,
 )
-from rlmesh.processes.stack_dump import begin_recording
+from rlmesh.processes.worker_start import read_spec, start_worker
 from rlmesh.server.envs.backend import ENV
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.making import backend_of
@@ -52,23 +46,12 @@ def main(server: int, calls: int, control: int, stack_dump: int, loans: int, pag
         loans: The descriptor of the socket for loans of pipes; -1 where there is none.
         page: The descriptor of the call page; -1 where there is none.
     """
-    end_with_server(server)
-    leave_signals_to_server()
-    for descriptor in (calls, control, stack_dump, loans, page):
-        if descriptor >= 0:
-            os.set_inheritable(descriptor, False)
-    # A fatal signal writes the stack of the main thread to stderr, which the server keeps.
-    faulthandler.enable(all_threads=False)
-    begin_recording(stack_dump)
+    start_worker(server, stack_dump, (calls, control, loans, page))
     calls_socket, control_socket = socket.socket(fileno=calls), socket.socket(fileno=control)
     os.register_at_fork(after_in_child=calls_socket.close)
-    message = read_message(control_socket)
-    if message is None:
+    spec: WorkerSpec | None = read_spec(control_socket)
+    if spec is None:
         return
-    spec: WorkerSpec = pickle.loads(message[1])  # noqa: S301 - from this process's own parent, by a pair of sockets
-    sys.argv = spec.argv
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("rlmesh").setLevel(spec.level)
     status_thread = StatusThread(control_socket)
     try:
         backend, contract = _make(spec)

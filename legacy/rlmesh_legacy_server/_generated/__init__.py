@@ -1,0 +1,1 @@
+"""What `python -m codegen` writes of the schema; nothing is edited by hand."""
