@@ -126,8 +126,8 @@ cartpole: ## Learn CartPole to a mean return of 475, and write the learning curv
 	$(TRAINERS)/bin/python examples/trainers/solve_cartpole.py docs/_static
 
 # In virtual environments of their own, below build/: these packages do not all fit together.
-compatibility: $(call installed,test) ## Run the environments of PACKAGES, or of all known ones, and write the page.
-	SDL_VIDEODRIVER=dummy PYTHONPATH=tests:. $(BIN)/python tests/compatibility/record.py $(PACKAGES)
+compatibility: $(call installed,test) ## Serve and drive the environments of PACKAGES, or of all known ones, and write the page.
+	PYTHONPATH=tests:. $(BIN)/python tests/compatibility/record.py $(PACKAGES)
 
 # In a virtual environment of their own: the client needs NumPy 1, which Python 3.12 is the last to have.
 OPENPI := $(VENV)-openpi

@@ -1,8 +1,10 @@
-"""Environments that need more than their constructor; `rlmesh serve factories:NAME` makes them."""
+"""Environments that need more than their constructor; `rlmesh serve compatibility.factories:NAME` makes them."""
 
 from __future__ import annotations
 
 from typing import Any
+
+SEED = 17
 
 
 def small_pistons() -> Any:
@@ -16,3 +18,39 @@ def small_pistons() -> Any:
     env = supersuit.color_reduction_v0(env, mode="B")
     env = supersuit.resize_v1(env, x_size=84, y_size=84)
     return supersuit.frame_stack_v1(env, 3)
+
+
+def lift() -> Any:
+    """robosuite's task of lifting a cube, without cameras, in robosuite's own wrapper."""
+    import robosuite
+    from robosuite.wrappers import GymWrapper
+
+    env = robosuite.make(
+        "Lift",
+        robots="Panda",
+        has_renderer=False,
+        has_offscreen_renderer=False,
+        use_camera_obs=False,
+        horizon=200,
+        seed=SEED,
+    )
+    return GymWrapper(env)
+
+
+def gymnax_cartpole() -> Any:
+    """CartPole of gymnax, in gymnax's own wrapper."""
+    import gymnax
+    from gymnax.wrappers import GymnaxToGymWrapper
+
+    env, params = gymnax.make("CartPole-v1")
+    return GymnaxToGymWrapper(env, params)
+
+
+def brax_pendulum() -> Any:
+    """brax's inverted pendulum: its own wrapper has the interface of Gym 0.21, shimmy's Gymnasium's."""
+    from brax import envs
+    from brax.envs.wrappers.gym import GymWrapper
+    from shimmy import GymV21CompatibilityV0
+
+    env = envs.create("inverted_pendulum", episode_length=200, backend="generalized")
+    return GymV21CompatibilityV0(env=GymWrapper(env))

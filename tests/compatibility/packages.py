@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -13,20 +13,26 @@ class Package:
     Attributes:
         name: The package, as the registry calls it.
         env: The environment, as `rlmesh serve` takes it.
-        requires: What is installed, as pip takes it.
+        requires: What is installed, as pip takes it. Packages that require the same share a virtual
+            environment.
+        alone: What is installed after that without what it requires, because it excludes what RLMesh
+            needs.
         kwargs: The keyword arguments to make the environment with.
         imports: Packages to import first, which register environments.
         kind: A single environment, a vector environment, or one of many agents.
         seed: The seed of the first reset. None: the environment takes its seed when it is made.
+        variables: The variables of the processes that run it.
     """
 
     name: str
     env: str
     requires: tuple[str, ...]
+    alone: tuple[str, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
     imports: tuple[str, ...] = ()
     kind: Literal["single", "vector", "agents"] = "single"
     seed: int | None = 17
+    variables: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def environment(self) -> str:
@@ -34,6 +40,9 @@ class Package:
         given = ", ".join(f"{key}={value!r}" for key, value in self.kwargs.items())
         return f"{self.env}({given})" if given else self.env
 
+
+PISTONS = ("pettingzoo[butterfly,sisl]", "supersuit")
+JAX = ("brax", "gymnax", "gym", "shimmy")
 
 # No version is pinned: the page says which one was run.
 PACKAGES = (
@@ -54,34 +63,6 @@ PACKAGES = (
     ),
     Package(
         name="highway-env", env="highway-v0", requires=("highway-env",), imports=("highway_env",)
-    ),
-    Package(
-        name="pettingzoo",
-        env="pettingzoo.butterfly.pistonball_v6:parallel_env",
-        requires=("pettingzoo[butterfly]",),
-        kwargs={"n_pistons": 5},
-        kind="agents",
-    ),
-    Package(
-        name="pettingzoo",
-        env="pettingzoo.sisl.pursuit_v5:parallel_env",
-        requires=("pettingzoo[sisl]",),
-        kwargs={"n_pursuers": 4},
-        kind="agents",
-    ),
-    Package(
-        name="supersuit",
-        env="factories:small_pistons",
-        requires=("supersuit", "pettingzoo[butterfly]"),
-        kind="agents",
-    ),
-    Package(
-        name="envpool",
-        env="envpool:make_gymnasium",
-        requires=("envpool",),
-        kwargs={"task_id": "CartPole-v1", "num_envs": 4, "seed": 17},
-        kind="vector",
-        seed=None,
     ),
     Package(
         name="gymnasium-robotics",
@@ -108,4 +89,95 @@ PACKAGES = (
         requires=("pybullet", "pybullet-envs-gymnasium"),
         imports=("pybullet_envs_gymnasium",),
     ),
+    Package(name="robosuite", env="compatibility.factories:lift", requires=("robosuite",)),
+    Package(
+        name="gym-aloha",
+        env="gym_aloha/AlohaTransferCube-v0",
+        requires=("gym-aloha",),
+        kwargs={
+            "obs_type": "pixels_agent_pos",
+            "observation_width": 160,
+            "observation_height": 120,
+        },
+        imports=("gym_aloha",),
+        variables={"MUJOCO_GL": "egl"},
+    ),
+    Package(
+        name="gym-pusht",
+        env="gym_pusht/PushT-v0",
+        requires=("gym-pusht",),
+        kwargs={"obs_type": "pixels_agent_pos"},
+        imports=("gym_pusht",),
+    ),
+    Package(name="gymnax", env="compatibility.factories:gymnax_cartpole", requires=JAX),
+    Package(name="brax", env="compatibility.factories:brax_pendulum", requires=JAX),
+    Package(
+        name="envpool",
+        env="envpool:make_gymnasium",
+        requires=("envpool",),
+        kwargs={"task_id": "CartPole-v1", "num_envs": 4, "seed": 17},
+        kind="vector",
+        seed=None,
+    ),
+    Package(
+        name="pettingzoo",
+        env="pettingzoo.butterfly.pistonball_v6:parallel_env",
+        requires=PISTONS,
+        kwargs={"n_pistons": 5},
+        kind="agents",
+    ),
+    Package(
+        name="pettingzoo",
+        env="pettingzoo.sisl.pursuit_v5:parallel_env",
+        requires=PISTONS,
+        kwargs={"n_pursuers": 4},
+        kind="agents",
+    ),
+    Package(name="supersuit", env="compatibility.factories:small_pistons", requires=PISTONS, kind="agents"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """An environment that renders where there is no display.
+
+    Attributes:
+        env: The environment, one of `PACKAGES`.
+        backend: What draws the frames, for readers.
+        variables: What asks for it.
+    """
+
+    env: str
+    backend: str
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def name(self) -> str:
+        """What it is recorded by."""
+        return f"{self.env}, {self.backend}"
+
+    @property
+    def package(self) -> Package:
+        """The package, and its environment in the mode `rgb_array`."""
+        package = next(each for each in PACKAGES if each.env == self.env)
+        return replace(
+            package,
+            kwargs={**package.kwargs, "render_mode": "rgb_array"},
+            variables={**package.variables, **self.variables},
+        )
+
+
+EGL = {"MUJOCO_GL": "egl"}
+OSMESA = {"MUJOCO_GL": "osmesa"}
+SDL = {"SDL_VIDEODRIVER": "dummy"}
+
+RENDERINGS = (
+    Rendering("HalfCheetah-v5", "EGL", EGL),
+    Rendering("HalfCheetah-v5", "OSMesa", OSMESA),
+    Rendering("dm_control/cartpole-balance-v0", "EGL", EGL),
+    Rendering("dm_control/cartpole-balance-v0", "OSMesa", OSMESA),
+    Rendering("LunarLander-v3", "SDL, dummy", SDL),
+    Rendering("highway-v0", "SDL, dummy", SDL),
+    Rendering("HopperBulletEnv-v0", "PyBullet's own"),
+    Rendering("ALE/Pong-v5", "the emulator"),
 )

@@ -32,9 +32,9 @@ def with_results(text: str, results: dict[str, Any]) -> str:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The table of the environments, and below it what was not equal or not run."""
+    """The tables of the environments and of the frames, and what was not equal or not run."""
     lines = [
-        f"Run on {results['machine']}. The rates are steps a second.",
+        f"Run on {results['machine']}, which had other work meanwhile. Rates are steps a second.",
         "",
         "| Package | Version | Environment | Equal | " + " | ".join(_RATES) + " |",
         "|---|---|---|---|" + "---:|" * len(_RATES),
@@ -53,4 +53,29 @@ def table(results: dict[str, Any]) -> str:
             # It is mostly the same over each transport.
             lines_of_kind = sorted(set(row[kind].values()))
             notes += [f"- `{environment}`, {kind}: `{line}`" for line in lines_of_kind]
-    return "\n".join([*lines, "", *notes, ""] if notes else [*lines, ""])
+    lines += ["", *notes, ""] if notes else [""]
+    return "\n".join([*lines, *_frames(results["renderings"])])
+
+
+def _frames(renderings: dict[str, Any]) -> list[str]:
+    lines = [
+        "Frames of environments that render without a display, as a client gets them:",
+        "",
+        "| Package | Environment | Drawn by | Frame | Equal | Frames a second |",
+        "|---|---|---|---|---|---:|",
+    ]
+    notes: list[str] = []
+    for row in renderings.values():
+        environment, backend = f"`{row['environment']}`", row["backend"]
+        if "reason" in row:
+            notes.append(f"- {environment} with {backend} was not run: `{row['reason']}`")
+            continue
+        frame = f"{' × '.join(map(str, row['shape']))}, {row['dtype']}"
+        equal = "no" if row["differences"] else "yes"
+        lines.append(
+            f"| {row['package']} | {environment} | {backend} | {frame} | {equal} "
+            f"| {row['rate']:,.0f} |"
+        )
+        if row["differences"]:
+            notes.append(f"- {environment} with {backend}: `{row['differences']}`")
+    return [*lines, "", *notes, ""] if notes else [*lines, ""]

@@ -1,7 +1,7 @@
 """Serves one environment from a process, compares it with the same one here, and measures both.
 
-`record.py` runs it in the virtual environment of the package: `python probe.py INDEX SECONDS`
-prints what it found as JSON.
+`record.py` runs it in the virtual environment of the package: `python probe.py steps INDEX SECONDS`
+prints what it found as JSON, and with `frames` what it found of an environment that renders.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ import sys
 import time
 import warnings
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 import rlmesh
-from compatibility.packages import PACKAGES, Package
+from compatibility.packages import PACKAGES, RENDERINGS, Package
 from rlmesh._cli.loading import EnvRequest, load
 from support.comparing import as_declared, difference
+from support.repository import ROOT
 
 STEPS = 500
+FRAMES = 20
 SEED = 17
 TRANSPORTS: tuple[Literal["shm", "direct", "grpc"], ...] = ("shm", "direct", "grpc")
-_FOLDER = Path(__file__).parent
 
 
-def probe(package: Package, seconds: float) -> dict[str, Any]:
+def probe(package: Package, seconds: float, steps: int = STEPS) -> dict[str, Any]:
     """What is found out about an environment.
 
     Args:
         package: The environment.
         seconds: How long to measure each transport, and the environment in this process.
+        steps: How many steps to compare over each transport.
 
     Returns:
         Which steps were equal: `differences` has a line for each transport where they were not, and
@@ -48,7 +49,7 @@ def probe(package: Package, seconds: float) -> dict[str, Any]:
                 assert remote.transport == transport
                 # One that was stepped before may not be what it was when it was made.
                 with contextlib.closing(here(package)) as local:
-                    values, infos = compare(package, remote, local)
+                    values, infos = compare(package, remote, local, steps)
                 found["differences"] |= {transport: values} if values else {}
                 found["infos"] |= {transport: infos} if infos else {}
                 found["rates"][transport] = rate(remote, package, seconds)
@@ -57,6 +58,44 @@ def probe(package: Package, seconds: float) -> dict[str, Any]:
                     with contextlib.closing(here(package)) as local:
                         found["rates"]["in-process"] = measured(local, actions, package, seconds)
     return found
+
+
+def frames(package: Package, seconds: float) -> dict[str, Any]:
+    """What is found out about an environment's frames.
+
+    Args:
+        package: The environment, made with the render mode `rgb_array`.
+        seconds: How long to measure the frames.
+
+    Returns:
+        `shape` and `dtype` of a frame, the first of the `differences` between the remote frames and
+        those of this process, and `rate`, the frames a second of a client.
+
+    Raises:
+        RuntimeError: If a frame has one color only.
+    """
+    with served(package) as address:
+        with contextlib.closing(client(package, address, None)) as remote:
+            with contextlib.closing(here(package)) as local:
+                place = ""
+                actions = Actions(remote, package)
+                for env in (remote, local):
+                    _reset(env, package.seed)
+                for step in range(FRAMES):
+                    frame = remote.render()
+                    place = place or difference(frame, local.render(), f"frame {step}") or ""
+                    action = actions.sample(remote)
+                    for env in (remote, local):
+                        env.step(action)
+            if np.ptp(frame) == 0:
+                raise RuntimeError(f"each frame is of one color, {frame.flat[0]}")
+            began, count = time.perf_counter(), 0
+            while not count or time.perf_counter() < began + seconds:
+                remote.render()
+                count += 1
+            rate = count / (time.perf_counter() - began)
+    shape, dtype = list(frame.shape), str(frame.dtype)
+    return {"shape": shape, "dtype": dtype, "differences": place, "rate": rate}
 
 
 def here(package: Package) -> Any:
@@ -75,7 +114,12 @@ def served(package: Package) -> Generator[str]:
         command += ["--import", name]
     # One server serves several clients in turn; each needs an environment that nobody stepped.
     command += ["--sessions", "1"]
-    process = subprocess.Popen(command, cwd=_FOLDER, pass_fds=[write], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        pass_fds=[write],
+        stdout=subprocess.DEVNULL,
+    )
     os.close(write)
     try:
         with os.fdopen(read) as lines:
@@ -88,7 +132,9 @@ def served(package: Package) -> Generator[str]:
         process.wait()
 
 
-def client(package: Package, address: str, transport: Literal["shm", "direct", "grpc"]) -> Any:
+def client(
+    package: Package, address: str, transport: Literal["shm", "direct", "grpc"] | None
+) -> Any:
     """A client of the environment's kind."""
     make: Any
     match package.kind:
@@ -130,30 +176,30 @@ def over(package: Package, env: Any, result: Any) -> bool:
     return package.kind == "single" and bool(result[2] or result[3])
 
 
-def compare(package: Package, remote: Any, local: Any) -> tuple[str, str]:
+def compare(package: Package, remote: Any, local: Any, steps: int) -> tuple[str, str]:
     """The first difference of values, and the first one of infos, over seeded steps; or none."""
     actions = Actions(remote, package)
     infos = ""
-    steps = 0
+    step = 0
     must_reset, seed = True, package.seed
-    while steps < STEPS:
+    while step < steps:
         if must_reset:
-            call = f"the reset before step {steps}"
+            call = f"the reset before step {step}"
             results = [_reset(env, seed) for env in (remote, local)]
             must_reset, seed = False, None if seed is None else seed + 1
         else:
-            call = f"step {steps}"
+            call = f"step {step}"
             action = actions.sample(remote)
             results = [env.step(action) for env in (remote, local)]
             must_reset = over(package, remote, results[0])
-            steps += 1
+            step += 1
         (*got, info), (*wanted, its) = (declared(package, remote, each) for each in results)
         place = difference(tuple(got), tuple(wanted), call)
         if place is None and package.kind == "agents":
             place = difference(list(remote.agents), list(local.agents), f"{call}, agents")
         if place is not None:
             return place, infos
-        infos = infos or difference(info, its, f"{call}, info") or ""
+        infos = infos or difference(info, as_numpy(its), f"{call}, info") or ""
     return "", infos
 
 
@@ -180,6 +226,17 @@ def declared(package: Package, remote: Any, result: Any) -> tuple[Any, ...]:
         for kind, value in zip((np.float64, np.bool_, np.bool_), others, strict=False)
     ]
     return observation, *arrays, info
+
+
+def as_numpy(info: Any) -> Any:
+    """An info with NumPy's arrays and scalars for those of another library, as they arrive."""
+    if isinstance(info, dict):
+        return {key: as_numpy(value) for key, value in info.items()}
+    if isinstance(info, (list, tuple)):
+        return type(info)(as_numpy(value) for value in info)
+    if isinstance(info, (np.ndarray, np.generic)) or not hasattr(info, "__array__"):
+        return info
+    return np.asarray(info)[()]
 
 
 def rate(env: Any, package: Package, seconds: float) -> float:
@@ -210,4 +267,10 @@ def _window(env: Any, actions: Actions, package: Package, seconds: float) -> flo
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    sys.stdout.write(json.dumps(probe(PACKAGES[int(sys.argv[1])], float(sys.argv[2]))) + "\n")
+    _, _what, _index, _seconds = sys.argv
+    _found = (
+        probe(PACKAGES[int(_index)], float(_seconds))
+        if _what == "steps"
+        else frames(RENDERINGS[int(_index)].package, float(_seconds))
+    )
+    sys.stdout.write(json.dumps(_found) + "\n")

@@ -1,15 +1,17 @@
 """Installs each package, serves and drives its environments, and writes the page.
 
-`make compatibility` runs it. Each set of requirements has a virtual environment below `build/`,
-which is used again. What does not install is recorded with the reason.
+`make compatibility` runs it. Packages with the same requirements share a virtual environment below
+`build/`, which is used again. What does not install or run is recorded with the reason.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import Machine
-from compatibility.packages import PACKAGES, Package
+from compatibility.packages import PACKAGES, RENDERINGS, Package
 from compatibility.page import PAGE, RESULTS, with_results
 from support.repository import ROOT
 
@@ -35,69 +37,102 @@ def main() -> int:
     parser.add_argument("--install-only", action="store_true", help="install, and run nothing")
     asked = parser.parse_args()
     recorded: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    rows: dict[str, Any] = recorded.get("environments", {})
+    environments: dict[str, Any] = recorded.get("environments", {})
+    renderings: dict[str, Any] = recorded.get("renderings", {})
     for index, package in enumerate(PACKAGES):
-        if asked.names and package.name not in asked.names:
-            continue
-        sys.stderr.write(f"{package.name}: {package.environment}\n")
-        python = _BUILD / _key(package) / "bin/python"
-        reason = _installed(package, python)
-        if not asked.install_only:
-            row = {"reason": reason} if reason else _probed(index, package, python, asked.seconds)
-            rows[package.environment] = {"package": package.name, **row}
-            sys.stderr.write(f"  {row}\n")
+        if not asked.names or package.name in asked.names:
+            row = _row(package, ["steps", str(index)], asked)
+            environments[package.environment] = row
+    for index, rendering in enumerate(RENDERINGS):
+        if not asked.names or rendering.package.name in asked.names:
+            row = _row(rendering.package, ["frames", str(index)], asked)
+            renderings[rendering.name] = {"backend": rendering.backend, **row}
     if not asked.install_only:
-        here = Machine.here()
-        machine = f"{here.cores} cores of {here.cpu}, {here.system}, {here.python}"
-        # In the order of the list, whatever was run again.
-        rows = {
-            each.environment: rows[each.environment]
-            for each in PACKAGES
-            if each.environment in rows
-        }
-        RESULTS.write_text(json.dumps({"machine": machine, "environments": rows}, indent=1) + "\n")
-        PAGE.write_text(with_results(PAGE.read_text(), json.loads(RESULTS.read_text())))
+        _write(environments, renderings)
     return 0
 
 
+def _row(package: Package, what: list[str], asked: argparse.Namespace) -> dict[str, Any]:
+    """What is recorded of an environment."""
+    sys.stderr.write(f"{package.name}: {what[0]} of {package.environment}\n")
+    python = _BUILD / _key(package) / "bin/python"
+    reason = _installed(package.requires, package.alone, python)
+    row: dict[str, Any] = {"package": package.name, "environment": package.env}
+    if reason or asked.install_only:
+        row["reason"] = reason
+    else:
+        row |= _probed(package, python, [*what, str(asked.seconds)])
+    sys.stderr.write(f"  {row}\n")
+    return row
+
+
+def _write(environments: dict[str, Any], renderings: dict[str, Any]) -> None:
+    """Writes the results in the order of the lists, whatever was run again, and the page."""
+    here = Machine.here()
+    results = {
+        "machine": f"{here.cores} cores of {here.cpu}, {here.system}, {here.python}",
+        "environments": _known(environments, [each.environment for each in PACKAGES]),
+        "renderings": _known(renderings, [each.name for each in RENDERINGS]),
+    }
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    PAGE.write_text(with_results(PAGE.read_text(), results))
+
+
+def _known(rows: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    return {name: rows[name] for name in names if name in rows}
+
+
 def _key(package: Package) -> str:
-    text = " ".join(package.requires)
-    return f"{package.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    text = " ".join([*package.requires, *package.alone])
+    readable = re.sub(r"\W+", "-", package.requires[0]).strip("-")
+    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _installed(package: Package, python: Path) -> str:
-    """Installs a package with RLMesh; why it does not install, or nothing."""
+@functools.cache
+def _installed(requires: tuple[str, ...], alone: tuple[str, ...], python: Path) -> str:
+    """Installs packages with RLMesh; why they do not install, or nothing."""
     stamp = python.parents[1] / "installed"
     if stamp.exists():
         return ""
     venv.create(python.parents[1], clear=True, with_pip=True)
+    reason = _pip(python, ["--editable", str(ROOT), *requires])
+    if not reason and alone:
+        reason = _pip(python, ["--no-deps", *alone])
+    if not reason:
+        stamp.touch()
+    return reason
+
+
+def _pip(python: Path, arguments: list[str]) -> str:
+    """Installs something; why that fails, or nothing."""
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    extra = "[pettingzoo]" if package.kind == "agents" else ""
-    command += ["--editable", f"{ROOT}{extra}", *package.requires]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False
+            [*command, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return f"pip took longer than {_INSTALL_SECONDS} seconds"
     if done.returncode:
+        sys.stderr.write(done.stderr)
         return _reason(done.stderr)
-    stamp.touch()
     return ""
 
 
-def _probed(index: int, package: Package, python: Path, seconds: float) -> dict[str, Any]:
+def _probed(package: Package, python: Path, arguments: list[str]) -> dict[str, Any]:
     """What `probe.py` finds, with the version of the package; or why it finds nothing."""
     version = _output([str(python), "-c", _VERSION, package.name]).strip()
     try:
         done = subprocess.run(
-            [str(python), str(_FOLDER / "probe.py"), str(index), str(seconds)],
+            [str(python), str(_FOLDER / "probe.py"), *arguments],
             capture_output=True,
             text=True,
             timeout=_PROBE_SECONDS,
             check=False,
-            cwd=_FOLDER,
-            env=_environment(),
+            env=_environment(package),
         )
     except subprocess.TimeoutExpired:
         return {"version": version, "reason": f"it took longer than {_PROBE_SECONDS} seconds"}
@@ -111,9 +146,11 @@ def _probed(index: int, package: Package, python: Path, seconds: float) -> dict[
 _VERSION = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
 
 
-def _environment() -> dict[str, str]:
-    # No window opens, and MuJoCo needs no display.
-    return {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "SDL_VIDEODRIVER": "dummy"}
+def _environment(package: Package) -> dict[str, str]:
+    """The variables of the processes: there is no display, and no window opens."""
+    inherited = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    paths = {"PYTHONPATH": str(ROOT / "tests"), "SDL_VIDEODRIVER": "dummy"}
+    return {**inherited, **paths, **package.variables}
 
 
 def _output(command: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from compatibility.packages import PACKAGES
+from compatibility.packages import PACKAGES, RENDERINGS
 from compatibility.page import PAGE, RESULTS, table, with_results
 
 RECORDED: dict[str, Any] = json.loads(RESULTS.read_text())
@@ -19,9 +19,22 @@ def test_each_known_environment_is_recorded() -> None:
     assert list(RECORDED["environments"]) == [package.environment for package in PACKAGES]
 
 
+def test_each_known_rendering_is_recorded() -> None:
+    assert list(RECORDED["renderings"]) == [rendering.name for rendering in RENDERINGS]
+
+
 def test_what_differs_and_what_was_not_run_stands_below_the_table() -> None:
     rates = {"in-process": 4000.4, "shm": 3000.0, "direct": 2000.0, "grpc": 1000.0}
     found = {"package": "p", "version": "1", "differences": {}, "infos": {}, "rates": rates}
+    frames = {
+        "package": "p",
+        "environment": "seen",
+        "backend": "EGL",
+        "shape": [4, 5, 3],
+        "dtype": "uint8",
+        "differences": "",
+        "rate": 1234.5,
+    }
     lines = table(
         {
             "machine": "a machine",
@@ -31,6 +44,11 @@ def test_what_differs_and_what_was_not_run_stands_below_the_table() -> None:
                 "almost": {**found, "infos": {"shm": "step 4"}},
                 "missing": {"package": "q", "reason": "no wheel"},
             },
+            "renderings": {
+                "seen, EGL": frames,
+                "seen, OSMesa": {**frames, "backend": "OSMesa", "differences": "frame 2"},
+                "blind, EGL": {"environment": "blind", "backend": "EGL", "reason": "no library"},
+            },
         }
     ).splitlines()
     assert "| p | 1 | `same` | yes | 4,000 | 3,000 | 2,000 | 1,000 |" in lines
@@ -39,3 +57,7 @@ def test_what_differs_and_what_was_not_run_stands_below_the_table() -> None:
     assert lines.count("- `other`, differences: `step 3`") == 1
     assert "- `almost`, infos: `step 4`" in lines
     assert "- `missing` of q was not run: `no wheel`" in lines
+    assert "| p | `seen` | EGL | 4 × 5 × 3, uint8 | yes | 1,234 |" in lines
+    assert "| p | `seen` | OSMesa | 4 × 5 × 3, uint8 | no | 1,234 |" in lines
+    assert "- `seen` with OSMesa: `frame 2`" in lines
+    assert "- `blind` with EGL was not run: `no library`" in lines
