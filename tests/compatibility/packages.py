@@ -42,7 +42,7 @@ class Package:
 
 
 PISTONS = ("pettingzoo[butterfly,sisl]", "supersuit")
-JAX = ("brax", "gymnax", "gym", "shimmy")
+JAX = ("brax", "gymnax", "gym")
 
 # No version is pinned: the page says which one was run.
 PACKAGES = (

@@ -7,6 +7,7 @@ prints what it found as JSON, and with `frames` what it found of an environment 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import subprocess
@@ -100,7 +101,29 @@ def frames(package: Package, seconds: float) -> dict[str, Any]:
 
 def here(package: Package) -> Any:
     """The environment in this process, as the command line makes it."""
-    return load(EnvRequest(name=package.env, kwargs=package.kwargs, imports=package.imports))
+    env = load(EnvRequest(name=package.env, kwargs=package.kwargs, imports=package.imports))
+    old = package.kind == "single" and "seed" not in inspect.signature(env.reset).parameters
+    return OfOldGym(env) if old else env
+
+
+class OfOldGym:
+    """An environment of Gym 0.21, with the results of Gymnasium."""
+
+    def __init__(self, env: Any) -> None:
+        self._env = env
+
+    def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            self._env.seed(seed)
+        return self._env.reset(), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, Any]:
+        observation, reward, done, info = self._env.step(action)
+        truncated = bool(info.get("TimeLimit.truncated", False))
+        return observation, reward, bool(done) and not truncated, truncated, info
+
+    def close(self) -> None:
+        self._env.close()
 
 
 @contextlib.contextmanager
