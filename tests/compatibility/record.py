@@ -132,6 +132,7 @@ def _probed(package: Package, python: Path, arguments: list[str]) -> dict[str, A
             text=True,
             timeout=_PROBE_SECONDS,
             check=False,
+            cwd=_BUILD,  # MuJoCo writes its log where it runs
             env=_environment(package),
         )
     except subprocess.TimeoutExpired:
