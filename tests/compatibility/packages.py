@@ -62,7 +62,7 @@ PACKAGES = (
         imports=("minigrid",),
     ),
     Package(
-        name="highway-env", env="highway-v0", requires=("highway-env",), imports=("highway_env",)
+        name="highway-env", env="highway-fast-v0", requires=("highway-env",), imports=("highway_env",)
     ),
     Package(
         name="gymnasium-robotics",
@@ -177,7 +177,7 @@ RENDERINGS = (
     Rendering("dm_control/cartpole-balance-v0", "EGL", EGL),
     Rendering("dm_control/cartpole-balance-v0", "OSMesa", OSMESA),
     Rendering("LunarLander-v3", "SDL, dummy", SDL),
-    Rendering("highway-v0", "SDL, dummy", SDL),
+    Rendering("highway-fast-v0", "SDL, dummy", SDL),
     Rendering("HopperBulletEnv-v0", "PyBullet's own"),
     Rendering("ALE/Pong-v5", "the emulator"),
 )

@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,8 +24,8 @@ import rlmesh
 from compatibility.packages import PACKAGES, RENDERINGS, Package
 from rlmesh._cli.loading import EnvRequest, load
 from support.comparing import as_declared, difference
-from support.repository import ROOT
 
+_TESTS = Path(__file__).parents[1]
 STEPS = 500
 FRAMES = 20
 SEED = 17
@@ -139,7 +140,7 @@ def served(package: Package) -> Generator[str]:
     command += ["--sessions", "1"]
     process = subprocess.Popen(
         command,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        env={**os.environ, "PYTHONPATH": str(_TESTS)},
         pass_fds=[write],
         stdout=subprocess.DEVNULL,
     )

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import venv
@@ -125,22 +126,24 @@ def _pip(python: Path, arguments: list[str]) -> str:
 def _probed(package: Package, python: Path, arguments: list[str]) -> dict[str, Any]:
     """What `probe.py` finds, with the version of the package; or why it finds nothing."""
     version = _output([str(python), "-c", _VERSION, package.name]).strip()
-    try:
-        done = subprocess.run(
-            [str(python), str(_FOLDER / "probe.py"), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_SECONDS,
-            check=False,
-            cwd=_BUILD,  # MuJoCo writes its log where it runs
-            env=_environment(package),
-        )
-    except subprocess.TimeoutExpired:
-        return {"version": version, "reason": f"it took longer than {_PROBE_SECONDS} seconds"}
-    if done.returncode:
-        sys.stderr.write(done.stderr)
-        return {"version": version, "reason": _reason(done.stderr)}
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    with subprocess.Popen(
+        [str(python), str(_FOLDER / "probe.py"), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=_BUILD,  # MuJoCo writes its log where it runs
+        env=_environment(package),
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, complaints = process.communicate(timeout=_PROBE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the server that it has started, too
+            return {"version": version, "reason": f"it took longer than {_PROBE_SECONDS} seconds"}
+    if process.returncode:
+        sys.stderr.write(complaints)
+        return {"version": version, "reason": _reason(complaints)}
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return {"version": version, **found}
 
 
