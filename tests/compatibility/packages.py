@@ -67,13 +67,13 @@ PACKAGES = (
     Package(
         name="gymnasium-robotics",
         env="FetchReach-v4",
-        requires=("gymnasium-robotics",),
+        requires=("gymnasium-robotics", "mujoco<4"),
         imports=("gymnasium_robotics",),
     ),
     Package(
         name="metaworld",
         env="Meta-World/MT1",
-        requires=("metaworld",),
+        requires=("metaworld", "packaging"),
         kwargs={"env_name": "reach-v3", "seed": 17},
         imports=("metaworld",),
     ),
@@ -145,11 +145,13 @@ class Rendering:
         env: The environment, one of `PACKAGES`.
         backend: What draws the frames, for readers.
         variables: What asks for it.
+        kwargs: What the environment is made with for that.
     """
 
     env: str
     backend: str
     variables: dict[str, str] = field(default_factory=dict[str, str])
+    kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def name(self) -> str:
@@ -162,7 +164,7 @@ class Rendering:
         package = next(each for each in PACKAGES if each.env == self.env)
         return replace(
             package,
-            kwargs={**package.kwargs, "render_mode": "rgb_array"},
+            kwargs={**package.kwargs, **self.kwargs, "render_mode": "rgb_array"},
             variables={**package.variables, **self.variables},
         )
 
@@ -177,7 +179,7 @@ RENDERINGS = (
     Rendering("dm_control/cartpole-balance-v0", "EGL", EGL),
     Rendering("dm_control/cartpole-balance-v0", "OSMesa", OSMESA),
     Rendering("LunarLander-v3", "SDL, dummy", SDL),
-    Rendering("highway-fast-v0", "SDL, dummy", SDL),
+    Rendering("highway-fast-v0", "SDL, dummy", SDL, {"config": {"offscreen_rendering": True}}),
     Rendering("HopperBulletEnv-v0", "PyBullet's own"),
     Rendering("ALE/Pong-v5", "the emulator"),
 )
