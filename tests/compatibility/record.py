@@ -37,9 +37,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.5, help="to measure each rate")
     parser.add_argument("--install-only", action="store_true", help="install, and run nothing")
     asked = parser.parse_args()
-    recorded: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    environments: dict[str, Any] = recorded.get("environments", {})
-    renderings: dict[str, Any] = recorded.get("renderings", {})
+    environments: dict[str, Any] = {}
+    renderings: dict[str, Any] = {}
     for index, package in enumerate(PACKAGES):
         if not asked.names or package.name in asked.names:
             row = _row(package, ["steps", str(index)], asked)
@@ -68,8 +67,11 @@ def _row(package: Package, what: list[str], asked: argparse.Namespace) -> dict[s
 
 
 def _write(environments: dict[str, Any], renderings: dict[str, Any]) -> None:
-    """Writes the results in the order of the lists, whatever was run again, and the page."""
+    """Writes these results beside the earlier ones, in the order of the lists, and the page."""
     here = Machine.here()
+    before: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    environments = {**before.get("environments", {}), **environments}
+    renderings = {**before.get("renderings", {}), **renderings}
     results = {
         "machine": f"{here.cores} cores of {here.cpu}, {here.system}, {here.python}",
         "environments": _known(environments, [each.environment for each in PACKAGES]),
