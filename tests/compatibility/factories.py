@@ -1,4 +1,7 @@
-"""Environments that need more than their constructor; `rlmesh serve compatibility.factories:NAME` makes them."""
+"""Environments that need more than their constructor.
+
+`rlmesh serve compatibility.factories:NAME` makes them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def small_pistons() -> Any:
 
 
 def lift() -> Any:
-    """robosuite's task of lifting a cube, without cameras, in robosuite's own wrapper."""
+    """Robosuite's task of lifting a cube, without cameras, in robosuite's own wrapper."""
     import robosuite
     from robosuite.wrappers import GymWrapper
 
@@ -47,7 +50,7 @@ def gymnax_cartpole() -> Any:
 
 
 def brax_pendulum() -> Any:
-    """brax's inverted pendulum, in brax's own wrapper, which has the interface of Gym 0.21."""
+    """The inverted pendulum of brax, in brax's own wrapper, which has the interface of Gym 0.21."""
     from brax import envs
     from brax.envs.wrappers.gym import GymWrapper
 

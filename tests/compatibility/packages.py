@@ -15,8 +15,8 @@ class Package:
         env: The environment, as `rlmesh serve` takes it.
         requires: What is installed, as pip takes it. Packages that require the same share a virtual
             environment.
-        alone: What is installed after that without what it requires, because it excludes what RLMesh
-            needs.
+        alone: What is installed after that without what it requires, because it excludes what
+            RLMesh needs.
         kwargs: The keyword arguments to make the environment with.
         imports: Packages to import first, which register environments.
         kind: A single environment, a vector environment, or one of many agents.
@@ -62,7 +62,10 @@ PACKAGES = (
         imports=("minigrid",),
     ),
     Package(
-        name="highway-env", env="highway-fast-v0", requires=("highway-env",), imports=("highway_env",)
+        name="highway-env",
+        env="highway-fast-v0",
+        requires=("highway-env",),
+        imports=("highway_env",),
     ),
     Package(
         name="gymnasium-robotics",
@@ -133,7 +136,12 @@ PACKAGES = (
         kwargs={"n_pursuers": 4},
         kind="agents",
     ),
-    Package(name="supersuit", env="compatibility.factories:small_pistons", requires=PISTONS, kind="agents"),
+    Package(
+        name="supersuit",
+        env="compatibility.factories:small_pistons",
+        requires=PISTONS,
+        kind="agents",
+    ),
 )
 
 
