@@ -64,13 +64,14 @@ PACKAGES = (
     Package(
         name="highway-env",
         env="highway-fast-v0",
+        kwargs={"config": {"vehicles_count": 5, "observation": {"type": "OccupancyGrid"}}},
         requires=("highway-env",),
         imports=("highway_env",),
     ),
     Package(
         name="gymnasium-robotics",
         env="FetchReach-v4",
-        requires=("gymnasium-robotics", "mujoco<4"),
+        requires=("gymnasium-robotics", "mujoco<3.4"),
         imports=("gymnasium_robotics",),
     ),
     Package(
@@ -83,7 +84,7 @@ PACKAGES = (
     Package(
         name="dm-control",
         env="dm_control/cartpole-balance-v0",
-        requires=("shimmy[dm-control]",),
+        requires=("shimmy[dm-control]", "packaging"),
         imports=("shimmy",),
     ),
     Package(

@@ -164,9 +164,10 @@ def _output(command: list[str]) -> str:
 
 
 def _reason(text: str) -> str:
-    """The last line of an error that says something."""
+    """The line of an error that says most: that of a server, or the last one."""
     lines = [line.strip() for line in text.splitlines() if "error" in line.lower()]
-    return (lines or text.splitlines() or ["nothing was printed"])[-1][:300]
+    served = [line for line in lines if line.startswith("Error: ")]
+    return (served or lines or text.splitlines() or ["nothing was printed"])[-1][:300]
 
 
 if __name__ == "__main__":
