@@ -223,7 +223,8 @@ def compare(package: Package, remote: Any, local: Any, steps: int) -> tuple[str,
             place = difference(list(remote.agents), list(local.agents), f"{call}, agents")
         if place is not None:
             return place, infos
-        infos = infos or difference(info, as_numpy(its), f"{call}, info") or ""
+        got_info, its_info = (timeless(as_numpy(each)) for each in (info, its))
+        infos = infos or difference(got_info, its_info, f"{call}, info") or ""
     return "", infos
 
 
@@ -261,6 +262,14 @@ def as_numpy(info: Any) -> Any:
     if isinstance(info, (np.ndarray, np.generic)) or not hasattr(info, "__array__"):
         return info
     return np.asarray(info)[()]
+
+
+def timeless(info: Any) -> Any:
+    """An info without how many seconds an episode took, where a wrapper of Gymnasium says that."""
+    episode = info.get("episode")
+    if not isinstance(episode, dict) or "t" not in episode:
+        return info
+    return {**info, "episode": {key: value for key, value in episode.items() if key != "t"}}
 
 
 def rate(env: Any, package: Package, seconds: float) -> float:
