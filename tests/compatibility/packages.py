@@ -154,13 +154,11 @@ class Rendering:
         env: The environment, one of `PACKAGES`.
         backend: What draws the frames, for readers.
         variables: What asks for it.
-        kwargs: What the environment is made with for that.
     """
 
     env: str
     backend: str
     variables: dict[str, str] = field(default_factory=dict[str, str])
-    kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def name(self) -> str:
@@ -173,7 +171,7 @@ class Rendering:
         package = next(each for each in PACKAGES if each.env == self.env)
         return replace(
             package,
-            kwargs={**package.kwargs, **self.kwargs, "render_mode": "rgb_array"},
+            kwargs={**package.kwargs, "render_mode": "rgb_array"},
             variables={**package.variables, **self.variables},
         )
 
@@ -188,7 +186,7 @@ RENDERINGS = (
     Rendering("dm_control/cartpole-balance-v0", "EGL", EGL),
     Rendering("dm_control/cartpole-balance-v0", "OSMesa", OSMESA),
     Rendering("LunarLander-v3", "SDL, dummy", SDL),
-    Rendering("highway-fast-v0", "SDL, dummy", SDL, {"config": {"offscreen_rendering": True}}),
+    Rendering("gym_pusht/PushT-v0", "SDL, dummy", SDL),
     Rendering("HopperBulletEnv-v0", "PyBullet's own"),
     Rendering("ALE/Pong-v5", "the emulator"),
 )

@@ -79,7 +79,7 @@ def frames(package: Package, seconds: float) -> dict[str, Any]:
     with served(package) as address:
         with contextlib.closing(client(package, address, None)) as remote:
             with contextlib.closing(here(package)) as local:
-                place = ""
+                place, frame = "", np.zeros(0)
                 actions = Actions(remote, package)
                 for env in (remote, local):
                     _reset(env, package.seed)
@@ -246,7 +246,7 @@ def declared(package: Package, remote: Any, result: Any) -> tuple[Any, ...]:
         ]
         return observation, *numbers, info
     observation = as_declared(remote.observation_space, observation)
-    arrays = [
+    arrays: list[Any] = [
         np.asarray(value, kind)
         for kind, value in zip((np.float64, np.bool_, np.bool_), others, strict=False)
     ]
