@@ -22,6 +22,7 @@ class Package:
         kind: A single environment, a vector environment, or one of many agents.
         seed: The seed of the first reset. None: the environment takes its seed when it is made.
         variables: The variables of the processes that run it.
+        steps: How many steps are compared; fewer where each draws large images on the CPU.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Package:
     kind: Literal["single", "vector", "agents"] = "single"
     seed: int | None = 17
     variables: dict[str, str] = field(default_factory=dict[str, str])
+    steps: int = 500
 
     @property
     def environment(self) -> str:
@@ -93,18 +95,15 @@ PACKAGES = (
         requires=("pybullet", "pybullet-envs-gymnasium"),
         imports=("pybullet_envs_gymnasium",),
     ),
-    Package(name="robosuite", env="compatibility.factories:lift", requires=("robosuite",)),
+    Package(name="robosuite", env="compatibility.factories:lift", requires=("robosuite", "h5py")),
     Package(
         name="gym-aloha",
         env="gym_aloha/AlohaTransferCube-v0",
         requires=("gym-aloha",),
-        kwargs={
-            "obs_type": "pixels_agent_pos",
-            "observation_width": 160,
-            "observation_height": 120,
-        },
+        kwargs={"obs_type": "pixels_agent_pos"},
         imports=("gym_aloha",),
         variables={"MUJOCO_GL": "egl"},
+        steps=50,
     ),
     Package(
         name="gym-pusht",

@@ -36,8 +36,8 @@ def table(results: dict[str, Any]) -> str:
     lines = [
         f"Run on {results['machine']}, which had other work meanwhile. Rates are steps a second.",
         "",
-        "| Package | Version | Environment | Equal | " + " | ".join(_RATES) + " |",
-        "|---|---|---|---|" + "---:|" * len(_RATES),
+        "| Package | Version | Environment | Steps | Equal | " + " | ".join(_RATES) + " |",
+        "|---|---|---|---:|---|" + "---:|" * len(_RATES),
     ]
     notes: list[str] = []
     for environment, row in results["environments"].items():
@@ -47,7 +47,8 @@ def table(results: dict[str, Any]) -> str:
         rates = " | ".join(f"{row['rates'][name]:,.0f}" for name in _RATES)
         equal = "no" if row["differences"] else "but infos" if row["infos"] else "yes"
         lines.append(
-            f"| {row['package']} | {row['version']} | `{environment}` | {equal} | {rates} |"
+            f"| {row['package']} | {row['version']} | `{environment}` | {row['steps']} | {equal} "
+            f"| {rates} |"
         )
         for kind in ("differences", "infos"):
             # It is mostly the same over each transport.

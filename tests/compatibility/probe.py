@@ -26,13 +26,12 @@ from rlmesh._cli.loading import EnvRequest, load
 from support.comparing import as_declared, difference
 
 _TESTS = Path(__file__).parents[1]
-STEPS = 500
 FRAMES = 20
 SEED = 17
 TRANSPORTS: tuple[Literal["shm", "direct", "grpc"], ...] = ("shm", "direct", "grpc")
 
 
-def probe(package: Package, seconds: float, steps: int = STEPS) -> dict[str, Any]:
+def probe(package: Package, seconds: float, steps: int) -> dict[str, Any]:
     """What is found out about an environment.
 
     Args:
@@ -42,9 +41,9 @@ def probe(package: Package, seconds: float, steps: int = STEPS) -> dict[str, Any
 
     Returns:
         Which steps were equal: `differences` has a line for each transport where they were not, and
-        `infos` the same of infos. `rates` has the steps a second.
+        `infos` the same of infos. `steps` is how many, `rates` has the steps a second.
     """
-    found: dict[str, Any] = {"differences": {}, "infos": {}, "rates": {}}
+    found: dict[str, Any] = {"steps": steps, "differences": {}, "infos": {}, "rates": {}}
     with served(package) as address:
         for transport in TRANSPORTS:
             with contextlib.closing(client(package, address, transport)) as remote:
@@ -301,8 +300,9 @@ def _window(env: Any, actions: Actions, package: Package, seconds: float) -> flo
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     _, _what, _index, _seconds = sys.argv
+    _package = PACKAGES[int(_index)]
     _found = (
-        probe(PACKAGES[int(_index)], float(_seconds))
+        probe(_package, float(_seconds), _package.steps)
         if _what == "steps"
         else frames(RENDERINGS[int(_index)].package, float(_seconds))
     )

@@ -25,7 +25,14 @@ def test_each_known_rendering_is_recorded() -> None:
 
 def test_what_differs_and_what_was_not_run_stands_below_the_table() -> None:
     rates = {"in-process": 4000.4, "shm": 3000.0, "direct": 2000.0, "grpc": 1000.0}
-    found = {"package": "p", "version": "1", "differences": {}, "infos": {}, "rates": rates}
+    found: dict[str, Any] = {
+        "package": "p",
+        "version": "1",
+        "steps": 500,
+        "differences": {},
+        "infos": {},
+    }
+    found["rates"] = rates
     frames = {
         "package": "p",
         "environment": "seen",
@@ -51,9 +58,9 @@ def test_what_differs_and_what_was_not_run_stands_below_the_table() -> None:
             },
         }
     ).splitlines()
-    assert "| p | 1 | `same` | yes | 4,000 | 3,000 | 2,000 | 1,000 |" in lines
-    assert "| p | 1 | `other` | no | 4,000 | 3,000 | 2,000 | 1,000 |" in lines
-    assert "| p | 1 | `almost` | but infos | 4,000 | 3,000 | 2,000 | 1,000 |" in lines
+    assert "| p | 1 | `same` | 500 | yes | 4,000 | 3,000 | 2,000 | 1,000 |" in lines
+    assert "| p | 1 | `other` | 500 | no | 4,000 | 3,000 | 2,000 | 1,000 |" in lines
+    assert "| p | 1 | `almost` | 500 | but infos | 4,000 | 3,000 | 2,000 | 1,000 |" in lines
     assert lines.count("- `other`, differences: `step 3`") == 1
     assert "- `almost`, infos: `step 4`" in lines
     assert "- `missing` of q was not run: `no wheel`" in lines
