@@ -37,18 +37,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.5, help="to measure each rate")
     parser.add_argument("--install-only", action="store_true", help="install, and run nothing")
     asked = parser.parse_args()
-    environments: dict[str, Any] = {}
-    renderings: dict[str, Any] = {}
     for index, package in enumerate(PACKAGES):
         if not asked.names or package.name in asked.names:
             row = _row(package, ["steps", str(index)], asked)
-            environments[package.environment] = row
+            _write(asked, {package.environment: row}, {})
     for index, rendering in enumerate(RENDERINGS):
         if not asked.names or rendering.package.name in asked.names:
             row = _row(rendering.package, ["frames", str(index)], asked)
-            renderings[rendering.name] = {"backend": rendering.backend, **row}
-    if not asked.install_only:
-        _write(environments, renderings)
+            _write(asked, {}, {rendering.name: {"backend": rendering.backend, **row}})
     return 0
 
 
@@ -66,8 +62,12 @@ def _row(package: Package, what: list[str], asked: argparse.Namespace) -> dict[s
     return row
 
 
-def _write(environments: dict[str, Any], renderings: dict[str, Any]) -> None:
+def _write(
+    asked: argparse.Namespace, environments: dict[str, Any], renderings: dict[str, Any]
+) -> None:
     """Writes these results beside the earlier ones, in the order of the lists, and the page."""
+    if asked.install_only:
+        return
     here = Machine.here()
     before: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     environments = {**before.get("environments", {}), **environments}
