@@ -44,7 +44,7 @@ class Package:
 
 
 PISTONS = ("pettingzoo[butterfly,sisl]", "supersuit")
-JAX = ("brax", "gymnax", "gym")
+JAX = ("brax", "gymnax", "gym", "six")
 
 # No version is pinned: the page says which one was run.
 PACKAGES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from compatibility.packages import PACKAGES
 from support.repository import ROOT
 
 PAGE = ROOT / "docs/compatibility.md"
@@ -24,7 +25,10 @@ def with_results(text: str, results: dict[str, Any]) -> str:
     Raises:
         ValueError: If it has not exactly one place for them.
     """
-    block = f"{_BEGIN}\n\n{table(results)}\n{_END}"
+    missing = [
+        each.environment for each in PACKAGES if each.environment not in results["environments"]
+    ]
+    block = f"{_BEGIN}\n\n{table(results)}{_unknown(missing)}\n{_END}"
     replaced, count = _BLOCK.subn(lambda _: block, text)
     if count != 1:
         raise ValueError(f"expected one block between {_BEGIN} and {_END}, found {count}")
@@ -56,6 +60,15 @@ def table(results: dict[str, Any]) -> str:
             notes += [f"- `{environment}`, {kind}: `{line}`" for line in lines_of_kind]
     lines += ["", *notes, ""] if notes else [""]
     return "\n".join([*lines, *_frames(results["renderings"])])
+
+
+def _unknown(missing: list[str]) -> str:
+    if not missing:
+        return ""
+    names = ", ".join(f"`{name}`" for name in missing)
+    return (
+        f"\n`make compatibility` also knows these, whose results are not recorded yet: {names}.\n"
+    )
 
 
 def _frames(renderings: dict[str, Any]) -> list[str]:

@@ -15,12 +15,17 @@ def test_the_page_holds_the_recorded_results() -> None:
     assert with_results(PAGE.read_text(), RECORDED) == PAGE.read_text()
 
 
-def test_each_known_environment_is_recorded() -> None:
-    assert list(RECORDED["environments"]) == [package.environment for package in PACKAGES]
+def test_what_is_recorded_is_known_and_in_its_order() -> None:
+    for kind, known in (
+        ("environments", [package.environment for package in PACKAGES]),
+        ("renderings", [rendering.name for rendering in RENDERINGS]),
+    ):
+        assert list(RECORDED[kind]) == [name for name in known if name in RECORDED[kind]]
 
 
-def test_each_known_rendering_is_recorded() -> None:
-    assert list(RECORDED["renderings"]) == [rendering.name for rendering in RENDERINGS]
+def test_each_known_environment_stands_on_the_page() -> None:
+    for package in PACKAGES:
+        assert f"`{package.environment}`" in PAGE.read_text()
 
 
 def test_what_differs_and_what_was_not_run_stands_below_the_table() -> None:
