@@ -13,7 +13,6 @@ PACKAGES = (
     "gym",
     "jax",
     "minari",
-    "minigrid",
     "pettingzoo",
     "sb3_contrib",
     "stable_baselines3",
