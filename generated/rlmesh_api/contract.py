@@ -8,12 +8,12 @@ another of its class with equal fields; `fingerprint` shows whether it does with
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from rlmesh_api import _codecs as codec
+from rlmesh_api._enums import StrEnum
 from rlmesh_api._records import Record, Union, record
 from rlmesh_api.v1 import adapter_pb2, contract_pb2, space_pb2
 
@@ -68,7 +68,7 @@ __all__ = [
 ]
 
 
-class Dtype(enum.StrEnum):
+class Dtype(StrEnum):
     """The element type of a numeric space, named as NumPy names it.
 
     On the wire elements are always little-endian.
@@ -113,7 +113,7 @@ class Dtype(enum.StrEnum):
         return codec.enum_from_proto(cls, space_pb2.Dtype.Name, "DTYPE_", value)
 
 
-class AutoresetMode(enum.StrEnum):
+class AutoresetMode(StrEnum):
     """When a vector environment resets a sub-environment whose episode ended."""
 
     NEXT_STEP = "next_step"
@@ -139,7 +139,7 @@ class AutoresetMode(enum.StrEnum):
         return codec.enum_from_proto(cls, contract_pb2.AutoresetMode.Name, "AUTORESET_MODE_", value)
 
 
-class AdapterFlow(enum.StrEnum):
+class AdapterFlow(StrEnum):
     """Which values a step changes."""
 
     OBSERVATION = "observation"
@@ -161,7 +161,7 @@ class AdapterFlow(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.AdapterFlow.Name, "ADAPTER_FLOW_", value)
 
 
-class ResizeMethod(enum.StrEnum):
+class ResizeMethod(StrEnum):
     """How the pixels of a resized image are computed."""
 
     NEAREST = "nearest"
@@ -189,7 +189,7 @@ class ResizeMethod(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.ResizeMethod.Name, "RESIZE_METHOD_", value)
 
 
-class ResizeFit(enum.StrEnum):
+class ResizeFit(StrEnum):
     """What becomes of an image whose proportions are not those wanted."""
 
     STRETCH = "stretch"
@@ -213,7 +213,7 @@ class ResizeFit(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.ResizeFit.Name, "RESIZE_FIT_", value)
 
 
-class ImageLayout(enum.StrEnum):
+class ImageLayout(StrEnum):
     """Where the axes of an image stand."""
 
     HWC = "hwc"
@@ -235,7 +235,7 @@ class ImageLayout(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.ImageLayout.Name, "IMAGE_LAYOUT_", value)
 
 
-class ColorForm(enum.StrEnum):
+class ColorForm(StrEnum):
     """What the channels of an image are."""
 
     RGB = "rgb"
@@ -259,7 +259,7 @@ class ColorForm(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.ColorForm.Name, "COLOR_FORM_", value)
 
 
-class RotationForm(enum.StrEnum):
+class RotationForm(StrEnum):
     """How the last axes of an array write a rotation."""
 
     QUATERNION_XYZW = "quaternion_xyzw"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import weakref
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Literal, NoReturn, Self
+from typing import Any, ClassVar, Generic, Literal, NoReturn
+
+from typing_extensions import Self
 
 from rlmesh.client.connect_options import read_common
 from rlmesh.client.expected_contract import read_env, read_expected_model
