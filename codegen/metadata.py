@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import json.scanner
 from collections.abc import Mapping
@@ -105,7 +106,7 @@ def load_metadata(path: Path, schema_path: Path) -> Metadata:
     schema_name = f"schema/{schema_path.name}"
     data, schema = read_json(path, path.name), read_json(schema_path, schema_name)
     try:
-        Draft202012Validator.check_schema(schema)
+        _check_schema(json.dumps(schema))
         validator = Draft202012Validator(schema)
         errors: list[Any] = list(
             validator.iter_errors(data)  # pyright: ignore[reportUnknownMemberType] - partial stubs
@@ -126,6 +127,12 @@ def load_metadata(path: Path, schema_path: Path) -> Metadata:
         # Whatever the schema lets pass is read as it says.
         problem = f"{schema_name}: it allows what the generator cannot read"
         raise SourceError([f"{problem}, {error!r}; restore it"]) from None
+
+
+# Each part of the gate loads the metadata, and the schema stays the same.
+@functools.lru_cache(maxsize=2)
+def _check_schema(schema: str) -> None:
+    Draft202012Validator.check_schema(json.loads(schema))
 
 
 def parse_metadata(data: Mapping[str, Any]) -> Metadata:

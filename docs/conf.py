@@ -52,8 +52,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_type_aliases = {"npt.DTypeLike": "numpy.typing.DTypeLike"}
-# rlmesh.torch is documented where torch is not installed too.
-autodoc_mock_imports = ["torch"]
+# They are documented where what they import is not installed too.
+autodoc_mock_imports = ["stable_baselines3", "torch"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_admonition_for_examples = False

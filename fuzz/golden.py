@@ -52,6 +52,14 @@ def calls() -> Iterator[tuple[str, bytes, bytes]]:
                 yield name, _bytes(call["request"]), _bytes(call["response"])
 
 
+def predictions() -> Iterator[tuple[bytes, bytes]]:
+    """Calls of sessions with models: the request and its answer."""
+    for recorded in _recorded():
+        for conversation in recorded["model_conversations"].values():
+            for call in conversation["calls"]:
+                yield _bytes(call["request"]), _bytes(call["response"])
+
+
 @cache
 def _recorded() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(_FOLDER.glob("*.json"))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import time
 from random import Random
@@ -36,6 +37,9 @@ def main(steps: int, cuts: int, seed: int | None, publish: bool) -> None:
 
     The exit code is 1 if one of them grew, or if a trajectory is not what it would be locally.
     """
+    if publish:
+        # What the plot needs is missing now rather than after minutes.
+        importlib.import_module("soak.plot")
     seed = time.time_ns() % 2**32 if seed is None else seed
     click.echo(f"seed {seed}", err=True)
     done = _soak(-(-steps // STEPS), cuts, Random(seed))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -23,10 +25,24 @@ settings.load_profile("rlmesh")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Each worker of pytest-xdist imports all tests, and hundreds of tests start a Python process. Where
+# bytecode is switched off, as in many containers, each of them compiles what it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# To start the threads of its linear algebra is a quarter of what the import of NumPy takes.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def pytest_collection() -> None:
+    """Spares the garbage collector the walk through thousands of tests while they are collected."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Spares the garbage collector some thousand tests, which are here to stay."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(params=["shm", "direct", "grpc"])
@@ -47,10 +63,10 @@ def _nothing_left_behind() -> Generator[None]:
     threads = set(threading.enumerate())
     children = child_processes()
     yield
-    left = [thread for thread in threading.enumerate() if thread not in threads]
+    left = [each for each in threading.enumerate() if each not in threads and not each.daemon]
     for thread in left:
-        thread.join(timeout=0 if thread.daemon else 5)
-    alive = [thread.name for thread in left if thread.is_alive() and not thread.daemon]
+        thread.join(timeout=5)
+    alive = [thread.name for thread in left if thread.is_alive()]
     assert not alive, f"threads still running: {alive}"
     # The supervisor's thread may be about to collect one that has ended.
     deadline = time.monotonic() + 5

@@ -14,7 +14,6 @@ import pytest
 from gymnasium.vector import SyncVectorEnv
 
 import rlmesh
-from rlmesh.errors import UnsupportedSpaceError
 from support.comparing import Declared, assert_same
 from support.exotic_envs import EXOTIC, Exotic, Threads, grid
 from support.processes import served
@@ -132,10 +131,47 @@ def test_frames_are_the_same_and_all_calls_come_from_one_thread(
     assert calls == {"reset", "step", "render", "close"}
 
 
-def test_minigrids_own_mission_space_is_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    ("name", "converted", "mission"),
+    [
+        (
+            "MiniGrid-Fetch-5x5-N2-v0",
+            "minigrid.core.mission.MissionSpace",
+            # "get a key" is not the shortest: a mission names a color.
+            rlmesh.spaces.Text(28, min_length=13),
+        ),
+        (
+            "BabyAI-GoToObj-v0",
+            "minigrid.envs.babyai.core.roomgrid_level.BabyAIMissionSpace",
+            rlmesh.spaces.Text(4096, min_length=0),
+        ),
+    ],
+)
+def test_missions_in_a_space_of_their_own_are_texts(
+    name: str, converted: str, mission: rlmesh.spaces.Text
+) -> None:
     installed("MiniGrid text")
-    with contextlib.closing(grid("MiniGrid-Empty-5x5-v0")) as env:
-        with pytest.raises(UnsupportedSpaceError, match=r"^\$\.mission: MissionSpace is not"):
-            rlmesh.EnvServer(env)
-        with pytest.raises(UnsupportedSpaceError, match=r"^\$\.mission: MissionSpace is not"):
-            rlmesh.EnvServer([env])
+    with remote(grid(name)) as client, contextlib.closing(Declared(grid(name))) as local:
+        assert client.env_contract.metadata["rlmesh.conversions"] == {
+            "observation_space.mission": converted
+        }
+        assert "rlmesh.conversions" not in client.metadata
+        space: Any = client.env_contract.observation_space
+        assert {entry.key: entry.space for entry in space.entries}["mission"] == mission
+        local.observation_space = client.observation_space
+        for (call, actual), (_, expected) in zip(
+            told_singly(client), told_singly(local), strict=True
+        ):
+            assert_same(actual, expected, call)
+
+
+def test_missions_of_a_vector_environment_are_texts() -> None:
+    installed("MiniGrid text")
+    local, other = (
+        SyncVectorEnv([lambda: grid("MiniGrid-Fetch-5x5-N2-v0")] * SUB_ENVS) for _ in range(2)
+    )
+    with contextlib.closing(local), remote_vector(other) as client:
+        for (call, actual), (_, expected) in zip(
+            told(client, 50, seed=SEED), told(local, 50, seed=SEED), strict=True
+        ):
+            assert_same(actual, expected, call)

@@ -410,14 +410,18 @@ print("end", flush=True)
 CALLS = ["reset"] * 2 + ["step"] * 3 + ["look", "render", "step", "close"]
 
 
-@pytest.mark.parametrize("child", CHILDREN)
+# Every end on the environment's own thread; on the main thread and in a worker's process, those
+# that go different ways; the transports differ in what the child has open.
 @pytest.mark.parametrize(
-    ("transport", "begin", "isolation"),
+    ("transport", "begin", "isolation", "child"),
     [
-        ("grpc", "serve", None),
-        ("shm", "start", None),
-        ("direct", "serve", None),
-        ("shm", "start", "process"),
+        *(("shm", "start", None, child) for child in CHILDREN),
+        ("grpc", "serve", None, "returns"),
+        ("grpc", "serve", None, "raises"),
+        ("direct", "serve", None, "exits"),
+        ("shm", "start", "process", "returns"),
+        ("shm", "start", "process", "raises"),
+        ("shm", "start", "process", "exits with a text"),
     ],
 )
 def test_a_process_that_a_call_forks_ends_with_the_call_and_answers_nobody(

@@ -141,12 +141,26 @@ with rlmesh.EnvServer(ScriptedEnv()) as server:
 }
 
 
-@pytest.mark.parametrize("scene", SCENES)
-def test_nothing_is_printed(scene: str) -> None:
+# They end as they would without another scene before them.
+ALONE = ("a program that shuts nothing down", "a program that starts nothing")
+
+
+def run(scenes: str) -> tuple[int, str, str]:
+    """Runs a program; its exit code, and what it printed to both streams."""
     with start_python(
-        ["-W", "error", "-c", PROGRAM + SCENES[scene]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        ["-W", "error", "-c", PROGRAM + scenes], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        said, complaints = process.communicate(timeout=60)
-    assert (process.returncode, said, complaints) == (0, "", "")
+        said, complaints = process.communicate(timeout=100)
+    return process.returncode, said, complaints
+
+
+def test_nothing_is_printed_in_any_scene() -> None:
+    titles = [title for title in SCENES if title not in ALONE]
+    # What a scene prints stands after its title.
+    scenes = "".join(f"print({title!r}, file=sys.stderr)\n{SCENES[title]}" for title in titles)
+    assert run(scenes) == (0, "", "".join(f"{title}\n" for title in titles))
+
+
+@pytest.mark.parametrize("scene", ALONE)
+def test_nothing_is_printed_at_the_end(scene: str) -> None:
+    assert run(SCENES[scene]) == (0, "", "")

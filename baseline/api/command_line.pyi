@@ -22,6 +22,7 @@ def rlmesh_serve(
     kwargs_json: str = "{}",
     nan: Literal["reject", "deliver"] = "reject",
     num_envs: IntRange[x >= 1] = None,
+    on_crash: Literal["raise", "replace"] = None,
     ready_fd: int = None,
     render_mode: str = None,
     resume_timeout_seconds: float = 10.0,
@@ -35,6 +36,7 @@ def rlmesh_serve(
     validation: Literal["warn", "strict", "off"] = None,
     vectorization_mode: Literal["sync", "async"] = None,
     verbose: bool = False,
+    workers: IntRange[x >= 1] = None,
     v: bool = False,
 ) -> int: ...
 @Experimental
@@ -56,6 +58,7 @@ def rlmesh_serve_model(
     kwargs_json: str = "{}",
     max_batch_size: IntRange[x >= 1] = None,
     no_warmup: bool = False,
+    openpi: str = None,
     queue_limit: IntRange[x >= 1] = None,
     ready_fd: int = None,
     resume_timeout_seconds: float = 10.0,
@@ -186,6 +189,7 @@ def python_m_rlmesh__cli_serve_env(
     kwargs_json: str = "{}",
     nan: Literal["reject", "deliver"] = "reject",
     num_envs: IntRange[x >= 1] = None,
+    on_crash: Literal["raise", "replace"] = None,
     ready_fd: int = None,
     render_mode: str = None,
     resume_timeout_seconds: float = 10.0,
@@ -199,5 +203,6 @@ def python_m_rlmesh__cli_serve_env(
     validation: Literal["warn", "strict", "off"] = None,
     vectorization_mode: Literal["sync", "async"] = None,
     verbose: bool = False,
+    workers: IntRange[x >= 1] = None,
     v: bool = False,
 ) -> int: ...

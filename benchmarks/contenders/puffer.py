@@ -109,7 +109,7 @@ def _made(workload: Workload, batch_size: int) -> Generator[Any]:
         envs.close()
 
 
-def _emulated(factory: Callable[[], Any], buf: Any = None) -> Any:
+def _emulated(factory: Callable[[], Any]) -> Any:
     """An environment as PufferLib steps it."""
     emulation: Any = importlib.import_module("pufferlib.emulation")
-    return emulation.GymnasiumPufferEnv(env=factory(), buf=buf)
+    return emulation.GymnasiumPufferEnv(env=factory())

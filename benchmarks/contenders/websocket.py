@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
-from typing import Any
+from typing import Any, TypedDict
 
 from websockets.sync import client, server
 
@@ -14,8 +14,15 @@ from benchmarks.contenders.driven import Driven
 from benchmarks.peer import Announce, peer
 from benchmarks.workloads import WORKLOADS, Workload
 
+
 # Frames are large and do not shrink; a client that waits for its turn is no dead one.
-_OPTIONS: dict[str, Any] = {"compression": None, "max_size": None, "ping_interval": None}
+class _Options(TypedDict):
+    compression: None
+    max_size: None
+    ping_interval: None
+
+
+_OPTIONS: _Options = {"compression": None, "max_size": None, "ping_interval": None}
 
 
 @contextlib.contextmanager
@@ -39,7 +46,8 @@ def serve(announce: Announce, workload: str) -> None:
 
     def handle(connection: server.ServerConnection) -> None:
         for message in connection:
-            connection.send(pack(respond(env, unpack(message))))
+            if isinstance(message, bytes):
+                connection.send(pack(respond(env, unpack(message))))
 
     with server.serve(handle, "127.0.0.1", 0, **_OPTIONS) as serving:
         announce(f"ws://127.0.0.1:{serving.socket.getsockname()[1]}")

@@ -6,10 +6,9 @@ sees what type checkers see.
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import griffe
 
@@ -23,36 +22,20 @@ Member: TypeAlias = griffe.Object | griffe.Alias
 class Package:
     """The hand-written and the generated package, as griffe reads them.
 
+    A module is read once something in it is asked for: what users see leads to half of them.
+
     Raises:
-        SourceError: A package is missing, or a file of it is no Python.
+        SourceError: A package is missing, or a file that is read is no Python. Every method raises
+            it, too.
     """
 
     def __init__(self, root: Path) -> None:
-        root = root.resolve()
-        self._loader = griffe.GriffeLoader(
-            search_paths=[root, root / "generated"], allow_inspection=False
-        )
-        # What griffe cannot read it skips, with a message in its log.
-        with griffe.logger.disable():
-            for name, folder in _FOLDERS.items():
-                try:
-                    # Else the folder that the program runs in comes first.
-                    self._loader.load(name, try_relative_path=False)
-                except (ImportError, griffe.LoadingError):
-                    _refuse_what_is_no_python(root, folder)
-                    raise SourceError(
-                        [f"{folder}/: expected the package {name}, which is not there"]
-                    ) from None
-            self._loader.resolve_aliases()
-        read = {Path(str(module.filepath)) for module in self._modules()}
-        for folder in _FOLDERS.values():
-            if not read.issuperset((root / folder).rglob("*.py")):
-                _refuse_what_is_no_python(root, folder)
+        self._modules = _Modules(root.resolve())
 
     def find(self, path: str) -> griffe.Object | None:
         """What a dotted path stands for, imports followed; None where it stands for nothing."""
         try:
-            found: Member = self._loader.modules_collection.get_member(path)
+            found: Member = self._modules.get_member(path)
             return found.final_target if isinstance(found, griffe.Alias) else found
         except (KeyError, griffe.AliasResolutionError, griffe.CyclicAliasError):
             return None
@@ -64,25 +47,80 @@ class Package:
             return None
         return [str(name) for name in found.exports]
 
-    def _modules(self) -> Iterator[griffe.Module]:
-        pending = [self._loader.modules_collection.members[name] for name in _FOLDERS]
-        while pending:
-            module = pending.pop()
-            yield module
-            # An import of a module is an alias of it, and may lead back to where it stands.
-            pending += [each for each in module.members.values() if isinstance(each, griffe.Module)]
 
+class _Modules(griffe.ModulesCollection):
+    """The modules of the packages, each read when griffe first looks something up in it.
 
-def _refuse_what_is_no_python(root: Path, folder: str) -> None:
-    for path in sorted((root / folder).rglob("*.py")):
-        place = path.relative_to(root).as_posix()
+    griffe resolves every import and every base of a class through the two methods of this class.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+        self._lines = griffe.LinesCollection()
+        self._extensions = griffe.Extensions()
+        # It gives dataclasses their `__init__`.
+        self._dataclasses = griffe.DataclassesExtension()
+        self._complete: set[tuple[str, str]] = set()
+        for name, folder in _FOLDERS.items():
+            file = root / folder / "__init__.py"
+            if not file.is_file():
+                raise SourceError([f"{folder}/: expected the package {name}, which is not there"])
+            module = self._read(name, file, None)
+            self.set_member(name, module)
+            self._dataclasses.on_package(pkg=module)
+
+    def get_member(self, key: str | Sequence[str]) -> Any:
+        self._read_on_the_way_to(key)
+        return super().get_member(key)
+
+    def __getitem__(self, key: str | Sequence[str]) -> Any:
+        self._read_on_the_way_to(key)
+        return super().__getitem__(key)
+
+    def _read_on_the_way_to(self, key: str | Sequence[str]) -> None:
+        first, *rest = key.split(".") if isinstance(key, str) else key
+        found: Any = self.members.get(first)
+        for name in rest:
+            if isinstance(found, griffe.Alias):
+                found = found.final_target
+            if not isinstance(found, griffe.Module):
+                return
+            self._read_submodule(found, name)
+            found = found.members.get(name)
+
+    def _read_submodule(self, parent: griffe.Module, name: str) -> None:
+        file = Path(str(parent.filepath))
+        if file.name != "__init__.py" or (parent.path, name) in self._complete:
+            return
+        self._complete.add((parent.path, name))
+        for path in (file.with_name(name) / "__init__.py", file.with_name(f"{name}.py")):
+            if path.is_file():
+                module = self._read(name, path, parent)
+                parent.set_member(name, module)
+                self._dataclasses.on_package(pkg=module)
+                return
+
+    def _read(self, name: str, path: Path, parent: griffe.Module | None) -> griffe.Module:
         try:
-            ast.parse(path.read_bytes())
-        except SyntaxError as error:
-            line = f"{place}:{error.lineno}: expected Python, got: {error.msg}"
+            code = path.read_text(encoding="utf-8")
+            self._lines[path] = code.splitlines(keepends=False)
+            return griffe.visit(
+                name,
+                path,
+                code,
+                extensions=self._extensions,
+                parent=parent,
+                lines_collection=self._lines,
+                modules_collection=self,
+            )
+        except (SyntaxError, ValueError) as error:
+            place = path.relative_to(self._root).as_posix()
+            if isinstance(error, SyntaxError):
+                line = f"{place}:{error.lineno}: expected Python, got: {error.msg}"
+            else:
+                line = f"{place}: expected Python, got: {error}"
             raise SourceError([line]) from None
-        except ValueError as error:
-            raise SourceError([f"{place}: expected Python, got: {error}"]) from None
 
 
 def family(cls: griffe.Class) -> list[griffe.Class]:

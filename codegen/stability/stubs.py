@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,10 @@ Stubs: TypeAlias = Mapping[str, Stub]
 """The stub of every public module, by name."""
 
 
+# A check of several repositories in turn, as tests make, meets the same stubs each time.
+@functools.lru_cache(maxsize=128)
 def read_stub(name: str, text: str, place: str) -> Stub:
-    """Read the stub of one module.
+    """Read the stub of one module, which nobody changes afterwards.
 
     Args:
         name: The module.

@@ -11,16 +11,14 @@ import numpy as np
 
 import rlmesh
 from fuzz import environments, golden
+from fuzz.fed_transport import FedTransport, put
 from fuzz.messages import message_mutator
 from fuzz.target import Feed, Target, expect
 from rlmesh.client.env_client import EnvClient
 from rlmesh.codec.infos.packing import pack
 from rlmesh.codec.slab.layout import compile_layout
-from rlmesh.codec.step.wire import sequence_of, write_sequence
 from rlmesh.contract import read_contract
 from rlmesh.errors import RlmeshError
-from rlmesh.transports.pipe import Received
-from rlmesh.transports.transport import Transport, Wait
 from rlmesh_api.v1 import session_pb2
 
 Call = Callable[[EnvClient], object]
@@ -33,35 +31,6 @@ _CALLS: dict[str, Call] = {
     "attribute": lambda env_client: env_client.get_attribute("level"),
     "stats": lambda env_client: env_client.stats(),
 }
-
-
-class _Fed:
-    """A transport on which every answer is what the fuzzer says; see `Transport`."""
-
-    name = "grpc"
-
-    def __init__(self) -> None:
-        self.answer = b""
-
-    def exchange(self, message: bytes, sequence: int, wait: Wait) -> Received:
-        """The answer, with the number of the call wherever it has one."""
-        return self.take(sequence, wait)
-
-    def post(self, message: bytes, wait: Wait) -> None:
-        """Sends nothing."""
-
-    def take(self, sequence: int, wait: Wait) -> Received:
-        """As `exchange`."""
-        answer = bytearray(self.answer)
-        if sequence_of(self.answer) is not None:
-            write_sequence(answer, 0, sequence)
-        return memoryview(answer), 0, len(answer)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def leave_to_parent(self) -> None:
-        """Nothing is open."""
 
 
 def _action_of(env_client: EnvClient) -> Any:
@@ -91,18 +60,11 @@ def _opened() -> Generator[Feed]:
         own = [env_client._call_client._transport for env_client in env_clients]
         yield _feeder(env_clients)
         for env_client, transport in zip(env_clients, own, strict=True):
-            _put(env_client, transport)
-
-
-def _put(env_client: EnvClient, transport: Transport | None) -> None:
-    """Has a client call by a transport, as if none of its calls had failed."""
-    connection = env_client._call_client
-    connection._transport, connection._behind = transport, False
-    connection._reconnect.transport, connection._reconnect.lost = transport, None
+            put(env_client._call_client, transport)
 
 
 def _feeder(env_clients: list[EnvClient]) -> Feed:
-    transport = _Fed()
+    transport = FedTransport()
     calls = list(_CALLS.values())
 
     def feed(data: bytes) -> None:
@@ -110,7 +72,7 @@ def _feeder(env_clients: list[EnvClient]) -> Feed:
             return
         env_client = env_clients[data[0] % len(env_clients)]
         transport.answer = data[1:]
-        _put(env_client, transport)
+        put(env_client._call_client, transport)
         with contextlib.suppress(RlmeshError):
             calls[data[0] // len(env_clients) % len(calls)](env_client)
         expect(

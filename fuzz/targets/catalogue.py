@@ -11,6 +11,7 @@ from fuzz.targets.contracts import CONTRACT_TEXTS, CONTRACTS
 from fuzz.targets.frames import DIRECT_FRAMES, MEMORY_FRAMES
 from fuzz.targets.greetings import GREETINGS
 from fuzz.targets.infos import INFOS
+from fuzz.targets.predictions import PREDICTIONS
 from fuzz.targets.requests import REQUESTS
 from fuzz.targets.slabs import SLABS
 from fuzz.targets.statuses import STATUSES
@@ -27,6 +28,7 @@ TARGETS: Mapping[str, Target] = {
         GREETINGS,
         INFOS,
         MEMORY_FRAMES,
+        PREDICTIONS,
         REQUESTS,
         SLABS,
         STATUSES,

@@ -1246,6 +1246,10 @@ class ModelContract(Record[contract_pb2.ModelContract]):
         adaptation: Steps that bring the observations and the actions of the environments that the
             model is meant for into its own form. The server does not apply them: a client adapts by
             them. Absent where it has none.
+        takes_prefix: Whether the model plans a chunk on from the actions of the last one that are
+            not executed yet, which a client then sends.
+        takes_delay: Whether it takes into account how many actions will be executed before its
+            chunk is used, which a client then sends.
     """
 
     _message: ClassVar[type[contract_pb2.ModelContract]] = contract_pb2.ModelContract
@@ -1258,6 +1262,8 @@ class ModelContract(Record[contract_pb2.ModelContract]):
         "max_batch_size": codec.optional(codec.UINT32),
         "metadata": codec.VALUE_DICT,
         "adaptation": codec.optional(record(Adaptation)),
+        "takes_prefix": codec.BOOL,
+        "takes_delay": codec.BOOL,
     }
 
     id: str
@@ -1268,3 +1274,5 @@ class ModelContract(Record[contract_pb2.ModelContract]):
     max_batch_size: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
     adaptation: Adaptation | None = None
+    takes_prefix: bool = False
+    takes_delay: bool = False

@@ -296,6 +296,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 stability=Stability.STABLE,
                 summary="The space of Gymnasium that a space stands for.",
             ),
+            Export(
+                name="register_conversion",
+                kind="function",
+                stability=Stability.EXPERIMENTAL,
+                summary="Has a space of another package carried as one of the seven spaces.",
+            ),
         ),
         "rlmesh.adapters": (
             Export(
@@ -669,6 +675,22 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="constant",
                 stability=Stability.EXPERIMENTAL,
                 summary="The id of the clients in Gymnasium's registry.",
+            ),
+        ),
+        "rlmesh.openpi": (
+            Export(
+                name="Policy",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Asks a server that speaks openpi's protocol, as a model.",
+            ),
+        ),
+        "rlmesh.sb3": (
+            Export(
+                name="VecEnv",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A served environment, single or vector, as a `VecEnv` of Stable-Baselines3.",
             ),
         ),
         "rlmesh.torch": (

@@ -65,6 +65,9 @@ def _model_facts(contract: ModelContract) -> dict[str, str]:
         "keeps state": "yes" if contract.keeps_state else "no",
         "batches": "as many as wait" if limit is None else f"at most {limit}",
     }
+    taken = [name for name in ("prefix", "delay") if getattr(contract, f"takes_{name}")]
+    if taken:
+        facts["plans on from"] = " and ".join(taken)
     if contract.metadata:
         facts["metadata"] = _as_json(contract.metadata)
     return facts

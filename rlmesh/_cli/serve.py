@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial, reduce
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -205,6 +205,19 @@ SERVING_OPTIONS = (
         "Default: sync.",
     ),
     click.option(
+        "--workers",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Run the sub-environments in so many worker processes, in parallel; needs --num-envs. "
+        "Default: as --vectorization-mode says.",
+    ),
+    click.option(
+        "--on-crash",
+        type=click.Choice(["raise", "replace"]),
+        help="Whether the death of a worker ends the call with an error, or another worker "
+        "replaces it at once; needs --workers. Default: raise.",
+    ),
+    click.option(
         "--sessions",
         metavar="N",
         type=click.IntRange(min=1),
@@ -262,6 +275,8 @@ def run_serve(
     imports: tuple[str, ...],
     num_envs: int | None,
     vectorization_mode: str | None,
+    workers: int | None,
+    on_crash: Literal["raise", "replace"] | None,
     sessions: int | None,
     address: Address,
     token: str | None,
@@ -288,6 +303,7 @@ def run_serve(
     """Serves as the options say; each is what the help of `serve` says of it."""
     if vectorization_mode is not None and num_envs is None:
         raise click.UsageError("--vectorization-mode needs --num-envs.")
+    _check_workers(workers, num_envs, vectorization_mode, on_crash, isolation)
     check_direct(direct, address, transports)
     tls = server_tls(tls_cert, tls_key, tls_client_ca)
     if not (token or tls or insecure or TOKEN_VARIABLE in os.environ):
@@ -296,7 +312,7 @@ def run_serve(
         name=env,
         kwargs=with_render_mode(kwargs, render_mode),
         imports=imports,
-        num_envs=num_envs,
+        num_envs=num_envs if workers is None else None,
         vectorization_mode=vectorization_mode or "sync",
     )
     with (
@@ -319,6 +335,9 @@ def run_serve(
             nan=nan,
             expose=expose,
             isolation=isolation,
+            num_envs=num_envs if workers is not None else None,
+            workers=workers,
+            on_crash=on_crash,
             token=token,
             tls=tls,
             insecure=insecure,
@@ -329,10 +348,38 @@ def run_serve(
             ServeRequest(
                 load=partial(load, request),
                 make_server=lambda env: ServedEnv(env, options),
-                per_session=sessions is not None or isolation is not None,
+                makes_envs=(sessions, isolation, workers) != (None, None, None),
                 ready_fd=ready_fd,
             ),
             output,
+        )
+
+
+def _check_workers(
+    workers: int | None,
+    num_envs: int | None,
+    vectorization_mode: str | None,
+    on_crash: str | None,
+    isolation: str | None,
+) -> None:
+    """Refuses workers without sub-environments, and what needs workers without them."""
+    if workers is None:
+        if on_crash is not None:
+            raise click.UsageError("--on-crash needs --workers.")
+        return
+    if num_envs is None:
+        raise click.UsageError("--workers needs --num-envs.")
+    if vectorization_mode is not None:
+        raise click.UsageError("Give --workers or --vectorization-mode, not both.")
+    if isolation is not None:
+        raise click.UsageError(
+            "Give --workers or --isolation, not both: sub-environments with --workers run in "
+            "worker processes already."
+        )
+    if workers > num_envs:
+        raise click.UsageError(
+            f"--workers {workers} is more than --num-envs {num_envs}, and each worker has one "
+            f"sub-environment or more."
         )
 
 

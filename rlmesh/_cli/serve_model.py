@@ -87,6 +87,13 @@ _MODEL_OPTIONS = (
         type=click.IntRange(min=1),
         help="Refuse a request where so many wait. Default: no limit.",
     ),
+    click.option(
+        "--openpi",
+        metavar="ADDRESS",
+        callback=arguments.direct_address,
+        help=f"Answer clients of openpi besides, at its own TCP port: {arguments.TCP_FORMS}. Port "
+        f"0 takes a free one. Default: nowhere.",
+    ),
     click.option("--no-warmup", is_flag=True, help="Serve without calling the model's warmup."),
 )
 
@@ -110,6 +117,7 @@ def serve_model(
     max_batch_size: int | None,
     batch_wait_seconds: float,
     queue_limit: int | None,
+    openpi: TcpAddress | None,
     no_warmup: bool,
     address: Address,
     token: str | None,
@@ -134,7 +142,7 @@ def serve_model(
     check_direct(direct, address, transports)
     tls = server_tls(tls_cert, tls_key, tls_client_ca)
     if not (token or tls or insecure or TOKEN_VARIABLE in os.environ):
-        check_reach("ask the model", address, direct)
+        check_reach("ask the model", address, direct, openpi)
     keywords = {**kwargs, **_keywords(given)}
     with (
         Output(verbose=verbose) as output,
@@ -158,6 +166,7 @@ def serve_model(
             insecure=insecure,
             transports=transports or None,
             direct=None if direct is None else str(direct),
+            openpi=None if openpi is None else str(openpi),
             sessions=sessions,
             max_batch_size=max_batch_size,
             batch_wait_seconds=batch_wait_seconds,

@@ -39,6 +39,7 @@ class Served(Protocol):
         title: What it serves, for people.
         serving: Set from when on health says SERVING.
         address: Where it serves.
+        places: That and where else it serves, for people.
     """
 
     @property
@@ -49,6 +50,9 @@ class Served(Protocol):
 
     @property
     def address(self) -> str: ...
+
+    @property
+    def places(self) -> str: ...
 
     def serve(self) -> None:
         """Serves until the end."""
@@ -73,6 +77,11 @@ class ServedEnv(EnvServer):
     def title(self) -> str:
         """The environment's id."""
         return self.env_contract.id
+
+    @property
+    def places(self) -> str:
+        """The address."""
+        return self.address
 
     @property
     def serving(self) -> threading.Event:
@@ -104,6 +113,12 @@ class ServedModels(ModelWorker):
         return ", ".join(self.model_contracts)
 
     @property
+    def places(self) -> str:
+        """The address, and the one for clients of openpi where there is one."""
+        openpi = self.openpi_address
+        return self.address + ("" if openpi is None else f" and, for openpi, at {openpi}")
+
+    @property
     def serving(self) -> threading.Event:
         """Set from when on health says SERVING."""
         return self._rpc_server.serving
@@ -115,14 +130,14 @@ class ServeRequest:
 
     Attributes:
         load: Makes what is served.
-        make_server: Makes the server of it; where `per_session`, of `load` itself.
-        per_session: Whether the server calls `load`, for each session.
+        make_server: Makes the server of it; where `makes_envs`, of `load` itself.
+        makes_envs: Whether the server calls `load`, for each session or in each worker.
         ready_fd: Where to write the address once the server serves.
     """
 
     load: Callable[[], Any]
     make_server: Callable[[Any], Served]
-    per_session: bool = False
+    makes_envs: bool = False
     ready_fd: ReadyFd | None = None
 
 
@@ -143,7 +158,7 @@ def serve(request: ServeRequest, output: Output) -> None:
     signals = CommandSignals()
     with signals.taken():
         try:
-            if request.per_session:
+            if request.makes_envs:
                 server = signals.unwinding(lambda: request.make_server(request.load))
             else:
                 server = _served(signals.unwinding(request.load), request)
@@ -236,4 +251,4 @@ class _ReadinessThread:
                     f"its reader must stay until it has read the line"
                 ) from error
         title = foreign_text.one_line(self._server.title)
-        self._output.say(f"{title} is served at {address}; Ctrl-C ends it.")
+        self._output.say(f"{title} is served at {self._server.places}; Ctrl-C ends it.")

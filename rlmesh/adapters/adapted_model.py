@@ -80,8 +80,9 @@ class AdaptedModel:
         answer = self.model.take()
         return self._chunk_out(answer) if self._posted_chunk else self.adapter.action(answer)
 
-    def _post(self, observation: Any, *, chunk: bool = False) -> None:
-        self.model.post(self.adapter.observation(observation), chunk=chunk)
+    def _post(self, observation: Any, *, chunk: bool = False, delay: int = 0) -> None:
+        offers = {"delay": delay} if delay else {}
+        self.model.post(self.adapter.observation(observation), chunk=chunk, **offers)
         self._posted_chunk = chunk
 
     def _batch_in(self, values: Any) -> Any:

@@ -138,7 +138,7 @@ class Posting:
 
     def ask(self, observation: Any, offers: dict[str, Any]) -> None:
         """Sends the observation."""
-        self._model.post(observation, chunk=True)
+        self._model.post(observation, chunk=True, **offers)
         self._posted = perf_counter()
 
     def ready(self) -> bool:

@@ -72,7 +72,7 @@ class Chunks:
             a new first axis, and `horizon`; a `RemoteModel` is one. Where it has `reset`, it is
             called at a reset. Where `predict_chunk` has a parameter `prefix`, it gets the actions
             of the last chunk from this step on, stacked, or None; where it has `delay`, how many of
-            them will be executed before the new chunk is used.
+            them will be executed before the new chunk is used. A served model gets them likewise.
         execute: How many actions of a chunk are used, from 1. None: all that `prefetch` leaves, or
             half of the horizon with "auto".
         prefetch: How many actions before it is needed the next chunk is asked for. 0: when it is
@@ -121,11 +121,8 @@ class Chunks:
             self._asking = Posting(model)
         else:
             self._asking = Threading(model.predict_chunk)
-        self._offered = (
-            frozenset[str]()
-            if isinstance(self._asking, Posting)
-            else arguments_taken(model.predict_chunk, "prefix", "delay")
-        )
+        posts = isinstance(self._asking, Posting)
+        self._offered = _offered(model, model.post if posts else model.predict_chunk)
         self._closed = False
         self._returned: float | None = None
         self._plans: list[_Plan] = []
@@ -307,6 +304,17 @@ class Chunks:
             self._dropped += self.horizon
         self._dropped += self._left()
         self._plans = []
+
+
+def _offered(model: Any, method: Any) -> frozenset[str]:
+    """What is offered: what the method takes and, of a served model, what its contract says."""
+    taken = arguments_taken(method, "prefix", "delay")
+    # Of an adapted model, what is behind the adapter is served.
+    for owner in (model, getattr(model, "model", None)):
+        contract = getattr(owner, "model_contract", None)
+        if contract is not None:
+            return frozenset(name for name in taken if getattr(contract, f"takes_{name}"))
+    return taken
 
 
 def _horizon(model: Any) -> int:

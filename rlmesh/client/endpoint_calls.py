@@ -40,6 +40,7 @@ class EndpointCalls:
     Attributes:
         address: The endpoint's address.
         hot_tally: What the calls of that name have cost.
+        gave_way: Whether it was closed so that a newer client could have its place.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -68,6 +69,7 @@ class EndpointCalls:
         self._behind = False
         self._closed = False
         self._forked = False
+        self.gave_way: bool = False
         self._before = False
         self._wait = Wait(hot_call)
         self._message = b""
@@ -202,6 +204,16 @@ class EndpointCalls:
             self._session.leave(self._sequence + 1, politely=idle)
         self._session.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._closed
+
+    def give_way(self) -> None:
+        """Closes, so that a newer client of this process can have the place."""
+        self.gave_way = True
+        self.close()
+
     def close_at_exit(self) -> None:
         """Closes, unless another thread is in a call, where it would raise an error unheard."""
         if self._free:
@@ -225,12 +237,7 @@ class EndpointCalls:
     def _transport_for(self, name: str, *, known: bool) -> Transport:
         """Connects again, for a call that finds no transport."""
         if self._closed:
-            raise StateError(
-                f"the connection to {self.address} belongs to the process that made it, of which "
-                f"this is a fork; make a new client here"
-                if self._forked
-                else f"the connection to {self.address} is closed; make a new client"
-            )
+            raise StateError(f"the connection to {self.address} {self._why_closed()}")
         if known and self._behind:
             raise self._unknown(name)
         reopens = self._reconnect.lost is not None
@@ -244,6 +251,19 @@ class EndpointCalls:
                 tally.clear()
         self._transport = transport
         return transport
+
+    def _why_closed(self) -> str:
+        if self._forked:
+            return (
+                "belongs to the process that made it, of which this is a fork; make a new client "
+                "here"
+            )
+        if self.gave_way:
+            return (
+                "is closed: the code that made this client ran again, and this client gave its "
+                "place up to the newer one; use that"
+            )
+        return "is closed; make a new client"
 
     def _mend(self, error: EndpointError, message: bytes, wait: Wait) -> Received:
         """Reconnects after the connection broke in a call, and returns the call's answer."""

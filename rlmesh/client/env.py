@@ -15,6 +15,7 @@ from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
+from rlmesh.client.reruns import connect_or_follow
 from rlmesh.client.stats import CallStats
 from rlmesh.client.transitions import Transitions
 from rlmesh.contract import EnvContract
@@ -129,7 +130,9 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
             max_contract_bytes=max_contract_bytes,
             render_mode=render_mode,
         )
-        self._env_client: EnvClient = EnvClient(address, options)
+        self._env_client: EnvClient = connect_or_follow(
+            lambda options: EnvClient(address, options), address, options
+        )
         # An environment that is dropped without close() must not hold its session for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)
         # At the end of the program the call client closes itself.

@@ -72,11 +72,22 @@ class EnvClient:
         self.address: str = self._call_client.address
         # Bound here, so that dropping a client needs no more than this one function.
         self.close: Callable[[], None] = self._call_client.close
+        self.give_way: Callable[[], None] = self._call_client.give_way
 
     @property
     def transport(self) -> str:
         """The name of the transport in use."""
         return self._call_client.transport
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is closed."""
+        return self._call_client.closed
+
+    @property
+    def gave_way(self) -> bool:
+        """Whether it was closed so that a newer client could have its place."""
+        return self._call_client.gave_way
 
     @property
     def exposed(self) -> frozenset[str]:

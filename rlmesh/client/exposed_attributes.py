@@ -63,11 +63,13 @@ class ExposedAttributes:
         )
 
     def __repr__(self) -> str:
-        """The class, the address and the transport in use."""
+        """The class, the address and the transport in use; or that a newer client took over."""
         env_client: EnvClient | MultiEndpoint | None = vars(self).get("_env_client")
         name = type(self).__name__
         if env_client is None:
             return f"<{name}, not connected>"
+        if env_client.gave_way:
+            return f"<{name} of {env_client.address!r}, gave its place up to a newer client>"
         several = f"num_envs={env_client.num_envs}, " if isinstance(self, VectorEnv) else ""
         return f"{name}({env_client.address!r}, {several}transport={env_client.transport!r})"
 

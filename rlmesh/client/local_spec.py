@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from rlmesh import contract as contract_module
 from rlmesh.contract import EnvContract
 from rlmesh.errors import InvalidEnvError
+from rlmesh.spaces.conversions import CONVERSIONS
 
 
 def local_spec(contract: EnvContract) -> EnvSpec | None:
@@ -62,6 +63,8 @@ def local_metadata(
 ) -> dict[str, Any]:
     """The environment's metadata, the autoreset mode of a vector environment's session included."""
     metadata = copy.deepcopy(dict(contract.metadata))
+    # What the server says about its own work is no part of the environment.
+    metadata.pop(CONVERSIONS, None)
     mode = autoreset or contract.autoreset_mode
     if mode is not None:
         metadata["autoreset_mode"] = AutoresetMode[mode.name]

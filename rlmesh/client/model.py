@@ -196,27 +196,35 @@ class RemoteModel(Generic[ObsType, ActType]):
             StateError: If a call of a model that keeps state was given up before, and no reset came
                 since, or if an answer was posted for and not taken.
         """
-        action: ActType = self._client.predict(observation, chunk=False)
+        action: ActType = self._client.predict(observation)
         return action
 
     def __call__(self, observation: ObsType) -> ActType:
         """As `predict`."""
-        action: ActType = self._client.predict(observation, chunk=False)
+        action: ActType = self._client.predict(observation)
         return action
 
-    def predict_chunk(self, observation: ObsType) -> Any:
+    def predict_chunk(self, observation: ObsType, *, prefix: Any = None, delay: int = 0) -> Any:
         """Asks the model for the next `horizon` actions.
 
         Args:
             observation: As for `predict`.
+            prefix: For a model that plans on from its last chunk, as `model_contract.takes_prefix`
+                says: the actions of that chunk that are not executed yet, stacked, 1 to `horizon`
+                of them. None: there are none. `rlmesh.Chunks` gives it.
+            delay: Where `model_contract.takes_delay` says so: how many of these actions will be
+                executed before the new chunk is used, 0 to `horizon`.
 
         Returns:
             The actions, stacked along a new first axis, `(horizon, *shape)`; of a Text in a tuple.
 
         Raises:
             RlmeshError: What `predict` raises.
+            InvalidArgumentError: If the model takes no prefix or no delay, or the action space does
+                not hold the prefix.
+            ArgumentTypeError: If the delay is no integer.
         """
-        return self._client.predict(observation, chunk=True)
+        return self._client.predict_chunk(observation, prefix, delay)
 
     def predict_batch(self, observations: Any) -> Any:
         """Asks the model for the actions of several observations, in one exchange.
@@ -251,17 +259,21 @@ class RemoteModel(Generic[ObsType, ActType]):
         """
         return self._client.predict_batch(observations, chunk=True)
 
-    def post(self, observation: ObsType, *, chunk: bool = False) -> None:
+    def post(
+        self, observation: ObsType, *, chunk: bool = False, prefix: Any = None, delay: int = 0
+    ) -> None:
         """Sends an observation and returns; `take` waits for the answer. No other call between.
 
         Args:
             observation: As for `predict`.
             chunk: Whether a chunk is wanted.
+            prefix: With a chunk, as for `predict_chunk`.
+            delay: Likewise.
 
         Raises:
-            RlmeshError: What `predict` raises.
+            RlmeshError: What `predict_chunk` raises.
         """
-        self._client.post_prediction(observation, chunk=chunk)
+        self._client.post_prediction(observation, chunk=chunk, prefix=prefix, delay=delay)
 
     def take(self) -> Any:
         """Waits for the answer to what was posted.

@@ -26,6 +26,7 @@ from rlmesh.codec.step.prediction import (
 from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
 from rlmesh.contract import ModelContract
 from rlmesh.errors import (
+    ArgumentTypeError,
     InvalidArgumentError,
     InvalidObservationError,
     ProtocolError,
@@ -89,9 +90,14 @@ class ModelClient(EndpointCalls):
         self.version = self.read(received, "reset").reset.version
         self.forget()
 
-    def predict(self, observation: Any, *, chunk: bool) -> Any:
-        """The action, or the chunk, for an observation."""
-        self.post_prediction(observation, chunk=chunk)
+    def predict(self, observation: Any) -> Any:
+        """The action for an observation."""
+        self._send(self._observation, observation, self._action, False, 0)
+        return self.take_prediction()
+
+    def predict_chunk(self, observation: Any, prefix: Any, delay: int) -> Any:
+        """The chunk for an observation."""
+        self.post_prediction(observation, chunk=True, prefix=prefix, delay=delay)
         return self.take_prediction()
 
     def predict_batch(self, observations: Any, *, chunk: bool) -> Any:
@@ -106,9 +112,14 @@ class ModelClient(EndpointCalls):
         rows = self._unstack_actions(actions, total)
         return stack([stack(rows[at : at + horizon]) for at in range(0, total, horizon)])
 
-    def post_prediction(self, observation: Any, *, chunk: bool) -> None:
+    def post_prediction(
+        self, observation: Any, *, chunk: bool, prefix: Any = None, delay: int = 0
+    ) -> None:
         """Sends an observation; `take_prediction` returns the answer. No other call between."""
-        self._send(self._observation, observation, self._chunk if chunk else self._action, chunk, 0)
+        nothing = prefix is None and delay == 0
+        offer = None if nothing else self._offer(prefix, delay, chunk=chunk)
+        answer = self._chunk if chunk else self._action
+        self._send(self._observation, observation, answer, chunk, 0, offer)
 
     def take_prediction(self) -> Any:
         """Awaits the answer to what was posted, and returns it."""
@@ -130,7 +141,47 @@ class ModelClient(EndpointCalls):
             for name, (tally, served) in self.call_stats().items()
         }
 
-    def _send(self, layout: Layout, value: Any, answer: Layout, chunk: bool, count: int) -> None:
+    def _offer(self, prefix: Any, delay: Any, *, chunk: bool) -> session_pb2.ChunkOffer:
+        contract = self.contract
+        given = {"prefix": prefix is not None, "delay": delay != 0}
+        for name in (name for name, is_given in given.items() if is_given):
+            if not getattr(contract, f"takes_{name}"):
+                raise InvalidArgumentError(
+                    f"the model {contract.id} takes no {name}: its predict_chunk has no such "
+                    f"parameter, as model_contract.takes_{name} says; leave it out"
+                )
+        if not chunk:
+            raise InvalidArgumentError(
+                "a prefix and a delay are for a chunk; post with chunk=True, or leave them out"
+            )
+        horizon = contract.horizon
+        if isinstance(delay, bool) or not isinstance(delay, int):
+            raise ArgumentTypeError(f"delay must be a number of actions, got {delay!r:.80}")
+        count = 0 if prefix is None else _length(prefix)
+        if not (0 <= delay <= horizon and (prefix is None or 1 <= count <= horizon)):
+            raise InvalidArgumentError(
+                f"a prefix has 1 to {horizon} actions, the horizon of the model, and the delay is "
+                f"0 to {horizon}, got {'no prefix' if prefix is None else count} and {delay}"
+            )
+        offer = session_pb2.ChunkOffer(count=count, delay=delay)
+        if count:
+            try:
+                offer.prefix = self._actions(count).encode(prefix, [])
+            except Violation as error:
+                raise InvalidArgumentError(
+                    f"the prefix was refused: {_reason(error, 'action')}. The model was not called"
+                ) from error
+        return offer
+
+    def _send(
+        self,
+        layout: Layout,
+        value: Any,
+        answer: Layout,
+        chunk: bool,
+        count: int,
+        offer: session_pb2.ChunkOffer | None = None,
+    ) -> None:
         began = perf_counter()
         noticed: list[Deviation] = []
         try:
@@ -149,8 +200,9 @@ class ModelClient(EndpointCalls):
             timeout = self._request_timeout
             transport = self._begin("predict", known=self._dependent)
             wait = _PREDICT if timeout is None else wait_for("predict", timeout)
-            if noticed:
-                message = _with_deviations(self._sequence, slab, noticed, chunk=chunk, count=count)
+            if noticed or offer is not None:
+                call = session_pb2.PredictCall(chunk=chunk, count=count, observation=slab)
+                message = _message(self._sequence, call, noticed, offer)
             else:
                 message = write_prediction_call(self._sequence, slab, chunk=chunk, count=count)
             self.hot_tally.encoding += perf_counter() - began
@@ -222,18 +274,23 @@ def _length(value: Any) -> int:
         return 0
 
 
-def _with_deviations(
-    sequence: int, slab: bytes, noticed: list[Deviation], *, chunk: bool, count: int
+def _message(
+    sequence: int,
+    call: session_pb2.PredictCall,
+    noticed: list[Deviation],
+    offer: session_pb2.ChunkOffer | None,
 ) -> bytes:
-    call = session_pb2.PredictCall(chunk=chunk, count=count, observation=slab)
+    """The message of a call with what is mostly absent."""
     for part in noticed:
         call.deviations.add(
             kind=part.kind, path=part.path, env_index=part.env_index, detail=part.detail
         )
+    if offer is not None:
+        call.offer.CopyFrom(offer)
     message: bytes = session_pb2.SessionRequest(sequence=sequence, predict=call).SerializeToString()
     return message
 
 
-def _reason(error: Violation) -> str:
-    where = "" if error.env_index is None else f" of observation {error.env_index}"
+def _reason(error: Violation, noun: str = "observation") -> str:
+    where = "" if error.env_index is None else f" of {noun} {error.env_index}"
     return one_line(f"{error.path}{where}: {error.detail}", LONGEST_TEXT)

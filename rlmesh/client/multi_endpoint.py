@@ -218,6 +218,21 @@ class MultiEndpoint:
         if isinstance(name, str) and name not in self.exposed:
             raise unexposed(name, self.exposed)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connections are closed."""
+        return self._env_clients[0].closed
+
+    @property
+    def gave_way(self) -> bool:
+        """Whether they were closed so that a newer client could have their places."""
+        return self._env_clients[0].gave_way
+
+    def give_way(self) -> None:
+        """Closes, so that a newer client of this process can have the places."""
+        for env_client in self._env_clients:
+            env_client.give_way()
+
     def close(self) -> None:
         """Gives every environment back. May be called repeatedly."""
         for env_client in self._env_clients:

@@ -72,10 +72,13 @@ class Reconnect:
                 transport = self.resume(error, wait)
                 last = time.monotonic()
                 if last - unheard_since > self._session.resume_seconds:
-                    # A call that has arrived may last as long as the environment takes.
-                    if not self._session.is_in_call(sequence):
+                    # A call that has arrived may last as long as the environment takes. Where the
+                    # connection broke before the server said so, the next one is asked.
+                    in_call = self._session.is_in_call(sequence)
+                    if in_call is False:
                         raise self.lose(self._swallowed(wait))
-                    unheard_since = last
+                    if in_call:
+                        unheard_since = last
                 try:
                     return exchange(transport, message, sequence, wait)
                 except EndpointError as again:

@@ -179,15 +179,17 @@ class Session:
         if self._connections:
             explain(error, self._connections[0].status(), self._opened.session_id)
 
-    def is_in_call(self, sequence: int) -> bool:
-        """Whether the server says that the environment is in a call of this session.
+    def is_in_call(self, sequence: int) -> bool | None:
+        """Whether the environment is in a call of this session; None if the server does not say.
 
         Args:
             sequence: The call's number.
         """
         # `resume` leaves the connection in use alone in the list.
         status = self._connections[0].status() if self._connections else None
-        return status is not None and any(
+        if status is None:
+            return None
+        return any(
             one.id == self._opened.session_id and bool(one.call) and one.sequence == sequence
             for one in status.sessions
         )

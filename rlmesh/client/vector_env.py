@@ -21,6 +21,7 @@ from rlmesh.client.env_client import EnvClient
 from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata, local_spec
 from rlmesh.client.multi_endpoint import MultiEndpoint
+from rlmesh.client.reruns import connect_or_follow
 from rlmesh.client.stats import CallStats
 from rlmesh.client.sub_env_attributes import SUB_ENV_NAMES, sub_env_attribute
 from rlmesh.client.transitions import Transitions
@@ -162,7 +163,9 @@ class RemoteVectorEnv(
             render_mode=render_mode,
             autoreset=autoreset,
         )
-        self._env_client: EnvClient | MultiEndpoint = connect_vector(address, options, num_envs)
+        self._env_client: EnvClient | MultiEndpoint = connect_or_follow(
+            lambda options: connect_vector(address, options, num_envs), address, options
+        )
         try:
             self._async_steps = AsyncSteps(self._env_client, batch_size)
         except BaseException:

@@ -6,6 +6,7 @@ exactly the same. `RLMESH_COMPILED=0` has a process use Python although the exte
 messages.c  a step's request and the result of a single environment, as bytes
 leaves.c    slabs of a space that is one small numeric leaf
 check.c     the fast check of small leaves
+plain.c     a plain step's action and result, each in one call
 segment.c   one side of a segment of shared memory: posts, looks, headers
 step.c      the module; `common.h` has what the parts share
 interface   what it offers, as types

@@ -6,6 +6,7 @@ It imports nothing of RLMesh: the build of a wheel runs it before anything is in
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shlex
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 SOURCES: tuple[Path, ...] = tuple(
     _HERE / name
-    for name in ("common.h", "messages.c", "leaves.c", "check.c", "segment.c", "step.c")
+    for name in ("common.h", "messages.c", "leaves.c", "check.c", "plain.c", "segment.c", "step.c")
 )
 """What the extension is made of."""
 BINARY: Path = _HERE / "_step.abi3.so"
@@ -39,13 +40,20 @@ def build() -> str:
     Returns:
         Why there is none; empty if it was built.
     """
-    BINARY.unlink(missing_ok=True)
+    reason = _why_not_built()
+    if reason:
+        BINARY.unlink(missing_ok=True)
+    return reason
+
+
+def _why_not_built() -> str:
     if sys.platform != "linux" or sys.byteorder != "little":
         return "only built on Linux, on little-endian machines"
     if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
         return "only built for CPython with its lock"
     compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")[0]
-    making = BINARY.with_suffix(".making")
+    # Several may build at once, and others import the binary meanwhile.
+    making = BINARY.with_suffix(f".{secrets.token_hex(8)}.making")
     command = [compiler, *_FLAGS, f'-DRLMESH_DIGEST="{digest()}"']
     command += [f"-I{sysconfig.get_path('include')}"]
     command += [str(source) for source in SOURCES if source.suffix == ".c"]

@@ -129,6 +129,15 @@ static int within(const Bound *bound, const uint8_t *at)
     return bound->low.integer <= value && value <= bound->high.integer;
 }
 
+int check_held(PyObject *of, const uint8_t *at)
+{
+    Check *self = (Check *)of;
+    int held = 1;
+    for (Py_ssize_t place = 0; held && place < self->count; place++)
+        held = within(&self->bounds[place], at + self->bounds[place].offset);
+    return held;
+}
+
 static PyObject *check_holds(PyObject *of, PyObject *const *args, Py_ssize_t count)
 {
     Check *self = (Check *)of;
@@ -139,13 +148,8 @@ static PyObject *check_holds(PyObject *of, PyObject *const *args, Py_ssize_t cou
     if ((offset == -1 && PyErr_Occurred()) || PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE) < 0)
         return NULL;
     PyObject *result = NULL;
-    if (stands(&view, offset, self->end)) {
-        int held = 1;
-        const uint8_t *at = (const uint8_t *)view.buf + offset;
-        for (Py_ssize_t place = 0; held && place < self->count; place++)
-            held = within(&self->bounds[place], at + self->bounds[place].offset);
-        result = PyBool_FromLong(held);
-    }
+    if (stands(&view, offset, self->end))
+        result = PyBool_FromLong(check_held(of, (const uint8_t *)view.buf + offset));
     PyBuffer_Release(&view);
     return result;
 }
@@ -166,10 +170,11 @@ static PyType_Spec check_spec = {
     "rlmesh.compiled._step.Check", sizeof(Check), 0, Py_TPFLAGS_DEFAULT, check_slots,
 };
 
-int add_check(PyObject *module)
+static PyTypeObject *check_type;
+
+Py_ssize_t check_size(PyObject *check)
 {
-    PyObject *type = PyType_FromSpec(&check_spec);
-    int failed = !type || PyModule_AddObjectRef(module, "Check", type) < 0;
-    Py_XDECREF(type);
-    return failed ? -1 : 0;
+    return Py_TYPE(check) == check_type ? ((Check *)check)->end : -1;
 }
+
+int add_check(PyObject *module) { return add_type(module, &check_spec, &check_type); }

@@ -74,6 +74,16 @@ static inline void give_back(PyObject *self)
     Py_DECREF(type);
 }
 
+/* Adds a type to the module, and keeps it in `kept` for as long as the process lives. */
+static inline int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **kept)
+{
+    PyObject *type = PyType_FromSpec(spec);
+    if (!type)
+        return -1;
+    *kept = (PyTypeObject *)type;
+    return PyModule_AddObjectRef(module, strrchr(spec->name, '.') + 1, type);
+}
+
 /* A number of one, two, four or eight bytes. */
 typedef struct {
     int size;
@@ -115,10 +125,33 @@ refused:
     return 0;
 }
 
+/* What `plain.c` asks of the other parts. Where they are not of that part's type, 0 or NULL. */
+
+/* The bytes of a leaf's slab; -1 if it is no leaf. */
+Py_ssize_t leaf_size(PyObject *leaf);
+/* Writes a value that is exactly what an array leaf samples; returns whether it is. Sets no error. */
+int array_put(PyObject *leaf, PyObject *value, uint8_t *at);
+/* The value of a leaf's slab; NULL without an error where Python must read it. */
+PyObject *leaf_get(PyObject *leaf, const uint8_t *at);
+/* How many bytes a check reads; -1 if it is no check. */
+Py_ssize_t check_size(PyObject *check);
+int check_held(PyObject *check, const uint8_t *at);
+int is_messages(PyObject *messages);
+/* Writes a result around a slab of so many bytes, which stands `RESULT_HEAD` after `at`. */
+void put_result(PyObject *messages, uint8_t tag, uint8_t *at, Py_ssize_t slab, double reward,
+                int terminated, int truncated);
+/* A step's result before its slab: its tag and length, reward, two flags, the slab's tag and
+   length. The one-byte lengths of the numbers count the elements of packed repeated fields. */
+#define REWARD_AT (INNER + 2)
+#define TERMINATED_AT (REWARD_AT + 8 + 2)
+#define TRUNCATED_AT (TERMINATED_AT + 1 + 2)
+#define RESULT_HEAD (TRUNCATED_AT + 1 + INNER)
+
 /* Each adds a type to the module; negative with an error set where that fails. */
 int add_messages(PyObject *module);
 int add_leaves(PyObject *module);
 int add_check(PyObject *module);
+int add_plain(PyObject *module);
 int add_segment(PyObject *module);
 
 #endif

@@ -38,6 +38,18 @@ class Check(Protocol):
     holds: Callable[..., bool]
 
 
+class PlainAction(Protocol):
+    """Reads plain actions; see `rlmesh.codec.step.plain`."""
+
+    read: Callable[[bytes], Any]
+
+
+class PlainResult(Protocol):
+    """Writes plain results; see `rlmesh.codec.step.plain`."""
+
+    write: Callable[..., int | None]
+
+
 class SegmentEnd(Protocol):
     """One side of a segment; see `segment_end`."""
 
@@ -77,5 +89,7 @@ class Step(Protocol):
     Messages: Callable[[bytes], Messages]
     ArrayLeaf: Callable[..., ArrayLeaf]
     ScalarLeaf: Callable[..., ScalarLeaf]
+    PlainAction: Callable[[Any, Any], PlainAction]
+    PlainResult: Callable[[Any, Any, Any], PlainResult]
     Check: Callable[[tuple[tuple[int, str, float, float, bool], ...]], Check]
     SegmentEnd: Callable[..., SegmentEnd]

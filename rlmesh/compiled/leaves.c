@@ -187,30 +187,38 @@ static int is_whole(PyObject *const *args, Py_ssize_t count, PyObject *names, Py
     return 1;
 }
 
+/* A new array with a slab's values. */
+static PyObject *array_of(ArrayLeaf *self, const uint8_t *at)
+{
+    Py_buffer target;
+    PyObject *array = PyObject_CallFunctionObjArgs(self->empty, self->shape, self->dtype, NULL);
+    if (array && PyObject_GetBuffer(array, &target, PyBUF_WRITABLE) < 0)
+        Py_CLEAR(array);
+    if (!array)
+        return NULL;
+    int fits = target.len == self->size;
+    if (fits)
+        memcpy(target.buf, at, (size_t)self->size);
+    PyBuffer_Release(&target);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "the leaf's dtype and shape have another size");
+        Py_CLEAR(array);
+    }
+    return array;
+}
+
 static PyObject *array_decode(PyObject *of, PyObject *const *args, Py_ssize_t count,
                               PyObject *names)
 {
     ArrayLeaf *self = (ArrayLeaf *)of;
-    Py_buffer view, target;
+    Py_buffer view;
     const uint8_t *at;
     if (count > 3 && args[3] != Py_True)
         return otherwise(self->decode, args, count, names);
     int whole = is_whole(args, count, names, self->size, &view, &at);
     if (whole <= 0)
         return whole ? NULL : otherwise(self->decode, args, count, names);
-    PyObject *array = PyObject_CallFunctionObjArgs(self->empty, self->shape, self->dtype, NULL);
-    if (array && PyObject_GetBuffer(array, &target, PyBUF_WRITABLE) < 0)
-        Py_CLEAR(array);
-    if (array) {
-        int fits = target.len == self->size;
-        if (fits)
-            memcpy(target.buf, at, (size_t)self->size);
-        PyBuffer_Release(&target);
-        if (!fits) {
-            PyErr_SetString(PyExc_ValueError, "the leaf's dtype and shape have another size");
-            Py_CLEAR(array);
-        }
-    }
+    PyObject *array = array_of(self, at);
     PyBuffer_Release(&view);
     return array;
 }
@@ -298,6 +306,24 @@ static PyObject *scalar_encode(PyObject *of, PyObject *const *args, Py_ssize_t c
     return PyObject_CallFunctionObjArgs(self->pack, args[0], count > 1 ? args[1] : Py_None, NULL);
 }
 
+/* The scalar of a slab if it is one of `known`, else NULL without an error. */
+static PyObject *known_at(ScalarLeaf *self, const uint8_t *at)
+{
+    uint64_t bits = 0;
+    memcpy(&bits, at, (size_t)self->form.size);
+    int unused = 64 - 8 * self->form.size;
+    int64_t value = (int64_t)bits;
+    if (self->form.is_signed)
+        value = (int64_t)(bits << unused) >> unused;
+    /* Beyond the first half of an unsigned 64-bit number it is negative here: before `start`. */
+    if (value < self->start)
+        return NULL;
+    uint64_t place = (uint64_t)value - (uint64_t)self->start;
+    if (place >= (uint64_t)PyTuple_Size(self->known))
+        return NULL;
+    return Py_NewRef(PyTuple_GetItem(self->known, (Py_ssize_t)place));
+}
+
 static PyObject *scalar_decode(PyObject *of, PyObject *const *args, Py_ssize_t count,
                                PyObject *names)
 {
@@ -308,19 +334,10 @@ static PyObject *scalar_decode(PyObject *of, PyObject *const *args, Py_ssize_t c
     if (whole < 0)
         return NULL;
     if (whole) {
-        uint64_t bits = 0;
-        memcpy(&bits, at, (size_t)self->form.size);
+        PyObject *value = known_at(self, at);
         PyBuffer_Release(&view);
-        int unused = 64 - 8 * self->form.size;
-        int64_t value = (int64_t)bits;
-        if (self->form.is_signed)
-            value = (int64_t)(bits << unused) >> unused;
-        /* Beyond the first half of an unsigned 64-bit number it is negative here: before `start`. */
-        if (value >= self->start) {
-            uint64_t place = (uint64_t)value - (uint64_t)self->start;
-            if (place < (uint64_t)PyTuple_Size(self->known))
-                return Py_NewRef(PyTuple_GetItem(self->known, (Py_ssize_t)place));
-        }
+        if (value)
+            return value;
     }
     return otherwise(self->decode, args, count, names);
 }
@@ -342,12 +359,34 @@ static PyType_Spec scalar_spec = {
     "rlmesh.compiled._step.ScalarLeaf", sizeof(ScalarLeaf), 0, Py_TPFLAGS_DEFAULT, scalar_slots,
 };
 
+static PyTypeObject *array_type, *scalar_type;
+
+Py_ssize_t leaf_size(PyObject *leaf)
+{
+    if (Py_TYPE(leaf) == array_type)
+        return ((ArrayLeaf *)leaf)->size;
+    return Py_TYPE(leaf) == scalar_type ? ((ScalarLeaf *)leaf)->form.size : -1;
+}
+
+int array_put(PyObject *leaf, PyObject *value, uint8_t *at)
+{
+    Py_buffer view;
+    if (Py_TYPE(leaf) != array_type || !is_exact((ArrayLeaf *)leaf, value, &view))
+        return 0;
+    memcpy(at, view.buf, (size_t)view.len);
+    PyBuffer_Release(&view);
+    return 1;
+}
+
+PyObject *leaf_get(PyObject *leaf, const uint8_t *at)
+{
+    return Py_TYPE(leaf) == array_type ? array_of((ArrayLeaf *)leaf, at)
+                                       : known_at((ScalarLeaf *)leaf, at);
+}
+
 int add_leaves(PyObject *module)
 {
-    PyObject *array = PyType_FromSpec(&array_spec), *scalar = PyType_FromSpec(&scalar_spec);
-    int failed = !array || !scalar || PyModule_AddObjectRef(module, "ArrayLeaf", array) < 0 ||
-                 PyModule_AddObjectRef(module, "ScalarLeaf", scalar) < 0;
-    Py_XDECREF(array);
-    Py_XDECREF(scalar);
-    return failed ? -1 : 0;
+    if (add_type(module, &array_spec, &array_type) < 0)
+        return -1;
+    return add_type(module, &scalar_spec, &scalar_type);
 }

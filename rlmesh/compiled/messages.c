@@ -8,12 +8,6 @@ typedef struct {
     uint8_t sequence, step_call, action, step, reward, terminated, truncated, observation, info;
 } Messages;
 
-/* A step's result before its slab: its tag and length, reward, two flags, the slab's tag and
-   length. The one-byte lengths of the numbers count the elements of packed repeated fields. */
-#define REWARD_AT (INNER + 2)
-#define TERMINATED_AT (REWARD_AT + 8 + 2)
-#define TRUNCATED_AT (TERMINATED_AT + 1 + 2)
-#define HEAD (TRUNCATED_AT + 1 + INNER)
 /* A request before the slab of its action. */
 #define REQUEST (PREFIX + 2 * INNER)
 
@@ -79,6 +73,24 @@ static PyObject *read_action(PyObject *of, PyObject *const *args, Py_ssize_t cou
     return Py_BuildValue("Ky#", sequence, message + REQUEST, size);
 }
 
+static void put_head(Messages *self, uint8_t tag, uint8_t *at, Py_ssize_t length, Py_ssize_t slab,
+                     double reward, int terminated, int truncated)
+{
+    uint8_t head[RESULT_HEAD];
+    put_inner(head, tag, (uint64_t)length);
+    head[INNER] = self->reward;
+    head[INNER + 1] = 8;
+    memcpy(head + REWARD_AT, &reward, 8);
+    head[TERMINATED_AT - 2] = self->terminated;
+    head[TERMINATED_AT - 1] = 1;
+    head[TERMINATED_AT] = (uint8_t)terminated;
+    head[TRUNCATED_AT - 2] = self->truncated;
+    head[TRUNCATED_AT - 1] = 1;
+    head[TRUNCATED_AT] = (uint8_t)truncated;
+    put_inner(head + TRUNCATED_AT + 1, self->observation, (uint64_t)slab);
+    memcpy(at, head, RESULT_HEAD);
+}
+
 static PyObject *write_result(PyObject *of, PyObject *const *args, Py_ssize_t count)
 {
     Messages *self = (Messages *)of;
@@ -104,8 +116,8 @@ static PyObject *write_result(PyObject *of, PyObject *const *args, Py_ssize_t co
     int truncated = PyObject_IsTrue(PyTuple_GetItem(args[4], 2));
     if (terminated < 0 || truncated < 0 || PyObject_GetBuffer(args[0], &view, PyBUF_WRITABLE) < 0)
         return NULL;
-    Py_ssize_t slab = end - start - HEAD;
-    if (!stands(&view, start, HEAD) || !stands(&view, start + HEAD, slab))
+    Py_ssize_t slab = end - start - RESULT_HEAD;
+    if (!stands(&view, start, RESULT_HEAD) || !stands(&view, start + RESULT_HEAD, slab))
         goto done;
     uint8_t *at = view.buf;
     if (info_size) {
@@ -115,19 +127,8 @@ static PyObject *write_result(PyObject *of, PyObject *const *args, Py_ssize_t co
         memcpy(at + end + INNER, info, (size_t)info_size);
         end += INNER + info_size;
     }
-    uint8_t head[HEAD];
-    put_inner(head, (uint8_t)tag[0], (uint64_t)(end - start - INNER));
-    head[INNER] = self->reward;
-    head[INNER + 1] = 8;
-    memcpy(head + REWARD_AT, &reward, 8);
-    head[TERMINATED_AT - 2] = self->terminated;
-    head[TERMINATED_AT - 1] = 1;
-    head[TERMINATED_AT] = (uint8_t)terminated;
-    head[TRUNCATED_AT - 2] = self->truncated;
-    head[TRUNCATED_AT - 1] = 1;
-    head[TRUNCATED_AT] = (uint8_t)truncated;
-    put_inner(head + TRUNCATED_AT + 1, self->observation, (uint64_t)slab);
-    memcpy(at + start, head, HEAD);
+    put_head(self, (uint8_t)tag[0], at + start, end - start - INNER, slab, reward, terminated,
+             truncated);
     result = PyLong_FromSsize_t(end);
 done:
     PyBuffer_Release(&view);
@@ -160,15 +161,15 @@ static PyObject *read_answer(PyObject *of, PyObject *const *args, Py_ssize_t cou
         return NULL;
     if (!stands(&view, start, end - start))
         goto done;
-    if (end - start < PREFIX + HEAD)
+    if (end - start < PREFIX + RESULT_HEAD)
         goto other;
     /* A copy, which the other side cannot change during the checks. */
-    uint8_t copy[PREFIX + HEAD];
+    uint8_t copy[PREFIX + RESULT_HEAD];
     memcpy(copy, (const uint8_t *)view.buf + start, sizeof copy);
     memcpy(&number, copy + 1, 8);
     const uint8_t *head = copy + PREFIX;
-    int64_t slab = length_at(head + HEAD - 5);
-    Py_ssize_t begin = start + PREFIX + HEAD;
+    int64_t slab = length_at(head + RESULT_HEAD - 5);
+    Py_ssize_t begin = start + PREFIX + RESULT_HEAD;
     if (copy[0] != self->sequence || number != sequence ||
         !has_inner(head, self->step, (uint64_t)(end - start - PREFIX - INNER)) ||
         head[INNER] != self->reward || head[INNER + 1] != 8 ||
@@ -231,10 +232,15 @@ static PyType_Spec messages_spec = {
     "rlmesh.compiled._step.Messages", sizeof(Messages), 0, Py_TPFLAGS_DEFAULT, messages_slots,
 };
 
-int add_messages(PyObject *module)
+static PyTypeObject *messages_type;
+
+int is_messages(PyObject *messages) { return Py_TYPE(messages) == messages_type; }
+
+void put_result(PyObject *messages, uint8_t tag, uint8_t *at, Py_ssize_t slab, double reward,
+                int terminated, int truncated)
 {
-    PyObject *type = PyType_FromSpec(&messages_spec);
-    int failed = !type || PyModule_AddObjectRef(module, "Messages", type) < 0;
-    Py_XDECREF(type);
-    return failed ? -1 : 0;
+    put_head((Messages *)messages, tag, at, RESULT_HEAD - INNER + slab, slab, reward, terminated,
+             truncated);
 }
+
+int add_messages(PyObject *module) { return add_type(module, &messages_spec, &messages_type); }

@@ -79,6 +79,9 @@ def _of_models(old: ModelContract, new: ModelContract) -> Iterator[ContractDiffe
     # What a client may adapt by; the spaces above are what the model itself takes and gives.
     steps = (model.adaptation and model.adaptation.to_json() for model in (old, new))
     yield from _field("adaptation", *steps, breaking=False)
+    # Offers of a client, which a model takes or leaves.
+    for name in ("takes_prefix", "takes_delay"):
+        yield from _field(name, getattr(old, name), getattr(new, name), breaking=False)
 
 
 def _differences(old: EnvContract, new: EnvContract) -> Iterator[ContractDifference]:

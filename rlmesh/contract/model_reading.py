@@ -12,7 +12,14 @@ from rlmesh.errors import InvalidModelError, UnsupportedSpaceError
 from rlmesh.spaces import Space, from_gymnasium_space
 from rlmesh_api.contract import Adaptation, AdapterStep, ModelContract
 
-__all__ = ["CHUNK_METHODS", "METHODS", "UNKNOWN_MODEL", "read_model_contract", "takes_context"]
+__all__ = [
+    "CHUNK_METHODS",
+    "METHODS",
+    "UNKNOWN_MODEL",
+    "name_taken",
+    "read_model_contract",
+    "takes_context",
+]
 
 UNKNOWN_MODEL = "UnknownModel-v1"
 """The id of a model that has none."""
@@ -23,7 +30,12 @@ CHUNK_METHODS = ("predict_chunk", "predict_chunk_batch")
 METHODS = ("predict", "predict_batch", *CHUNK_METHODS)
 """The methods of a model, of which it has one or more."""
 
-_CONTEXTS = ("context", "contexts")
+# The plural is that of a method for batches, for which the singular is as good.
+_NAMES = {
+    "context": ("context", "contexts"),
+    "prefix": ("prefix", "prefixes"),
+    "delay": ("delay", "delays"),
+}
 
 
 def read_model_contract(
@@ -58,6 +70,8 @@ def read_model_contract(
         max_batch_size=max_batch_size,
         metadata=plain(_metadata(model)),
         adaptation=_adaptation(model),
+        takes_prefix=_takes(model, methods, "prefix"),
+        takes_delay=_takes(model, methods, "delay"),
     )
     reason = why_model_too_large(contract)
     if reason is not None:
@@ -67,11 +81,21 @@ def read_model_contract(
 
 def takes_context(method: object) -> str | None:
     """The name of the parameter by which a method takes its context; None where it takes none."""
+    return name_taken(method, "context")
+
+
+def name_taken(method: object, argument: str) -> str | None:
+    """The name of the parameter by which a method takes an argument; None where it takes none.
+
+    Args:
+        method: The method.
+        argument: `context`, `prefix` or `delay`.
+    """
     try:
         parameters = inspect.signature(method).parameters  # type: ignore[arg-type] # what is no callable is refused by a TypeError
     except (TypeError, ValueError):
         return None
-    return next((name for name in _CONTEXTS if name in parameters), None)
+    return next((name for name in _NAMES[argument] if name in parameters), None)
 
 
 def _check_form(model: object) -> list[str]:
@@ -137,6 +161,12 @@ def _keeps_state(model: object, methods: list[str]) -> bool:
         return declared
     calls = [getattr(model, name) for name in methods] or [model]
     return callable(getattr(model, "reset", None)) or any(map(takes_context, calls))
+
+
+def _takes(model: object, methods: list[str], argument: str) -> bool:
+    """Whether a method that gives chunks takes an argument."""
+    chunks = [getattr(model, name) for name in methods if name in CHUNK_METHODS]
+    return any(name_taken(method, argument) is not None for method in chunks)
 
 
 def _metadata(model: object) -> dict[str, Any]:

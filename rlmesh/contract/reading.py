@@ -9,8 +9,11 @@ from rlmesh.codec.infos.packing import plain
 from rlmesh.codec.infos.type_guards import is_collection, is_mapping
 from rlmesh.contract.carrying import why_too_large
 from rlmesh.errors import InvalidEnvError, UnsupportedSpaceError
-from rlmesh.spaces import Space, from_gymnasium_space
+from rlmesh.spaces import Space
 from rlmesh.spaces.batching import batch_as_declared
+from rlmesh.spaces.conversions import CONVERSIONS
+from rlmesh.spaces.from_gymnasium import convert_space
+from rlmesh.spaces.paths import ROOT
 from rlmesh_api.contract import AutoresetMode, EnvContract, EnvSpec
 
 __all__ = ["UNKNOWN_ID", "autoreset_mode_from", "is_vector", "legacy_render_mode", "read_contract"]
@@ -38,8 +41,11 @@ def read_contract(env: object, *, delivers_nan: bool = False) -> EnvContract:
     metadata = _metadata(env)
     mode = _autoreset_mode(metadata.pop("autoreset_mode", None)) if vector else None
     prefix = "single_" if vector else ""
-    observation_space = _space(env, f"{prefix}observation_space")
-    action_space = _space(env, f"{prefix}action_space")
+    converted: dict[str, str] = {}
+    observation_space = _space(env, f"{prefix}observation_space", converted)
+    action_space = _space(env, f"{prefix}action_space", converted)
+    if converted:
+        metadata[CONVERSIONS] = converted
     num_envs = _num_envs(env) if vector else 1
     render_mode = getattr(env, "render_mode", None) or legacy_render_mode(env)
     contract = EnvContract(
@@ -128,9 +134,9 @@ def _other_library(env: object) -> str | None:
     if hasattr(env, "num_envs") and hasattr(env, "step_async") and not is_vector(env):
         return (
             f"env must have Gymnasium's form, got {name}, which has that of a VecEnv of "
-            f"Stable-Baselines3: its reset() and step() return other results. Serve the "
-            f"environments that it was made of, as a list, EnvServer([make(), make()]), or as a "
-            f"gymnasium.vector.SyncVectorEnv"
+            f"Stable-Baselines3: its reset() and step() return other results. EnvServer serves a "
+            f"whole VecEnv as it is; otherwise serve the environments that it was made of, "
+            f"as a list, EnvServer([make(), make()])"
         )
     if callable(getattr(env, "observation_space", None)):
         return (
@@ -142,11 +148,14 @@ def _other_library(env: object) -> str | None:
     return None
 
 
-def _space(env: object, name: str) -> Space:
+def _space(env: object, name: str, converted: dict[str, str]) -> Space:
+    """One of an environment's spaces; notes which parts of it were converted."""
     space = getattr(env, name)
     if space is None:
         raise InvalidEnvError(f"env.{name} of {type(env).__name__} is None; set it to a space")
-    return from_gymnasium_space(space)
+    read, noted = convert_space(space)
+    converted |= {f"{name}{place.removeprefix(ROOT)}": kind for place, kind in noted.items()}
+    return read
 
 
 def _batched(env: object, name: str, single: Space, num_envs: int) -> Space | None:

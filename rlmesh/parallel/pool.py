@@ -61,7 +61,9 @@ Report = bytes | RlmeshError
 
 
 class WorkerPool:
-    """The workers, and the segment that they share. One thread at a time calls it.
+    """The workers, and the segment that they share.
+
+    One thread at a time calls it. Any thread may call `pending_stacks` and `abandon` meanwhile.
 
     Args:
         factories: The callables that make the sub-environments.
@@ -493,22 +495,51 @@ class WorkerPool:
 
     def _late(self, timeout: float | None, doing: str) -> CallTimeoutError:
         """The error for workers that are not done: where each of them is."""
-        busy: list[str] = []
-        pending = np.flatnonzero(self.sent & ~self.done())
-        for worker in self._workers:
+        pending = int(np.count_nonzero(self.sent & ~self.done()))
+        return CallTimeoutError(
+            f"{doing}: no result from {pending} of {len(self.sent)} sub-environments within "
+            f"{timeout:g} s. {self.pending_stacks()}Wait again, or reset(), which ends a worker "
+            f"that goes on"
+        )
+
+    def pending_stacks(self) -> str:
+        """Where in the code the workers are that have not answered; empty if all have.
+
+        Any thread may ask.
+        """
+        stacks: list[str] = []
+        pending = self.sent & ~self.done()
+        for worker in self._pending_workers():
             start, stop = worker.run
-            waiting = [index for index in pending.tolist() if start <= index < stop]
-            if not waiting:
-                continue
             place = self.plan.line(worker.number) + AT
             at = int.from_bytes(self.memory[place : place + 8], sys.byteorder)
-            number = start + at - 1 if at else waiting[0]
-            busy.append(f"sub-environment {number} is at\n{worker.stack()}")
-        listed = "\n".join(busy)
-        return CallTimeoutError(
-            f"{doing}: no result from {len(pending)} of {len(self.sent)} sub-environments within "
-            f"{timeout:g} s. {listed}\nWait again, or reset(), which ends a worker that goes on"
-        )
+            first = start + (at - 1 if at else int(np.argmax(pending[start:stop])))
+            stacks.append(f"sub-environment {first} is at\n{worker.stack()}\n")
+        return "".join(stacks)
+
+    def abandon(self, why: str) -> bool:
+        """Kills the workers that have not answered, so that the call that waits for them ends.
+
+        Any thread may.
+
+        Args:
+            why: What goes into the message, after `its worker process was ended, as`.
+
+        Returns:
+            Whether there are any.
+        """
+        workers = self._pending_workers()
+        for worker in workers:
+            worker.process.abandon(why)
+        return bool(workers)
+
+    def _pending_workers(self) -> list[Worker]:
+        pending = self.sent & ~self.done()
+        return [
+            worker
+            for worker in list(self._workers)
+            if worker.awaited or pending[slice(*worker.run)].any()
+        ]
 
     def _kill(self, why: str) -> None:
         for worker in self._workers:

@@ -613,6 +613,12 @@ def _mode_from(given: object) -> AutoresetMode:
     return mode
 
 
+def pool_of(envs: ParallelVectorEnv[Any, Any]) -> WorkerPool:
+    """The workers of a vector environment, for the server that serves it."""
+    # Of the class in this module, for RLMesh alone: users have no use for the pool.
+    return envs._pool  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # as said
+
+
 def _spec(contract: EnvContract) -> EnvSpec | None:
     known = registry.get(contract.id)
     if known is None or contract.spec is None:

@@ -13,7 +13,7 @@ from rlmesh.errors import StateError
 from rlmesh.seconds import check_seconds
 from rlmesh.server.lifecycle import Lifecycle, OwnedProvider, State
 from rlmesh.server.options import ServeOptions
-from rlmesh.server.rpc.listeners import Listeners
+from rlmesh.server.rpc.listeners import Listeners, OtherListener
 from rlmesh.server.rpc.options import EndpointOptions
 from rlmesh.server.rpc.server import RpcServer
 from rlmesh.server.rpc.service import EndpointService
@@ -54,6 +54,7 @@ class EndpointServer:
         names: Collection[str] = (),
         *,
         lendable: bool = False,
+        beside: Callable[[SessionManager], OtherListener] | None = None,
     ) -> None:
         """Binds the address.
 
@@ -64,6 +65,7 @@ class EndpointServer:
             serving: When calls, sessions and the server end.
             names: The names that health knows besides those of the services.
             lendable: Whether a worker process may answer the calls of a connection by itself.
+            beside: Binds what listens for clients of another protocol; None: nothing does.
         """
         self._provider = provider
         manager = SessionManager(provider, serving)
@@ -75,6 +77,8 @@ class EndpointServer:
                 endpoint, provider.plan, manager.authenticate, lendable=lendable
             )
             undo.callback(self._listeners.close)
+            if beside is not None:
+                self._listeners.add(beside(manager))
             self._rpc_server = RpcServer(
                 service, endpoint, self._listeners, provider.capacity, names
             )

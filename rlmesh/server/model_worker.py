@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+from rlmesh.address import TcpAddress
 from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract import ModelContract
@@ -19,9 +21,11 @@ from rlmesh.server.models.options import ModelOptions, check_count, read_model_o
 from rlmesh.server.models.provider import ModelProvider
 from rlmesh.server.models.served_model import ServedModel
 from rlmesh.server.options import ServeOptions
+from rlmesh.server.rpc.listeners import OtherListener
 from rlmesh.server.rpc.options import EndpointOptions
 from rlmesh.server.rpc.service import EndpointService
 from rlmesh.server.server_options import check_serving, read_endpoint
+from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.transports.grpc.forks import check_not_forked
 from rlmesh.transports.peer import PROTOCOL_GENERATION, this_peer
 from rlmesh_api.v1 import model_service_pb2
@@ -72,6 +76,9 @@ class ModelWorker(EndpointServer):
             `grpc`, which is always on offer. Default: all that this machine supports.
         direct: Where the transport `direct` listens: a TCP address with its own port. Default:
             nowhere. It is encrypted where `tls` is given.
+        openpi: Where clients of openpi are answered besides: a TCP address with its own port, for
+            websockets. Default: nowhere. Needs `pip install 'rlmesh[openpi]'`. Token, TLS and
+            `insecure` are as for `address`.
         sessions: How many clients there can be at once, of all models together. With 1, the model's
             own thread receives the client's calls, which saves two changes of threads.
         max_batch_size: The most observations that a model computes at once. Default: as many as
@@ -91,7 +98,8 @@ class ModelWorker(EndpointServer):
             number is out of its range.
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
-        StateError: If this process is a fork of one that had used gRPC, where a worker would hang.
+        StateError: If this process is a fork of one that had used gRPC, where a worker would hang,
+            or if `openpi` is given and websockets is not installed.
         SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 
@@ -112,6 +120,7 @@ class ModelWorker(EndpointServer):
         insecure: bool = False,
         transports: Collection[Literal["shm", "direct", "grpc"]] | None = None,
         direct: str | int | None = None,
+        openpi: str | int | None = None,
         sessions: int = 64,
         max_batch_size: int | None = None,
         batch_wait_seconds: float = 0.0,
@@ -138,6 +147,7 @@ class ModelWorker(EndpointServer):
             insecure=insecure,
             transports=transports,
             direct=direct,
+            openpi=openpi,
         )
         models = _served(model, observation_space, action_space, model_options)
         self._bind_models(models, check_count("sessions", sessions) or 1, endpoint, serving)
@@ -152,6 +162,8 @@ class ModelWorker(EndpointServer):
         self._warming = set(models)
         self._warm = threading.Event()
         self._failure: BaseException | None = None
+        self._gateway: Gateway | None = None
+        openpi = endpoint.openpi
         provider = self._models = ModelProvider(models, sessions)
         self._bind_provider(
             provider,
@@ -166,7 +178,25 @@ class ModelWorker(EndpointServer):
             endpoint,
             serving,
             names=models,
+            beside=None if openpi is None else partial(self._bind_gateway, openpi, endpoint),
         )
+
+    def _bind_gateway(
+        self, address: TcpAddress, endpoint: EndpointOptions, manager: SessionManager
+    ) -> Gateway:
+        gateway = self._gateway = _gateway_class()(
+            address,
+            endpoint,
+            self._models,
+            manager,
+            lambda: self._rpc_server.serving.is_set() and not manager.draining,
+        )
+        return gateway
+
+    @property
+    def openpi_address(self) -> str | None:
+        """The URL for clients of openpi, resolved, or None where they are not answered."""
+        return None if self._gateway is None else self._gateway.url
 
     @property
     def model_contracts(self) -> Mapping[str, ModelContract]:
@@ -282,6 +312,25 @@ class ModelWorker(EndpointServer):
         """The models, the address and the state."""
         names = ", ".join(self.model_contracts)
         return f"<ModelWorker {names} at {self.address}, {self._life.state.value}>"
+
+
+class Gateway(OtherListener, Protocol):
+    """What answers clients of openpi; see `rlmesh.server.openpi.gateway`."""
+
+    @property
+    def url(self) -> str:
+        """Where they connect."""
+        ...
+
+
+def _gateway_class() -> Callable[..., Gateway]:
+    try:
+        from rlmesh.server.openpi.gateway import OpenpiGateway
+    except ImportError as error:
+        raise StateError(
+            "openpi= needs websockets, which is not installed; run `pip install 'rlmesh[openpi]'`"
+        ) from error
+    return OpenpiGateway
 
 
 def _served(

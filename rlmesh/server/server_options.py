@@ -100,6 +100,7 @@ def read_endpoint(
     insecure: bool = False,
     transports: Collection[str] | None = None,
     direct: str | int | None = None,
+    openpi: str | int | None = None,
 ) -> EndpointOptions:
     """Checks where a server shall answer, and whom.
 
@@ -114,6 +115,7 @@ def read_endpoint(
         insecure: Likewise.
         transports: Likewise.
         direct: Likewise.
+        openpi: As `ModelWorker` documents it.
 
     Raises:
         InvalidAddressError: If the address is invalid, or open to everybody.
@@ -123,15 +125,17 @@ def read_endpoint(
     """
     bind_address = address_from(address, host=host, port=port, path=path)
     names = check_transports(transports, direct)
-    direct_address = None if direct is None else _direct_address(direct)
+    direct_address = None if direct is None else _tcp_address("direct", direct)
+    openpi_address = None if openpi is None else _tcp_address("openpi", openpi)
     if not (tls is None or isinstance(tls, ServerTLS)):
         raise ArgumentTypeError(f"tls must be a rlmesh.ServerTLS or None, got {type(tls).__name__}")
     secret = token_from(token, os.environ)
     if secret is None and tls is None and not insecure:
-        _refuse_open_endpoint(doing, bind_address, direct_address)
+        _refuse_open_endpoint(doing, bind_address, direct_address, openpi_address)
     return EndpointOptions(
         address=bind_address,
         direct=direct_address,
+        openpi=openpi_address,
         transports=names,
         token=secret,
         identity=None if tls is None else ServerIdentity(tls),
@@ -183,8 +187,8 @@ def _refuse_open_endpoint(doing: str, *addresses: Address | None) -> None:
             )
 
 
-def _direct_address(direct: Any) -> TcpAddress:
-    address = address_from(str(direct) if isinstance(direct, int) else direct)
+def _tcp_address(name: str, given: Any) -> TcpAddress:
+    address = address_from(str(given) if isinstance(given, int) else given)
     if not isinstance(address, TcpAddress):
-        raise InvalidAddressError(f"direct must be a TCP address, got {address}")
+        raise InvalidAddressError(f"{name} must be a TCP address, got {address}")
     return address

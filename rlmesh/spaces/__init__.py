@@ -9,6 +9,7 @@ They need no Gymnasium; only the conversions import it.
     to_gymnasium          RLMesh's spaces as Gymnasium's
     any_text              the Gymnasium space of a text that may hold any character
     batching              the batched spaces of vector environments
+    conversions           spaces of other packages, and what they are carried as
     summary               a space in a few words: for tables, differences and docstrings
     paths                 places in a tree of spaces: `$.arm[1]`
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from rlmesh.spaces.box import Box
 from rlmesh.spaces.containers import Dict, Tuple
+from rlmesh.spaces.conversions import register_conversion
 from rlmesh.spaces.discrete import Discrete, MultiBinary, MultiDiscrete
 from rlmesh.spaces.from_gymnasium import from_gymnasium_space
 from rlmesh.spaces.text import Text
@@ -33,5 +35,6 @@ __all__ = [
     "Text",
     "Tuple",
     "from_gymnasium_space",
+    "register_conversion",
     "to_gymnasium_space",
 ]

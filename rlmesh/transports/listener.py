@@ -83,11 +83,20 @@ class Listener:
     Args:
         listener: The listening socket. The listener owns it.
         welcome: Greets a peer that has connected; closes the socket, or passes it on.
+        waits: Whether a peer that comes while too many are greeted waits for its turn. Else it is
+            closed at once.
     """
 
-    def __init__(self, listener: socket.socket, welcome: Callable[[socket.socket], None]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        welcome: Callable[[socket.socket], None],
+        *,
+        waits: bool = False,
+    ) -> None:
         self._socket = listener
         self._welcome = welcome
+        self._waits = waits
         self._closed = threading.Event()
         self._greetings = threading.BoundedSemaphore(_MAX_GREETINGS)
         self._thread = threading.Thread(target=self._accept, name="rlmesh-listener", daemon=True)
@@ -117,7 +126,7 @@ class Listener:
                 # No descriptor was free, or the peer has left: the next one may succeed.
                 _log.debug("a connection could not be accepted: %s", error)
                 continue
-            if not self._greetings.acquire(blocking=False):
+            if not self._take_turn():
                 peer.close()
                 continue
             try:
@@ -127,6 +136,13 @@ class Listener:
             except RuntimeError:
                 peer.close()
                 self._greetings.release()
+
+    def _take_turn(self) -> bool:
+        """Whether one more peer may be greeted now."""
+        while not self._greetings.acquire(timeout=_RETRY_SECONDS if self._waits else 0):
+            if not self._waits or self._closed.is_set():
+                return False
+        return True
 
     def _greet(self, peer: socket.socket) -> None:
         try:

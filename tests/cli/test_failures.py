@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from click.testing import CliRunner
@@ -15,63 +19,89 @@ from support.processes import SERVE_ENV, run, served
 NO_ENV = "NoSuchEnv-v0"
 
 
-def failure(*arguments: str) -> str:
-    """The one line on standard error of a `serve` that fails."""
-    ended = run("serve", *arguments)
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err.startswith("Error: ")
-    assert ended.err.endswith("\n")
-    assert ended.err.count("\n") == 1
-    return ended.err
+def one_line(code: int, out: str, err: str) -> str:
+    """The one line on standard error of a command that failed."""
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err
 
 
-def test_an_unknown_id() -> None:
+Failure: TypeAlias = Callable[..., str]
+
+
+@pytest.fixture
+def failure(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Failure:
+    """Runs a `serve` that fails, in this process; gives its one line."""
+    # The command has its working directory on the path.
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def fail(*arguments: str) -> str:
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        result = CliRunner().invoke(main, ["serve", *arguments])
+        out, err = capfd.readouterr()
+        assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        return one_line(result.exit_code, result.stdout + out, result.stderr + err)
+
+    return fail
+
+
+@pytest.mark.parametrize("name", [NO_ENV, "support.cli_envs:Exiting"])
+def test_a_process_that_fails_writes_that_line_alone(name: str) -> None:
+    ended = run("serve", name)
+    assert name in one_line(ended.code, ended.out, ended.err)
+
+
+def test_an_unknown_id(failure: Failure) -> None:
     assert "NoSuchEnv" in failure(NO_ENV)
 
 
-def test_an_id_of_a_package_that_is_not_installed() -> None:
+def test_an_id_of_a_package_that_is_not_installed(failure: Failure) -> None:
     assert "No module named 'no_such_package'" in failure("no_such_package:Env-v0")
 
 
-def test_an_import_that_fails() -> None:
+def test_an_import_that_fails(failure: Failure) -> None:
     line = failure("CartPole-v1", "--import=no_such_package")
     assert "importing no_such_package failed: ModuleNotFoundError" in line
 
 
-def test_a_module_that_has_no_such_callable() -> None:
+def test_a_module_that_has_no_such_callable(failure: Failure) -> None:
     assert "has no Missing" in failure("support.cli_envs:Missing")
 
 
-def test_a_name_that_is_no_callable() -> None:
+def test_a_name_that_is_no_callable(failure: Failure) -> None:
     assert "is no callable but a ndarray" in failure("support.cli_envs:NOT_CALLABLE")
 
 
-def test_an_environment_that_raises_while_it_is_made() -> None:
+def test_an_environment_that_raises_while_it_is_made(failure: Failure) -> None:
     for options in ([], ["--isolation=process"]):
         line = failure("support.cli_envs:Raising", *options)
         assert "making support.cli_envs:Raising failed: ValueError: the simulator is not" in line
 
 
-def test_an_environment_that_exits_while_it_is_made() -> None:
+def test_an_environment_that_exits_while_it_is_made(failure: Failure) -> None:
     assert "SystemExit: 0" in failure("support.cli_envs:Exiting")
 
 
-def test_keyword_arguments_that_the_environment_does_not_take() -> None:
+def test_keyword_arguments_that_the_environment_does_not_take(failure: Failure) -> None:
     assert "gravty" in failure("CartPole-v1", '--kwargs-json={"gravty": 1}')
 
 
-def test_something_that_is_no_environment() -> None:
+def test_something_that_is_no_environment(failure: Failure) -> None:
     assert "an object of that shape, got OrderedDict" in failure("collections:OrderedDict")
 
 
-def test_a_space_that_is_not_supported_and_the_environment_is_closed(tmp_path: Path) -> None:
+def test_a_space_that_is_not_supported_and_the_environment_is_closed(
+    tmp_path: Path, failure: Failure
+) -> None:
     closed = tmp_path / "closed"
     line = failure("support.cli_envs:Unsupported", f'--kwargs-json={{"closed_file": "{closed}"}}')
     assert "Sequence" in line
     assert closed.read_text() == "closed\n"
 
 
-def test_a_port_in_use_and_the_environment_is_closed(tmp_path: Path) -> None:
+def test_a_port_in_use_and_the_environment_is_closed(tmp_path: Path, failure: Failure) -> None:
     closed = tmp_path / "closed"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -85,7 +115,7 @@ def test_a_port_in_use_and_the_environment_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_port_of_the_direct_transport_in_use_and_the_environment_is_closed(
-    tmp_path: Path,
+    tmp_path: Path, failure: Failure
 ) -> None:
     closed = tmp_path / "closed"
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -99,16 +129,21 @@ def test_a_port_of_the_direct_transport_in_use_and_the_environment_is_closed(
     assert closed.read_text() == "closed\n"
 
 
-def test_a_path_that_is_no_socket(tmp_path: Path) -> None:
+def test_a_path_that_is_no_socket(tmp_path: Path, failure: Failure) -> None:
     path = tmp_path / "file"
     path.write_text("mine")
     assert "no socket" in failure("CartPole-v1", f"--address=unix://{path}")
     assert path.read_text() == "mine"
 
 
-def test_a_path_whose_server_lives(tmp_path: Path) -> None:
+def test_a_path_whose_server_lives(tmp_path: Path, failure: Failure) -> None:
     with served("--env=CartPole-v1", f"--address=unix://{tmp_path}/env.sock") as (_, address):
         assert "live server" in failure("CartPole-v1", f"--address={address}")
+
+
+def test_what_a_worker_cannot_make_is_on_one_line(failure: Failure) -> None:
+    complaint = failure("support.cli_envs:Raising", "--num-envs=2", "--workers=2")
+    assert "making support.cli_envs:Raising failed: ValueError" in complaint
 
 
 def test_verbose_shows_the_traceback_too() -> None:
@@ -126,6 +161,14 @@ def test_verbose_shows_the_traceback_too() -> None:
         (["--render-mode=rgb_array", '--kwargs-json={"render_mode": "human"}'], "once"),
         (["--vectorization-mode=async"], "needs --num-envs"),
         (["--num-envs=0"], "x>=1"),
+        (["--workers=2"], "--workers needs --num-envs"),
+        (["--num-envs=2", "--workers=3"], "more than --num-envs 2"),
+        (["--num-envs=2", "--on-crash=replace"], "--on-crash needs --workers"),
+        (
+            ["--num-envs=2", "--workers=2", "--vectorization-mode=sync"],
+            "--workers or --vectorization-mode",
+        ),
+        (["--num-envs=2", "--workers=2", "--isolation=process"], "--workers or --isolation"),
         (["--address=udp://127.0.0.1:1"], "the scheme 'udp' is unknown"),
         (["--address=tcp://0.0.0.0:0"], "--insecure"),
         (["--direct=nonsense"], "'nonsense' is no address"),

@@ -91,6 +91,15 @@ def test_sub_envs_of_an_id_and_of_a_callable(env: str, mode: str) -> None:
         np.testing.assert_array_equal(rewards, [1.0, 1.0, 1.0])
 
 
+@pytest.mark.parametrize("env", ["CartPole-v1", "support.cli_envs:Counter"])
+def test_workers_run_the_sub_envs_of_an_id_and_of_a_callable(env: str) -> None:
+    options = f"--env={env}", "--num-envs=3", "--workers=2", "--on-crash=replace"
+    with vector_connected(*options) as envs:
+        envs.reset(seed=0)
+        _, rewards, *_ = envs.step(np.ones(3, np.int64))
+        np.testing.assert_array_equal(rewards, [1.0, 1.0, 1.0])
+
+
 def test_one_sub_env_is_a_vector_environment() -> None:
     with vector_connected("--env=CartPole-v1", "--num-envs=1") as envs:
         assert envs.num_envs == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,6 +98,21 @@ def test_a_callable_may_make_several_models(policies: Path) -> None:
     assert started.end()[0] == 0
 
 
+def test_clients_of_openpi_are_answered_at_their_own_address(policies: Path) -> None:
+    pytest.importorskip("websockets", reason="openpi needs websockets, which is optional")
+    from rlmesh.openpi import Policy
+
+    started = Started(policies, "policies:Gain", "--gain", "0.5", "--openpi", "127.0.0.1:0")
+    assert started.process.stdout is not None
+    first = started.process.stdout.readline()
+    where = re.search(r"is served at (\S+) and, for openpi, at (\S+); Ctrl-C ends it", first)
+    assert where, first
+    assert where[1] == started.address
+    with Policy(where[2]) as policy:
+        assert_same(policy.predict(np.ones(3, np.float32)), np.full(3, 0.5, np.float32))
+    assert started.end()[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -134,6 +150,8 @@ def test_a_model_that_cannot_be_served_is_one_line_and_exit_code_1(
         (["m:f", "--gain"], "--gain needs a value"),
         (["m:f", "--sessions", "0"], "--sessions"),
         (["m:f", "--address", "0.0.0.0:0"], "may ask the model"),
+        (["m:f", "--openpi", "0.0.0.0:0"], "may ask the model"),
+        (["m:f", "--openpi", "unix:///tmp/x.sock"], "is no TCP address"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str], text: str) -> None:

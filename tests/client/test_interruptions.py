@@ -212,7 +212,17 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("each_transport", "ending"),
+    [
+        *(("shm", ending) for ending in ENDINGS),
+        ("direct", "the end"),
+        ("direct", "on another thread"),
+        ("grpc", "the end"),
+        ("grpc", "on another thread"),
+    ],
+    indirect=["each_transport"],
+)
 def test_a_program_that_ends_with_an_open_client_ends_quietly_and_at_once(ending: str) -> None:
     program = f"""
 import sys, time

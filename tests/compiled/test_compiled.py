@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_without_a_compiler_nothing_is_built_and_the_reason_is_named(
     monkeypatch.setattr(sysconfig, "get_config_var", {"CC": "no-such-cc"}.get)
     assert "no C compiler" in building.build()
     assert not list(apart.glob("*.so*"))
+
+
+@pytest.mark.skipif(compiled.step is None, reason="it is not built here")
+def test_several_may_build_at_once(apart: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda _: building.build(), range(3))) == [""] * 3
+    assert [path.name for path in apart.glob("_step*")] == [building.BINARY.name]
 
 
 def test_where_the_compiler_fails_nothing_is_left(apart: Path) -> None:

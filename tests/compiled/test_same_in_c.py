@@ -8,7 +8,7 @@ import mmap
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,13 +19,19 @@ from hypothesis import strategies as st
 from rlmesh import compiled
 from rlmesh.codec.checks import fast_checks
 from rlmesh.codec.checks.domains import NumericDomain, find_domains
-from rlmesh.codec.checks.policy import Nan
+from rlmesh.codec.checks.policy import Nan, Policy
 from rlmesh.codec.slab import single_leaf
 from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, compile_layout
 from rlmesh.codec.slab.violations import Violation
-from rlmesh.codec.step import result, wire
+from rlmesh.codec.step import plain, result, wire
 from rlmesh.codec.step.result import StepResultCodec, compile_step_result
 from rlmesh.codec.step.wire import PREFIX, STEP, write_sequence
+from rlmesh.contract import EnvContract
+from rlmesh.server.envs.codecs import Codecs
+from rlmesh.server.envs.infos import InfoPacker
+from rlmesh.server.envs.step import StepExecutor
+from rlmesh.server.failures import CallFailedError
+from rlmesh.server.timings import Timings
 from rlmesh.spaces import from_gymnasium_space
 from rlmesh.transports.pipe import RESERVED
 from rlmesh.transports.shm.doorbell import LINE
@@ -34,7 +40,7 @@ from rlmesh.transports.shm.segment_end import HEADER, PythonSegmentEnd
 STEP_IN_C = compiled.step
 pytestmark = pytest.mark.skipif(STEP_IN_C is None, reason=f"it runs {compiled.describe()}")
 
-SPACES = {
+SPACES: dict[str, spaces.Space[Any]] = {
     "state": spaces.Box(-1.0, 1.0, (4,), np.float32),
     "no axis": spaces.Box(-np.inf, np.inf, (), np.float64),
     "unbounded above": spaces.Box(0.0, np.inf, (2, 3), np.float64),
@@ -42,7 +48,7 @@ SPACES = {
     "small integers": spaces.Box(-3, 3, (5,), np.int16),
     "large integers": spaces.Box(0, 2**63, (2,), np.uint64),
     "half": spaces.Box(-1.0, 1.0, (3,), np.float16),
-    "flags": spaces.Box(0, 1, (3,), np.bool_),  # type: ignore[arg-type] # its stub lists fewer
+    "flags": spaces.Box(0, 1, (3,), cast("Any", np.bool_)),
     "number": spaces.Discrete(5, start=-2),
     "narrow number": spaces.Discrete(3, dtype=np.int8),
     "many": spaces.Discrete(10_000),
@@ -73,6 +79,7 @@ def in_python(make: Callable[[], Any]) -> Any:
         patch.setattr(single_leaf, "compiled", None)
         patch.setattr(fast_checks, "compiled", None)
         patch.setattr(result, "MESSAGES", None)
+        patch.setattr(plain, "compiled", None)
         return make()
 
 
@@ -199,6 +206,111 @@ def test_answers_are_the_same_bytes_and_damaged_ones_are_read_alike(
         assert left[1:] == right[1:]
 
 
+class Memory:
+    """A reserved buffer; see `Outbox`."""
+
+    reserved = RESERVED
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(b"\xaa" * 600)
+
+    def reserve(self, nbytes: int, keep: int = 0) -> bytearray:
+        assert nbytes <= len(self.buffer)
+        return self.buffer
+
+    def post(self, start: int, end: int) -> None:
+        raise AssertionError("a step only writes its answer")
+
+
+class Scripted:
+    """An environment whose step returns what it is given, and says which action it got."""
+
+    def __init__(self, returned: Any) -> None:
+        self.returned = returned
+        self.action: Any = None
+
+    def step(self, action: Any) -> Any:
+        self.action = action
+        return self.returned
+
+
+def stepped(observed: str, acted: str, returned: Any, slab: bytes) -> tuple[Any, ...]:
+    """The answer's bytes of a server's step or its failure, and the action that the step got."""
+    contract = EnvContract(
+        id="",
+        num_envs=1,
+        observation_space=from_gymnasium_space(SPACES[observed]),
+        action_space=from_gymnasium_space(SPACES[acted]),
+    )
+    env, memory = Scripted(returned), Memory()
+    timings = Timings()
+    executor = StepExecutor(
+        env, Codecs(contract, None, Policy.WARN), InfoPacker(Policy.WARN, None), timings, None
+    )
+    try:
+        start, end = executor.step(7, slab, memory)
+    except CallFailedError as error:
+        failure = error.failure
+        return failure.code, failure.message, outcome(lambda: env.action)
+    return bytes(memory.buffer[start:end]), outcome(lambda: env.action)
+
+
+RESULTS = st.tuples(
+    VALUES,
+    st.floats() | st.integers(-3, 3) | st.just(np.float64(0.5)),
+    st.booleans() | st.just(np.True_) | st.just(1),
+    st.booleans(),
+    st.sampled_from([{}, {}, {"a": 1}, None]),
+)
+
+
+def member(name: str, number: int) -> Any:
+    """A value as the space's `sample` makes them."""
+    space = SPACES[name]
+    return np.full(space.shape or (), number, space.dtype)
+
+
+@pytest.mark.parametrize(
+    ("observed", "acted"),
+    [
+        ("state", "number"),
+        ("bytes", "state"),
+        ("no axis", "digits"),
+        ("number", "half"),
+        ("half", "many"),
+    ],
+)
+@given(st.data())
+def test_a_servers_steps_are_alike(observed: str, acted: str, data: st.DataObject) -> None:
+    returned: Any = data.draw(
+        RESULTS.map(lambda result: (member(observed, int(result[3])), *result[1:]))
+        | RESULTS
+        | RESULTS.map(list)
+    )
+    size = compile_layout(from_gymnasium_space(SPACES[acted])).size
+    slab = data.draw(
+        st.binary(min_size=size, max_size=size) | st.binary(max_size=20) | st.just(bytes(size))
+    )
+    ours = stepped(observed, acted, returned, slab)
+    assert ours == in_python(lambda: stepped(observed, acted, returned, slab))
+
+
+@pytest.mark.parametrize("observed", ["state", "no axis", "bytes", "large integers", "bits"])
+def test_what_an_environment_samples_is_written_in_one_call(observed: str) -> None:
+    space = from_gymnasium_space(SPACES[observed])
+    layout = compile_layout(space)
+    domains = [
+        one for one in find_domains(layout.leaves, space, None) if isinstance(one, NumericDomain)
+    ]
+    write = plain.compile_plain_result(layout, fast_checks.compile_fast_check(domains))
+    assert write is not None
+    returned: Any = member(observed, 1), 1.0, False, True, {}
+    end = write(returned, bytearray(200), 50, STEP)
+    assert end is not None
+    assert end == 50 + compile_step_result(None).head + layout.size
+    assert write(returned, bytearray(end - 1), 50, STEP) is None
+
+
 def ends(kind: Callable[..., Any]) -> tuple[Any, Any, list[mmap.mmap]]:
     maps = [mmap.mmap(-1, 4096) for _ in range(3)]
     lines, request, answer = maps
@@ -258,6 +370,11 @@ def test_junk_is_an_error_and_nothing_worse(arguments: list[Any]) -> None:
     end, _, _maps = ends(STEP_IN_C.SegmentEnd)
     array, _ = layouts("state")
     number, _ = layouts("number")
+    leaf = array.encode_into.__self__  # type: ignore[attr-defined] # a method of the extension
+    action, written = (
+        STEP_IN_C.PlainAction(leaf, check),
+        STEP_IN_C.PlainResult(messages, leaf, check),
+    )
     calls: list[Callable[..., Any]] = [
         messages.write_action,
         messages.read_action,
@@ -276,6 +393,10 @@ def test_junk_is_an_error_and_nothing_worse(arguments: list[Any]) -> None:
         STEP_IN_C.ArrayLeaf,
         STEP_IN_C.ScalarLeaf,
         STEP_IN_C.SegmentEnd,
+        action.read,
+        written.write,
+        STEP_IN_C.PlainAction,
+        STEP_IN_C.PlainResult,
     ]
     for call in calls:
         try:
@@ -289,6 +410,12 @@ def test_a_step_leaves_no_memory_behind() -> None:
     state, number = layouts("state")[0], layouts("number")[0]
     buffer = bytearray(200)
     value = np.zeros(4, np.float32)
+    assert STEP_IN_C is not None
+    check = STEP_IN_C.Check(((0, "b", 0, 1, False),)).holds
+    read = plain.compile_plain_action(number, check)
+    write = plain.compile_plain_result(state, check)
+    assert read is not None
+    assert write is not None
 
     def once() -> None:
         slab = number.encode(np.int64(1))
@@ -300,6 +427,9 @@ def test_a_step_leaves_no_memory_behind() -> None:
         assert ours.read_answer(buffer, 0, end, 3) is not None
         assert ours.read_answer(buffer, 0, end, 4) is None
         state.decode(buffer, 50, 16, True)
+        assert read(slab) == 1
+        assert write((value, 1.0, False, True, {}), buffer, PREFIX, STEP) is not None
+        assert write((value, 1.0, False, True, {"a": 1}), buffer, PREFIX, STEP) is None
         with pytest.raises(BufferTooSmallError):
             state.encode_into(value, buffer, 190)
 

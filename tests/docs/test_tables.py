@@ -72,6 +72,7 @@ HELD_BY: dict[str, list[str]] = {
         "server/models/test_predictions.py::test_the_contract_says_what_the_model_is",
         "server/models/test_predictions.py::test_what_is_no_model_is_refused_by_name",
         "adapters/test_adapt.py::test_a_model_brings_its_steps_in_its_contract",
+        "server/models/test_offers.py::test_a_served_model_is_offered_what_a_local_one_is",
         "server/models/test_model_sessions.py::test_the_same_seed_gives_the_same_episode",
         "server/models/test_worker_life.py::test_a_drain_lets_what_was_asked_finish_and_closes_the_model_once",
         "server/models/test_worker_life.py::test_health_says_serving_once_a_model_is_warmed_up_for_each_name",
@@ -87,7 +88,7 @@ HELD_BY: dict[str, list[str]] = {
         "cli/test_serve.py::test_rlmesh_address_goes_before_rlmesh_port",
         "cli/test_serve.py::test_the_option_goes_before_the_environment_variables",
         "cli/test_asking.py::test_the_address_may_come_from_the_environment",
-        "cli/test_demo.py::test_the_transport_may_come_from_the_environment",
+        "cli/test_demo.py::test_the_transport_may_come_from_the_environment_and_the_address_of_another_server_does_not",
         "codec/checks/test_conformance_policy.py::test_the_variable_is_read_where_there_is_no_argument",
         "cli/test_security.py::test_the_token_may_come_from_the_environment",
     ],
@@ -332,6 +333,8 @@ HELD_BY: dict[str, list[str]] = {
         "security/test_transports.py::test_the_direct_transport_admits_nobody_without_a_sessions_secret",
         "transports/test_transports_page.py::test_another_user_shares_no_memory",
         "server/rpc/test_binding.py::test_a_unix_socket_is_served",
+        "server/openpi/test_gateway.py::test_an_address_is_checked_as_every_other",
+        "server/openpi/test_gateway.py::test_without_the_token_nothing_is_answered_but_health",
     ],
     "docs/security.md / Who can do what: Who": [
         "security/test_strangers.py::test_a_stranger_learns_nothing_about_the_host",
@@ -384,7 +387,7 @@ HELD_BY: dict[str, list[str]] = {
         "faults/test_no_descriptors.py::test_without_shared_memory_a_session_uses_another_transport",
         "server/test_faults_beside_calls.py::test_a_session_that_is_lost_while_no_descriptor_is_free_gives_its_place_back",
         "server/test_faults_beside_calls.py::test_no_memory_for_a_message_ends_the_session_and_the_next_client_is_served",
-        "server/test_faults_beside_calls.py::test_a_request_beyond_the_memory_of_a_server_ends_sessions_and_not_the_server",
+        "server/test_faults_beside_calls.py::test_a_request_beyond_the_memory_of_a_server_ends_its_own_session_only",
         "server/test_endings.py::test_a_start_without_enough_threads_closes_the_environment_and_frees_the_address",
     ],
     STRANGERS: [
@@ -398,6 +401,8 @@ HELD_BY: dict[str, list[str]] = {
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",
         "docs/test_claims.py::test_sub_envs_are_driven_with_remote_vector_env",
+        "trainers/test_sb3.py::test_a_vec_env_is_served_as_a_vector_environment",
+        "trainers/test_envpool.py::test_its_steps_are_as_in_process",
         "server/sessions/test_sessions.py::test_a_callable_alone_gives_one_client_after_the_other_a_fresh_environment",
     ],
     "docs/serving.md / Where it is served: Argument": [
@@ -435,6 +440,9 @@ HELD_BY: dict[str, list[str]] = {
         "server/rpc/test_limits.py::test_a_message_that_is_too_long_is_refused_and_the_server_lives",
         "server/rpc/test_limits.py::test_more_calls_at_once_than_a_server_answers_are_refused",
         "docs/test_claims.py::test_anything_else_in_an_info_becomes_its_text_and_is_listed",
+    ],
+    "docs/trainers.md / With your trainer: What a trainer calls": [
+        "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
     ],
     "docs/typed-clients.md / What the types are: Space": [
         "typegen/test_typegen.py::test_the_types_are_those_of_the_page",

@@ -30,6 +30,7 @@ class Sizes(gymnasium.Env[Any, Any]):
         self.action_space = gymnasium.spaces.Box(-1, 1, (action,), np.float64)
         self.observation_space = gymnasium.spaces.Box(-1, 1, (observation,), np.float64)
         self.size = observation
+        self.entered = threading.Event()
         self.release: threading.Event | None = None
 
     def reset(
@@ -39,6 +40,7 @@ class Sizes(gymnasium.Env[Any, Any]):
         return np.zeros(self.size), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.entered.set()
         if self.release is not None:
             assert self.release.wait(SOON)
         return np.zeros(self.size), 1.0, False, False, {}
@@ -152,6 +154,8 @@ def test_a_call_that_lasts_survives_breaks_for_longer_than_a_session_is_kept() -
         steps: list[Any] = []
         thread = threading.Thread(target=lambda: steps.append(client.step(np.zeros(1))))
         thread.start()
+        # On a busy machine eight cuts may be over before a call that is not there yet arrives.
+        assert env.entered.wait(SOON)
         stop = threading.Event()
         for _ in range(8):
             stop.wait(KEPT_SECONDS / 3)

@@ -126,22 +126,20 @@ def test_actions_and_observations_with_texts_cross_in_parts_as_well() -> None:
     local.close()
 
 
-@pytest.mark.parametrize(
-    ("env_ids", "says"),
-    [
+def test_send_refuses_numbers_of_no_sub_environment() -> None:
+    refused: list[tuple[Any, str]] = [
         ([0, 0], "twice"),
         ([4], "0 to 3"),
         ([-1], "0 to 3"),
         ([], "one sub-environment or more"),
         ([0.5], "numbers of sub-environments"),
         (0, "numbers of sub-environments"),
-    ],
-)
-def test_send_refuses_numbers_of_no_sub_environment(env_ids: Any, says: str) -> None:
+    ]
     with rlmesh.make_vec("CartPole-v1", num_envs=4, workers=1) as envs:
         envs.reset()
-        with pytest.raises(rlmesh.RlmeshError, match=says):
-            envs.send(np.zeros(1, np.int64), env_ids)
+        for env_ids, says in refused:
+            with pytest.raises(rlmesh.RlmeshError, match=says):
+                envs.send(np.zeros(1, np.int64), env_ids)
 
 
 def test_a_late_result_is_an_error_that_says_where_the_sub_environment_is() -> None:

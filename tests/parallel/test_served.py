@@ -17,16 +17,17 @@ from support.comparing import assert_same
 from support.frail_env import FrailEnv, way
 from support.process import child_processes
 from support.vector_envs import SubEnv, record, sync_sub_envs, told
+from support.watching import status_of
 
 
-@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
 @pytest.mark.usefixtures("each_transport")
-def test_a_client_sees_what_sync_vector_env_shows(mode: AutoresetMode) -> None:
-    expected = record(sync_sub_envs("dict", mode=mode), 20)
+def test_a_client_sees_what_sync_vector_env_shows() -> None:
     with rlmesh.EnvServer(partial(SubEnv, "dict"), num_envs=3, workers=2) as server:
         assert server.env_contract.num_envs == 3
-        with rlmesh.RemoteVectorEnv(server.address, autoreset=mode) as envs:
-            assert_same(list(told(envs, 20)), expected)
+        for mode in AutoresetMode:
+            expected = record(sync_sub_envs("dict", mode=mode), 20)
+            with rlmesh.RemoteVectorEnv(server.address, autoreset=mode) as envs:
+                assert_same(list(told(envs, 20)), expected, mode.value)
 
 
 def test_a_list_of_callables_is_served_by_as_many_sub_environments() -> None:
@@ -86,6 +87,30 @@ def test_a_dead_worker_is_replaced_where_the_server_says_so() -> None:
         assert observations.tolist() == [0, 1]
         assert truncations.tolist() == [True, False]
         assert infos["_rlmesh.env.replaced"].tolist() == [True, False]
+
+
+def test_the_status_shows_where_a_sub_environment_hangs() -> None:
+    options = rlmesh.ServeOptions(call_timeout_seconds=3, drain_timeout_seconds=10)
+    with (
+        rlmesh.EnvServer(FrailEnv, num_envs=3, workers=3, options=options) as server,
+        rlmesh.RemoteVectorEnv(server.address) as envs,
+    ):
+        envs.reset()
+        envs.step_async(np.array([way("count"), way("sleep"), way("count")]))
+        stack = ""
+        while "frail_env.py" not in stack:
+            (session,) = status_of(server.address).sessions
+            stack = session.stack
+        assert "sub-environment 1 is at" in stack
+        assert "sub-environment 0" not in stack
+        # Its worker is ended at the limit for calls, and the others go on with the next reset.
+        with pytest.raises(
+            EnvCrashedError,
+            match=r"(?s)^sub-environment 1 crashed in step.*not return within 3 s.*frail_env\.py",
+        ):
+            envs.step_wait()
+        envs.reset()
+        assert envs.step(np.array([way("count")] * 3))[0].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,14 @@ from packaging.utils import canonicalize_name
 from support.repository import ROOT, dependencies
 
 # What a module imports that users install by themselves, when they want that module.
-OPTIONAL = {"rlmesh/torch.py": {"torch"}, "rlmesh/adapters/images.py": {"PIL"}}
+OPTIONAL = {
+    "rlmesh/adapters/images.py": {"PIL"},
+    "rlmesh/openpi/connection.py": {"websockets"},
+    "rlmesh/sb3.py": {"stable_baselines3"},
+    "rlmesh/server/openpi/connection.py": {"websockets"},
+    "rlmesh/server/openpi/gateway.py": {"websockets"},
+    "rlmesh/torch.py": {"torch"},
+}
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:

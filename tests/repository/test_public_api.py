@@ -21,7 +21,11 @@ MODULES: dict[str, dict[str, Any]] = {
     for module in json.loads((ROOT / "api_metadata.json").read_text())["modules"]
 }
 # Modules that import a library which is not always installed.
-NEEDS = {"rlmesh.torch": "torch"}
+NEEDS = {
+    "rlmesh.openpi": "websockets",
+    "rlmesh.sb3": "stable_baselines3",
+    "rlmesh.torch": "torch",
+}
 
 
 def declared_exports(path: Path) -> set[str] | None:

@@ -105,8 +105,12 @@ def test_a_session_reports_so_many_deviations() -> None:
     assert reported == MAX_REPORTED
 
 
-@pytest.mark.parametrize("read", [unpack, unpack_info])
-@pytest.mark.parametrize("packed", TOO_MANY, ids=TOO_MANY_IDS)
+# `unpack_info` calls `unpack`, which is therefore tried by itself with one of them alone.
+@pytest.mark.parametrize(
+    ("packed", "read"),
+    [*((packed, unpack_info) for packed in TOO_MANY), (TOO_MANY[0], unpack)],
+    ids=[*TOO_MANY_IDS, "any value"],
+)
 def test_an_info_of_too_many_values_is_refused_unmade(
     packed: bytes, read: Callable[[bytes], Any]
 ) -> None:

@@ -57,8 +57,8 @@ COSTLY: dict[str, EnvContract] = {
         action_space=Box(-(2**40), 2**40, (100_000_000,), "int64")
     ),
     "a large MultiBinary": a_contract(observation_space=MultiBinary(500_000_000)),
-    "many spaces": a_contract(observation_space=Tuple([COIN] * 40_000)),
-    "many empty containers": a_contract(observation_space=Tuple([Tuple([])] * 40_000)),
+    "many spaces": a_contract(observation_space=Tuple([COIN] * 33_000)),
+    "many empty containers": a_contract(observation_space=Tuple([Tuple([])] * 33_000)),
     "texts of many characters": a_contract(
         vector=True,
         num_envs=1000,
@@ -102,8 +102,10 @@ def test_so_few_bytes_would_cost_so_much() -> None:
     assert texts.to_proto().ByteSize() < 48
 
 
-@pytest.mark.parametrize("contract", COSTLY.values(), ids=COSTLY.keys())
-def test_what_is_not_expected_is_refused_for_that(contract: EnvContract) -> None:
+# "many empty containers" has as many spaces, and takes a third of the time.
+@pytest.mark.parametrize("name", [name for name in COSTLY if name != "many spaces"])
+def test_what_is_not_expected_is_refused_for_that(name: str) -> None:
+    contract = COSTLY[name]
     with (
         serving_contract(contract.to_proto()) as address,
         taking_little(),

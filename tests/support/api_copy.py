@@ -30,7 +30,7 @@ class Copy:
         return {
             path.relative_to(self.root).as_posix(): path.read_bytes()
             for path in self.root.rglob("*")
-            if path.is_file()
+            if path.is_file() and path.parent.name != "__pycache__"
         }
 
     def changed(self) -> set[str]:

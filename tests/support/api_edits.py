@@ -653,7 +653,10 @@ COMMANDS = [
         swap(SERVE, '        "--ready-fd",', '        "--ready-file",'),
         lines=(
             "rlmesh serve (Experimental): the option `--ready-fd` was renamed to `--ready-file`",
-            "rlmesh serve-model (Experimental): the option `--ready-fd` was renamed to `--ready-file`",
+            (
+                "rlmesh serve-model (Experimental): the option `--ready-fd` was renamed to "
+                "`--ready-file`"
+            ),
             (
                 "python -m rlmesh._cli.serve_env (Stable): the option `--ready-fd` was renamed to "
                 "`--ready-file`; bring it back. If it is meant: name `serve_env` in CHANGELOG.md"

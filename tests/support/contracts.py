@@ -75,6 +75,8 @@ def full_model_contract() -> ModelContract:
         horizon=16,
         keeps_state=True,
         max_batch_size=32,
+        takes_prefix=True,
+        takes_delay=True,
         metadata={"b": 1, "a": {"$x": (1.5, b"\0")}, "big": 2**70},
         adaptation=Adaptation(steps=EVERY_STEP),
     )

@@ -23,7 +23,7 @@ from rlmesh.spaces import from_gymnasium_space
 from rlmesh_api.v1 import session_pb2
 from support.contracts import a_contract, full_model_contract, fully_set
 from support.golden_frames import MESSAGES, frames_of, text_of
-from support.models import OfChunks, Recurrent, observation, working
+from support.models import OfChunks, Planning, Recurrent, observation, working
 from support.repository import ROOT
 from support.sample_envs import EchoEnv, echo_vector
 from support.sample_spaces import SAMPLE_SPACES, UNSAMPLEABLE
@@ -42,7 +42,11 @@ ENVS: dict[str, Callable[[], Any]] = {
 }
 
 
-MODELS: dict[str, Callable[[], Any]] = {"actions": Recurrent, "chunks": OfChunks}
+MODELS: dict[str, Callable[[], Any]] = {
+    "actions": Recurrent,
+    "chunks": OfChunks,
+    "planning": Planning,
+}
 
 
 def plain(value: Any) -> Any:
@@ -148,8 +152,10 @@ def asked(address: str) -> list[Any]:
     remote = rlmesh.RemoteModel(address, transport="grpc")
     remote.reset(seed=3, options={"a": [1, 2.5, None]})
     seen = [observation(seed) for seed in range(2)]
-    results = [remote.version, remote.predict(seen[0]), remote.predict_chunk(seen[1])]
+    results: list[Any] = [remote.version, remote.predict(seen[0]), remote.predict_chunk(seen[1])]
     results += [remote.predict_batch(seen), remote.predict_chunk_batch(seen)]
+    if remote.model_contract.takes_prefix:
+        results.append(remote.predict_chunk(seen[0], prefix=results[2][1:], delay=2))
     remote.close()
     return [plain(result) for result in results]
 

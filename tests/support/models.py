@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 import rlmesh
+from rlmesh.client.probing import fetch_status
 
 OBSERVATIONS = spaces.Dict(
     {"image": spaces.Box(0, 255, (4, 4, 3), np.uint8), "state": spaces.Box(-1, 1, (3,), np.float32)}
@@ -100,6 +101,25 @@ class OfChunks(Model):
         return chunk_of(act(observations["state"]))
 
 
+class Planning(OfChunk):
+    """Plans on: a chunk begins with so many actions of the last one as will be executed meanwhile.
+
+    Attributes:
+        offers: The prefix and the delay of each call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offers: list[tuple[Any, int]] = []
+
+    def predict_chunk(self, observation: Any, prefix: Any = None, delay: int = -1) -> Array:
+        self.offers.append((prefix, delay))
+        chunk = super().predict_chunk(observation)
+        if prefix is not None:
+            chunk[:delay] = prefix[:delay]
+        return chunk
+
+
 class Recurrent(Model):
     """Adds up all that its episode has seen, and some noise."""
 
@@ -116,6 +136,20 @@ class Recurrent(Model):
         context.state = 0.5 * context.state + 0.25 * observation["state"]
         noise = context.rng.uniform(-0.25, 0.25, 2)
         return (act(context.state) + noise).astype(np.float32)
+
+
+class RecurrentBatches(Model):
+    """The same in batches, of any sessions."""
+
+    def reset(self, context: rlmesh.ModelContext) -> None:
+        context.state = np.zeros(3, np.float32)
+
+    def predict_batch(self, observations: Any, contexts: list[rlmesh.ModelContext]) -> Array:
+        self.called(len(contexts))
+        for context, state in zip(contexts, observations["state"], strict=True):
+            context.state = 0.5 * context.state + 0.25 * state
+        noise = np.stack([context.rng.uniform(-0.25, 0.25, 2) for context in contexts])
+        return (act(np.stack([context.state for context in contexts])) + noise).astype(np.float32)
 
 
 class Gated(OfMany):
@@ -135,6 +169,12 @@ class Gated(OfMany):
         self.entered.release()
         self.go_on.acquire()
         return super().predict_batch(observations)
+
+
+def await_queue(worker: rlmesh.ModelWorker, length: int) -> None:
+    """Waits until so many requests wait for the only model of a worker."""
+    while sum(model.queue_length for model in fetch_status(worker.address, 20.0).models) < length:
+        threading.Event().wait(0.005)
 
 
 @contextlib.contextmanager

@@ -14,10 +14,13 @@ from pathlib import Path
 def child_processes() -> dict[int, str]:
     """The children of this process and their command lines; empty where there is no /proc."""
     found: dict[int, str] = {}
-    for children in Path("/proc/self/task").glob("*/children"):
+    # Before and after each test: with pathlib it takes six times as long.
+    for thread in os.listdir("/proc/self/task") if sys.platform == "linux" else ():
         with contextlib.suppress(FileNotFoundError):  # a thread that ended meanwhile
-            for pid in children.read_text().split():
-                found[int(pid)] = _command_line(pid)
+            children = os.open(f"/proc/self/task/{thread}/children", os.O_RDONLY)
+            with open(children, "rb", buffering=0) as file:
+                for pid in file.read().decode().split():
+                    found[int(pid)] = _command_line(pid)
     # multiprocessing starts its helper once, for the rest of the process's life.
     return {
         pid: line for pid, line in found.items() if "multiprocessing.resource_tracker" not in line

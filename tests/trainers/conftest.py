@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import importlib.util
 
-PACKAGES = ("jax", "minari", "pettingzoo", "stable_baselines3", "torch", "torchrl")
+PACKAGES = (
+    "gym",
+    "jax",
+    "minari",
+    "pettingzoo",
+    "sb3_contrib",
+    "stable_baselines3",
+    "torch",
+    "torchrl",
+)
 
 collect_ignore_glob = (
     [] if all(importlib.util.find_spec(name) for name in PACKAGES) else ["test_*.py"]

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 import stable_baselines3 as sb3
 import torch
+from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_checker import check_env
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from support.serving import remote
+import rlmesh.sb3
+from support.serving import remote, serving
 
+
+class Masked(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Allows the second action on one half of the track."""
+
+    def action_masks(self) -> Any:
+        unwrapped: Any = self.unwrapped
+        return np.array([True, unwrapped.state[0] < 0])
+
+
+SMALL = {"net_arch": [32]}
 LEARNERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "PPO": (
         "CartPole-v1",
@@ -27,7 +42,35 @@ LEARNERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     ),
     "SAC": (
         "Pendulum-v1",
-        lambda env: sb3.SAC("MlpPolicy", env, learning_starts=50, seed=1, device="cpu"),
+        lambda env: sb3.SAC(
+            "MlpPolicy", env, learning_starts=50, policy_kwargs=SMALL, seed=1, device="cpu"
+        ),
+    ),
+}
+# In a VecEnv: how many sub-environments, what makes one, what a server exposes of it, the learner.
+IN_VEC_ENVS: dict[str, tuple[int, Callable[[], Any], Sequence[str], Callable[[Any], Any]]] = {
+    "PPO": (2, lambda: gymnasium.make("CartPole-v1"), (), LEARNERS["PPO"][1]),
+    "DQN": (1, lambda: gymnasium.make("CartPole-v1"), (), LEARNERS["DQN"][1]),
+    "SAC and HER": (
+        2,
+        lambda: BitFlippingEnv(4, continuous=True),
+        ("compute_reward",),
+        lambda env: sb3.SAC(
+            "MultiInputPolicy",
+            env,
+            replay_buffer_class=sb3.HerReplayBuffer,
+            learning_starts=50,
+            batch_size=32,
+            policy_kwargs=SMALL,
+            seed=1,
+            device="cpu",
+        ),
+    ),
+    "MaskablePPO": (
+        2,
+        lambda: Masked(gymnasium.make("CartPole-v1")),
+        ("action_masks",),
+        lambda env: MaskablePPO("MlpPolicy", env, n_steps=64, batch_size=32, seed=1, device="cpu"),
     ),
 }
 STEPS = 128
@@ -36,8 +79,8 @@ STEPS = 128
 torch.set_num_threads(1)
 
 
-def learned(name: str, env: gymnasium.Env[Any, Any]) -> dict[str, torch.Tensor]:
-    model = LEARNERS[name][1](env)
+def learned(make: Callable[[Any], Any], env: Any) -> dict[str, torch.Tensor]:
+    model = make(env)
     model.learn(STEPS)
     weights: dict[str, torch.Tensor] = model.policy.state_dict()
     return weights
@@ -45,13 +88,30 @@ def learned(name: str, env: gymnasium.Env[Any, Any]) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_learner_learns_the_same_weights(name: str) -> None:
-    env_id, _ = LEARNERS[name]
+    env_id, make = LEARNERS[name]
     with contextlib.closing(gymnasium.make(env_id)) as env:
-        expected = learned(name, env)
+        expected = learned(make, env)
     with remote(gymnasium.make(env_id)) as client:
-        weights = learned(name, client)
-    assert weights.keys() == expected.keys()
-    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+        weights = learned(make, client)
+    assert_equal_weights(weights, expected)
+
+
+@pytest.mark.parametrize("name", IN_VEC_ENVS)
+def test_a_learner_learns_the_same_weights_in_a_vec_env(name: str) -> None:
+    num_envs, make_env, exposed, make = IN_VEC_ENVS[name]
+    with contextlib.closing(DummyVecEnv([make_env] * num_envs)) as local:
+        expected = learned(make, local)
+    with serving([make_env() for _ in range(num_envs)], expose=exposed) as server:
+        with contextlib.closing(rlmesh.sb3.VecEnv(server.address)) as envs:
+            weights = learned(make, envs)
+    assert_equal_weights(weights, expected)
+
+
+def assert_equal_weights(
+    actual: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
+) -> None:
+    assert actual.keys() == expected.keys()
+    assert all(torch.equal(actual[key], expected[key]) for key in expected)
 
 
 def test_the_checker_of_stable_baselines_accepts_a_client() -> None:
@@ -66,3 +126,27 @@ def test_a_policy_is_evaluated_by_a_callback_on_another_client() -> None:
         model.learn(128, callback=evaluation)
         assert evaluation.evaluations_results == []
         assert evaluation.best_mean_reward > 0
+
+
+def evaluated(env: Any, other: Any) -> float:
+    """The best mean reward of a policy that learns in one VecEnv and is evaluated in another."""
+    envs = VecNormalize(VecMonitor(env))
+    evaluation = EvalCallback(
+        VecNormalize(VecMonitor(other), training=False), eval_freq=64, n_eval_episodes=3, verbose=0
+    )
+    other.seed(9)
+    LEARNERS["PPO"][1](envs).learn(2 * STEPS, callback=evaluation)
+    return float(evaluation.best_mean_reward)
+
+
+def test_a_policy_in_normalised_vec_envs_is_evaluated_as_in_process() -> None:
+    def makers() -> list[Any]:
+        return [lambda: gymnasium.make("CartPole-v1") for _ in range(2)]
+
+    with contextlib.closing(DummyVecEnv(makers())) as env:
+        with contextlib.closing(DummyVecEnv(makers())) as other:
+            expected = evaluated(env, other)
+    with serving([make() for make in makers()]) as server, serving(DummyVecEnv(makers())) as two:
+        with contextlib.closing(rlmesh.sb3.VecEnv(server.address)) as env:
+            with contextlib.closing(rlmesh.sb3.VecEnv(two.address)) as other:
+                assert evaluated(env, other) == expected

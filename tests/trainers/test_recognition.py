@@ -6,24 +6,11 @@ from typing import Any
 
 import pettingzoo
 import pytest
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import rlmesh
 from rlmesh.errors import InvalidEnvError
-from support.deviating_envs import Deviating
-
-
-def stable_baselines() -> Any:
-    return DummyVecEnv([Deviating])
-
 
 CASES: dict[str, tuple[Any, str, str]] = {
-    "VecEnv": (stable_baselines, "VecEnv of Stable-Baselines3", "as a list"),
-    "VecEnvWrapper": (
-        lambda: VecNormalize(stable_baselines()),
-        "VecEnv of Stable-Baselines3",
-        "as a list",
-    ),
     "ParallelEnv": (
         lambda: pettingzoo.make("parallel", "classic/rps_v2"),
         "PettingZoo environment",

@@ -31,6 +31,8 @@ def assert_told(envs: Envs, expected: list[tuple[str, Any]], steps: int = STEPS)
         assert_same(actual, wanted, call)
 
 
+# Every kind of space crosses every transport in test_batched_spaces.py.
+@pytest.mark.parametrize("each_transport", ["shm"], indirect=True)
 @pytest.mark.parametrize("mode", MODES, ids=mode_name)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_autoreset_mode_is_as_that_of_a_sync_vector_env(
@@ -42,6 +44,7 @@ def test_every_autoreset_mode_is_as_that_of_a_sync_vector_env(
         assert_told(client, expected)
 
 
+@pytest.mark.parametrize("each_transport", ["shm"], indirect=True)
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [*(("dict", mode) for mode in MODES), ("box", AutoresetMode.NEXT_STEP)],

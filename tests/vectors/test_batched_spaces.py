@@ -34,7 +34,11 @@ def assert_as_local(envs: Envs, local: Envs, steps: int = STEPS) -> None:
         assert_same(actual, wanted, call)
 
 
-@pytest.mark.parametrize("num_envs", [1, 2, 64])
+@pytest.mark.parametrize(
+    ("each_transport", "num_envs"),
+    [("shm", 1), ("shm", 2), ("shm", 64), ("direct", 2), ("grpc", 2)],
+    indirect=["each_transport"],
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_space_with_one_two_and_many_sub_envs(kind: str, num_envs: int) -> None:
     with remote_vector(sync_sub_envs(kind, num_envs)) as client:

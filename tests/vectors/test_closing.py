@@ -82,6 +82,8 @@ def test_a_client_that_is_dropped_frees_the_endpoint() -> None:
             other.reset(seed=0)
 
 
+# A process that ends is the same over every transport.
+@pytest.mark.parametrize("each_transport", ["shm"], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=str)
 @pytest.mark.parametrize("connected", [True, False], ids=["with a client", "without a client"])
 def test_no_worker_process_outlives_its_server(

@@ -235,6 +235,8 @@ class ModelContract(_message.Message):
     MAX_BATCH_SIZE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     ADAPTATION_FIELD_NUMBER: _builtins.int
+    TAKES_PREFIX_FIELD_NUMBER: _builtins.int
+    TAKES_DELAY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The model's name among those of its server."""
     horizon: _builtins.int
@@ -245,6 +247,14 @@ class ModelContract(_message.Message):
     """
     max_batch_size: _builtins.int
     """The most observations that the model computes at once. Absent where there is no limit."""
+    takes_prefix: _builtins.bool
+    """Whether the model plans a chunk on from the actions of the last one that are not executed yet,
+    which a client then sends.
+    """
+    takes_delay: _builtins.bool
+    """Whether it takes into account how many actions will be executed before its chunk is used, which
+    a client then sends.
+    """
     @_builtins.property
     def observation_space(self) -> _space_pb2.Space:
         """The space of one observation; always set."""
@@ -275,10 +285,12 @@ class ModelContract(_message.Message):
         max_batch_size: _builtins.int | None = ...,
         metadata: _value_pb2.ValueDict | None = ...,
         adaptation: _adapter_pb2.Adaptation | None = ...,
+        takes_prefix: _builtins.bool = ...,
+        takes_delay: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_adaptation", b"_adaptation", "_max_batch_size", b"_max_batch_size", "action_space", b"action_space", "adaptation", b"adaptation", "max_batch_size", b"max_batch_size", "metadata", b"metadata", "observation_space", b"observation_space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adaptation", b"_adaptation", "_max_batch_size", b"_max_batch_size", "action_space", b"action_space", "adaptation", b"adaptation", "horizon", b"horizon", "id", b"id", "keeps_state", b"keeps_state", "max_batch_size", b"max_batch_size", "metadata", b"metadata", "observation_space", b"observation_space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adaptation", b"_adaptation", "_max_batch_size", b"_max_batch_size", "action_space", b"action_space", "adaptation", b"adaptation", "horizon", b"horizon", "id", b"id", "keeps_state", b"keeps_state", "max_batch_size", b"max_batch_size", "metadata", b"metadata", "observation_space", b"observation_space", "takes_delay", b"takes_delay", "takes_prefix", b"takes_prefix"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__adaptation: _TypeAlias = _typing.Literal["adaptation"]  # noqa: Y015
     _WhichOneofArgType__adaptation: _TypeAlias = _typing.Literal["_adaptation", b"_adaptation"]  # noqa: Y015

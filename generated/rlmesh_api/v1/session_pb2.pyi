@@ -845,6 +845,42 @@ class StepSomeResult(_message.Message):
 Global___StepSomeResult: _TypeAlias = StepSomeResult  # noqa: Y015
 
 @_typing.final
+class ChunkOffer(_message.Message):
+    """What a model may plan a chunk on from: actions that it has planned before. Experimental."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
+    DELAY_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many actions of the last chunk are not executed yet; 0: there is no last chunk. At most the
+    horizon.
+    """
+    prefix: _builtins.bytes
+    """Those actions, a slab of the action layout, of as many actions as `count` says: the first is for
+    the step of the observation. Absent where `count` is 0.
+    """
+    delay: _builtins.int
+    """How many of them will be executed before the chunk that is asked for is used. At most the
+    horizon.
+    """
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        prefix: _builtins.bytes = ...,
+        delay: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "delay", b"delay", "prefix", b"prefix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChunkOffer: _TypeAlias = ChunkOffer  # noqa: Y015
+
+@_typing.final
 class PredictCall(_message.Message):
     """Asks a model what to do. Experimental."""
 
@@ -854,6 +890,7 @@ class PredictCall(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     OBSERVATION_FIELD_NUMBER: _builtins.int
     DEVIATIONS_FIELD_NUMBER: _builtins.int
+    OFFER_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bool
     """Whether chunks of `horizon` actions are wanted, instead of one action each."""
     count: _builtins.int
@@ -869,6 +906,12 @@ class PredictCall(_message.Message):
         cannot hold, of kind `overflow`, each with the path of a leaf. Mostly none.
         """
 
+    @_builtins.property
+    def offer(self) -> Global___ChunkOffer:
+        """What the model may plan on from. Only with `chunk`, and where `count` is 0; a model gets what its
+        contract says that it takes. Absent: there is nothing, and the delay is 0.
+        """
+
     def __init__(
         self,
         *,
@@ -876,10 +919,11 @@ class PredictCall(_message.Message):
         count: _builtins.int = ...,
         observation: _builtins.bytes = ...,
         deviations: _abc.Iterable[Global___Deviation] | None = ...,
+        offer: Global___ChunkOffer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["offer", b"offer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "count", b"count", "deviations", b"deviations", "observation", b"observation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "count", b"count", "deviations", b"deviations", "observation", b"observation", "offer", b"offer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -67,7 +67,7 @@ def compile_fast_check(
 
 def _all_of(checks: list[FastCheck]) -> FastCheck:
     if not checks:
-        return _holds_anyway
+        return compiled.Check(()).holds if compiled else _holds_anyway
     first, *more = checks
     if not more:
         return first

@@ -34,3 +34,8 @@ def is_number(value: object) -> TypeGuard[np.number[Any]]:
 def is_row(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     """Whether it is a list or a tuple."""
     return isinstance(value, list | tuple)
+
+
+def is_scalar(value: object) -> TypeGuard[np.generic[Any]]:
+    """Whether it is a scalar of NumPy, of any dtype."""
+    return isinstance(value, np.generic)

@@ -56,8 +56,7 @@ _ARRAY_HEADS: Final = (0xDC, 0xDD)
 _MAP_HEADS: Final = (0xDE, 0xDF)
 
 
-# What msgpack and struct raise, and NumPy for an impossible dtype or shape.
-_DAMAGE: Final = (
+DAMAGE: Final = (
     ArithmeticError,
     LookupError,
     MemoryError,
@@ -66,6 +65,7 @@ _DAMAGE: Final = (
     ValueError,
     struct.error,
 )
+"""What msgpack and struct raise for damaged bytes, and NumPy for an impossible dtype or shape."""
 
 
 class PackingError(ValueError):
@@ -102,7 +102,7 @@ def unpack(data: bytes | memoryview) -> Any:
         )
     except PackingError:
         raise
-    except _DAMAGE as e:
+    except DAMAGE as e:
         raise PackingError(f"{len(data)} bytes are no packed value: {e}") from e
     if reader.markers:
         raise PackingError(f"{len(data)} bytes are no packed value: a marker stands by itself")
@@ -236,7 +236,7 @@ def _check_count(data: bytes | memoryview, most: int) -> None:
                 )
     except PackingError:
         raise
-    except (msgpack.UnpackException, *_DAMAGE) as e:
+    except (msgpack.UnpackException, *DAMAGE) as e:
         raise PackingError(f"{len(data)} bytes are no packed value: {e}") from e
 
 

@@ -2,5 +2,6 @@
 
 wire        the parts of a message, and the message that asks for a step
 result      the result of a step, around the slab of its observation
+plain       both halves of a plain step, each in one call of C
 protocols   the signatures of the compiled functions
 """

@@ -62,6 +62,7 @@ class Asked(NamedTuple):
         nbytes: How many bytes it has.
         chunk: Whether chunks are wanted.
         batch: How many observations; 0: one without an axis for the batch.
+        offer: What the model may plan a chunk on from; None: nothing.
     """
 
     message: bytes
@@ -69,6 +70,7 @@ class Asked(NamedTuple):
     nbytes: int
     chunk: bool
     batch: int
+    offer: session_pb2.ChunkOffer | None = None
 
 
 class Predicted(NamedTuple):

@@ -9,6 +9,7 @@ Modules:
     thread: The thread; executes calls one after the other.
     backend: The protocol of what a slot's thread calls.
     local: The backend of an environment in this process.
+    parallel_backend: The backend of sub-environments in parallel worker processes.
     step: The path of a step, from an action's bytes to an answer's.
     partial_step: Steps some sub-environments of a vector environment.
     codecs: Decodes and checks actions, encodes and checks observations.

@@ -13,6 +13,12 @@ from rlmesh.codec.checks.conformance import (
 )
 from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, Readable, Writable, compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
+from rlmesh.codec.step.plain import (
+    ReadPlainAction,
+    WritePlainResult,
+    compile_plain_action,
+    compile_plain_result,
+)
 from rlmesh.codec.step.result import StepResultCodec, compile_step_result
 from rlmesh.contract import EnvContract
 from rlmesh.server.failures import CallFailedError, failed
@@ -22,7 +28,8 @@ from rlmesh_api.v1 import session_pb2
 Noticed: TypeAlias = Iterable[session_pb2.Deviation]
 """The deviations that a client found when it encoded an action."""
 
-_NOTHING: Final[Sequence[Deviation]] = ()
+NOTHING: Final[Sequence[Deviation]] = ()
+"""No deviations, of an action or an observation."""
 
 
 class Codecs:
@@ -38,6 +45,8 @@ class Codecs:
         form: How the results of steps stand in messages.
         observation: How observations stand in slabs.
         action: How actions do.
+        read_plain: Reads actions in one call, where that can be.
+        write_plain: Writes results in one call, where that can be.
         room: How many bytes are reserved for a step's result at first: what the last one with a
             text or an info needed. A second reservation costs a copy, or a second encoding.
     """
@@ -64,6 +73,13 @@ class Codecs:
         self._observation_holds = compile_fast_check_of(*observed, policy, nan=nan)
         self._action_holds = compile_fast_check_of(*acted, policy, nan=nan)
         self._decode_action = self.action.decode
+        single = num_envs is None
+        self.read_plain: ReadPlainAction | None = (
+            compile_plain_action(self.action, self._action_holds) if single else None
+        )
+        self.write_plain: WritePlainResult | None = (
+            compile_plain_result(self.observation, self._observation_holds) if single else None
+        )
 
     def decode_action(self, slab: bytes, noticed: Noticed) -> tuple[Any, Sequence[Deviation]]:
         """Decodes and checks an action; returns it, and where it deviates from its space.
@@ -75,7 +91,7 @@ class Codecs:
             action = self._decode_action(slab)
             # The fast check holds nearly always, and saves the frame of the full check.
             if self._action_holds(slab, 0):
-                return action, self._noticed(noticed) if noticed else _NOTHING
+                return action, self._noticed(noticed) if noticed else NOTHING
             found = self._check_action(slab, 0, self._policy)
         except Violation as error:
             raise _bad_action(str(error)) from error
@@ -125,7 +141,7 @@ class Codecs:
             buffer = outbox.reserve(start + self.room, start)
             length = layout.encode_into(observation, buffer, base, found)
         if not found and self._observation_holds(buffer, base):
-            return buffer, base + length, _NOTHING
+            return buffer, base + length, NOTHING
         return buffer, base + length, self._checked(buffer, base, found)
 
     def _checked(self, buffer: Readable, base: int, found: list[Deviation]) -> list[Deviation]:

@@ -15,6 +15,7 @@ from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.envs.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.envs.backend import DEPENDENT, Step
 from rlmesh.server.envs.codecs import Codecs
+from rlmesh.server.envs.foreign_vectors import original_of
 from rlmesh.server.envs.home_thread import HomeThread
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
@@ -138,7 +139,7 @@ class LocalBackend:
         """How many values were out of their bounds in this session, by kind. Any thread may ask."""
         return dict(self._infos.deviations)
 
-    def stack(self) -> None:
+    def stack(self) -> str | None:
         """Returns None: the call in progress is where the slot's thread is."""
 
     def abandon(self, reason: str, *, starting: bool = True) -> bool:
@@ -181,7 +182,7 @@ class LocalBackend:
 
     def holds(self, env: object) -> bool:
         """Whether this is its environment, and not closed. Any thread may ask."""
-        return env is self._own_env and not self._closed
+        return env is original_of(self._own_env) and not self._closed
 
     def _guard(self, kind: str, name: str, call: Callable[[], Any]) -> Any:
         """Calls the environment; whatever it raises becomes a failure with its traceback."""

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract, read_contract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidEnvError
 from rlmesh.server.envs.autoreset import check_mode
 from rlmesh.server.envs.backend import ENV, Backend
-from rlmesh.server.envs.list_vector_env import vector_of
+from rlmesh.server.envs.foreign_vectors import served_form
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.options import EnvOptions, ParallelOptions
 from rlmesh.server.envs.process.factory import WorkerFactory, isolated_factory
@@ -275,8 +274,9 @@ def _parallel_provider(
 ) -> EnvProvider:
     """The provider of vector environments whose sub-environments run in worker processes."""
     from rlmesh.parallel.make_vec import make_vec
+    from rlmesh.server.envs.parallel_backend import ParallelBackend
 
-    def make() -> LocalBackend:
+    def make() -> ParallelBackend:
         made = make_vec(
             env,
             parallel.num_envs,
@@ -286,7 +286,7 @@ def _parallel_provider(
             copy=False,
         )
         try:
-            return _backend_of(made, options)
+            return ParallelBackend(made, options)
         except BaseException:
             made.close(terminate=True)
             raise
@@ -297,8 +297,7 @@ def _parallel_provider(
 
 
 def _backend_of(env: Any, options: EnvOptions) -> LocalBackend:
-    if is_row(env):
-        env = vector_of(env)
+    env = served_form(env)
     return LocalBackend(env, read_contract(env, delivers_nan=options.delivers_nan), options)
 
 

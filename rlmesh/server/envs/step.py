@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
 from rlmesh.codec.slab.protocols import Writable
+from rlmesh.codec.slab.violations import Deviation
 from rlmesh.codec.step.wire import (
     INNER,
     PREFIX,
@@ -28,7 +29,7 @@ from rlmesh.envs.results import (
     rewards_of,
     split_step,
 )
-from rlmesh.server.envs.codecs import Codecs, Noticed
+from rlmesh.server.envs.codecs import NOTHING, Codecs, Noticed
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.unreadable import unreadable
 from rlmesh.server.failures import FATAL, CallFailedError, env_raised
@@ -72,6 +73,7 @@ class StepExecutor:
         self._process = forks.generation
         self._env_raised = env_raised
         self._write = codecs.form.write
+        self._read_plain, self._write_plain = codecs.read_plain, codecs.write_plain
         self._pack = infos.pack
         self.timing: CallTiming = timings.of("step")
         self._many_timing = timings.of("step_many")
@@ -156,7 +158,11 @@ class StepExecutor:
             The buffer, where the result ends, and whether an episode is over that goes no further.
         """
         # Station 7 of a step (docs/architecture.md): the action is decoded and checked.
-        action, deviations = self._codecs.decode_action(slab, noticed)
+        action, deviations = None, NOTHING
+        if self._read_plain is not None and not noticed:
+            action = self._read_plain(slab)
+        if action is None:
+            action, deviations = self._codecs.decode_action(slab, noticed)
         began = perf_counter()
         try:
             # Station 8 of a step: the environment steps.
@@ -175,26 +181,37 @@ class StepExecutor:
             forks.end_process(None)
         try:
             # Station 9 of a step: the result is checked, and encoded where the answer is sent from.
-            observation, reward, terminated, truncated, info = split_step(returned, self._num_envs)
-            buffer, end, more = self._codecs.encode_into(observation, outbox, start)
-            if (
-                self._num_envs is None
-                and type(reward) is float
-                and (terminated is True or terminated is False)
-                and (truncated is True or truncated is False)
-            ):
-                numbers, over = (reward, terminated, truncated), terminated or truncated
-            else:
-                numbers, over = self._numbers(reward, terminated, truncated)
-            packed = b""
-            if info or deviations or more:
-                packed = self._pack(info, [*deviations, *more])
-                needed = end + INNER + len(packed)
-                self._codecs.room = needed - start
-                buffer = outbox.reserve(needed, end)
-            return buffer, self._write(buffer, start, tag, end, numbers, packed), over
+            if self._write_plain is not None and not deviations:
+                buffer = outbox.reserve(start + self._codecs.room, start)
+                written = self._write_plain(returned, buffer, start, tag)
+                if written is not None:
+                    return buffer, written, returned[2] or returned[3]
+            return self._written(returned, deviations, outbox, start, tag)
         except BaseException as error:
             raise unreadable("step", error) from error
+
+    def _written(
+        self, returned: Any, deviations: Sequence[Deviation], outbox: Outbox, start: int, tag: bytes
+    ) -> tuple[Writable, int, bool]:
+        """Checks and writes any result; see `_step`."""
+        observation, reward, terminated, truncated, info = split_step(returned, self._num_envs)
+        buffer, end, more = self._codecs.encode_into(observation, outbox, start)
+        if (
+            self._num_envs is None
+            and type(reward) is float
+            and (terminated is True or terminated is False)
+            and (truncated is True or truncated is False)
+        ):
+            numbers, over = (reward, terminated, truncated), terminated or truncated
+        else:
+            numbers, over = self._numbers(reward, terminated, truncated)
+        packed = b""
+        if info or deviations or more:
+            packed = self._pack(info, [*deviations, *more])
+            needed = end + INNER + len(packed)
+            self._codecs.room = needed - start
+            buffer = outbox.reserve(needed, end)
+        return buffer, self._write(buffer, start, tag, end, numbers, packed), over
 
     def _numbers(
         self, reward: Any, terminated: Any, truncated: Any

@@ -70,7 +70,8 @@ class ModelBackend:
         if request.kind == "predict":
             call = message.predict
             slab = call.observation
-            asked = Asked(slab, 0, len(slab), call.chunk, call.count)
+            offer = call.offer if call.HasField("offer") else None
+            asked = Asked(slab, 0, len(slab), call.chunk, call.count, offer)
             return self._predict(request.sequence, asked, outbox, call.deviations)
         response = session_pb2.SessionResponse(sequence=request.sequence)
         if request.kind == "reset":
@@ -99,6 +100,9 @@ class ModelBackend:
     def end(self) -> None:
         """The session is over."""
         self._served.leave(self._version)
+        # The states end now, and not with the next run of the garbage collector: they may hold a
+        # connection, or memory of a GPU.
+        self._contexts = []
 
     def deviations(self) -> dict[str, int]:
         """How many actions were out of their bounds, by kind. Any thread may ask."""
@@ -113,11 +117,15 @@ class ModelBackend:
     ) -> tuple[int, int]:
         observations = self._codecs.decode(asked, noticed)
         contexts = self._contexts_for(len(observations))
+        if asked.offer is not None:
+            contexts[0].offer(*self._codecs.decode_offer(asked.offer, asked))
         request = PredictionRequest(self._version.caller, observations, contexts, chunk=asked.chunk)
         timing = self.timings.of("predict")
         try:
             self._version.batcher.ask(request)
         finally:
+            if asked.offer is not None:
+                contexts[0].offer(None, 0)
             timing.environment += request.model_seconds
             timing.queue += request.queue_seconds
             timing.batch_sizes += request.batch_size

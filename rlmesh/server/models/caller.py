@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
-from rlmesh.contract.model_reading import METHODS, takes_context
+from rlmesh.contract.model_reading import CHUNK_METHODS, METHODS, name_taken, takes_context
 from rlmesh.server.models.context import ModelContext
 from rlmesh_api.contract import ModelContract
 
@@ -31,12 +31,12 @@ class ModelCaller:
         self._stack_actions = compile_stack(contract.action_space)
         self._unstack = compile_unstack(contract.action_space)
         self._methods: dict[str, Call] = {
-            name: _given(method)
+            name: _given(name, method)
             for name in METHODS
             if callable(method := getattr(model, name, None))
         }
         if not self._methods:
-            self._methods["predict"] = _given(model)
+            self._methods["predict"] = _given("predict", model)
 
     def batches(self, *, chunk: bool) -> bool:
         """Whether several observations are computed in one call of the model."""
@@ -118,12 +118,34 @@ class ModelCaller:
         return self._unstack(chunk, self._horizon)[0]
 
 
-def _given(method: Any) -> Call:
-    """A method that is given its context only where it takes one."""
-    name = takes_context(method)
-    if name is None:
-        return lambda value, _: method(value)
-    return lambda value, context: method(value, **{name: context})
+def _given(name: str, method: Any) -> Call:
+    """A method that is given its context, and what a client offers, only where it takes them."""
+    context_name = takes_context(method)
+    offered: dict[str, str] = {}
+    if name in CHUNK_METHODS:
+        offered = {
+            taken: argument
+            for argument in ("prefix", "delay")
+            if (taken := name_taken(method, argument)) is not None
+        }
+    if not offered:
+        if context_name is None:
+            return lambda value, _: method(value)
+        return lambda value, context: method(value, **{context_name: context})
+
+    many = name == "predict_chunk_batch"
+
+    def call(value: Any, context: Any) -> Any:
+        given = {} if context_name is None else {context_name: context}
+        for taken, argument in offered.items():
+            given[taken] = (
+                [getattr(each, argument) for each in context]
+                if many
+                else getattr(context, argument)
+            )
+        return method(value, **given)
+
+    return call
 
 
 def call_with_context(method: Any, context: ModelContext) -> Any:

@@ -97,6 +97,36 @@ class ModelCodecs:
                 raise _bad_observation(f"{each.path}: {each.detail}")
         return self._unstack_observations(value, count) if count else [value]
 
+    def decode_offer(self, offer: session_pb2.ChunkOffer, asked: Asked) -> tuple[Any, int]:
+        """What a model may plan a chunk on from, checked: the prefix or None, and the delay.
+
+        Raises:
+            CallFailedError: If it is for no chunk, or the action space does not hold the prefix.
+        """
+        if not asked.chunk or asked.batch or max(offer.count, offer.delay) > self._horizon:
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL,
+                f"a prefix and a delay of at most {self._horizon} actions, the horizon, may be "
+                f"offered with one observation, for a chunk, got {offer.count} and {offer.delay}",
+            )
+        if not offer.count:
+            return None, offer.delay
+        form, slab = self._actions(offer.count), offer.prefix
+        try:
+            prefix = form.layout.decode(slab, 0, len(slab), True)
+            if not form.holds(slab, 0):
+                form.check(slab, 0, self._policy)
+        except Violation as error:
+            raise failed(
+                session_pb2.ERROR_CODE_INVALID_ARGUMENT,
+                f"the prefix was refused: {_reason(error, 'action')}. The model was not called",
+            ) from error
+        except ValueError as error:
+            raise failed(
+                session_pb2.ERROR_CODE_PROTOCOL, f"the prefix's slab is damaged: {error}"
+            ) from error
+        return prefix, offer.delay
+
     def encode_into(
         self, answers: list[Any], asked: Asked, outbox: Outbox, start: int
     ) -> tuple[Writable, int, Sequence[Deviation]]:

@@ -26,9 +26,23 @@ class ModelContext:
         seed: The seed that the client gave to `reset`; None where it gave none.
         options: The options that the client gave to `reset`; None where it gave none.
         index: How many predictions the episode has had before this one.
+        prefix: The actions of the last chunk from this step on, stacked, which the client has not
+            executed; None where it offers none. Only the client of a model that takes a parameter
+            `prefix` offers them.
+        delay: How many of them it will execute before the new chunk is used; likewise.
     """
 
-    __slots__ = ("_entropy", "_place", "_rng", "index", "options", "seed", "state")
+    __slots__ = (
+        "_entropy",
+        "_place",
+        "_rng",
+        "delay",
+        "index",
+        "options",
+        "prefix",
+        "seed",
+        "state",
+    )
 
     def __init__(
         self, seed: int | None = None, options: dict[str, Any] | None = None, place: int = 0
@@ -37,6 +51,8 @@ class ModelContext:
         self.seed: int | None = seed
         self.options: dict[str, Any] | None = options
         self.index: int = 0
+        self.prefix: Any = None
+        self.delay: int = 0
         self._place = place
         self._entropy = secrets.randbits(_SEED_BITS) if seed is None else seed
         self._rng: np.random.Generator | None = None
@@ -69,3 +85,8 @@ class SessionContext(ModelContext):
         """Notes that a prediction is done."""
         self.index: int = self.index + 1
         self._rng = None
+
+    def offer(self, prefix: Any, delay: int) -> None:
+        """Notes what the next prediction may plan on from; None and 0: nothing."""
+        self.prefix: Any = prefix
+        self.delay: int = delay

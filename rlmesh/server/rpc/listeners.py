@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from dataclasses import replace
+from typing import Protocol
 
 from rlmesh.address import TcpAddress
 from rlmesh.codec.infos.type_guards import is_collection
@@ -56,6 +57,18 @@ def check_transports(transports: object, direct: object) -> frozenset[str]:
     return frozenset(name for name in TRANSPORTS if name in wanted)
 
 
+class OtherListener(Protocol):
+    """Listens for clients of another protocol."""
+
+    def open(self) -> None:
+        """Begins to answer."""
+        ...
+
+    def close(self) -> None:
+        """Takes no further connections. May be called repeatedly."""
+        ...
+
+
 class Listeners:
     """The listeners of a server.
 
@@ -87,11 +100,16 @@ class Listeners:
         self._authenticate = authenticate
         self._identity = options.identity
         self._listeners: list[Listener] = []
+        self._others: list[OtherListener] = []
         self._direct_socket: socket.socket | None = None
         direct = self.direct = options.direct
         if direct is not None:
             self._direct_socket = listen(direct)
             self.direct = replace(direct, port=self._direct_socket.getsockname()[1])
+
+    def add(self, other: OtherListener) -> None:
+        """Has a listener for clients of another protocol open and close with these."""
+        self._others.append(other)
 
     def open(self) -> list[session_pb2.TransportOffer]:
         """Opens the listeners; returns what clients are offered, the best first."""
@@ -112,6 +130,8 @@ class Listeners:
             offers.append(
                 session_pb2.TransportOffer(transport="direct", address=_offered(self.direct))
             )
+        for other in self._others:
+            other.open()
         return offers
 
     def close(self) -> None:
@@ -120,6 +140,8 @@ class Listeners:
             self._direct_socket.close()
         for listener in self._listeners:
             listener.close()
+        for other in self._others:
+            other.close()
         self._listeners.clear()
 
 

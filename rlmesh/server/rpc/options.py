@@ -17,6 +17,7 @@ class EndpointOptions:
         address: Where the gRPC server binds.
         transports: The names of the transports that clients may use.
         direct: Where the transport `direct` listens; None: nowhere.
+        openpi: Where clients of openpi are answered; None: nowhere.
         token: What clients must show; None: nothing.
         identity: The server's certificates; None: nothing is encrypted.
     """
@@ -24,5 +25,6 @@ class EndpointOptions:
     address: Address
     transports: frozenset[str]
     direct: TcpAddress | None = None
+    openpi: TcpAddress | None = None
     token: Token | None = field(default=None, repr=False)
     identity: ServerIdentity | None = field(default=None, repr=False)

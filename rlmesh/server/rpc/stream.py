@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 import grpc
 from google.protobuf.message import DecodeError
 
-from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.server.failures import CallFailedError, draining, failed
 from rlmesh.server.rpc.open_stream import OpenStream
 from rlmesh.server.rpc.stream_pipe import StreamCallReceiver, StreamPipe
@@ -70,7 +69,7 @@ class StreamHandler:
         Returns:
             The answers, for a grpc that does not pass `send`.
         """
-        requests = whole_messages(requests, lambda: _too_long(context))
+        requests = whole_messages(requests, lambda reason: _refuse(context, reason))
         if send is not None:
             self._serve(requests, OpenStream(context, send))
             return None
@@ -199,9 +198,9 @@ class StreamHandler:
 StreamHandler.serve.experimental_non_blocking = True  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess] # as said
 
 
-def _too_long(context: grpc.ServicerContext) -> None:
+def _refuse(context: grpc.ServicerContext, reason: str) -> None:
     context.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
-    context.set_details(f"a request has more than {MAX_MESSAGE_BYTES} bytes")
+    context.set_details(reason)
 
 
 def _failed(request: Request, error: Exception) -> bytes:

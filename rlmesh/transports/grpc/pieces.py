@@ -14,6 +14,8 @@ from rlmesh.limits import MAX_MESSAGE_BYTES
 PIECE_BYTES = 1 << 20
 """The longest message that a server receives over gRPC."""
 
+_PROBED_BYTES = 16 * PIECE_BYTES
+
 
 def pieces(message: bytes) -> Iterator[bytes]:
     """The pieces in which a request crosses."""
@@ -21,12 +23,13 @@ def pieces(message: bytes) -> Iterator[bytes]:
         yield message[start : start + PIECE_BYTES]
 
 
-def whole_messages(received: Iterator[bytes], refuse: Callable[[], None]) -> Iterator[bytes]:
+def whole_messages(received: Iterator[bytes], refuse: Callable[[str], None]) -> Iterator[bytes]:
     """The requests that arrive in pieces.
 
     Args:
         received: The pieces.
-        refuse: Called for a request beyond `MAX_MESSAGE_BYTES`, after which nothing more comes.
+        refuse: Called with the reason for a request beyond `MAX_MESSAGE_BYTES` or beyond the
+            process's memory, after which nothing more comes.
     """
     for piece in received:
         if len(piece) < PIECE_BYTES:
@@ -37,8 +40,19 @@ def whole_messages(received: Iterator[bytes], refuse: Callable[[], None]) -> Ite
             parts.append(further)
             size += len(further)
             if size > MAX_MESSAGE_BYTES:
-                refuse()
+                refuse(f"a request has more than {MAX_MESSAGE_BYTES} bytes")
                 return
-            if len(further) < PIECE_BYTES:
-                yield b"".join(parts)
+            last, whole = len(further) < PIECE_BYTES, b""
+            try:
+                if last:
+                    whole = b"".join(parts)
+                elif size % _PROBED_BYTES == 0:
+                    # The join at the end needs as much again. What cannot be had is refused while
+                    # memory is left: gRPC's core ends the process where an allocation fails.
+                    bytearray(size)
+            except MemoryError:
+                refuse(f"there is no memory for a request of more than {size} bytes")
+                return
+            if last:
+                yield whole
                 break

@@ -66,7 +66,7 @@ EXACT: dict[str, Any] = {
         np.complex64(1 + 2j),
         np.complex128(complex(math.nan, -0.0)),
         np.datetime64("2024-05-06T07:08:09", "ns"),
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "ns"),
         np.timedelta64(-3, "ms"),
         np.str_("text"),
         np.str_(""),

@@ -35,7 +35,7 @@ FOREIGN: dict[str, tuple[Callable[[], Any], str, str]] = {
     "complex": (lambda: 1 + 2j, "(1+2j)", "complex"),
     "enum": (lambda: Color.RED, "Color.RED", f"{HERE}.Color"),
     "dataclass": (lambda: Pose(1.0, 2.0), "Pose(x=1.0, y=2.0)", f"{HERE}.Pose"),
-    "path": (lambda: PurePosixPath("a/b"), "a/b", "pathlib.PurePosixPath"),
+    "path": (lambda: PurePosixPath("a/b"), "a/b", f"{PurePosixPath.__module__}.PurePosixPath"),
     "class": (lambda: int, "<class 'int'>", "type"),
     "endless iterator": (itertools.count, "count(0)", "itertools.count"),
     "raises in repr": (Mute, "<Mute>", f"{HERE}.Mute"),

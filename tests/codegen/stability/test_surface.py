@@ -15,7 +15,11 @@ from codegen.stability.stubs import Stubs, read_stub
 from codegen.stability.surface import Surface
 from support.repository import ROOT
 
-NEEDS = {"rlmesh.torch": "torch"}
+NEEDS = {
+    "rlmesh.openpi": "websockets",
+    "rlmesh.sb3": "stable_baselines3",
+    "rlmesh.torch": "torch",
+}
 
 
 @pytest.fixture(scope="module")

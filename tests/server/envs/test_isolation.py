@@ -35,9 +35,18 @@ from rlmesh_api.v1 import env_service_pb2, env_service_pb2_grpc
 from support.frail_env import DEADLY, STUCK, FrailEnv, way
 from support.process import child_processes
 from support.serving import serving, start_python
-from support.watching import SERVING, channel_to, check_health
+from support.watching import SERVING, channel_to, check_health, status_of, status_when
 
 Client = rlmesh.RemoteEnv[Any, Any]
+
+
+@pytest.fixture(params=["shm", "grpc"])
+def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the worker answers its client itself, once the server relays.
+
+    `test_lent_pipes.py` has what depends on the pipe that the worker has.
+    """
+    monkeypatch.setenv("RLMESH_TRANSPORT", request.param)
 
 
 def isolated(factory: Any = FrailEnv, **settings: Any) -> Any:
@@ -48,12 +57,6 @@ def isolated(factory: Any = FrailEnv, **settings: Any) -> Any:
 def client_of(server: rlmesh.EnvServer, **settings: Any) -> Generator[Client]:
     with contextlib.closing(Client(server.address, **settings)) as client:
         yield client
-
-
-def status(server: rlmesh.EnvServer) -> env_service_pb2.GetStatusResponse:
-    with channel_to(server.address) as channel:
-        stub = env_service_pb2_grpc.EnvServiceStub(channel)
-        return stub.GetStatus(env_service_pb2.GetStatusRequest(), timeout=20)
 
 
 def wait_for_end(pid: int, seconds: float = 30) -> None:
@@ -88,8 +91,7 @@ def stepping(client: Client, name: str) -> Generator[list[Any]]:
 
 
 def wait_until_busy(server: rlmesh.EnvServer, call: str = "step") -> None:
-    while status(server).call != call:
-        pass
+    status_when(server.address, lambda told: told.call == call)
 
 
 def stack_in_step(server: rlmesh.EnvServer, *signs: str) -> str:
@@ -98,14 +100,16 @@ def stack_in_step(server: rlmesh.EnvServer, *signs: str) -> str:
     It is busy from the moment the request has come, before its process has taken it.
     """
     stack = ""
-    while (told := status(server)).call == "step" or not stack:
+    pause = threading.Event()
+    while (told := status_of(server.address)).call == "step" or not stack:
         stack = told.stack or stack
         if any(sign in stack for sign in signs):
             break
+        pause.wait(0.01)
     return stack
 
 
-@pytest.mark.usefixtures("each_transport")
+@pytest.mark.usefixtures("each_way")
 def test_a_death_is_told_and_its_server_and_neighbours_live_on() -> None:
     with isolated(sessions=2) as server, client_of(server) as client, client_of(server) as other:
         other.reset()
@@ -128,7 +132,7 @@ def test_a_death_is_told_and_its_server_and_neighbours_live_on() -> None:
         assert not isinstance(raised.value, EnvCrashedError)
 
 
-@pytest.mark.usefixtures("each_transport")
+@pytest.mark.usefixtures("each_way")
 def test_a_crash_is_told_with_last_words_and_the_place_in_python() -> None:
     with isolated() as server, client_of(server) as client:
         client.reset()
@@ -139,7 +143,7 @@ def test_a_crash_is_told_with_last_words_and_the_place_in_python() -> None:
             client.step(way("segfault"))
 
 
-@pytest.mark.usefixtures("each_transport")
+@pytest.mark.usefixtures("each_way")
 def test_a_death_between_calls_is_told_at_the_next_unless_it_is_a_reset() -> None:
     with isolated() as server, client_of(server) as client:
         _, info = client.reset()
@@ -153,10 +157,10 @@ def test_a_death_between_calls_is_told_at_the_next_unless_it_is_a_reset() -> Non
         assert client.reset()[1]["pid"] not in (info["pid"], again["pid"])
 
 
-@pytest.mark.usefixtures("each_transport")
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("name", STUCK)
 def test_a_call_that_never_returns_ends_at_the_servers_deadline(name: str) -> None:
-    options = rlmesh.ServeOptions(call_timeout_seconds=1.0)
+    options = rlmesh.ServeOptions(call_timeout_seconds=2.0)
     with isolated(options=options) as server, client_of(server) as client:
         _, info = client.reset()
         with stepping(client, name) as outcome:
@@ -189,7 +193,7 @@ def test_the_time_that_a_worker_takes_to_start_is_no_calls(tmp_path: Path) -> No
         assert client.reset()[0] == 0
 
 
-@pytest.mark.usefixtures("each_transport")
+@pytest.mark.usefixtures("each_way")
 def test_a_call_that_its_client_gave_up_does_not_keep_a_reset_waiting() -> None:
     with isolated() as server, client_of(server, request_timeout_seconds=8.0) as client:
         client.reset()
@@ -198,7 +202,7 @@ def test_a_call_that_its_client_gave_up_does_not_keep_a_reset_waiting() -> None:
         assert client.reset()[0] == 0
 
 
-@pytest.mark.usefixtures("each_transport")
+@pytest.mark.usefixtures("each_way")
 def test_workers_that_were_replaced_leave_nothing_behind() -> None:
     def held() -> tuple[int, list[str], int]:
         # gRPC's own threads come and go.
@@ -291,7 +295,7 @@ def test_ctrl_c_while_the_environment_is_made_leaves_no_worker_behind(tmp_path: 
     wait_for_end(pids[0])
 
 
-@pytest.mark.usefixtures("each_transport")
+@pytest.mark.usefixtures("each_way")
 def test_an_isolated_environment_does_all_that_another_one_does(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -322,7 +326,7 @@ def test_an_isolated_environment_does_all_that_another_one_does(
         assert stats["step_many"].count == 2
 
 
-@pytest.mark.usefixtures("each_transport")
+@pytest.mark.usefixtures("each_way")
 def test_vector_environments_keep_their_modes_in_a_worker() -> None:
     def sub_envs() -> Any:
         return SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2)
@@ -394,6 +398,7 @@ def busy_clients(address: str) -> Generator[list[int]]:
                 told = stub.GetStatus(env_service_pb2.GetStatusRequest(), timeout=20)
                 if sum(session.call == "step" for session in told.sessions) == len(STUCK):
                     break
+                threading.Event().wait(0.01)
         yield workers
 
 
@@ -429,7 +434,7 @@ def test_what_an_environment_has_started_ends_with_it() -> None:
     wait_for_end(info["child"])
 
 
-@pytest.mark.usefixtures("each_transport")
+@pytest.mark.usefixtures("each_way")
 def test_a_shutdown_ends_a_worker_that_is_stuck_when_its_time_is_over() -> None:
     options = rlmesh.ServeOptions(drain_timeout_seconds=0.2)
     with isolated(options=options) as server, client_of(server) as client:
@@ -442,7 +447,7 @@ def test_a_shutdown_ends_a_worker_that_is_stuck_when_its_time_is_over() -> None:
     assert info["pid"] not in child_processes()
 
 
-@pytest.mark.usefixtures("each_transport")
+@pytest.mark.usefixtures("each_way")
 def test_a_client_that_leaves_a_stuck_environment_behind_does_not_keep_its_place() -> None:
     with isolated() as server:
         with client_of(server) as client:

@@ -36,9 +36,13 @@ from support.watching import SERVING, channel_to, check_health
 Client = rlmesh.RemoteEnv[Any, Any]
 
 
-@pytest.fixture(autouse=True, params=["shm", "direct"])
+@pytest.fixture(autouse=True)
 def _transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RLMESH_TRANSPORT", request.param)
+    monkeypatch.setenv("RLMESH_TRANSPORT", getattr(request, "param", "shm"))
+
+
+# What depends on the pipe that is lent. All else is between the server and the worker.
+over_both = pytest.mark.parametrize("_transport", ["shm", "direct"], indirect=True)
 
 
 @contextlib.contextmanager
@@ -81,8 +85,10 @@ def status(server: rlmesh.EnvServer) -> env_service_pb2.GetStatusResponse:
 
 def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 30
+    pause = threading.Event()
     while not condition():
         assert time.monotonic() < deadline
+        pause.wait(0.005)
 
 
 @contextlib.contextmanager
@@ -127,6 +133,7 @@ def server_process(folder: Path) -> Generator[tuple[subprocess.Popen[str], str]]
             process.kill()
 
 
+@over_both
 def test_a_worker_answers_its_client_while_the_server_is_stopped(tmp_path: Path) -> None:
     with (
         server_process(tmp_path) as (process, address),
@@ -149,6 +156,7 @@ def is_lent(server: Any) -> bool:
     return bool(session.lent)
 
 
+@over_both
 def test_a_pipe_is_lent_between_calls(tmp_path: Path) -> None:
     with lent(tmp_path) as server, client_of(server) as client:
         client.reset()
@@ -194,6 +202,7 @@ def borrowed(server: Any) -> bool:
     return slot.made._loan is not None
 
 
+@over_both
 def test_a_server_that_is_killed_ends_its_worker_and_its_client_notices(tmp_path: Path) -> None:
     with (
         server_process(tmp_path) as (process, address),
@@ -207,6 +216,7 @@ def test_a_server_that_is_killed_ends_its_worker_and_its_client_notices(tmp_path
         wait_until(lambda: not Path(f"/proc/{info['pid']}").exists())
 
 
+@over_both
 def test_a_client_that_is_killed_in_a_step_leaves_its_place(tmp_path: Path) -> None:
     program = """
 import sys, rlmesh
@@ -224,6 +234,7 @@ env.step(deed("wait"))
             assert client.reset()[0] == 0
 
 
+@over_both
 def test_status_says_what_the_worker_does_and_how_many_calls_it_answered(tmp_path: Path) -> None:
     with lent(tmp_path) as server, client_of(server) as client:
         client.reset()
@@ -242,6 +253,7 @@ def test_status_says_what_the_worker_does_and_how_many_calls_it_answered(tmp_pat
         assert outcome[0][0] == 40
 
 
+@over_both
 def test_failures_are_logged_and_counted_by_the_server_and_executed_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -285,7 +297,11 @@ def test_a_reset_that_kills_its_worker_is_not_repeated(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("reconnect", [True, False])
+@pytest.mark.parametrize(
+    ("_transport", "reconnect"),
+    [("shm", True), ("direct", False)],
+    indirect=["_transport"],
+)
 def test_the_death_of_a_worker_breaks_no_connection(tmp_path: Path, reconnect: bool) -> None:
     with lent(tmp_path) as server, client_of(server, reconnect=reconnect) as client:
         for _ in range(3):
@@ -462,6 +478,7 @@ def test_steps_keep_a_session_and_a_server_from_being_idle(tmp_path: Path) -> No
         assert server.wait(30)
 
 
+@over_both
 def test_a_worker_without_descriptors_leaves_its_client_to_the_server(tmp_path: Path) -> None:
     with lent(tmp_path) as server, client_of(server) as client:
         client.reset()
@@ -504,6 +521,7 @@ def break_stream(server: Any, client: Any) -> None:
             session.stream.supersede()
 
 
+@over_both
 @pytest.mark.parametrize("way", [break_clients_end, break_servers_end, break_stream])
 def test_connections_that_break_in_calls_and_between_them_are_not_seen(
     tmp_path: Path, way: Callable[[Any, Any], None]
@@ -527,6 +545,7 @@ def test_connections_that_break_in_calls_and_between_them_are_not_seen(
     assert diary(tmp_path)[2:] == [f"step {n}" for n in range(1, 25)] + ["reset", "step 1"]
 
 
+@over_both
 def test_a_session_goes_on_over_grpc_when_its_shared_memory_broke(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -555,6 +574,7 @@ def no_pipe(*_: Any, **__: Any) -> None:
     return None
 
 
+@over_both
 def test_a_large_answer_that_was_lost_is_sent_again_and_not_made_again(tmp_path: Path) -> None:
     with lent(tmp_path) as server, client_of(server) as client:
         client.reset()

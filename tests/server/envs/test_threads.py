@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sqlite3
 import threading
@@ -21,8 +22,13 @@ class Bound(ScriptedEnv):
 
     def __init__(self, use: Callable[[sqlite3.Connection], Any]) -> None:
         super().__init__()
-        database = sqlite3.connect(":memory:")
-        self.script = {name: lambda: use(database) and None for name in ("reset", "step")}
+        self.database = sqlite3.connect(":memory:")
+        self.script = {name: lambda: use(self.database) and None for name in ("reset", "step")}
+
+    def close(self) -> None:
+        # Only the thread that made the connection can close it: the server's in one test.
+        with contextlib.suppress(sqlite3.ProgrammingError):
+            self.database.close()
 
 
 BOUND: dict[str, Callable[[sqlite3.Connection], Any]] = {
@@ -37,7 +43,7 @@ def test_a_library_that_is_bound_to_its_thread_fails_with_both_threads_and_what_
     what: str,
 ) -> None:
     env = Bound(BOUND[what])
-    with remote(env) as client:
+    with contextlib.closing(env), remote(env) as client:
         with pytest.raises(RemoteEnvError) as caught:
             client.reset()
         made_on = threading.current_thread().name

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,16 @@ import pytest
 
 import rlmesh
 from rlmesh.errors import EndpointBusyError, RemoteModelError, StateError
-from soak.proxy import Proxy
 from support.comparing import assert_same
 from support.models import (
     Gated,
+    Model,
     OfMany,
     OfOne,
     Recurrent,
+    RecurrentBatches,
     act,
+    await_queue,
     observation,
     remote_model,
     working,
@@ -39,8 +43,10 @@ def test_the_same_seed_gives_the_same_episode(transport: Any) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_eight_clients_at_once_get_what_each_gets_alone() -> None:
-    with working(Recurrent()) as worker:
+@pytest.mark.parametrize("make", [Recurrent, RecurrentBatches])
+def test_eight_seeded_clients_at_once_get_what_each_gets_alone(make: Any) -> None:
+    served = make()
+    with working(served) as worker:
         alone: list[Any] = []
         for seed in range(8):
             with rlmesh.RemoteModel(worker.address) as model:
@@ -59,6 +65,9 @@ def test_eight_clients_at_once_get_what_each_gets_alone() -> None:
         for thread in threads:
             thread.join()
     assert_same([together[seed] for seed in range(8)], alone)
+    assert len({np.asarray(each).tobytes() for each in alone}) == 8
+    # Batches of several sessions were among them, where the model takes batches.
+    assert (max(served.sizes) > 1) == (make is RecurrentBatches)
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct", "grpc"])
@@ -95,26 +104,31 @@ def test_each_place_of_a_batch_has_its_own_state() -> None:
         assert_same([batch[0] for batch in batches], episode(model, 5)[:5])
 
 
-@pytest.mark.parametrize("transport", ["direct", "grpc"])
-def test_a_recurrent_model_sees_each_observation_once_through_many_cuts(transport: Any) -> None:
-    served = Recurrent()
-    with working(served, direct=0) as worker:
-        with rlmesh.RemoteModel(worker.address) as model:
-            unbroken = episode(model, 7)
-        before = len(served.sizes)
-        proxy = Proxy(worker.address)
-        try:
-            with rlmesh.RemoteModel(proxy.address, transport=transport) as model:
-                model.reset(seed=7)
-                broken: list[Any] = []
-                for number, each in enumerate(SEEN):
-                    if number % 2:
-                        proxy.cut()
-                    broken.append(model.predict(each))
-        finally:
-            proxy.close()
-    assert_same(broken, unbroken)
-    assert len(served.sizes) - before == len(SEEN)
+def test_a_state_ends_with_its_session_and_not_with_the_garbage_collector() -> None:
+    class State:
+        pass
+
+    ends: list[weakref.ref[State]] = []
+
+    class Keeping(Model):
+        def predict(self, observation: Any, context: rlmesh.ModelContext) -> Any:
+            if context.state is None:
+                context.state = State()
+                ends.append(weakref.ref(context.state))
+            return act(observation["state"])
+
+    gc.disable()
+    try:
+        with working(Keeping()) as worker:
+            with rlmesh.RemoteModel(worker.address) as model:
+                for _ in range(2):
+                    model.reset()
+                    model.predict(SEEN[0])
+                assert [end() is None for end in ends] == [True, False]
+            while ends[1]() is not None:
+                threading.Event().wait(0.005)
+    finally:
+        gc.enable()
 
 
 def test_requests_that_wait_are_computed_together() -> None:
@@ -125,8 +139,7 @@ def test_requests_that_wait_are_computed_together() -> None:
         served.entered.acquire()
         for number, client in enumerate(clients[1:], 1):
             client.post(SEEN[number])
-        while worker_queue(worker) < 3:
-            threading.Event().wait(0.005)
+        await_queue(worker, 3)
         served.go_on.release(2)
         for number, client in enumerate(clients):
             assert_same(client.take(), act(SEEN[number]["state"]))
@@ -137,13 +150,6 @@ def test_requests_that_wait_are_computed_together() -> None:
             client.close()
 
 
-def worker_queue(worker: rlmesh.ModelWorker) -> int:
-    from rlmesh.client.probing import fetch_status
-
-    [model] = fetch_status(worker.address, 20.0).models
-    return model.queue_length
-
-
 def test_a_batch_has_at_most_so_many_observations() -> None:
     served = Gated()
     with working(served, max_batch_size=2) as worker:
@@ -152,8 +158,7 @@ def test_a_batch_has_at_most_so_many_observations() -> None:
         served.entered.acquire()
         for client in clients[1:]:
             client.post(SEEN[1])
-        while worker_queue(worker) < 3:
-            threading.Event().wait(0.005)
+        await_queue(worker, 3)
         served.go_on.release(3)
         for client in clients:
             client.take()
@@ -186,8 +191,7 @@ def test_beyond_the_limit_a_request_is_refused_at_once_and_the_session_goes_on()
         clients[0].post(SEEN[0])
         served.entered.acquire()
         clients[1].post(SEEN[1])
-        while worker_queue(worker) < 1:
-            threading.Event().wait(0.005)
+        await_queue(worker, 1)
         with pytest.raises(EndpointBusyError, match="1 requests wait") as caught:
             clients[2].predict(SEEN[2])
         assert caught.value.queue_length == 1
@@ -225,8 +229,7 @@ def test_one_bad_request_of_a_batch_fails_alone_unless_the_model_keeps_state(
         served.entered.acquire()
         clients[1].post(dark)
         clients[2].post(SEEN[2])
-        while worker_queue(worker) < 2:
-            threading.Event().wait(0.005)
+        await_queue(worker, 2)
         served.go_on.release(8)
         clients[0].take()
         with pytest.raises(RemoteModelError, match="too dark"):
@@ -258,8 +261,7 @@ def test_an_answer_that_its_space_refuses_fails_its_own_request_only() -> None:
         served.entered.acquire()
         clients[1].post(strange)
         clients[2].post(SEEN[2])
-        while worker_queue(worker) < 2:
-            threading.Event().wait(0.005)
+        await_queue(worker, 2)
         served.go_on.release(2)
         clients[0].take()
         with pytest.raises(rlmesh.errors.InvalidActionError, match="nan at"):

@@ -238,6 +238,19 @@ TABLE: dict[str, list[Try]] = {
     "PredictCall.deviations": [
         Try("at an environment", predicting(deviations=[session_pb2.Deviation()]), SENSELESS)
     ],
+    # tests/server/models has the models that take one.
+    "PredictCall.offer": [
+        Try("at an environment", predicting(offer=session_pb2.ChunkOffer()), SENSELESS)
+    ],
+    "ChunkOffer.count": [
+        Try("at an environment", predicting(offer=session_pb2.ChunkOffer(count=9)), SENSELESS)
+    ],
+    "ChunkOffer.prefix": [
+        Try("at an environment", predicting(offer=session_pb2.ChunkOffer(prefix=b"")), SENSELESS)
+    ],
+    "ChunkOffer.delay": [
+        Try("at an environment", predicting(offer=session_pb2.ChunkOffer(delay=9)), SENSELESS)
+    ],
     "OpenCall.model": [Try("without effect", opening(model="any"))],
     "SessionRequest.render": [Try("empty", call(render=session_pb2.RenderCall()))],
     "SessionRequest.stats": [Try("empty", call(stats=session_pb2.StatsCall()))],

@@ -28,7 +28,7 @@ def test_what_is_cut_is_joined(messages: list[bytes], size: int) -> None:
 
 def test_a_request_without_an_end_is_refused_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "MAX_MESSAGE_BYTES", 3 * PIECE_BYTES)
-    refused: list[bool] = []
+    refused: list[str] = []
     taken = 0
 
     def endless() -> Iterator[bytes]:
@@ -38,8 +38,8 @@ def test_a_request_without_an_end_is_refused_at_the_limit(monkeypatch: pytest.Mo
             taken += 1
             yield piece
 
-    assert list(whole_messages(endless(), lambda: refused.append(True))) == []
-    assert (refused, taken) == ([True], 4)
+    assert list(whole_messages(endless(), refused.append)) == []
+    assert (refused, taken) == ([f"a request has more than {3 * PIECE_BYTES} bytes"], 4)
 
 
 class Telling(ScriptedEnv):

@@ -13,7 +13,6 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
 from rlmesh.envs.forks import EndsInChild
 from rlmesh.errors import RlmeshError
@@ -29,7 +28,7 @@ from rlmesh.processes.parent_death import (
 )
 from rlmesh.processes.stack_dump import begin_recording
 from rlmesh.server.envs.backend import ENV
-from rlmesh.server.envs.list_vector_env import vector_of
+from rlmesh.server.envs.foreign_vectors import served_form
 from rlmesh.server.envs.local import LocalBackend
 from rlmesh.server.envs.process.borrower import Borrower, ServerGoneError
 from rlmesh.server.envs.process.call_page import PAGE_BYTES
@@ -127,8 +126,7 @@ def _make(spec: WorkerSpec) -> tuple[LocalBackend, EnvContract]:
     try:
         with EndsInChild():
             env: Any = factory()
-        if is_row(env):
-            env = vector_of(env)
+        env = served_form(env)
         contract = read_contract(env, delivers_nan=spec.options.delivers_nan)
         return LocalBackend(env, contract, spec.options), contract
     except RlmeshError as error:

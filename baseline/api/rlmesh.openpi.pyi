@@ -1,0 +1,33 @@
+# Written by `make baseline`; do not edit.
+__stability__ = Experimental
+
+@Experimental
+class Policy:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        observation_space: Any = None,
+        action_space: Any = None,
+        horizon: int | None = None,
+        connect_timeout_seconds: float | None = 10.0,
+        request_timeout_seconds: float | None = None,
+        token: str | None = None,
+        tls: rlmesh.ClientTLS | None = None,
+        insecure: bool = False,
+    ) -> None: ...
+    @property
+    def metadata(self) -> dict[str, Any]: ...
+    def infer(self, observation: Mapping[str, Any]) -> dict[str, Any]: ...
+    def predict_chunk(self, observation: Any, context: Any = None) -> Any: ...
+    def predict(self, observation: Any, context: Any = None) -> Any: ...
+    def reset(self, context: Any = None) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None: ...
+    def __reduce_ex__(self, protocol: object) -> NoReturn: ...
