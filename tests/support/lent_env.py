@@ -144,13 +144,7 @@ def _send_status() -> None:
     # The thread that answers the server cannot, as it is not the one that reads any more.
     control = _control()
     for number in range(1, 1000):
-<<<<<<< HEAD
-        _control().send(write_message(ControlMessage.STATUS, number.to_bytes(8, "big") + b"\xff"))
-||||||| 28820c0
-        _control().send(write_message(ControlMessage.STATUS, number.to_bytes(8) + b"\xff"))
-=======
-        control.send(write_message(ControlMessage.STATUS, number.to_bytes(8) + b"\xff"))
->>>>>>> main
+        control.send(write_message(ControlMessage.STATUS, number.to_bytes(8, "big") + b"\xff"))
 
 
 def _control() -> socket.socket:
