@@ -1,4 +1,4 @@
-# Every target sets up what it needs: a virtual environment, made with PYTHON, 3.11 or newer.
+# Every target sets up what it needs: a virtual environment, made with PYTHON, 3.10 or newer.
 #   make help
 #   make test PYTHON=python3.13
 
@@ -166,9 +166,9 @@ baseline: $(call installed,test) ## Freeze what users see as it is; see CONTRIBU
 
 # An interrupted installation leaves no stamp, and the next run goes on from there.
 $(VENV)/.installed-%: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "RLMesh needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
-	  echo "Name another one: make PYTHON=python3.11 $(MAKECMDGOALS)"; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "RLMesh needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another one: make PYTHON=python3.10 $(MAKECMDGOALS)"; \
 	  exit 1; }
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --quiet --editable '.$(EXTRAS_$*)'

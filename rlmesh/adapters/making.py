@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 import numbers
 import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
+from rlmesh_api._enums import StrEnum
 
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
@@ -36,7 +36,7 @@ Flow: TypeAlias = Literal["observation", "action"]
 Numbers: TypeAlias = Any
 """A number, or an array of one axis or a sequence of numbers."""
 
-E = TypeVar("E", bound=enum.StrEnum)
+E = TypeVar("E", bound=StrEnum)
 
 
 def make(operation: AdapterOperation, at: Place, on: Flow) -> AdapterStep:

@@ -3,8 +3,8 @@
 #ifndef RLMESH_COMMON_H
 #define RLMESH_COMMON_H
 
-/* One binary serves every CPython from 3.11 on. */
-#define Py_LIMITED_API 0x030B0000
+/* One binary serves every CPython from 3.10 on. */
+#define Py_LIMITED_API 0x030A0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 

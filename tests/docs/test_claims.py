@@ -20,6 +20,7 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import StickyAction
+from rlmesh_api._enums import StrEnum
 
 import rlmesh
 from rlmesh import errors
@@ -380,7 +381,7 @@ class Level(enum.IntEnum):
     ONE = 1
 
 
-class Word(enum.StrEnum):
+class Word(StrEnum):
     A = "a"
 
 

@@ -93,7 +93,7 @@ def test_the_lowest_versions_are_those_of_the_project() -> None:
         assert f">={pinned.version}" in {str(each) for each in requirement.specifier}
 
 
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
 def test_each_python_has_one_lowest_version_of_each_dependency(python: str) -> None:
     always = Marker("python_version > '3'")
     names = [
