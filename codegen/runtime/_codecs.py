@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rlmesh_api._enums import StrEnum
-
 from rlmesh_api import _values
+from rlmesh_api._enums import StrEnum
 from rlmesh_api._problems import Problem, WrongType, describe, listed
 from rlmesh_api.v1 import space_pb2
 

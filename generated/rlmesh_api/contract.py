@@ -301,7 +301,7 @@ class RotationForm(StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.RotationForm.Name, "ROTATION_FORM_", value)
 
 
-class FramePadding(enum.StrEnum):
+class FramePadding(StrEnum):
     """What stands in the place of frames that an episode has not had yet."""
 
     FIRST = "first"

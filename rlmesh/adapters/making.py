@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
-from rlmesh_api._enums import StrEnum
 
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh_api._enums import StrEnum
 from rlmesh_api.contract import AdapterFlow, AdapterOperation, AdapterStep
 
 __all__ = [

@@ -84,7 +84,7 @@ class _Reader:
             except (InvalidArgumentError, UnsupportedSpaceError) as error:
                 raise UnsupportedSpaceError(f"{place}: {error}") from error
             except Exception as error:
-                error.add_note(f"in the conversion registered for {place}, {kind.__name__}")
+                _note(error, f"in the conversion registered for {place}, {kind.__name__}")
                 raise
             return self.read(made, place, depth, registered=False)
         root, name = _base_of(space, place)
@@ -94,6 +94,13 @@ class _Reader:
             return _CONVERTERS[name](self, space, place, depth)
         except InvalidArgumentError as error:
             raise UnsupportedSpaceError(f"{place}: {error}") from error
+
+
+def _note(error: Exception, note: str) -> None:
+    if sys.version_info >= (3, 11):
+        error.add_note(note)
+    else:
+        vars(error).setdefault("__notes__", []).append(note)
 
 
 def _gymnasium_spaces() -> Any:

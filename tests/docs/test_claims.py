@@ -20,12 +20,12 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import StickyAction
-from rlmesh_api._enums import StrEnum
 
 import rlmesh
 from rlmesh import errors
 from rlmesh.address import parse_address
 from rlmesh.client.probing import request_shutdown
+from rlmesh_api._enums import StrEnum
 from support.plain_envs import PlainCounter, PlainVector
 from support.processes import run
 from support.sample_envs import Gate, ScriptedEnv, make

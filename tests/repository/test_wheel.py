@@ -18,6 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from codegen.protoc import SAFE_PATH
 from support.repository import ROOT
 
 HERE = Path(__file__).parent / "wheel"
@@ -210,7 +211,15 @@ def test_a_type_checker_sees_the_types(environment: Environment, checker: list[s
         pytest.skip("`make types` checks with the newest releases; the oldest are checked here")
     shutil.copy(HERE / "types_of_a_user.py", environment.folder)
     python = str(environment.python)
-    run(sys.executable, "-P", "-m", *checker, python, "types_of_a_user.py", cwd=environment.folder)
+    run(
+        sys.executable,
+        SAFE_PATH,
+        "-m",
+        *checker,
+        python,
+        "types_of_a_user.py",
+        cwd=environment.folder,
+    )
 
 
 def test_the_tests_pass_on_the_wheel(environment: Environment, tmp_path: Path) -> None:
@@ -221,4 +230,4 @@ def test_the_tests_pass_on_the_wheel(environment: Environment, tmp_path: Path) -
     chosen = [f"tests/{name}" for name in ON_THE_WHEEL[environment.versions]]
     chosen += ["-k", NOT_ON_THE_WHEEL]
     # One process: the other tests run beside this one.
-    run(environment.python, "-P", "-m", "pytest", "-q", "-n0", *chosen, cwd=tmp_path)
+    run(environment.python, SAFE_PATH, "-m", "pytest", "-q", "-n0", *chosen, cwd=tmp_path)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rlmesh_api._enums import StrEnum
 
 from rlmesh.errors import InvalidArgumentError
 from rlmesh.spaces import (
@@ -24,6 +23,7 @@ from rlmesh.spaces import (
     Tuple,
     to_gymnasium_space,
 )
+from rlmesh_api._enums import StrEnum
 from rlmesh_api.contract import BoxSpace, Dtype
 from support.sample_spaces import FLOAT_DTYPES, INTEGER_DTYPES
 

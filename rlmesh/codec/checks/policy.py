@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from rlmesh_api._enums import StrEnum
-
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh_api._enums import StrEnum
 
 __all__ = ["POLICY_VARIABLE", "Nan", "Policy", "policy_from"]
 
