@@ -147,7 +147,7 @@ def test_pyright_accepts_every_module_and_refuses_all_misuse(folder: Path) -> No
     config = {
         "include": [PACKAGE, "use.py"],
         "typeCheckingMode": "strict",
-        "pythonVersion": "3.10",
+        "pythonVersion": "3.11",
         "extraPaths": [str(ROOT), str(ROOT / "generated")],
         # Misuse is written down for its own sake.
         "reportUnusedExpression": False,
