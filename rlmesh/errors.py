@@ -39,7 +39,6 @@ Every message names the thing, what was expected, what came, and the next step.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 __all__ = [
@@ -88,13 +87,6 @@ class RlmeshError(Exception):
     """
 
     transitions: Any = None
-
-    if sys.version_info < (3, 11):
-        __notes__: list[str]
-
-        def add_note(self, note: str, /) -> None:
-            """Keeps a note as later versions of Python do. This one shows it in no traceback."""
-            self.__notes__ = [*getattr(self, "__notes__", ()), note]
 
 
 class InvalidAddressError(RlmeshError, ValueError):

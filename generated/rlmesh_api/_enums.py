@@ -9,9 +9,7 @@ import sys
 
 __all__ = ["StrEnum"]
 
-if sys.version_info >= (3, 11):
-    from enum import StrEnum
-else:
+if sys.version_info < (3, 11):
     import enum
 
     class StrEnum(str, enum.Enum):
@@ -22,3 +20,6 @@ else:
 
         def __format__(self, format_spec: str) -> str:
             return str.__format__(self, format_spec)
+
+else:
+    from enum import StrEnum

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from rlmesh.errors import InvalidArgumentError, UnsupportedSpaceError
+from rlmesh.notes import add_note
 from rlmesh.spaces.arrays import read_dtype
 from rlmesh.spaces.box import Box
 from rlmesh.spaces.containers import DEEPEST, Dict, Tuple
@@ -84,7 +85,7 @@ class _Reader:
             except (InvalidArgumentError, UnsupportedSpaceError) as error:
                 raise UnsupportedSpaceError(f"{place}: {error}") from error
             except Exception as error:
-                _note(error, f"in the conversion registered for {place}, {kind.__name__}")
+                add_note(error, f"in the conversion registered for {place}, {kind.__name__}")
                 raise
             return self.read(made, place, depth, registered=False)
         root, name = _base_of(space, place)
@@ -94,13 +95,6 @@ class _Reader:
             return _CONVERTERS[name](self, space, place, depth)
         except InvalidArgumentError as error:
             raise UnsupportedSpaceError(f"{place}: {error}") from error
-
-
-def _note(error: Exception, note: str) -> None:
-    if sys.version_info >= (3, 11):
-        error.add_note(note)
-    else:
-        vars(error).setdefault("__notes__", []).append(note)
 
 
 def _gymnasium_spaces() -> Any:

@@ -1,11 +1,10 @@
-"""Notes on exceptions, which Python 3.10 does not have."""
+"""Notes on exceptions, on every version of Python."""
 
 from __future__ import annotations
 
+from rlmesh.notes import add_note
 
-def add_note(error: BaseException, note: str) -> None:
-    """Adds a note, as `BaseException.add_note` of Python 3.11 does; pytest shows it."""
-    vars(error).setdefault("__notes__", []).append(note)
+__all__ = ["add_note", "notes_of"]
 
 
 def notes_of(error: BaseException) -> list[str]:
