@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http
+import inspect
 import logging
 import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from websockets.datastructures import Headers
@@ -16,7 +17,7 @@ from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
-from websockets.sync.server import Server, ServerConnection
+from websockets.sync.server import ServerConnection
 
 from rlmesh.address import TcpAddress
 from rlmesh.foreign_text import LONGEST_TEXT, one_line
@@ -80,6 +81,9 @@ class OpenpiGateway:
         ready: Callable[[], bool],
     ) -> None:
         self.socket_closed: threading.Event = threading.Event()
+        # A connection looks at `socket_closed` alone. It knew of no server before websockets 17.
+        known = inspect.signature(ServerConnection).parameters
+        self._as_server: dict[str, Any] = {"server": self} if "server" in known else {}
         self._token = options.token
         self._identity = options.identity
         self._provider = provider
@@ -131,8 +135,7 @@ class OpenpiGateway:
         connection = ServerConnection(
             sock,
             protocol,
-            # It looks at `socket_closed` alone.
-            cast(Server, self),
+            **self._as_server,
             ping_interval=_KEEPALIVE_SECONDS,
             ping_timeout=_KEEPALIVE_SECONDS,
             # A client that sends on and on, and reads no answer, is not read either.
