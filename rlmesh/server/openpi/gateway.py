@@ -43,6 +43,9 @@ _log = logging.getLogger("rlmesh.server")
 _quiet = logging.getLogger("rlmesh.server.websockets")
 _quiet.setLevel(logging.CRITICAL)
 
+# Before websockets 17 a connection knew no server.
+_KNOWS_SERVER = "server" in inspect.signature(ServerConnection).parameters
+
 TRANSPORT = "openpi"
 _HEALTH = "/healthz"
 # How long a client may take from connecting to the end of its handshake.
@@ -81,9 +84,6 @@ class OpenpiGateway:
         ready: Callable[[], bool],
     ) -> None:
         self.socket_closed: threading.Event = threading.Event()
-        # A connection looks at `socket_closed` alone. It knew of no server before websockets 17.
-        known = inspect.signature(ServerConnection).parameters
-        self._as_server: dict[str, Any] = {"server": self} if "server" in known else {}
         self._token = options.token
         self._identity = options.identity
         self._provider = provider
@@ -132,10 +132,12 @@ class OpenpiGateway:
             max_size=self._most_bytes,
             logger=_quiet,
         )
+        # It looks at `socket_closed` alone.
+        as_server: dict[str, Any] = {"server": self} if _KNOWS_SERVER else {}
         connection = ServerConnection(
             sock,
             protocol,
-            **self._as_server,
+            **as_server,
             ping_interval=_KEEPALIVE_SECONDS,
             ping_timeout=_KEEPALIVE_SECONDS,
             # A client that sends on and on, and reads no answer, is not read either.
