@@ -96,34 +96,44 @@ class StuckError(KeyError, ValueError):
     """An error of a library, of two built-in types."""
 
 
+CAUGHT: list[tuple[Exception, list[type[Exception]]]] = [
+    (ValueError("no"), [ValueError]),
+    (KeyError("level"), [KeyError]),
+    (FileNotFoundError(2, "No such file"), [FileNotFoundError]),
+    (UnicodeDecodeError("utf-8", b"x", 0, 1, "why"), [UnicodeDecodeError]),
+    (StopIteration(1), [StopIteration]),
+    (NotImplementedError(), [NotImplementedError]),
+    (StuckError("x"), [KeyError, ValueError]),
+    (json.JSONDecodeError("no", "", 0), [ValueError]),
+]
+
+
+class RaisingEnv(ScriptedEnv):
+    """Raises the error of `CAUGHT` whose number is the seed."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        assert seed is not None
+        self.script["reset"] = raiser(CAUGHT[seed][0])
+        return super().reset(seed=seed, options=options)
+
+
 @pytest.mark.parametrize("isolation", [None, "process"])
-@pytest.mark.parametrize(
-    ("error", "kinds"),
-    [
-        (ValueError("no"), [ValueError]),
-        (KeyError("level"), [KeyError]),
-        (FileNotFoundError(2, "No such file"), [FileNotFoundError]),
-        (UnicodeDecodeError("utf-8", b"x", 0, 1, "why"), [UnicodeDecodeError]),
-        (StopIteration(1), [StopIteration]),
-        (NotImplementedError(), [NotImplementedError]),
-        (StuckError("x"), [KeyError, ValueError]),
-        (json.JSONDecodeError("no", "", 0), [ValueError]),
-    ],
-    ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",
-)
 def test_code_that_catches_the_built_in_type_of_an_exception_goes_on_to_work(
-    error: Exception, kinds: list[type[Exception]], isolation: str | None
+    isolation: str | None,
 ) -> None:
-    env = ScriptedEnv()
-    env.script["reset"] = raiser(error)
-    served: Any = env if isolation is None else lambda: env
-    with serving(served, isolation=isolation) as server:
-        client = rlmesh.RemoteEnv[Any, Any](server.address)
-        for kind in kinds:
-            with pytest.raises(kind, match="reset") as caught:
-                client.reset()
-            assert isinstance(caught.value, RemoteEnvError)
-        client.close()
+    served: Any = RaisingEnv() if isolation is None else lambda: RaisingEnv()
+    with (
+        serving(served, isolation=isolation) as server,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as client,
+    ):
+        for number, (error, kinds) in enumerate(CAUGHT):
+            for kind in kinds:
+                with pytest.raises(kind, match="reset") as caught:
+                    client.reset(seed=number)
+                assert isinstance(caught.value, RemoteEnvError)
+                assert caught.value.exception_type.endswith(type(error).__qualname__)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), HardwareError("red")])
