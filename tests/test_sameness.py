@@ -18,7 +18,8 @@ from support import sample_envs
 from support.comparing import Declared, assert_same
 from support.serving import served_process, serving
 
-STEPS = 300
+# Time limits of 100 and of 200 steps are reached, and a new episode begins.
+STEPS = 220
 # Of environments that observe a sample of their space at every step. Within these they terminate
 # twice and are truncated once.
 ECHO_STEPS = 60
