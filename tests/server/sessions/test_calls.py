@@ -123,7 +123,7 @@ class RaisingEnv(ScriptedEnv):
 def test_code_that_catches_the_built_in_type_of_an_exception_goes_on_to_work(
     isolation: str | None,
 ) -> None:
-    served: Any = RaisingEnv() if isolation is None else lambda: RaisingEnv()
+    served: Any = RaisingEnv() if isolation is None else RaisingEnv
     with (
         serving(served, isolation=isolation) as server,
         contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as client,
