@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -21,6 +19,7 @@ from rlmesh.errors import (
     RlmeshError,
 )
 from support.comparing import assert_same
+from support.raising_env import CAUGHT, RaisingEnv, raiser
 from support.sample_envs import ScriptedEnv
 from support.serving import remote, remote_vector, serving
 
@@ -36,13 +35,6 @@ class HardwareError(Exception):
 class UnprintableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("not even this")
-
-
-def raiser(error: BaseException) -> Callable[[], Any]:
-    def act() -> Any:
-        raise error
-
-    return act
 
 
 def call(client: rlmesh.RemoteEnv[Any, Any], name: str) -> Any:
@@ -90,33 +82,6 @@ def test_the_type_of_a_library_carries_its_module() -> None:
     with remote(env) as client, pytest.raises(RemoteEnvError) as caught:
         client.reset()
     assert caught.value.exception_type == f"{__name__}.HardwareError"
-
-
-class StuckError(KeyError, ValueError):
-    """An error of a library, of two built-in types."""
-
-
-CAUGHT: list[tuple[Exception, list[type[Exception]]]] = [
-    (ValueError("no"), [ValueError]),
-    (KeyError("level"), [KeyError]),
-    (FileNotFoundError(2, "No such file"), [FileNotFoundError]),
-    (UnicodeDecodeError("utf-8", b"x", 0, 1, "why"), [UnicodeDecodeError]),
-    (StopIteration(1), [StopIteration]),
-    (NotImplementedError(), [NotImplementedError]),
-    (StuckError("x"), [KeyError, ValueError]),
-    (json.JSONDecodeError("no", "", 0), [ValueError]),
-]
-
-
-class RaisingEnv(ScriptedEnv):
-    """Raises the error of `CAUGHT` whose number is the seed."""
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        assert seed is not None
-        self.script["reset"] = raiser(CAUGHT[seed][0])
-        return super().reset(seed=seed, options=options)
 
 
 @pytest.mark.parametrize("isolation", [None, "process"])
