@@ -72,7 +72,12 @@ def transports_in_turn(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     """
     if hasattr(request, "param"):
         return _call_by(request.param, monkeypatch)
-    turn = sum(request.node.callspec.indices.values())
+    # Every argument of a cell has the number of the cell, which counts up in the last mark first.
+    number = max(request.node.callspec.indices.values())
+    turn = 0
+    for mark in reversed([*request.node.iter_markers("parametrize")]):
+        number, place = divmod(number, len(mark.args[1]))
+        turn += place
     return _call_by(TRANSPORT_NAMES[turn % len(TRANSPORT_NAMES)], monkeypatch)
 
 
