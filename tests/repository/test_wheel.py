@@ -37,12 +37,8 @@ ON_THE_WHEEL = {
     ),
     "newest": ("spaces/test_round_trip.py", "test_contract.py"),
 }
-# Processes and transports of an environment are the same whatever the versions.
-# A worker imports the error of that name by the name of its module, which is no package there.
-NOT_ON_THE_WHEEL = (
-    "not from_another_process and not asynchronous and not (test_all_steps and direct)"
-    " and not (StuckError and process)"
-)
+# Processes of an environment are the same whatever the versions.
+NOT_ON_THE_WHEEL = "not from_another_process and not asynchronous"
 # The Python for which the oldest releases have no wheels.
 NO_OLDEST = (3, 12)
 

@@ -22,7 +22,7 @@ from support.notes import add_note
 from support.sample_envs import ScriptedEnv
 from support.serving import remote, remote_vector, serving
 
-pytestmark = pytest.mark.usefixtures("each_transport")
+pytestmark = pytest.mark.usefixtures("transports_in_turn")
 
 ZERO = np.zeros(2, np.float32)
 CALLS = ["reset", "step", "render"]

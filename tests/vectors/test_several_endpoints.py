@@ -26,7 +26,7 @@ from support.sample_envs import EchoEnv, Gate, ScriptedEnv
 from support.serving import served_process, serving
 from support.vector_envs import KINDS, SubEnv, record, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_transport")
+pytestmark = pytest.mark.usefixtures("transports_in_turn")
 
 MODES = pytest.mark.parametrize(
     "mode", list(AutoresetMode), ids=lambda mode: str(mode.name).lower()
