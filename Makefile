@@ -34,7 +34,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench fuzz soak chaos docs clean
 .PHONY: hooks node-packages stubs trainers trainers-all cartpole openpi ray
-.PHONY: codegen-check stability proto lint layers types fuzz-short test-all format golden baseline
+.PHONY: codegen-check stability proto lint layers types fuzz-short test-all test-python format golden baseline
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -45,7 +45,7 @@ demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 10
 test: $(call installed,test) ## Run the tests, all but those that ask the package index.
 	$(BIN)/python -m pytest -m "not wheel"
 
-check: codegen-check stability proto lint layers types docs fuzz-short test-all trainers openpi ray legacy ## Run every check that a change must pass.
+check: codegen-check stability proto lint layers types docs fuzz-short test-all test-python trainers openpi ray legacy ## Run every check that a change must pass.
 
 generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
 	$(BIN)/python -m codegen
@@ -102,6 +102,10 @@ fuzz-short: $(call installed,check) ## Feed every decoder with the same mutation
 
 test-all: $(call installed,check) node-packages ## Run every test.
 	$(BIN)/python -m pytest
+
+# The tests of a step's path, which runs in C where there is a compiler: messages, slabs, checks, pipes.
+test-python: $(call installed,check) ## Run the tests of a step's path in Python alone.
+	RLMESH_COMPILED=0 $(BIN)/python -m pytest tests/codec/step tests/codec/infos tests/transports/shm tests/golden tests/test_sameness.py
 
 # In a virtual environment of their own: PyTorch is large, and the other tests run without it.
 TRAINERS := $(VENV)-trainers

@@ -211,6 +211,12 @@ BARS = (
         find=_against(_longer, "shm", ["in-process"], ["vector-64"]),
     ),
     Bar(
+        "the same, by steps a second: the part of the in-process rate",
+        0.8,
+        at_most=False,
+        find=_against(_faster, "shm", ["in-process"], ["vector-64"]),
+    ),
+    Bar(
         "TCP, every workload: the p50 of grpc, to a bare grpcio stream's",
         1.25,
         at_most=True,

@@ -7,6 +7,7 @@ messages.c  a step's request and the result of a single environment, as bytes
 leaves.c    slabs of a space that is one small numeric leaf
 check.c     the fast check of small leaves
 plain.c     a plain step: the call of the environment, its result, and its answer
+infos.c     whether MessagePack's packer writes an info by itself
 segment.c   one side of a segment of shared memory: posts, looks, headers
 step.c      the module; `common.h` has what the parts share
 interface   what it offers, as types

@@ -16,7 +16,16 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 SOURCES: tuple[Path, ...] = tuple(
     _HERE / name
-    for name in ("common.h", "messages.c", "leaves.c", "check.c", "plain.c", "segment.c", "step.c")
+    for name in (
+        "common.h",
+        "messages.c",
+        "leaves.c",
+        "check.c",
+        "plain.c",
+        "infos.c",
+        "segment.c",
+        "step.c",
+    )
 )
 """What the extension is made of."""
 BINARY: Path = _HERE / "_step.abi3.so"

@@ -159,10 +159,11 @@ int has_sequence(PyObject *messages, const uint8_t *at, uint64_t sequence);
 #define TRUNCATED_AT (TERMINATED_AT + 1 + 2)
 #define RESULT_HEAD (TRUNCATED_AT + 1 + INNER)
 
-/* Each adds a type to the module; negative with an error set where that fails. */
+/* Each adds a type, or functions, to the module; negative with an error set where that fails. */
 int add_messages(PyObject *module);
 int add_leaves(PyObject *module);
 int add_check(PyObject *module);
+int add_infos(PyObject *module);
 int add_plain(PyObject *module);
 int add_segment(PyObject *module);
 

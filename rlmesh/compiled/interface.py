@@ -104,3 +104,4 @@ class Step(Protocol):
     PlainAnswer: Callable[[Any, Any], PlainAnswer]
     Check: Callable[[tuple[tuple[int, str, float, float, bool], ...]], Check]
     SegmentEnd: Callable[..., SegmentEnd]
+    is_plain: Callable[..., bool]

@@ -6,7 +6,7 @@ static int fill_module(PyObject *module)
 {
     if (PyModule_AddStringConstant(module, "DIGEST", RLMESH_DIGEST) < 0 ||
         add_messages(module) < 0 || add_leaves(module) < 0 || add_check(module) < 0 ||
-        add_segment(module) < 0 || add_plain(module) < 0)
+        add_segment(module) < 0 || add_plain(module) < 0 || add_infos(module) < 0)
         return -1;
     return 0;
 }

@@ -20,6 +20,7 @@ from rlmesh import compiled
 from rlmesh.codec.checks import fast_checks
 from rlmesh.codec.checks.domains import NumericDomain, find_domains
 from rlmesh.codec.checks.policy import Nan, Policy
+from rlmesh.codec.infos import fast_packing
 from rlmesh.codec.slab import single_leaf
 from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, compile_layout
 from rlmesh.codec.slab.violations import Violation
@@ -499,3 +500,69 @@ def test_a_step_leaves_no_memory_behind() -> None:
         once()
     gc.collect()
     assert sys.getallocatedblocks() - before < 500
+
+
+class _Text(str):
+    __slots__ = ()
+
+
+class _Unhashable(type):
+    def __hash__(cls) -> int:
+        raise ArithmeticError("this type has no hash")
+
+
+class _OfUnhashable(metaclass=_Unhashable):
+    pass
+
+
+PARTS = st.one_of(
+    VALUES,
+    st.sampled_from(
+        ["a", _Text("b"), bytearray(b"c"), np.datetime64("2026-01-01"), np.str_("d"), object()]
+    ),
+    st.sampled_from(
+        [np.zeros(3), np.zeros(2, np.object_), np.zeros(2048), np.zeros(2047), np.ma.zeros(2)]
+    ),
+)
+TREES = st.recursive(
+    PARTS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=20),
+        st.tuples(inner, inner),
+        st.dictionaries(st.text(max_size=3) | st.sampled_from([1, _Text("b")]), inner),
+    ),
+)
+
+
+@given(TREES, st.integers(0, 4), st.integers(0, 30))
+def test_what_an_info_holds_is_judged_alike(value: object, depth: int, left: int) -> None:
+    assert STEP_IN_C is not None
+    given = (value, depth, left, fast_packing.PLAIN, np.ndarray, fast_packing.SMALL)
+    assert STEP_IN_C.is_plain(*given) is fast_packing.is_plain(*given)
+
+
+def test_a_cycle_and_a_type_without_a_hash_end_alike() -> None:
+    assert STEP_IN_C is not None
+    cycle: list[Any] = []
+    cycle += [cycle, cycle]
+    for is_plain in (STEP_IN_C.is_plain, fast_packing.is_plain):
+        rest = (2**16, fast_packing.PLAIN, np.ndarray, fast_packing.SMALL)
+        assert not is_plain(cycle, 64, *rest)
+        with pytest.raises(ArithmeticError, match="no hash"):
+            is_plain({"a": [_OfUnhashable()]}, 64, *rest)
+
+
+def test_a_list_that_shrinks_while_it_is_judged_harms_nothing() -> None:
+    assert STEP_IN_C is not None
+    items: list[Any] = []
+
+    class Shrinking(type):
+        def __hash__(cls) -> int:
+            items.clear()
+            return 0
+
+    kind = Shrinking("kind", (), {})
+    items += [kind(), 1, 2]
+    rest = (2**16, fast_packing.PLAIN, np.ndarray, fast_packing.SMALL)
+    assert not STEP_IN_C.is_plain(items, 64, *rest)
+    assert not items
