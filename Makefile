@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 # pyproject.toml changes.
 EXTRAS_runtime :=
 EXTRAS_test := [codegen,test]
-EXTRAS_check := [codegen,test,exotic,check,docs,fuzz]
+EXTRAS_check := [codegen,test,exotic,check,deploy,docs,fuzz]
 EXTRAS_bench := [bench]
 EXTRAS_fuzz := [fuzz]
 EXTRAS_trainers := [test,trainers]

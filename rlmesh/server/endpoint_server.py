@@ -93,6 +93,12 @@ class EndpointServer:
         """The resolved address of the transport `direct`, or None where it is not offered."""
         return None if self._listeners.direct is None else str(self._listeners.direct)
 
+    @property
+    def health_address(self) -> str | None:
+        """The resolved address of `health`, or None where there is none. Experimental."""
+        address = self._rpc_server.health_address
+        return None if address is None else str(address)
+
     def serve(self) -> None:
         """Answers clients until the server is shut down; what is served is called on this thread.
 

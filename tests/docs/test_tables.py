@@ -107,6 +107,7 @@ HELD_BY: dict[str, list[str]] = {
         "cli/test_demo.py::test_the_transport_may_come_from_the_environment_and_the_address_of_another_server_does_not",
         "codec/checks/test_conformance_policy.py::test_the_variable_is_read_where_there_is_no_argument",
         "cli/test_security.py::test_the_token_may_come_from_the_environment",
+        "deploy/test_systemd.py::test_the_unit_is_active_once_the_server_serves_and_ends_in_time",
     ],
     "docs/serving.md / In a process of its own: The environment": [
         "server/envs/test_isolation.py::test_a_death_is_told_and_its_server_and_neighbours_live_on",
@@ -331,6 +332,23 @@ HELD_BY: dict[str, list[str]] = {
     ],
     "docs/readiness.md / Health: Moment": [
         "docs/test_claims.py::test_health_follows_the_life_of_a_server",
+    ],
+    "docs/readiness.md / Probes: Question": [
+        "deploy/test_kubernetes.py::test_the_probes_of_an_environment_pass_without_token_and_certificate",
+        "server/test_health_port.py::test_health_is_the_same_at_both_addresses_until_the_end",
+        "server/test_health_port.py::test_a_model_that_warms_up_is_alive_and_not_ready",
+    ],
+    "docs/readiness.md / Probes: Server": [
+        "deploy/test_kubernetes.py::test_a_probe_of_the_documentation_passes",
+        "deploy/test_containers.py::test_an_image_serves_and_passes_its_health_check",
+        "deploy/test_systemd.py::test_the_unit_is_active_once_the_server_serves_and_ends_in_time",
+    ],
+    "docs/deployment.md / Deployment: You have": [
+        "deploy/test_containers.py::test_an_image_serves_and_passes_its_health_check",
+        "deploy/test_containers.py::test_the_compose_file_evaluates_a_model_in_an_environment",
+        "deploy/test_kubernetes.py::test_a_job_runs_each_seed_once_and_its_servers_end_in_time",
+        "deploy/test_systemd.py::test_a_connection_to_the_socket_reaches_the_server",
+        "deploy/test_slurm.py::test_the_batch_script_evaluates_each_seed_once_and_leaves_nothing",
     ],
     "docs/readiness.md / End: What happens": [
         "cli/test_signals.py::test_in_a_call_which_finishes_first",
