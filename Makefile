@@ -1,4 +1,4 @@
-# Every target sets up what it needs: a virtual environment, made with PYTHON, 3.11 or newer.
+# Every target sets up what it needs: a virtual environment, made with PYTHON, 3.10 or newer.
 #   make help
 #   make test PYTHON=python3.13
 
@@ -19,6 +19,11 @@ EXTRAS_trainers := [test,trainers]
 EXTRAS_trainers-all := [test,trainers-all]
 EXTRAS_openpi-client := [test,openpi-client]
 EXTRAS_ray := [test,ray]
+# Most tools have no release for Python 3.10 any more.
+LEAST_check := 11
+LEAST_bench := 11
+LEAST_trainers := 11
+LEAST_trainers-all := 11
 COVERS_test := runtime
 COVERS_check := runtime test fuzz
 COVERS_bench := runtime
@@ -177,9 +182,9 @@ baseline: $(call installed,test) ## Freeze what users see as it is; see CONTRIBU
 
 # An interrupted installation leaves no stamp, and the next run goes on from there.
 $(VENV)/.installed-%: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "RLMesh needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
-	  echo "Name another one: make PYTHON=python3.11 $(MAKECMDGOALS)"; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, $(or $(LEAST_$*),10)))' || { \
+	  echo "$(if $(LEAST_$*),The extra $* of RLMesh,RLMesh) needs Python 3.$(or $(LEAST_$*),10) or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another one: make PYTHON=python3.$(or $(LEAST_$*),10) $(MAKECMDGOALS)"; \
 	  exit 1; }
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --quiet --editable '.$(EXTRAS_$*)'

@@ -21,6 +21,7 @@ from rlmesh.errors import (
     InvalidArgumentError,
     WrongEndpointKindError,
 )
+from rlmesh.notes import add_note
 
 # How often a source is read again that has too few addresses, and how long a look may take whether
 # a server listens.
@@ -135,9 +136,10 @@ def _sessions(address: Any, options: EnvConnectOptions, num_envs: int) -> MultiE
     try:
         return MultiEndpoint([address] * num_envs, options)
     except EndpointBusyError as error:
-        error.add_note(
+        add_note(
+            error,
             f"num_envs={num_envs} needs as many sessions of this server, as "
-            f"EnvServer(make_env, sessions={num_envs}) offers them"
+            f"EnvServer(make_env, sessions={num_envs}) offers them",
         )
         raise
 

@@ -6,13 +6,14 @@ import os
 import weakref
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Literal, Self
+from typing import Any, ClassVar, Generic, Literal
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
+from typing_extensions import Self
 
 from rlmesh.client.address_source import AddressSource, source_of
 from rlmesh.client.async_steps import AsyncSteps

@@ -9,7 +9,9 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
+
+from typing_extensions import Self
 
 from rlmesh.address import parse_address
 from rlmesh.client.connect_diagnosis import is_listening

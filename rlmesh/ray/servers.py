@@ -28,6 +28,7 @@ from rlmesh.errors import (
     StateError,
 )
 from rlmesh.foreign_text import LONGEST_TEXT, one_line
+from rlmesh.notes import add_note
 from rlmesh.ray.actors import Report, ServerActor, ServerSpec
 from rlmesh.ray.cluster import Nodes, actor_resources, anywhere_but, check_room, choose_nodes
 from rlmesh.security import ClientTLS
@@ -336,7 +337,7 @@ class Servers(AddressSource):
         try:
             wait_until_serving(server.address, remaining, self._tls)
         except EndpointError as error:
-            error.add_note(f"this is {server}")
+            add_note(error, f"this is {server}")
             raise
 
     def _compare(self, first: _Server, server: _Server) -> None:
