@@ -38,7 +38,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench fuzz soak chaos docs clean
-.PHONY: hooks node-packages stubs trainers trainers-all cartpole openpi ray
+.PHONY: hooks node-packages stubs trainers trainers-all cartpole compatibility openpi ray
 .PHONY: codegen-check stability proto lint layers types fuzz-short test-all test-python format golden baseline
 
 help: ## Show this list.
@@ -134,6 +134,10 @@ trainers-all: ## Run the tests with the heavy packages of trainers.
 cartpole: ## Learn CartPole to a mean return of 475, and write the learning curve for the documentation.
 	@$(MAKE) --no-print-directory VENV=$(TRAINERS) $(TRAINERS)/.installed-trainers
 	$(TRAINERS)/bin/python examples/trainers/solve_cartpole.py docs/_static
+
+# In virtual environments of their own, below build/: these packages do not all fit together.
+compatibility: $(call installed,test) ## Serve and drive the environments of PACKAGES, or of all known ones, and write the page.
+	PYTHONPATH=tests:. $(BIN)/python tests/compatibility/record.py $(PACKAGES)
 
 # In a virtual environment of their own: the client needs NumPy 1, which Python 3.12 is the last to have.
 OPENPI := $(VENV)-openpi
