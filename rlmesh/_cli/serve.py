@@ -128,6 +128,14 @@ ENDPOINT_OPTIONS = (
         "nowhere.",
     ),
     click.option(
+        "--health",
+        metavar="ADDRESS",
+        callback=arguments.direct_address,
+        help=f"Answer the health service besides at its own TCP port, in plaintext and without a "
+        f"token, for probes that know no TLS: {arguments.TCP_FORMS}. Port 0 takes a free one. "
+        f"Default: nowhere.",
+    ),
+    click.option(
         "--ready-fd",
         metavar="N",
         type=int,
@@ -293,6 +301,7 @@ def run_serve(
     insecure: bool,
     direct: TcpAddress | None,
     announce: str | None,
+    health: TcpAddress | None,
     transports: tuple[str, ...],
     ready_fd: ReadyFd | None,
     validation: str | None,
@@ -352,6 +361,7 @@ def run_serve(
             transports=transports or None,
             direct=None if direct is None else str(direct),
             announce=announce,
+            health=None if health is None else str(health),
         )
         serve_until_ended(
             ServeRequest(

@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
+
+from typing_extensions import Self
 
 from rlmesh import foreign_text
 from rlmesh._cli.failure import LoadError, one_line
@@ -19,7 +21,9 @@ from rlmesh._cli.signals import (
     keep_signals_from_children,
     wait_for_children,
 )
+from rlmesh._cli.supervisor_socket import SupervisorSocket
 from rlmesh.errors import RlmeshError, StateError
+from rlmesh.server.endpoint_server import EndpointServer
 from rlmesh.server.env_server import EnvServer
 from rlmesh.server.model_worker import ModelWorker
 from rlmesh.server.server_options import ServerOptions
@@ -78,8 +82,8 @@ class ServedEnv(EnvServer):
 
     @property
     def places(self) -> str:
-        """The address."""
-        return self.address
+        """The address, and the one for probes where there is one."""
+        return self.address + _probed_at(self)
 
     @property
     def serving(self) -> threading.Event:
@@ -112,14 +116,20 @@ class ServedModels(ModelWorker):
 
     @property
     def places(self) -> str:
-        """The address, and the one for clients of openpi where there is one."""
+        """The address, and those for clients of openpi and for probes where there are any."""
         openpi = self.openpi_address
-        return self.address + ("" if openpi is None else f" and, for openpi, at {openpi}")
+        also = "" if openpi is None else f" and, for openpi, at {openpi}"
+        return self.address + also + _probed_at(self)
 
     @property
     def serving(self) -> threading.Event:
         """Set from when on health says SERVING."""
         return self._rpc_server.serving
+
+
+def _probed_at(server: EndpointServer) -> str:
+    address = server.health_address
+    return "" if address is None else f" and, for health probes, at {address}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +162,7 @@ def serve(request: ServeRequest, output: Output) -> None:
         RlmeshError: If it cannot be served, or not at that address.
         OSError: If the ready descriptor could not be written.
     """
+    supervisor = SupervisorSocket.take()
     wait_for_children()
     keep_signals_from_children()
     signals = CommandSignals()
@@ -167,7 +178,7 @@ def serve(request: ServeRequest, output: Output) -> None:
         if signals.arrived:
             server.shutdown()
             return
-        with _ReadinessThread(server, request, output) as readiness:
+        with _ReadinessThread(server, request, output, supervisor) as readiness:
             try:
                 server.serve()
             except StateError:
@@ -198,8 +209,15 @@ class _ReadinessThread:
         failure: Why the ready descriptor could not be written; None: it could.
     """
 
-    def __init__(self, server: Served, request: ServeRequest, output: Output) -> None:
+    def __init__(
+        self,
+        server: Served,
+        request: ServeRequest,
+        output: Output,
+        supervisor: SupervisorSocket | None,
+    ) -> None:
         self.failure: OSError | None = None
+        self._supervisor = supervisor
         self._server = server
         self._request = request
         self._output = output
@@ -250,4 +268,11 @@ class _ReadinessThread:
                     f"its reader must stay until it has read the line"
                 ) from error
         title = foreign_text.one_line(self._server.title)
-        self._output.say(f"{title} is served at {self._server.places}; Ctrl-C ends it.")
+        status = f"{title} is served at {self._server.places}"
+        if self._supervisor is not None:
+            try:
+                self._supervisor.say_ready(status)
+            except OSError as error:
+                # The variable may be that of a service far above this process: clients come first.
+                self._output.complain(f"Warning: {error}.")
+        self._output.say(f"{status}; Ctrl-C ends it.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
+
+from typing_extensions import Self
 
 from rlmesh.errors import StateError
 from rlmesh.seconds import check_seconds
@@ -92,6 +94,12 @@ class EndpointServer:
     def direct_address(self) -> str | None:
         """The resolved address of the transport `direct`, or None where it is not offered."""
         return None if self._listeners.direct is None else str(self._listeners.direct)
+
+    @property
+    def health_address(self) -> str | None:
+        """The resolved address of `health`, or None where there is none. Experimental."""
+        address = self._rpc_server.health_address
+        return None if address is None else str(address)
 
     def serve(self) -> None:
         """Answers clients until the server is shut down; what is served is called on this thread.

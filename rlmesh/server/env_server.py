@@ -59,6 +59,9 @@ class EnvServer(EndpointServer):
             of that file, or has its own file in that folder: what clients read as `file:PATH`. An
             address that stands for every interface has the name of this machine there. Default:
             nowhere. Experimental.
+        health: A TCP address with its own port, where the health service is answered besides, in
+            plaintext and without a token; no other method is. For probes that know no TLS. Default:
+            nowhere. Experimental.
         sessions: How many clients there can be at once, each with its own environment, which `env`,
             a callable, makes when the session begins. Default: one.
         isolation: `process` runs each environment in its own worker process, so that one that
@@ -106,6 +109,7 @@ class EnvServer(EndpointServer):
         transports: Collection[Literal["shm", "direct", "grpc"]] | None = None,
         direct: str | int | None = None,
         announce: str | os.PathLike[str] | None = None,
+        health: str | int | None = None,
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
         nan: Literal["reject", "deliver"] = "reject",
@@ -130,6 +134,7 @@ class EnvServer(EndpointServer):
                 transports=transports,
                 direct=direct,
                 announce=announce,
+                health=health,
                 sessions=sessions,
                 isolation=isolation,
                 nan=nan,

@@ -83,6 +83,9 @@ class ModelWorker(EndpointServer):
             of that file, or has its own file in that folder: what clients read as `file:PATH`. An
             address that stands for every interface has the name of this machine there. Default:
             nowhere. Experimental.
+        health: A TCP address with its own port, where the health service is answered besides, in
+            plaintext and without a token; no other method is. For probes that know no TLS. Default:
+            nowhere. Experimental.
         openpi: Where clients of openpi are answered besides: a TCP address with its own port, for
             websockets. Default: nowhere. Needs `pip install 'rlmesh[openpi]'`. Token, TLS and
             `insecure` are as for `address`.
@@ -136,6 +139,7 @@ class ModelWorker(EndpointServer):
         transports: Collection[Literal["shm", "direct", "grpc"]] | None = None,
         direct: str | int | None = None,
         announce: str | os.PathLike[str] | None = None,
+        health: str | int | None = None,
         openpi: str | int | None = None,
         sessions: int = 64,
         max_batch_size: int | None = None,
@@ -165,6 +169,7 @@ class ModelWorker(EndpointServer):
             transports=transports,
             direct=direct,
             announce=announce,
+            health=health,
             openpi=openpi,
         )
         spaces = {"observation_space": observation_space, "action_space": action_space}

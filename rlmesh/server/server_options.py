@@ -57,6 +57,7 @@ def read_options(
     transports: Collection[str] | None = None,
     direct: str | int | None = None,
     announce: str | os.PathLike[str] | None = None,
+    health: str | int | None = None,
     sessions: int | None = None,
     isolation: str | None = None,
     nan: str = "reject",
@@ -80,6 +81,7 @@ def read_options(
         transports=transports,
         direct=direct,
         announce=announce,
+        health=health,
     )
     return ServerOptions(
         endpoint=endpoint,
@@ -105,6 +107,7 @@ def read_endpoint(
     direct: str | int | None = None,
     openpi: str | int | None = None,
     announce: str | os.PathLike[str] | None = None,
+    health: str | int | None = None,
 ) -> EndpointOptions:
     """Checks where a server shall answer, and whom.
 
@@ -121,6 +124,7 @@ def read_endpoint(
         direct: Likewise.
         openpi: As `ModelWorker` documents it.
         announce: As `EnvServer` documents it.
+        health: Likewise.
 
     Raises:
         InvalidAddressError: If the address is invalid, or open to everybody.
@@ -142,6 +146,7 @@ def read_endpoint(
         address=bind_address,
         direct=direct_address,
         openpi=openpi_address,
+        health=None if health is None else _tcp_address("health", health),
         transports=names,
         announcement=None if announce is None else Announcement(announce),
         token=secret,

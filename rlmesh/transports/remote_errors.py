@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from rlmesh.errors import RemoteEnvError, RemoteModelError
 
 Remote = TypeVar("Remote", RemoteEnvError, RemoteModelError)
+
+# Python 3.10 has no exceptions that are built of others.
+EXCEPTION_GROUPS: tuple[type[BaseException], ...] = ()
+if sys.version_info >= (3, 11):
+    EXCEPTION_GROUPS = (BaseExceptionGroup,)
 
 # How many combinations of built-in types are kept. Python has about 60 types, and an exception is
 # mostly of one; the limit is for a hostile server, which may name any combination.
@@ -43,7 +49,7 @@ def _class_of(base: type[Any], names: tuple[str, ...]) -> type[Any]:
         and issubclass(kind, Exception)
         # These are bases already, or are built of other exceptions.
         and not issubclass(base, kind)
-        and not issubclass(kind, BaseExceptionGroup)
+        and not issubclass(kind, EXCEPTION_GROUPS)
     )
     if not types:
         return base

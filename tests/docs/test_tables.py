@@ -33,8 +33,12 @@ from rlmesh.transports.system_resources import MIN_FREE_DESCRIPTORS
 from support.pages import code, tables
 from support.repository import ROOT
 
-# The tables of measurements are held by tests/benchmarks/test_published.py and tests/soak/.
-MEASURED = {ROOT / f"docs/{name}.md" for name in ("performance", "model-performance", "endurance")}
+# The tables of measurements are held by tests/benchmarks/test_published.py, tests/soak/ and
+# tests/compatibility/.
+MEASURED = {
+    ROOT / f"docs/{name}.md"
+    for name in ("compatibility", "performance", "model-performance", "endurance")
+}
 PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - MEASURED)
 ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page).items()}
 
@@ -107,6 +111,7 @@ HELD_BY: dict[str, list[str]] = {
         "cli/test_demo.py::test_the_transport_may_come_from_the_environment_and_the_address_of_another_server_does_not",
         "codec/checks/test_conformance_policy.py::test_the_variable_is_read_where_there_is_no_argument",
         "cli/test_security.py::test_the_token_may_come_from_the_environment",
+        "deploy/test_systemd.py::test_the_unit_is_active_once_the_server_serves_and_ends_in_time",
     ],
     "docs/serving.md / In a process of its own: The environment": [
         "server/envs/test_isolation.py::test_a_death_is_told_and_its_server_and_neighbours_live_on",
@@ -332,6 +337,23 @@ HELD_BY: dict[str, list[str]] = {
     "docs/readiness.md / Health: Moment": [
         "docs/test_claims.py::test_health_follows_the_life_of_a_server",
     ],
+    "docs/readiness.md / Probes: Question": [
+        "deploy/test_kubernetes.py::test_the_probes_of_an_environment_pass_without_token_and_certificate",
+        "server/test_health_port.py::test_health_is_the_same_at_both_addresses_until_the_end",
+        "server/test_health_port.py::test_a_model_that_warms_up_is_alive_and_not_ready",
+    ],
+    "docs/readiness.md / Probes: Server": [
+        "deploy/test_kubernetes.py::test_a_probe_of_the_documentation_passes",
+        "deploy/test_containers.py::test_an_image_serves_and_passes_its_health_check",
+        "deploy/test_systemd.py::test_the_unit_is_active_once_the_server_serves_and_ends_in_time",
+    ],
+    "docs/deployment.md / Deployment: You have": [
+        "deploy/test_containers.py::test_an_image_serves_and_passes_its_health_check",
+        "deploy/test_containers.py::test_the_compose_file_evaluates_a_model_in_an_environment",
+        "deploy/test_kubernetes.py::test_a_job_runs_each_seed_once_and_its_servers_end_in_time",
+        "deploy/test_systemd.py::test_a_connection_to_the_socket_reaches_the_server",
+        "deploy/test_slurm.py::test_the_batch_script_evaluates_each_seed_once_and_leaves_nothing",
+    ],
     "docs/readiness.md / End: What happens": [
         "cli/test_signals.py::test_in_a_call_which_finishes_first",
         "docs/test_claims.py::test_idleness_ends_the_command_with_exit_code_0",
@@ -414,6 +436,24 @@ HELD_BY: dict[str, list[str]] = {
         "security/test_health.py::test_a_connection_has_a_limit_of_calls",
         "security/test_health.py::test_a_strangers_messages_take_little_memory",
         "transports/grpc/test_pieces.py::test_a_request_of_any_size_arrives_whole",
+    ],
+    "docs/ray.md / Fleets on Ray: Argument": [
+        "ray_fleets/test_fleet.py::test_64_environments_over_four_nodes_are_placed_evenly_and_step_as_local_ones",
+        "ray_fleets/test_fleet.py::test_packed_servers_share_a_node_and_have_the_environment_that_is_asked_for",
+        "ray_fleets/test_fleet.py::test_resources_that_others_have_are_waited_for_and_then_named",
+    ],
+    "docs/ray.md / Fleets on Ray: What is wrong": [
+        "ray_fleets/test_losses.py::test_a_program_that_is_killed_leaves_no_process_and_no_socket_behind",
+        "ray_fleets/test_fleet.py::test_resources_that_nobody_has_are_refused_at_once_with_what_there_is",
+        "ray_fleets/test_fleet.py::test_resources_that_others_have_are_waited_for_and_then_named",
+        "ray_fleets/test_fleet.py::test_arguments_are_refused_before_anything_is_started",
+        "ray_fleets/test_fleet.py::test_an_environment_that_cannot_be_made_is_reported_with_its_node_and_traceback",
+        "ray_fleets/test_fleet.py::test_servers_of_different_contracts_are_refused",
+    ],
+    "docs/ray.md / When a server is lost: What is lost": [
+        "ray_fleets/test_losses.py::test_a_killed_server_ends_only_the_episodes_of_its_own_environments",
+        "ray_fleets/test_losses.py::test_an_actor_that_is_killed_for_good_is_started_again",
+        "ray_fleets/test_losses.py::test_the_servers_of_a_node_that_is_killed_go_on_elsewhere",
     ],
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",

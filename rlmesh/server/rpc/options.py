@@ -19,6 +19,7 @@ class EndpointOptions:
         transports: The names of the transports that clients may use.
         direct: Where the transport `direct` listens; None: nowhere.
         openpi: Where clients of openpi are answered; None: nowhere.
+        health: Where health is answered besides, in plaintext; None: nowhere.
         token: What clients must show; None: nothing.
         announcement: Where the address is written while health says SERVING; None: nowhere.
         identity: The server's certificates; None: nothing is encrypted.
@@ -28,6 +29,7 @@ class EndpointOptions:
     transports: frozenset[str]
     direct: TcpAddress | None = None
     openpi: TcpAddress | None = None
+    health: TcpAddress | None = None
     announcement: Announcement | None = None
     token: Token | None = field(default=None, repr=False)
     identity: ServerIdentity | None = field(default=None, repr=False)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
-from concurrent import futures
-from typing import Any, TypeVar
+from collections.abc import Collection
+from typing import Any
 
 import grpc
 from google.protobuf.message_factory import GetMessageClass
@@ -14,8 +13,10 @@ from grpc_reflection.v1alpha import reflection
 from rlmesh.address import Address
 from rlmesh.server.rpc.auth import TokenInterceptor
 from rlmesh.server.rpc.binding import bind
+from rlmesh.server.rpc.call_threads import ThreadPerCall
 from rlmesh.server.rpc.health import SERVICE_NAME as HEALTH
 from rlmesh.server.rpc.health import Health
+from rlmesh.server.rpc.health_port import HealthPort
 from rlmesh.server.rpc.listeners import Listeners
 from rlmesh.server.rpc.options import EndpointOptions
 from rlmesh.server.rpc.polling import survive_memory_errors
@@ -25,41 +26,6 @@ from rlmesh.transports.grpc.forks import use_grpc
 from rlmesh.transports.grpc.options import server_options
 from rlmesh.transports.grpc.transport import session_method
 from rlmesh.transports.system_resources import system_resources
-
-T = TypeVar("T")
-
-
-class ThreadPerCall(futures.ThreadPoolExecutor):
-    """Runs each call on its own daemon thread. gRPC asks for the class and calls `submit`.
-
-    A session lasts as long as its client stays. At the end of a program, Python waits for the
-    threads of a `ThreadPoolExecutor`: a program that did not shut its server down would not end
-    before its clients do. A thread costs some ten microseconds, once for each session.
-    """
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> futures.Future[T]:
-        """Starts `fn`. If no thread can be started, the future has the error."""
-        future: futures.Future[T] = futures.Future()
-        thread = threading.Thread(
-            target=_run, args=(future, fn, args, kwargs), name="rlmesh-rpc", daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError as error:
-            # If it were raised here, it would end the thread on which gRPC receives every call.
-            future.set_exception(error)
-        return future
-
-
-def _run(
-    future: futures.Future[T], fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
-    try:
-        result = fn(*args, **kwargs)
-    except BaseException as error:  # noqa: BLE001 - the future has it
-        future.set_exception(error)
-    else:
-        future.set_result(result)
 
 
 class Methods(grpc.GenericRpcHandler):
@@ -146,12 +112,27 @@ class RpcServer:
         self._lock = threading.Lock()
         self._started = self._stopped = self._draining = False
         self.serving: threading.Event = threading.Event()
-        self.address: Address = bind(
-            self._server,
-            options.address,
-            options.identity.for_grpc() if options.identity else None,
+        self._health_port = (
+            None
+            if options.health is None
+            else HealthPort(options.health, options.token, self._health)
         )
+        try:
+            self.address: Address = bind(
+                self._server,
+                options.address,
+                options.identity.for_grpc() if options.identity else None,
+            )
+        except BaseException:
+            if self._health_port is not None:
+                self._health_port.stop()
+            raise
         self._socket_file = file_at(self.address)
+
+    @property
+    def health_address(self) -> Address | None:
+        """Where health is answered in plaintext, port 0 resolved; None: nowhere else."""
+        return None if self._health_port is None else self._health_port.address
 
     def start(self) -> None:
         """Begins to answer, unless `stop` came first. Health says NOT_SERVING until `serve`.
@@ -166,6 +147,8 @@ class RpcServer:
             with system_resources(f"start the server at {self.address}"):
                 self._service.begin(self._listeners.open())
             self._server.start()
+            if self._health_port is not None:
+                self._health_port.start()
             self._started = True
 
     def serve(self, names: Collection[str] | None = None) -> None:
@@ -224,4 +207,6 @@ class RpcServer:
         # Not without a limit: gRPC waits in vain for a stream that a stranger broke with bytes that
         # are no message. By then the port is free and every stream has ended.
         stopped.wait(2 * _FLUSH_SECONDS)
+        if self._health_port is not None:
+            self._health_port.stop()
         remove_file(self.address, self._socket_file)
