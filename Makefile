@@ -110,7 +110,7 @@ test-all: $(call installed,check) node-packages ## Run every test.
 
 # The tests of a step's path, which runs in C where there is a compiler: messages, slabs, checks, pipes.
 test-python: $(call installed,check) ## Run the tests of a step's path in Python alone.
-	RLMESH_COMPILED=0 $(BIN)/python -m pytest tests/codec/step tests/codec/infos tests/transports/shm tests/golden tests/test_sameness.py
+	RLMESH_COMPILED=0 $(BIN)/python -m pytest tests/codec/step tests/codec/infos/test_packing.py tests/transports/shm tests/golden
 
 # In a virtual environment of their own: PyTorch is large, and the other tests run without it.
 TRAINERS := $(VENV)-trainers
