@@ -104,6 +104,14 @@ def test_make_vec_opens_a_session_for_each_sub_environment_of_a_single_endpoint(
             assert_same(rollout(made), rollout(local))
 
 
+def test_make_vec_takes_the_id_that_names_the_module() -> None:
+    with serving(lambda: gymnasium.make("CartPole-v1"), sessions=2) as server:
+        for module in ("rlmesh", "rlmesh.registration"):
+            made = gymnasium.make_vec(f"{module}:{REMOTE_ID}", num_envs=2, address=server.address)
+            with contextlib.closing(made):
+                assert isinstance(made, rlmesh.RemoteVectorEnv)
+
+
 def test_make_vec_says_how_many_sessions_it_needs() -> None:
     with serving(SubEnv()) as server:
         with pytest.raises(EndpointBusyError) as caught:

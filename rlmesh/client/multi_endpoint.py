@@ -234,6 +234,10 @@ class MultiEndpoint:
             raise InvalidArgumentError("step_many needs one action or more, got none")
         return self._stacked(made)
 
+    def step_counts(self) -> list[tuple[str, int]]:
+        """The address of each endpoint, and how many steps its session has made."""
+        return [(env_client.address, env_client.steps) for env_client in self._env_clients]
+
     def stats(self) -> dict[str, CallStats]:
         """What the calls of each kind have cost, of all endpoints together."""
         return added([env_client.stats() for env_client in self._env_clients])

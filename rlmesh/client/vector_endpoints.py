@@ -154,6 +154,16 @@ def _check_count(made: EnvClient | MultiEndpoint, num_envs: int | None) -> None:
         )
 
 
+def check_on_loss(on_loss: object) -> None:
+    """Checks what to do about a lost server.
+
+    Raises:
+        InvalidArgumentError: If it is an unknown word.
+    """
+    if on_loss not in ("raise", "replace"):
+        raise InvalidArgumentError(f"on_loss must be 'raise' or 'replace', got {on_loss!r:.80}")
+
+
 def _check_num_envs(num_envs: object) -> None:
     if num_envs is None:
         return
