@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import sys
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -12,9 +11,7 @@ from rlmesh.errors import RemoteEnvError, RemoteModelError
 Remote = TypeVar("Remote", RemoteEnvError, RemoteModelError)
 
 # Python 3.10 has no exceptions that are built of others.
-EXCEPTION_GROUPS: tuple[type[BaseException], ...] = ()
-if sys.version_info >= (3, 11):
-    EXCEPTION_GROUPS = (BaseExceptionGroup,)
+EXCEPTION_GROUPS: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 # How many combinations of built-in types are kept. Python has about 60 types, and an exception is
 # mostly of one; the limit is for a hostile server, which may name any combination.

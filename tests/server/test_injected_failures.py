@@ -100,10 +100,12 @@ EXCEPTIONS: dict[str, Callable[[], BaseException]] = {
     "a unicode error": lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"),
 }
 if sys.version_info >= (3, 11):
-    EXCEPTIONS |= {
-        "a group": lambda: ExceptionGroup("all arms", [ValueError("left"), TypeError("right")]),
-        "a base group": lambda: BaseExceptionGroup("both", [SystemExit(1), ValueError("x")]),
-    }
+    EXCEPTIONS.update(
+        {
+            "a group": lambda: ExceptionGroup("all arms", [ValueError("left"), TypeError("right")]),
+            "a base group": lambda: BaseExceptionGroup("both", [SystemExit(1), ValueError("x")]),
+        }
+    )
 
 
 def raiser(make: Callable[[], BaseException]) -> Callable[[], Any]:
