@@ -1,4 +1,4 @@
-# Every target sets up what it needs: a virtual environment, made with PYTHON, 3.11 or newer.
+# Every target sets up what it needs: a virtual environment, made with PYTHON, 3.10 or newer.
 #   make help
 #   make test PYTHON=python3.13
 
@@ -18,6 +18,12 @@ EXTRAS_fuzz := [fuzz]
 EXTRAS_trainers := [test,trainers]
 EXTRAS_trainers-all := [test,trainers-all]
 EXTRAS_openpi-client := [test,openpi-client]
+EXTRAS_ray := [test,ray]
+# Most tools have no release for Python 3.10 any more.
+LEAST_check := 11
+LEAST_bench := 11
+LEAST_trainers := 11
+LEAST_trainers-all := 11
 COVERS_test := runtime
 COVERS_check := runtime test fuzz
 COVERS_bench := runtime
@@ -32,7 +38,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench fuzz soak chaos docs clean
-.PHONY: hooks node-packages stubs trainers trainers-all cartpole openpi
+.PHONY: hooks node-packages stubs trainers trainers-all cartpole compatibility openpi ray
 .PHONY: codegen-check stability proto lint layers types fuzz-short test-all test-python format golden baseline
 
 help: ## Show this list.
@@ -44,7 +50,7 @@ demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 10
 test: $(call installed,test) ## Run the tests, all but those that ask the package index.
 	$(BIN)/python -m pytest -m "not wheel"
 
-check: codegen-check stability proto lint layers types docs fuzz-short test-all test-python trainers openpi legacy ## Run every check that a change must pass.
+check: codegen-check stability proto lint layers types docs fuzz-short test-all test-python trainers openpi ray legacy ## Run every check that a change must pass.
 
 generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
 	$(BIN)/python -m codegen
@@ -104,7 +110,7 @@ test-all: $(call installed,check) node-packages ## Run every test.
 
 # The tests of a step's path, which runs in C where there is a compiler: messages, slabs, checks, pipes.
 test-python: $(call installed,check) ## Run the tests of a step's path in Python alone.
-	RLMESH_COMPILED=0 $(BIN)/python -m pytest tests/codec/step tests/codec/infos tests/transports/shm tests/golden tests/test_sameness.py
+	RLMESH_COMPILED=0 $(BIN)/python -m pytest tests/codec/step tests/codec/infos/test_packing.py tests/transports/shm tests/golden
 
 # In a virtual environment of their own: PyTorch is large, and the other tests run without it.
 TRAINERS := $(VENV)-trainers
@@ -129,6 +135,10 @@ cartpole: ## Learn CartPole to a mean return of 475, and write the learning curv
 	@$(MAKE) --no-print-directory VENV=$(TRAINERS) $(TRAINERS)/.installed-trainers
 	$(TRAINERS)/bin/python examples/trainers/solve_cartpole.py docs/_static
 
+# In virtual environments of their own, below build/: these packages do not all fit together.
+compatibility: $(call installed,test) ## Serve and drive the environments of PACKAGES, or of all known ones, and write the page.
+	PYTHONPATH=tests:. $(BIN)/python tests/compatibility/record.py $(PACKAGES)
+
 # In a virtual environment of their own: the client needs NumPy 1, which Python 3.12 is the last to have.
 OPENPI := $(VENV)-openpi
 openpi: ## Run the tests with the client of openpi.
@@ -140,6 +150,12 @@ openpi: ## Run the tests with the client of openpi.
 	@# By itself: `make -n` runs a line that calls make.
 	test ! -e $(OPENPI)/.installed-openpi-client || \
 	  $(OPENPI)/bin/python -m pytest -n2 tests/openpi tests/server/openpi
+
+# In a virtual environment of their own: Ray is large, and no other test needs it.
+RAY := $(VENV)-ray
+ray: ## Run the tests on a Ray cluster of several nodes on this machine.
+	@$(MAKE) --no-print-directory VENV=$(RAY) $(RAY)/.installed-ray
+	$(RAY)/bin/python -m pytest -n0 tests/ray_fleets
 
 # The versions of Python that the server for old interpreters is tested on. All that it is for:
 #   make legacy LEGACY="3.7 3.8 3.9 3.10 3.11 3.12 3.13"
@@ -170,9 +186,9 @@ baseline: $(call installed,test) ## Freeze what users see as it is; see CONTRIBU
 
 # An interrupted installation leaves no stamp, and the next run goes on from there.
 $(VENV)/.installed-%: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "RLMesh needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
-	  echo "Name another one: make PYTHON=python3.11 $(MAKECMDGOALS)"; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, $(or $(LEAST_$*),10)))' || { \
+	  echo "$(if $(LEAST_$*),The extra $* of RLMesh,RLMesh) needs Python 3.$(or $(LEAST_$*),10) or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another one: make PYTHON=python3.$(or $(LEAST_$*),10) $(MAKECMDGOALS)"; \
 	  exit 1; }
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --quiet --editable '.$(EXTRAS_$*)'

@@ -29,7 +29,7 @@ class CompiledStep(BuildHookInterface[Any]):
         name = f"rlmesh/compiled/{building.BINARY.name}"
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        build_data["tag"] = f"cp311-abi3-{platform}"
+        build_data["tag"] = f"cp310-abi3-{platform}"
         if version != "editable":
             build_data["force_include"][str(building.BINARY)] = name
 

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from benchmarks.contenders.catalogue import Contender
 from benchmarks.peer import pipes

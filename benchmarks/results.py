@@ -7,7 +7,9 @@ import json
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from benchmarks.machine import Machine
 from benchmarks.turns import Turn

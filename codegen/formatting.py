@@ -17,7 +17,7 @@ def format_python(text: str, name: str) -> str:
         SyntaxError: A renderer wrote what is not Python.
     """
     # Isolated, so that the output depends on nothing but the text and the formatter's version.
-    options = ["--isolated", f"--line-length={WIDTH}", "--target-version=py311"]
+    options = ["--isolated", f"--line-length={WIDTH}", "--target-version=py310"]
     done = subprocess.run(
         [sys.executable, "-m", "ruff", "format", *options, f"--stdin-filename={name}", "-"],
         input=text,

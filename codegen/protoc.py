@@ -13,6 +13,8 @@ from google.protobuf import descriptor_pb2
 
 from codegen.errors import SourceError
 
+# Without the working directory on the path. Python 3.10 has no option for this alone.
+SAFE_PATH = "-P" if sys.version_info >= (3, 11) else "-I"
 _PLACE = re.compile(r"\S+\.proto:")
 _SYNTAX = re.compile(r'^syntax = "proto3";', re.MULTILINE)
 
@@ -64,7 +66,7 @@ def _protoc(schema_root: Path, options: Sequence[str], protos: Iterable[str]) ->
         f"--plugin={name}={scripts / name}"
         for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
     ]
-    command = [sys.executable, "-P", "-m", "grpc_tools.protoc", "--proto_path=."]
+    command = [sys.executable, SAFE_PATH, "-m", "grpc_tools.protoc", "--proto_path=."]
     done = subprocess.run(
         [*command, *plugins, *options, *protos],
         cwd=schema_root,

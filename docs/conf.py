@@ -53,7 +53,7 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_type_aliases = {"npt.DTypeLike": "numpy.typing.DTypeLike"}
 # They are documented where what they import is not installed too.
-autodoc_mock_imports = ["jax", "stable_baselines3", "torch"]
+autodoc_mock_imports = ["jax", "ray", "stable_baselines3", "torch"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_admonition_for_examples = False

@@ -8,7 +8,8 @@ import socket
 import struct
 import threading
 from types import TracebackType
-from typing import Self
+
+from typing_extensions import Self
 
 _CHUNK = 1 << 16
 _NO_FAREWELL = struct.pack("ii", 1, 0)

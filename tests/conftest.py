@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import math
 import os
 import signal
 import sys
@@ -45,10 +46,42 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-@pytest.fixture(params=["shm", "direct", "grpc"])
+TRANSPORT_NAMES = ("shm", "direct", "grpc")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a test of `transports_in_turn` over each transport, if it has fewer cells than these."""
+    marks = list(metafunc.definition.iter_markers("parametrize"))
+    cells = math.prod(len(mark.args[1]) for mark in marks)
+    if "transports_in_turn" in metafunc.fixturenames and cells < len(TRANSPORT_NAMES):
+        metafunc.parametrize("transports_in_turn", TRANSPORT_NAMES, indirect=True)
+
+
+@pytest.fixture(params=TRANSPORT_NAMES)
 def each_transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The transport that clients of this process use; whoever asks for it runs once over each."""
-    transport: str = request.param
+    return _call_by(request.param, monkeypatch)
+
+
+@pytest.fixture
+def transports_in_turn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The transport that clients of this process use, for tests of what is the same over each.
+
+    A test runs once over each, but the cells of a matrix take turns: of three that follow each
+    other in any direction, each runs over another transport.
+    """
+    if hasattr(request, "param"):
+        return _call_by(request.param, monkeypatch)
+    # Every argument of a cell has the number of the cell, which counts up in the last mark first.
+    number = max(request.node.callspec.indices.values())
+    turn = 0
+    for mark in reversed([*request.node.iter_markers("parametrize")]):
+        number, place = divmod(number, len(mark.args[1]))
+        turn += place
+    return _call_by(TRANSPORT_NAMES[turn % len(TRANSPORT_NAMES)], monkeypatch)
+
+
+def _call_by(transport: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("RLMESH_TRANSPORT", transport)
     if transport == "direct":
         # Servers have it only where they are asked to.

@@ -20,8 +20,9 @@ from rlmesh.errors import (
     RlmeshError,
 )
 from rlmesh.transports.failures import error_from_failure
-from rlmesh.transports.remote_errors import remote_error
+from rlmesh.transports.remote_errors import EXCEPTION_GROUPS, remote_error
 from rlmesh_api.v1 import session_pb2
+from support.notes import add_note, notes_of
 
 CLASSES: list[type[RlmeshError]] = [getattr(errors, name) for name in errors.__all__]
 BUILT_IN = {
@@ -74,12 +75,12 @@ def test_every_error_is_the_built_in_one_that_fits(name: str) -> None:
 def test_every_error_survives_pickling_and_copying(kind: type[RlmeshError], how: object) -> None:
     assert callable(how)
     error = kind("the thing; do that")
-    error.add_note("in worker 3")
+    add_note(error, "in worker 3")
     copied = how(error)
     assert type(copied) is kind
     assert str(copied) == str(error)
     assert copied.args == error.args
-    assert copied.__notes__ == ["in worker 3"]
+    assert notes_of(copied) == ["in worker 3"]
 
 
 @pytest.mark.parametrize("how", [by_pickle, copy.copy, copy.deepcopy])
@@ -121,7 +122,7 @@ BUILT_IN_EXCEPTIONS = sorted(
     if isinstance(kind, type)
     and issubclass(kind, Exception)
     and kind.__name__ == name
-    and not issubclass(kind, BaseExceptionGroup)
+    and not issubclass(kind, EXCEPTION_GROUPS)
 )
 
 
@@ -139,7 +140,7 @@ def test_an_error_of_the_environment_is_of_the_built_in_type_that_it_was(
         ),
         "there",
     )
-    error.add_note("in worker 3")
+    add_note(error, "in worker 3")
     for one in (error, how(error)):
         assert isinstance(one, getattr(builtins, name))
         assert isinstance(one, RemoteEnvError)
@@ -148,7 +149,7 @@ def test_an_error_of_the_environment_is_of_the_built_in_type_that_it_was(
         assert traceback.format_exception_only(one)[:1] == [
             "rlmesh.errors.RemoteEnvError: step() raised\n"
         ]
-        assert one.__notes__ == ["in worker 3"]
+        assert notes_of(one) == ["in worker 3"]
         assert type(one) is type(error)
 
 

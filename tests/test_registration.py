@@ -21,6 +21,7 @@ from rlmesh.errors import (
 )
 from rlmesh.registration import REMOTE_ID
 from support.comparing import assert_same
+from support.notes import notes_of
 from support.serving import serving, start_python
 from support.vector_envs import SubEnv, sync_sub_envs
 
@@ -103,11 +104,19 @@ def test_make_vec_opens_a_session_for_each_sub_environment_of_a_single_endpoint(
             assert_same(rollout(made), rollout(local))
 
 
+def test_make_vec_takes_the_id_that_names_the_module() -> None:
+    with serving(lambda: gymnasium.make("CartPole-v1"), sessions=2) as server:
+        for module in ("rlmesh", "rlmesh.registration"):
+            made = gymnasium.make_vec(f"{module}:{REMOTE_ID}", num_envs=2, address=server.address)
+            with contextlib.closing(made):
+                assert isinstance(made, rlmesh.RemoteVectorEnv)
+
+
 def test_make_vec_says_how_many_sessions_it_needs() -> None:
     with serving(SubEnv()) as server:
         with pytest.raises(EndpointBusyError) as caught:
             gymnasium.make_vec(REMOTE_ID, num_envs=2, address=server.address)
-        assert "sessions=2" in caught.value.__notes__[0]
+        assert "sessions=2" in notes_of(caught.value)[0]
         # What was opened is closed.
         gymnasium.make(REMOTE_ID, address=server.address).close()
 

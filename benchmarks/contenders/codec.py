@@ -89,7 +89,8 @@ def _array(item: dict[str, Any]) -> Any:
 
 def _view(content: Frame, item: dict[str, Any]) -> npt.NDArray[Any]:
     dtype: np.dtype[Any] = np.dtype(item[_DTYPE])
-    return np.frombuffer(content, dtype).reshape(item[_SHAPE])
+    array: npt.NDArray[Any] = np.frombuffer(content, dtype).reshape(item[_SHAPE])
+    return array
 
 
 # Kept, for it brings a large buffer. One thread of a process packs.

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.models.catalogue import CONTENDERS
 from benchmarks.peer import pipes
+from rlmesh.processes import own_group
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STARTING_SECONDS = 90.0
@@ -46,15 +47,14 @@ class Driver:
         # No pipe: nobody reads it while the driver writes, and a process that a library has started
         # keeps it open after the driver's end.
         self._stderr = tempfile.TemporaryFile("w+") if CONTENDERS[key].package else None  # noqa: SIM115 - `end` closes it
-        self._process = subprocess.Popen(
+        # What a library has started is ended with it.
+        self._process = own_group.popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
             env={**os.environ, "PYTHONPATH": paths},
-            # What a library has started is ended with it.
-            process_group=0,
         )
         self._stdin, self._stdout = pipes(self._process)
 

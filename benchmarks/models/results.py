@@ -6,7 +6,9 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from benchmarks.machine import Machine
 from benchmarks.models.catalogue import CONTENDERS

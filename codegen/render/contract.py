@@ -31,7 +31,7 @@ def render_enum(enum: Enum) -> str:
     """The text of an enum: the values of the schema but the one that is never sent."""
     prefix, module = value_prefix(enum), _module(enum.file)
     wire = f"{module}.{enum.name}"
-    lines = [f"class {enum.name}(enum.StrEnum):", prose.docstring(enum.comment, "    "), ""]
+    lines = [f"class {enum.name}(StrEnum):", prose.docstring(enum.comment, "    "), ""]
     for value in sent_values(enum):
         name = value.name.removeprefix(prefix)
         lines += [f'    {name} = "{name.lower()}"', prose.docstring(value.comment, "    ")]
@@ -124,12 +124,12 @@ def _imports(contract: Contract) -> str:
     needs_any = any("Any" in field.annotation for field in fields)
     return "\n".join(
         [
-            *(["import enum"] if contract.enums else []),
             "from collections.abc import Mapping",
             f"from dataclasses import dataclass{', field' if needs_field else ''}",
             f"from typing import {'Any, ' if needs_any else ''}ClassVar",
             "",
             "from rlmesh_api import _codecs as codec",
+            *(["from rlmesh_api._enums import StrEnum"] if contract.enums else []),
             "from rlmesh_api._records import Record, Union, record",
             *(f"from {name} import {', '.join(files)}" for name, files in by_package.items()),
         ]

@@ -9,5 +9,6 @@ and data, and no behaviour. Edit them here; `python -m codegen` copies them.
     _texts       strict JSON text, and the digest of JSON data
     _problems    what is wrong at one place of a tree, in one line
     _depth       how deep messages may stand in each other
+    _enums       the enum whose members are texts
     _stability   the classes of the stability tables
 """

@@ -64,6 +64,8 @@ class Annotations:
                 return _path(self._name_of(found))
             if isinstance(found, griffe.Attribute) and found.value is not None:
                 return self._alias(found)
+            if (origin := self._package.origin(path)) != path:
+                return self._named(origin)
         return _path(path)
 
     def _alias(self, attribute: griffe.Attribute) -> ast.expr:

@@ -20,6 +20,7 @@ from typing import Any
 
 from codegen.errors import SourceError
 from codegen.metadata import CommandRow, Metadata
+from codegen.protoc import SAFE_PATH
 from codegen.runtime._stability import Stability
 from codegen.stability.breaks import Break
 from codegen.stability.surface import HEAD
@@ -100,7 +101,7 @@ def _asked(root: Path, programs: list[CommandRow]) -> Iterator[tuple[str, Mappin
 def _answers(root: Path, paths: tuple[str, ...], digest: str) -> tuple[str, ...]:
     """What click says of each command, as JSON."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", _ASK, str(root), *paths],
+        [sys.executable, SAFE_PATH, "-c", _ASK, str(root), *paths],
         capture_output=True,
         text=True,
         check=False,

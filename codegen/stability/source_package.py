@@ -40,6 +40,19 @@ class Package:
         except (KeyError, griffe.AliasResolutionError, griffe.CyclicAliasError):
             return None
 
+    def origin(self, path: str) -> str:
+        """The dotted path that imports lead to, which may be one of another package."""
+        passed: set[str] = set()
+        while path not in passed:
+            passed.add(path)
+            try:
+                found: Member = self._modules.get_member(path)
+            except (KeyError, griffe.AliasResolutionError, griffe.CyclicAliasError):
+                break
+            if isinstance(found, griffe.Alias):
+                path = found.target_path
+        return path
+
     def exports(self, module: str) -> list[str] | None:
         """The names in a module's `__all__`; None where it has none, or where there is no such."""
         found = self.find(module)

@@ -5,13 +5,13 @@ This module lives in codegen/runtime/ and is copied into the generated package; 
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rlmesh_api import _values
+from rlmesh_api._enums import StrEnum
 from rlmesh_api._problems import Problem, WrongType, describe, listed
 from rlmesh_api.v1 import space_pb2
 
@@ -33,7 +33,7 @@ __all__ = [
     "repeated",
 ]
 
-E = TypeVar("E", bound=enum.StrEnum)
+E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)

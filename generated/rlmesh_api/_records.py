@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from google.protobuf.message import Message
+from typing_extensions import Self
 
 from rlmesh_api._codecs import Codec
 from rlmesh_api._depth import check_depth

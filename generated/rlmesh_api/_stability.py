@@ -5,13 +5,15 @@ This module lives in codegen/runtime/ and is copied into the generated package; 
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
+
+# The generator runs this module before it has written the package.
+from ._enums import StrEnum  # noqa: TID252 - see above
 
 __all__ = ["Export", "SpaceSupport", "Stability"]
 
 
-class Stability(enum.StrEnum):
+class Stability(StrEnum):
     """How much one may rely on a thing; the members stand from the most stable to the least."""
 
     STABLE = "Stable"

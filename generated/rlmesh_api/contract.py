@@ -8,12 +8,12 @@ another of its class with equal fields; `fingerprint` shows whether it does with
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from rlmesh_api import _codecs as codec
+from rlmesh_api._enums import StrEnum
 from rlmesh_api._records import Record, Union, record
 from rlmesh_api.v1 import adapter_pb2, contract_pb2, space_pb2
 
@@ -71,7 +71,7 @@ __all__ = [
 ]
 
 
-class Dtype(enum.StrEnum):
+class Dtype(StrEnum):
     """The element type of a numeric space, named as NumPy names it.
 
     On the wire elements are always little-endian.
@@ -116,7 +116,7 @@ class Dtype(enum.StrEnum):
         return codec.enum_from_proto(cls, space_pb2.Dtype.Name, "DTYPE_", value)
 
 
-class AutoresetMode(enum.StrEnum):
+class AutoresetMode(StrEnum):
     """When a vector environment resets a sub-environment whose episode ended."""
 
     NEXT_STEP = "next_step"
@@ -142,7 +142,7 @@ class AutoresetMode(enum.StrEnum):
         return codec.enum_from_proto(cls, contract_pb2.AutoresetMode.Name, "AUTORESET_MODE_", value)
 
 
-class AdapterFlow(enum.StrEnum):
+class AdapterFlow(StrEnum):
     """Which values a step changes."""
 
     OBSERVATION = "observation"
@@ -164,7 +164,7 @@ class AdapterFlow(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.AdapterFlow.Name, "ADAPTER_FLOW_", value)
 
 
-class ResizeMethod(enum.StrEnum):
+class ResizeMethod(StrEnum):
     """How the pixels of a resized image are computed."""
 
     NEAREST = "nearest"
@@ -192,7 +192,7 @@ class ResizeMethod(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.ResizeMethod.Name, "RESIZE_METHOD_", value)
 
 
-class ResizeFit(enum.StrEnum):
+class ResizeFit(StrEnum):
     """What becomes of an image whose proportions are not those wanted."""
 
     STRETCH = "stretch"
@@ -216,7 +216,7 @@ class ResizeFit(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.ResizeFit.Name, "RESIZE_FIT_", value)
 
 
-class ImageLayout(enum.StrEnum):
+class ImageLayout(StrEnum):
     """Where the axes of an image stand."""
 
     HWC = "hwc"
@@ -238,7 +238,7 @@ class ImageLayout(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.ImageLayout.Name, "IMAGE_LAYOUT_", value)
 
 
-class ColorForm(enum.StrEnum):
+class ColorForm(StrEnum):
     """What the channels of an image are."""
 
     RGB = "rgb"
@@ -262,7 +262,7 @@ class ColorForm(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.ColorForm.Name, "COLOR_FORM_", value)
 
 
-class RotationForm(enum.StrEnum):
+class RotationForm(StrEnum):
     """How the last axes of an array write a rotation."""
 
     QUATERNION_XYZW = "quaternion_xyzw"
@@ -301,7 +301,7 @@ class RotationForm(enum.StrEnum):
         return codec.enum_from_proto(cls, adapter_pb2.RotationForm.Name, "ROTATION_FORM_", value)
 
 
-class FramePadding(enum.StrEnum):
+class FramePadding(StrEnum):
     """What stands in the place of frames that an episode has not had yet."""
 
     FIRST = "first"

@@ -723,6 +723,26 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="Asks a server that speaks openpi's protocol, as a model.",
             ),
         ),
+        "rlmesh.ray": (
+            Export(
+                name="Fleet",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Drives environments on the nodes of a Ray cluster as one vector environment.",
+            ),
+            Export(
+                name="Models",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Replicas of a model on the nodes of a Ray cluster.",
+            ),
+            Export(
+                name="ServerStatus",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="What one server of a fleet is doing.",
+            ),
+        ),
         "rlmesh.sb3": (
             Export(
                 name="VecEnv",

@@ -128,5 +128,6 @@ def _explained(doing: str, work: Callable[[], Any]) -> Any:
 
 def _see_working_directory() -> None:
     # `python -m` has it on the path already, the console script has not.
-    if not sys.flags.safe_path and "" not in sys.path:
+    safe = sys.version_info >= (3, 11) and sys.flags.safe_path
+    if not safe and "" not in sys.path:
         sys.path.insert(0, "")

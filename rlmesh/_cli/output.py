@@ -13,7 +13,9 @@ import threading
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import IO, Self
+from typing import IO
+
+from typing_extensions import Self
 
 from rlmesh.server.signals import exit_at_once
 

@@ -9,9 +9,11 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import Self
+
+from typing_extensions import Self
 
 from rlmesh.errors import EndpointError
+from rlmesh.processes import own_group
 
 # How long a server may take to end once it was asked to, until it is killed.
 _END_SECONDS = 15.0
@@ -53,7 +55,8 @@ class ServerProcess:
         reader, writer = os.pipe()
         with open(reader, encoding="utf-8") as ready:
             try:
-                self._process = subprocess.Popen(  # noqa: S603 - this very package
+                # Ctrl-C is for this process, which then ends the server.
+                self._process = own_group.popen(
                     [
                         sys.executable,
                         "-m",
@@ -67,8 +70,6 @@ class ServerProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._errors,
-                    # Ctrl-C is for this process, which then ends the server.
-                    process_group=0,
                 )
             finally:
                 os.close(writer)

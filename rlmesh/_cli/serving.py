@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
+
+from typing_extensions import Self
 
 from rlmesh import foreign_text
 from rlmesh._cli.failure import LoadError, one_line

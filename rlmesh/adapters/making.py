@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import numbers
 import reprlib
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh_api._enums import StrEnum
 from rlmesh_api.contract import AdapterFlow, AdapterOperation, AdapterStep
 
 __all__ = [
@@ -36,7 +36,7 @@ Flow: TypeAlias = Literal["observation", "action"]
 Numbers: TypeAlias = Any
 """A number, or an array of one axis or a sequence of numbers."""
 
-E = TypeVar("E", bound=enum.StrEnum)
+E = TypeVar("E", bound=StrEnum)
 
 
 def make(operation: AdapterOperation, at: Place, on: Flow) -> AdapterStep:

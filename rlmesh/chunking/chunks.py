@@ -6,7 +6,9 @@ import logging
 import numbers
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
+
+from typing_extensions import Self
 
 from rlmesh.chunking.asking import (
     Asking,

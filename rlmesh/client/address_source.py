@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rlmesh.address import TcpAddress
 from rlmesh.client.channel import dialable
@@ -15,7 +16,7 @@ from rlmesh.foreign_text import one_line
 FILE, DNS = "file:", "dns:"
 
 
-class AddressSource(Protocol):
+class AddressSource(ABC):
     """Where the addresses of endpoints stand. Any thread may ask.
 
     Attributes:
@@ -24,6 +25,7 @@ class AddressSource(Protocol):
 
     server_name: str | None
 
+    @abstractmethod
     def addresses(self) -> list[str]:
         """The addresses that stand there now, each as often as it has sessions for this client.
 
@@ -31,10 +33,9 @@ class AddressSource(Protocol):
             EndpointUnreachableError: If no address stands there.
             InvalidAddressError: If what stands there cannot be read as addresses.
         """
-        ...
 
 
-class AddressList:
+class AddressList(AddressSource):
     """Addresses that never change; see `AddressSource`.
 
     Args:
@@ -53,7 +54,7 @@ class AddressList:
         return list(self._addresses)
 
 
-class AddressFiles:
+class AddressFiles(AddressSource):
     """A file with one address a line, or a folder of such files; see `AddressSource`.
 
     Empty lines, and those that begin with `#`, are left out. So are files whose names begin with a
@@ -92,7 +93,7 @@ class AddressFiles:
         )
 
 
-class DnsAddresses:
+class DnsAddresses(AddressSource):
     """All addresses that a name has in the DNS, as a headless service has them.
 
     See `AddressSource`. The certificates of the servers are valid for the name.

@@ -283,6 +283,11 @@ class EnvClient:
             raise self._damaged("it holds no step, though several were requested")
         return transitions
 
+    @property
+    def steps(self) -> int:
+        """How many steps were answered in this session, without those of `step_many`."""
+        return self._tally.count + bool(self._tally.open)
+
     def stats(self) -> dict[str, CallStats]:
         """What the calls of each kind have cost in this session."""
         return self._call_client.stats()

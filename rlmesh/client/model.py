@@ -6,7 +6,9 @@ import os
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Literal, NoReturn, Self
+from typing import Any, ClassVar, Generic, Literal, NoReturn
+
+from typing_extensions import Self
 
 from rlmesh.adapters.adapter import Adapter
 from rlmesh.client.adapted_model_client import AdaptedModelClient, Predicts

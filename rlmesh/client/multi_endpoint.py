@@ -26,6 +26,7 @@ from rlmesh.codec.vector.stacking import compile_stack
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import InvalidActionError, InvalidArgumentError, RlmeshError
 from rlmesh.foreign_text import LONGEST_TEXT, one_line
+from rlmesh.notes import add_note
 from rlmesh.parallel.resets import RESET_MASK, check_reset_mask, seeds_of
 
 
@@ -233,6 +234,10 @@ class MultiEndpoint:
             raise InvalidArgumentError("step_many needs one action or more, got none")
         return self._stacked(made)
 
+    def step_counts(self) -> list[tuple[str, int]]:
+        """The address of each endpoint, and how many steps its session has made."""
+        return [(env_client.address, env_client.steps) for env_client in self._env_clients]
+
     def stats(self) -> dict[str, CallStats]:
         """What the calls of each kind have cost, of all endpoints together."""
         return added([env_client.stats() for env_client in self._env_clients])
@@ -317,9 +322,10 @@ class MultiEndpoint:
 
     def _locate(self, index: int, error: RlmeshError) -> None:
         """Adds to an error which endpoint raised it."""
-        error.add_note(
+        add_note(
+            error,
             f"sub-environments from {self._ranges[index][0]} on, at "
-            f"{self._env_clients[index].address}; the other endpoints have answered"
+            f"{self._env_clients[index].address}; the other endpoints have answered",
         )
 
     def _parts(self, actions: Any) -> list[Any]:

@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2
+from typing_extensions import Self
 
 from rlmesh.address import Address
 from rlmesh.client.channel import ChannelFactory, dialable

@@ -21,6 +21,7 @@ from rlmesh.errors import (
     InvalidArgumentError,
     WrongEndpointKindError,
 )
+from rlmesh.notes import add_note
 
 # How often a source is read again that has too few addresses, and how long a look may take whether
 # a server listens.
@@ -135,9 +136,10 @@ def _sessions(address: Any, options: EnvConnectOptions, num_envs: int) -> MultiE
     try:
         return MultiEndpoint([address] * num_envs, options)
     except EndpointBusyError as error:
-        error.add_note(
+        add_note(
+            error,
             f"num_envs={num_envs} needs as many sessions of this server, as "
-            f"EnvServer(make_env, sessions={num_envs}) offers them"
+            f"EnvServer(make_env, sessions={num_envs}) offers them",
         )
         raise
 
@@ -150,6 +152,16 @@ def _check_count(made: EnvClient | MultiEndpoint, num_envs: int | None) -> None:
             f"num_envs={num_envs}: what is served at {made.address} {of} {made.num_envs} "
             f"sub-environments; give num_envs={made.num_envs}"
         )
+
+
+def check_on_loss(on_loss: object) -> None:
+    """Checks what to do about a lost server.
+
+    Raises:
+        InvalidArgumentError: If it is an unknown word.
+    """
+    if on_loss not in ("raise", "replace"):
+        raise InvalidArgumentError(f"on_loss must be 'raise' or 'replace', got {on_loss!r:.80}")
 
 
 def _check_num_envs(num_envs: object) -> None:

@@ -6,13 +6,14 @@ import os
 import weakref
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Literal, Self
+from typing import Any, ClassVar, Generic, Literal
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
+from typing_extensions import Self
 
 from rlmesh.client.address_source import AddressSource, source_of
 from rlmesh.client.async_steps import AsyncSteps
@@ -26,10 +27,9 @@ from rlmesh.client.reruns import connect_or_follow
 from rlmesh.client.stats import CallStats
 from rlmesh.client.sub_env_attributes import SUB_ENV_NAMES, sub_env_attribute
 from rlmesh.client.transitions import Transitions
-from rlmesh.client.vector_endpoints import connect_vector
+from rlmesh.client.vector_endpoints import check_on_loss, connect_vector
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.contract import EnvContract
-from rlmesh.errors import InvalidArgumentError
 from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.parallel.resets import RESET_MASK
 from rlmesh.security import ClientTLS
@@ -140,6 +140,8 @@ class RemoteVectorEnv(
     expected_contract: ClassVar[EnvContract | None] = None
     """The contract to expect where `expect` is None; for subclasses."""
 
+    _source: AddressSource | None
+
     # What `_describe` sets, for each set of servers.
     env_contract: EnvContract
     env_contracts: tuple[EnvContract, ...]
@@ -179,8 +181,7 @@ class RemoteVectorEnv(
         # Until the connection stands there is nothing that Gymnasium's __del__ could close.
         self.closed: bool = True
         source = source_of(address)
-        if on_loss not in ("raise", "replace"):
-            raise InvalidArgumentError(f"on_loss must be 'raise' or 'replace', got {on_loss!r:.80}")
+        check_on_loss(on_loss)
         options = EnvConnectOptions.read(
             vector=True if source is None and not is_row(address) else None,
             connect_timeout_seconds=connect_timeout_seconds,
@@ -198,14 +199,21 @@ class RemoteVectorEnv(
             render_mode=render_mode,
             autoreset=autoreset,
         )
-        self._env_client: EnvClient | MultiEndpoint = connect_or_follow(
-            lambda options: connect_vector(address, source, options, num_envs, on_loss),
-            address,
-            options,
-        )
-        self._batch_size = batch_size
         # What the sub-environments follow at each reset; their number is fixed where it was given.
         self._source = source if num_envs is None else None
+        self._connect(
+            connect_or_follow(
+                lambda options: connect_vector(address, source, options, num_envs, on_loss),
+                address,
+                options,
+            ),
+            batch_size,
+        )
+
+    def _connect(self, env_client: EnvClient | MultiEndpoint, batch_size: int | None) -> None:
+        """Drives what a client is connected to."""
+        self._env_client = env_client
+        self._batch_size = batch_size
         try:
             self._describe()
         except BaseException:

@@ -29,7 +29,7 @@ SOURCES: tuple[Path, ...] = tuple(
 )
 """What the extension is made of."""
 BINARY: Path = _HERE / "_step.abi3.so"
-"""The extension. One binary serves every CPython from 3.11 on."""
+"""The extension. One binary serves every CPython from 3.10 on."""
 
 _FLAGS = ("-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden")
 _SECONDS = 120.0

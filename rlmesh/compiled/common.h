@@ -3,13 +3,37 @@
 #ifndef RLMESH_COMMON_H
 #define RLMESH_COMMON_H
 
-/* One binary serves every CPython from 3.11 on. */
-#define Py_LIMITED_API 0x030B0000
+/* One binary serves every CPython from 3.10 on. */
+#define Py_LIMITED_API 0x030A0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include <stdint.h>
 #include <string.h>
+
+/* Buffers belong to the stable ABI from Python 3.11 on, and the headers hide them from who asks for
+   less. Python 3.10 has the same functions and the same struct, with these fields in this order. */
+typedef struct {
+    void *buf;
+    PyObject *obj;
+    Py_ssize_t len;
+    Py_ssize_t itemsize;
+    int readonly;
+    int ndim;
+    char *format;
+    Py_ssize_t *shape;
+    Py_ssize_t *strides;
+    Py_ssize_t *suboffsets;
+    void *internal;
+} Py_buffer;
+
+PyAPI_FUNC(int) PyObject_GetBuffer(PyObject *object, Py_buffer *view, int flags);
+PyAPI_FUNC(void) PyBuffer_Release(Py_buffer *view);
+
+#define PyBUF_SIMPLE 0
+#define PyBUF_WRITABLE 0x0001
+/* With shape and strides. */
+#define PyBUF_C_CONTIGUOUS 0x0038
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "slabs and messages are little-endian, and so must the machine be"

@@ -17,7 +17,8 @@ TRACEBACK_LIMIT = 64_000
 
 _ROOT = os.path.dirname(os.path.dirname(__file__))
 # What calls environments; other parts of RLMesh may be what an environment calls.
-_OURS = tuple(os.path.join(_ROOT, name, "") for name in ("envs", "parallel", "processes", "server"))
+_FOLDERS = ("envs", "parallel", "processes", "ray", "server")
+_OURS = tuple(os.path.join(_ROOT, name, "") for name in _FOLDERS)
 
 
 class CallFailedError(Exception):

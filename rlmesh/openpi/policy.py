@@ -6,9 +6,10 @@ import os
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 from google.protobuf.message import DecodeError
+from typing_extensions import Self
 
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.codec.slab.layout import Layout, compile_layout

@@ -7,13 +7,14 @@ import pickle
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Generic, Literal, Self
+from typing import Any, Generic, Literal
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec, registry
 from gymnasium.vector import VectorEnv
+from typing_extensions import Self
 
 from rlmesh.codec.infos.info_keys import ENV_REPLACED
 from rlmesh.codec.infos.type_guards import is_row

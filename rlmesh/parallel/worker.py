@@ -8,6 +8,7 @@ import socket
 from rlmesh.contract import EnvContract
 from rlmesh.envs.raised import failed
 from rlmesh.errors import EnvCrashedError, RlmeshError
+from rlmesh.notes import add_note
 from rlmesh.parallel.frames import Frame, FrameSocket
 from rlmesh.parallel.worker_main import INTRODUCTION
 from rlmesh.processes.control import ControlMessage
@@ -132,5 +133,5 @@ def first_of(errors: list[RlmeshError]) -> RlmeshError:
     """The first of several errors, with the messages of the others as notes."""
     first, *others = errors
     for other in others:
-        first.add_note(f"and: {other}")
+        add_note(first, f"and: {other}")
     return first

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
+from rlmesh.processes import own_group
+
 # The worker imports from where this process does, whatever its own path would be.
 # As in `python -m rlmesh`, the garbage collector never walks through what is imported.
 _PROGRAM = (
@@ -14,6 +16,9 @@ _PROGRAM = (
     "from importlib import import_module; main = import_module(sys.argv[1]).main; "
     "gc.freeze(); gc.enable(); main(*map(int, sys.argv[2].split()))"
 )
+# The working directory must not stand on the path while the program above is imported. Python 3.10
+# has no option for that, and imports nothing for it but what is built in.
+_SAFE_PATH = ("-P",) if sys.version_info >= (3, 11) else ()
 
 
 def launch(
@@ -34,11 +39,13 @@ def launch(
     """
     descriptors = (calls, control, stack_dump, *more)
     given = " ".join(map(str, (os.getpid(), *descriptors)))
-    return subprocess.Popen(  # noqa: S603 - this interpreter, and no shell
+    # Ctrl-C in a terminal is for the server alone, and what the environment has started can be
+    # ended with it.
+    return own_group.popen(
         [
             sys.executable,
             *_options(),
-            "-P",
+            *_SAFE_PATH,
             "-c",
             _PROGRAM,
             module,
@@ -48,10 +55,6 @@ def launch(
         pass_fds=[number for number in descriptors if number >= 0],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        # Ctrl-C in a terminal is for the server alone, and what the environment has started can be
-        # ended with it. A group and no session: Linux schedules the processes of a session as one
-        # (autogroup), so a client that yields its processor to a worker in another one waits.
-        process_group=0,
     )
 
 

@@ -134,7 +134,9 @@ class WorkerProcess:
                 return None
             self._last_request += 1
             self._status_arrived.clear()
-            request = write_message(ControlMessage.STATUS_REQUEST, self._last_request.to_bytes(8))
+            request = write_message(
+                ControlMessage.STATUS_REQUEST, self._last_request.to_bytes(8, "big")
+            )
             with contextlib.suppress(OSError):  # it has died
                 self._control.send(request, socket.MSG_DONTWAIT)
             self._status_arrived.wait(timeout)
@@ -224,7 +226,7 @@ class WorkerProcess:
         try:
             for kind, content in self._incoming.feed(piece):
                 if kind is ControlMessage.STATUS:
-                    self._status = int.from_bytes(content[:8]), content[8:]
+                    self._status = int.from_bytes(content[:8], "big"), content[8:]
                     self._status_arrived.set()
                 else:
                     self._answer = kind, content

@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
+
+from typing_extensions import Self
 
 from rlmesh.transports.system_resources import system_resources
 

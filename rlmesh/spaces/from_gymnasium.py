@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from rlmesh.errors import InvalidArgumentError, UnsupportedSpaceError
+from rlmesh.notes import add_note
 from rlmesh.spaces.arrays import read_dtype
 from rlmesh.spaces.box import Box
 from rlmesh.spaces.containers import DEEPEST, Dict, Tuple
@@ -84,7 +85,7 @@ class _Reader:
             except (InvalidArgumentError, UnsupportedSpaceError) as error:
                 raise UnsupportedSpaceError(f"{place}: {error}") from error
             except Exception as error:
-                error.add_note(f"in the conversion registered for {place}, {kind.__name__}")
+                add_note(error, f"in the conversion registered for {place}, {kind.__name__}")
                 raise
             return self.read(made, place, depth, registered=False)
         root, name = _base_of(space, place)

@@ -125,7 +125,7 @@ def _check_dates(pem: bytes, path: str | os.PathLike[str], what: str) -> None:
         raise InvalidCredentialsError(
             f"{what} {os.fspath(path)} holds a damaged certificate; make or fetch the file again"
         ) from error
-    now = dt.datetime.now(dt.UTC)
+    now = dt.datetime.now(dt.timezone.utc)
     if now > end:
         raise InvalidCredentialsError(
             f"{what} {os.fspath(path)} holds a certificate that expired at {end:%Y-%m-%d %H:%M} "

@@ -10,6 +10,9 @@ from rlmesh.errors import RemoteEnvError, RemoteModelError
 
 Remote = TypeVar("Remote", RemoteEnvError, RemoteModelError)
 
+# Python 3.10 has no exceptions that are built of others.
+EXCEPTION_GROUPS: Any = getattr(builtins, "BaseExceptionGroup", ())
+
 # How many combinations of built-in types are kept. Python has about 60 types, and an exception is
 # mostly of one; the limit is for a hostile server, which may name any combination.
 _MOST_CLASSES = 128
@@ -43,7 +46,7 @@ def _class_of(base: type[Any], names: tuple[str, ...]) -> type[Any]:
         and issubclass(kind, Exception)
         # These are bases already, or are built of other exceptions.
         and not issubclass(base, kind)
-        and not issubclass(kind, BaseExceptionGroup)
+        and not issubclass(kind, EXCEPTION_GROUPS)
     )
     if not types:
         return base

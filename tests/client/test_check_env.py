@@ -15,7 +15,7 @@ from support import sample_envs
 from support.sample_envs import EchoEnv, newest
 from support.serving import serving
 
-pytestmark = pytest.mark.usefixtures("each_transport")
+pytestmark = pytest.mark.usefixtures("transports_in_turn")
 
 REGISTERED = [
     newest(name)

@@ -58,7 +58,7 @@ def test_an_enum_has_every_value_but_the_one_that_is_never_sent() -> None:
     )
     enum = Enum(name="Color", file="rlmesh_api/v1/small.proto", values=values, comment="A color.")
     assert render_enum(enum).startswith('''\
-class Color(enum.StrEnum):
+class Color(StrEnum):
     """A color."""
 
     DARK_RED = "dark_red"

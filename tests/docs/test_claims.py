@@ -25,6 +25,7 @@ import rlmesh
 from rlmesh import errors
 from rlmesh.address import parse_address
 from rlmesh.client.probing import request_shutdown
+from rlmesh_api._enums import StrEnum
 from support.plain_envs import PlainCounter, PlainVector
 from support.processes import run
 from support.sample_envs import Gate, ScriptedEnv, make
@@ -380,7 +381,7 @@ class Level(enum.IntEnum):
     ONE = 1
 
 
-class Word(enum.StrEnum):
+class Word(StrEnum):
     A = "a"
 
 

@@ -33,8 +33,12 @@ from rlmesh.transports.system_resources import MIN_FREE_DESCRIPTORS
 from support.pages import code, tables
 from support.repository import ROOT
 
-# The tables of measurements are held by tests/benchmarks/test_published.py and tests/soak/.
-MEASURED = {ROOT / f"docs/{name}.md" for name in ("performance", "model-performance", "endurance")}
+# The tables of measurements are held by tests/benchmarks/test_published.py, tests/soak/ and
+# tests/compatibility/.
+MEASURED = {
+    ROOT / f"docs/{name}.md"
+    for name in ("compatibility", "performance", "model-performance", "endurance")
+}
 PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - MEASURED)
 ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page).items()}
 
@@ -432,6 +436,24 @@ HELD_BY: dict[str, list[str]] = {
         "security/test_health.py::test_a_connection_has_a_limit_of_calls",
         "security/test_health.py::test_a_strangers_messages_take_little_memory",
         "transports/grpc/test_pieces.py::test_a_request_of_any_size_arrives_whole",
+    ],
+    "docs/ray.md / Fleets on Ray: Argument": [
+        "ray_fleets/test_fleet.py::test_64_environments_over_four_nodes_are_placed_evenly_and_step_as_local_ones",
+        "ray_fleets/test_fleet.py::test_packed_servers_share_a_node_and_have_the_environment_that_is_asked_for",
+        "ray_fleets/test_fleet.py::test_resources_that_others_have_are_waited_for_and_then_named",
+    ],
+    "docs/ray.md / Fleets on Ray: What is wrong": [
+        "ray_fleets/test_losses.py::test_a_program_that_is_killed_leaves_no_process_and_no_socket_behind",
+        "ray_fleets/test_fleet.py::test_resources_that_nobody_has_are_refused_at_once_with_what_there_is",
+        "ray_fleets/test_fleet.py::test_resources_that_others_have_are_waited_for_and_then_named",
+        "ray_fleets/test_fleet.py::test_arguments_are_refused_before_anything_is_started",
+        "ray_fleets/test_fleet.py::test_an_environment_that_cannot_be_made_is_reported_with_its_node_and_traceback",
+        "ray_fleets/test_fleet.py::test_servers_of_different_contracts_are_refused",
+    ],
+    "docs/ray.md / When a server is lost: What is lost": [
+        "ray_fleets/test_losses.py::test_a_killed_server_ends_only_the_episodes_of_its_own_environments",
+        "ray_fleets/test_losses.py::test_an_actor_that_is_killed_for_good_is_started_again",
+        "ray_fleets/test_losses.py::test_the_servers_of_a_node_that_is_killed_go_on_elsewhere",
     ],
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",

@@ -22,6 +22,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 
+from codegen.protoc import SAFE_PATH
 from support.node_packages import MISSING, node, node_environment
 from support.repository import ROOT
 from support.serving import serving
@@ -121,7 +122,7 @@ def told(command: list[str], variables: dict[str, str] | None = None) -> dict[st
 def remotely(env: Any, actions: list[Any], transport: str = "grpc") -> dict[str, Any]:
     with serving(env, direct="tcp://127.0.0.1:0") as server:
         address = server.address.removeprefix("tcp://")
-        command = [sys.executable, "-P", CLIENT, ROOT / "schema", address, transport]
+        command = [sys.executable, SAFE_PATH, CLIENT, ROOT / "schema", address, transport]
         return told([*map(str, command), json.dumps(actions)])
 
 

@@ -13,6 +13,7 @@ from fuzz import guard
 from fuzz.corpus import inputs
 from fuzz.target import FindingError, Target
 from fuzz.targets.catalogue import TARGETS
+from support.notes import add_note
 
 
 @contextlib.contextmanager
@@ -21,7 +22,7 @@ def naming(name: str) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        error.add_note(name)
+        add_note(error, name)
         raise
 
 

@@ -15,6 +15,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 import rlmesh
+from codegen.protoc import SAFE_PATH
 from support.repository import ROOT, dependencies, make_targets, project
 
 WORKFLOW = ROOT / ".github/workflows/check.yml"
@@ -30,7 +31,7 @@ def yaml(path: Path) -> Any:
 
 def validate(*arguments: str) -> subprocess.CompletedProcess[str]:
     pytest.importorskip("check_jsonschema", reason=REASON)
-    command = [sys.executable, "-P", "-m", "check_jsonschema", *arguments]
+    command = [sys.executable, SAFE_PATH, "-m", "check_jsonschema", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -93,7 +94,7 @@ def test_the_lowest_versions_are_those_of_the_project() -> None:
         assert f">={pinned.version}" in {str(each) for each in requirement.specifier}
 
 
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
 def test_each_python_has_one_lowest_version_of_each_dependency(python: str) -> None:
     always = Marker("python_version > '3'")
     names = [
@@ -122,7 +123,7 @@ def test_hooks_call_what_make_check_calls_and_download_nothing() -> None:
 
 def test_pre_commit_takes_the_hooks() -> None:
     pytest.importorskip("pre_commit", reason=REASON)
-    command = [sys.executable, "-P", "-m", "pre_commit", "validate-config", str(HOOKS)]
+    command = [sys.executable, SAFE_PATH, "-m", "pre_commit", "validate-config", str(HOOKS)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
 

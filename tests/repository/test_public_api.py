@@ -24,6 +24,7 @@ MODULES: dict[str, dict[str, Any]] = {
 NEEDS = {
     "rlmesh.jax": "jax",
     "rlmesh.openpi": "websockets",
+    "rlmesh.ray": "ray",
     "rlmesh.sb3": "stable_baselines3",
     "rlmesh.torch": "torch",
 }

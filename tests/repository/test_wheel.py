@@ -18,6 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from codegen.protoc import SAFE_PATH
 from support.repository import ROOT
 
 HERE = Path(__file__).parent / "wheel"
@@ -36,12 +37,8 @@ ON_THE_WHEEL = {
     ),
     "newest": ("spaces/test_round_trip.py", "test_contract.py"),
 }
-# Processes and transports of an environment are the same whatever the versions.
-# A worker imports the error of that name by the name of its module, which is no package there.
-NOT_ON_THE_WHEEL = (
-    "not from_another_process and not asynchronous and not (test_all_steps and direct)"
-    " and not (StuckError and process)"
-)
+# Processes of an environment are the same whatever the versions.
+NOT_ON_THE_WHEEL = "not from_another_process and not asynchronous"
 # The Python for which the oldest releases have no wheels.
 NO_OLDEST = (3, 12)
 
@@ -210,7 +207,15 @@ def test_a_type_checker_sees_the_types(environment: Environment, checker: list[s
         pytest.skip("`make types` checks with the newest releases; the oldest are checked here")
     shutil.copy(HERE / "types_of_a_user.py", environment.folder)
     python = str(environment.python)
-    run(sys.executable, "-P", "-m", *checker, python, "types_of_a_user.py", cwd=environment.folder)
+    run(
+        sys.executable,
+        SAFE_PATH,
+        "-m",
+        *checker,
+        python,
+        "types_of_a_user.py",
+        cwd=environment.folder,
+    )
 
 
 def test_the_tests_pass_on_the_wheel(environment: Environment, tmp_path: Path) -> None:
@@ -221,4 +226,4 @@ def test_the_tests_pass_on_the_wheel(environment: Environment, tmp_path: Path) -
     chosen = [f"tests/{name}" for name in ON_THE_WHEEL[environment.versions]]
     chosen += ["-k", NOT_ON_THE_WHEEL]
     # One process: the other tests run beside this one.
-    run(environment.python, "-P", "-m", "pytest", "-q", "-n0", *chosen, cwd=tmp_path)
+    run(environment.python, SAFE_PATH, "-m", "pytest", "-q", "-n0", *chosen, cwd=tmp_path)

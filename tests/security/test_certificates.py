@@ -133,9 +133,11 @@ def test_a_certificate_of_tomorrow_is_told(
 def test_the_end_of_a_certificate_is_read_in_both_forms(
     years: int, certificates: Certificates
 ) -> None:
-    end = dt.datetime(years, 6, 1, tzinfo=dt.UTC)
-    certificates.issue("odd", "x", not_before=dt.datetime(1950, 1, 2, tzinfo=dt.UTC), not_after=end)
-    if end > dt.datetime.now(dt.UTC):
+    end = dt.datetime(years, 6, 1, tzinfo=dt.timezone.utc)
+    certificates.issue(
+        "odd", "x", not_before=dt.datetime(1950, 1, 2, tzinfo=dt.timezone.utc), not_after=end
+    )
+    if end > dt.datetime.now(dt.timezone.utc):
         read_certificates(certificates.path("odd.pem"), "it")
     else:
         with pytest.raises(InvalidCredentialsError, match=f"expired at {years}-06-01 00:00"):

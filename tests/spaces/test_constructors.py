@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import enum
 import pickle
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from rlmesh.spaces import (
     Tuple,
     to_gymnasium_space,
 )
+from rlmesh_api._enums import StrEnum
 from rlmesh_api.contract import BoxSpace, Dtype
 from support.sample_spaces import FLOAT_DTYPES, INTEGER_DTYPES
 
@@ -289,7 +289,7 @@ def test_a_dict_of_sorted_keys_is_gymnasium_s_usual_one() -> None:
 
 
 def test_a_dict_takes_texts_that_are_more_than_texts_for_keys() -> None:
-    class Part(enum.StrEnum):
+    class Part(StrEnum):
         ARM = "arm"
 
     space = Dict([(Part.ARM, Discrete(2))])

@@ -13,6 +13,7 @@ import rlmesh
 from rlmesh import spaces
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, UnsupportedSpaceError
 from rlmesh.spaces import conversions
+from support.notes import notes_of
 from support.serving import remote
 
 
@@ -112,7 +113,7 @@ def test_a_conversion_that_refuses_or_fails_is_an_error_with_the_place() -> None
     spaces.register_conversion(Percent, failing)
     with pytest.raises(KeyError) as caught:
         spaces.from_gymnasium_space(Measured.observation_space)
-    assert caught.value.__notes__ == ["in the conversion registered for $.share, Share"]
+    assert notes_of(caught.value) == ["in the conversion registered for $.share, Share"]
     spaces.register_conversion(Percent, lambda space: space)
     with pytest.raises(UnsupportedSpaceError, match=r"\$\.share: Share is not supported"):
         spaces.from_gymnasium_space(Measured.observation_space)

@@ -11,9 +11,9 @@ import trustme
 
 import rlmesh
 
-LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
-YESTERDAY = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-TOMORROW = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.timezone.utc)
+YESTERDAY = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
+TOMORROW = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)

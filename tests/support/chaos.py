@@ -13,7 +13,9 @@ import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 FAULTS = ("cut", "half-close", "delay")
 """What may happen at any time. A `stall` too, where somebody notices it soon enough."""

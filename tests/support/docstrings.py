@@ -45,7 +45,7 @@ class PublicCallable:
             return set()
         return {each.name for each in self.function.parameters} - {"self", "cls"}
 
-    def documented(self, kind: griffe.DocstringSectionKind) -> set[str]:
+    def documented(self, kind: str) -> set[str]:
         """What a section of its docstring names; a class adds to that of the base it constructs."""
         named = _named(self.docstring, kind)
         if self.function is not None and self.function.name == "__init__":
@@ -91,7 +91,7 @@ def _described(
     return PublicCallable(path, function, docstring, match["path"] if match else None)
 
 
-def _named(docstring: griffe.Docstring | None, kind: griffe.DocstringSectionKind) -> set[str]:
+def _named(docstring: griffe.Docstring | None, kind: str) -> set[str]:
     if docstring is None:
         return set()
     names: set[str] = set()

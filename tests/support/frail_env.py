@@ -32,7 +32,8 @@ WAYS = ("count", "raise", *DEADLY, *STUCK)
 
 def way(name: str) -> np.int64:
     """The action that does it."""
-    return np.int64(WAYS.index(name))
+    action: np.int64 = np.int64(WAYS.index(name))
+    return action
 
 
 class FrailEnv(gymnasium.Env[np.int64, np.int64]):

@@ -6,10 +6,11 @@ import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import gymnasium
 import numpy as np
+from typing_extensions import Self
 
 
 class Gates:

@@ -6,7 +6,7 @@ import contextlib
 import queue
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import Any
 
 import grpc
 import gymnasium
@@ -14,6 +14,7 @@ import numpy as np
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from gymnasium.vector.utils import concatenate, create_empty_array
+from typing_extensions import Self
 
 import rlmesh
 from rlmesh.codec.slab.layout import compile_layout

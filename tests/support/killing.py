@@ -26,6 +26,7 @@ from rlmesh.errors import SessionLostError
 from rlmesh.transports.pipe_transport import PipeTransport
 from support.chaos import ChaosProxy
 from support.comparing import Declared, assert_same
+from support.notes import add_note
 from support.serving import start_python
 
 ID = "CartPole-v1"
@@ -162,7 +163,7 @@ def play(seed: int, transport: Any, deeds: int) -> None:
         chaos.run(deeds)
         chaos.close()
     except BaseException as error:
-        error.add_note(f"RLMESH_CHAOS_FIRST={seed} RLMESH_CHAOS_SEEDS=1 does the same")
+        add_note(error, f"RLMESH_CHAOS_FIRST={seed} RLMESH_CHAOS_SEEDS=1 does the same")
         chaos.abandon()
         raise
 

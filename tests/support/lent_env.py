@@ -44,7 +44,8 @@ for a file, `control` sends a control message that is none, `status` writes a st
 
 def deed(name: str) -> np.int64:
     """The action that does it."""
-    return np.int64(DEEDS.index(name))
+    action: np.int64 = np.int64(DEEDS.index(name))
+    return action
 
 
 class LentEnv(gymnasium.Env[np.int64, np.int64]):
@@ -143,7 +144,7 @@ def _send_status() -> None:
     # The thread that answers the server cannot, as it is not the one that reads any more.
     control = _control()
     for number in range(1, 1000):
-        control.send(write_message(ControlMessage.STATUS, number.to_bytes(8) + b"\xff"))
+        control.send(write_message(ControlMessage.STATUS, number.to_bytes(8, "big") + b"\xff"))
 
 
 def _control() -> socket.socket:

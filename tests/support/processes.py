@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import rlmesh
+from rlmesh.processes import own_group
 from support.serving import START_SECONDS, TESTS
 
 # What follows the interpreter.
@@ -87,7 +88,8 @@ def start(
         pass_fds: The descriptors that it gets.
     """
     paths = [str(TESTS), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return subprocess.Popen(
+    # A group of its own, so that its end takes the workers of its environment along.
+    return own_group.popen(
         [sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         text=True,
@@ -95,8 +97,6 @@ def start(
         stdout=output,
         stderr=output,
         pass_fds=pass_fds,
-        # A group of its own, so that its end takes the workers of its environment along.
-        process_group=0,
     )
 
 

@@ -30,10 +30,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from markdown_it import MarkdownIt
+from typing_extensions import Self
 
+from support.notes import add_note
 from support.process import Background, background
 from support.readiness import wait_until_serving
 from support.repository import ROOT
@@ -199,7 +201,7 @@ class Stage:
             try:
                 wait_until_serving(address, certificate=certificate[1] if certificate else None)
             except Exception as error:
-                error.add_note(f"{snippet} does not serve {address}:\n{process.output()}")
+                add_note(error, f"{snippet} does not serve {address}:\n{process.output()}")
                 raise
 
     def _adapted(self, code: str) -> str:

@@ -19,7 +19,7 @@ from support.plain_envs import PlainVector
 from support.serving import remote_vector, serving
 from support.vector_envs import KINDS, Envs, NoSwitch, SubEnv, record, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_transport")
+pytestmark = pytest.mark.usefixtures("transports_in_turn")
 
 STEPS = 24
 MODES = list(AutoresetMode)

@@ -27,7 +27,7 @@ from support.plain_envs import PlainCounter, PlainVector
 from support.serving import serving
 from support.vector_envs import NoSwitch, ShapedSubEnv, SubEnv, sync_sub_envs
 
-pytestmark = pytest.mark.usefixtures("each_transport")
+pytestmark = pytest.mark.usefixtures("transports_in_turn")
 
 EXPOSED = (
     "level",

@@ -17,7 +17,7 @@ from support.comparing import assert_same
 from support.serving import remote_vector, serving
 from support.vector_envs import KINDS, Envs, SubEnv, record, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_transport")
+pytestmark = pytest.mark.usefixtures("transports_in_turn")
 
 MODES = list(AutoresetMode)
 
@@ -32,7 +32,7 @@ def assert_told(envs: Envs, expected: list[tuple[str, Any]], steps: int = STEPS)
 
 
 # Every kind of space crosses every transport in test_batched_spaces.py.
-@pytest.mark.parametrize("each_transport", ["shm"], indirect=True)
+@pytest.mark.parametrize("transports_in_turn", ["shm"], indirect=True)
 @pytest.mark.parametrize("mode", MODES, ids=mode_name)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_autoreset_mode_is_as_that_of_a_sync_vector_env(
@@ -44,7 +44,7 @@ def test_every_autoreset_mode_is_as_that_of_a_sync_vector_env(
         assert_told(client, expected)
 
 
-@pytest.mark.parametrize("each_transport", ["shm"], indirect=True)
+@pytest.mark.parametrize("transports_in_turn", ["shm"], indirect=True)
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [*(("dict", mode) for mode in MODES), ("box", AutoresetMode.NEXT_STEP)],

@@ -18,7 +18,7 @@ from support.plain_envs import PlainCounter, PlainVector
 from support.serving import remote_vector, serving
 from support.vector_envs import KINDS, ShapedSubEnv, SubEnv, record, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_transport")
+pytestmark = pytest.mark.usefixtures("transports_in_turn")
 
 STEPS = 24
 

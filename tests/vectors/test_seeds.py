@@ -14,7 +14,7 @@ from support.comparing import assert_same
 from support.serving import remote_vector
 from support.vector_envs import sync_sub_envs
 
-pytestmark = pytest.mark.usefixtures("each_transport")
+pytestmark = pytest.mark.usefixtures("transports_in_turn")
 
 STEPS = 12
 

@@ -21,11 +21,12 @@ from rlmesh.errors import (
     RemoteEnvError,
 )
 from support.comparing import assert_same
+from support.notes import notes_of
 from support.sample_envs import EchoEnv, Gate, ScriptedEnv
 from support.serving import served_process, serving
 from support.vector_envs import KINDS, SubEnv, record, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_transport")
+pytestmark = pytest.mark.usefixtures("transports_in_turn")
 
 MODES = pytest.mark.parametrize(
     "mode", list(AutoresetMode), ids=lambda mode: str(mode.name).lower()
@@ -112,7 +113,7 @@ def test_a_failure_of_one_is_told_with_its_place_when_all_have_answered() -> Non
         envs[1].script["step"] = fail
         with pytest.raises(RemoteEnvError, match="sub-environment one is ill") as caught:
             client.step(client.action_space.sample())
-        assert any("sub-environments from 1 on" in note for note in caught.value.__notes__)
+        assert any("sub-environments from 1 on" in note for note in notes_of(caught.value))
         assert [env.names().count("step") for env in envs] == [1, 1, 1]
         envs[1].script.clear()
         client.reset(seed=0)

@@ -19,7 +19,7 @@ from support.comparing import assert_same
 from support.serving import remote_vector
 from support.vector_envs import Envs, sync_sub_envs, told
 
-pytestmark = pytest.mark.usefixtures("each_transport")
+pytestmark = pytest.mark.usefixtures("transports_in_turn")
 
 STEPS = 24
 MODES = list(AutoresetMode)

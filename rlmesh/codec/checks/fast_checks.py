@@ -185,7 +185,8 @@ def _each(bound: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> list[Any]:
     """The bound of every element in C order, None where there is none."""
     if bound is None:
         return [None] * math.prod(shape)
-    return np.broadcast_to(bound, shape).reshape(-1).tolist()
+    bounds: list[Any] = np.broadcast_to(bound, shape).reshape(-1).tolist()
+    return bounds
 
 
 def _term(name: str, low: Any, high: Any, nan: Nan | None) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from typing import TypeVar
 
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh_api._enums import StrEnum
 
 __all__ = ["POLICY_VARIABLE", "Nan", "Policy", "policy_from"]
 
 POLICY_VARIABLE = "RLMESH_VALIDATION_POLICY"
 
 
-class Policy(enum.StrEnum):
+class Policy(StrEnum):
     """What to do about a value out of a box's bounds, a text's charset or length, or overflow."""
 
     WARN = "warn"
@@ -38,7 +38,7 @@ class Policy(enum.StrEnum):
         return _parse(cls, word, source)
 
 
-class Nan(enum.StrEnum):
+class Nan(StrEnum):
     """What to do about NaN in a box of floats."""
 
     REJECT = "reject"
@@ -77,7 +77,7 @@ def policy_from(argument: str | None, environ: Mapping[str, str]) -> Policy:
     return Policy.parse(word, POLICY_VARIABLE) if word else Policy.WARN
 
 
-_Word = TypeVar("_Word", bound=enum.StrEnum)
+_Word = TypeVar("_Word", bound=StrEnum)
 
 
 def _parse(words: type[_Word], word: object, source: str) -> _Word:

@@ -156,7 +156,8 @@ def _without_padding(raw: bytes, padding: npt.NDArray[np.bool_]) -> bytes:
     """The elements, with zeros for what memory happened to hold between them."""
     elements = np.frombuffer(raw, np.uint8).reshape(-1, padding.size).copy()
     elements[:, padding] = 0
-    return elements.tobytes()
+    data: bytes = elements.tobytes()
+    return data
 
 
 def _check_elements(array: npt.NDArray[Any]) -> None:

@@ -273,6 +273,7 @@ def _compile_read_bools(leaf: Leaf, *, copy: bool) -> Read:
         if array.size and array.max() > 1:
             raise CorruptSlabError(f"{path}: expected bools, 0 or 1, got {array.max()}")
         array.setflags(write=copy)
-        return array.view(np.bool_)
+        flags: npt.NDArray[np.bool_] = array.view(np.bool_)
+        return flags
 
     return read_bools

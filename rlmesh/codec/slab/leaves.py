@@ -133,4 +133,5 @@ def _element(space: LeafSpace) -> tuple[np.dtype[Any], tuple[int, ...]]:
 
 def _little_endian(name: str) -> np.dtype[Any]:
     """The little-endian dtype of a name: where the machine is, the very object of its arrays."""
-    return np.dtype(np.dtype(name).newbyteorder("<").str)
+    little: np.dtype[Any] = np.dtype(np.dtype(name).newbyteorder("<").str)
+    return little

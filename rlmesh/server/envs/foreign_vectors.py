@@ -35,13 +35,14 @@ def served_form(env: Any) -> Any:
     """
     if is_row(env):
         return vector_of(env)
+    config = getattr(env, "config", None)
+    # First: newer ones of EnvPool are vector environments of Gymnasium but for their spaces.
+    if is_mapping(config) and "batch_size" in config and _can(env, "send", "recv"):
+        return EnvPoolVector(env, config)
     if is_vector(env):
         return env
     if hasattr(env, "num_envs") and _can(env, "step_async", "step_wait", "env_method"):
         return StableBaselinesVector(env)
-    config = getattr(env, "config", None)
-    if is_mapping(config) and "batch_size" in config and _can(env, "send", "recv"):
-        return EnvPoolVector(env, config)
     return env
 
 

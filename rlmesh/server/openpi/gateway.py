@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http
+import inspect
 import logging
 import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from websockets.datastructures import Headers
@@ -16,7 +17,7 @@ from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
-from websockets.sync.server import Server, ServerConnection
+from websockets.sync.server import ServerConnection
 
 from rlmesh.address import TcpAddress
 from rlmesh.foreign_text import LONGEST_TEXT, one_line
@@ -41,6 +42,9 @@ _log = logging.getLogger("rlmesh.server")
 # What websockets logs of strangers and broken connections is no error of this server.
 _quiet = logging.getLogger("rlmesh.server.websockets")
 _quiet.setLevel(logging.CRITICAL)
+
+# Before websockets 17 a connection knew no server.
+_KNOWS_SERVER = "server" in inspect.signature(ServerConnection).parameters
 
 TRANSPORT = "openpi"
 _HEALTH = "/healthz"
@@ -128,11 +132,12 @@ class OpenpiGateway:
             max_size=self._most_bytes,
             logger=_quiet,
         )
+        # It looks at `socket_closed` alone.
+        as_server: dict[str, Any] = {"server": self} if _KNOWS_SERVER else {}
         connection = ServerConnection(
             sock,
             protocol,
-            # It looks at `socket_closed` alone.
-            cast(Server, self),
+            **as_server,
             ping_interval=_KEEPALIVE_SECONDS,
             ping_timeout=_KEEPALIVE_SECONDS,
             # A client that sends on and on, and reads no answer, is not read either.

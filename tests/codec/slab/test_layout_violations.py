@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -192,7 +192,7 @@ NO_NUMBERS: dict[str, tuple[Any, str]] = {
     "set": ({1, 2, 3}, "got set"),
     "object": (object(), "got object"),
     "class": (int, "got type"),
-    "datetime": (datetime(2020, 1, 1, tzinfo=UTC), "got datetime.datetime"),
+    "datetime": (datetime(2020, 1, 1, tzinfo=timezone.utc), "got datetime.datetime"),
     "texts": (["1", "2", "3"], "got list"),
     "array_of_texts": (np.array(["1", "2", "3"]), "got an array of dtype <U1"),
     "array_of_dates": (np.array([1, 2, 3], "M8[s]"), "got an array of dtype datetime64[s]"),

@@ -110,7 +110,9 @@ def keys_of(name: str) -> str:
 def test_the_keys_of_a_typed_dict_are_needed_as_they_were(copy: Copy) -> None:
     names = "".join(f'    "{name}",\n' for name in CHANGED_KEYS)
     swap(ERRORS, "__all__ = [\n", f"__all__ = [\n{names}")(copy.root)
-    append(ERRORS, "\n\nfrom typing import NotRequired, TypedDict\n")(copy.root)
+    append(
+        ERRORS, "\n\nfrom typing import TypedDict\n\nfrom typing_extensions import NotRequired\n"
+    )(copy.root)
     for name in CHANGED_KEYS:
         append(ERRORS, f"\n\n{keys_of(name)}")(copy.root)
         listed(f"rlmesh.errors.{name}", "class", "Stable")(copy.root)

@@ -18,6 +18,7 @@ from support.repository import ROOT
 NEEDS = {
     "rlmesh.jax": "jax",
     "rlmesh.openpi": "websockets",
+    "rlmesh.ray": "ray",
     "rlmesh.sb3": "stable_baselines3",
     "rlmesh.torch": "torch",
 }

@@ -72,12 +72,14 @@ def test_an_object_is_served_where_gymnasium_cannot_be_imported() -> None:
         assert server.wait() == 0
 
 
+@pytest.mark.parametrize("each_transport", ["shm"], indirect=True)
 def test_an_object_of_sub_envs_is_served_where_gymnasium_cannot_be_imported() -> None:
     with served_process("plain-vector", "--without-gymnasium") as server:
         with contextlib.closing(rlmesh.RemoteVectorEnv(server.address)) as client:
             drive_counters(client)
 
 
+@pytest.mark.parametrize("each_transport", ["shm"], indirect=True)
 def test_serving_does_not_import_gymnasium() -> None:
     program = """
 import sys

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -21,6 +19,7 @@ from rlmesh.errors import (
     RlmeshError,
 )
 from support.comparing import assert_same
+from support.raising_env import CAUGHT, RaisingEnv, raiser
 from support.sample_envs import ScriptedEnv
 from support.serving import remote, remote_vector, serving
 
@@ -36,13 +35,6 @@ class HardwareError(Exception):
 class UnprintableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("not even this")
-
-
-def raiser(error: BaseException) -> Callable[[], Any]:
-    def act() -> Any:
-        raise error
-
-    return act
 
 
 def call(client: rlmesh.RemoteEnv[Any, Any], name: str) -> Any:
@@ -92,38 +84,21 @@ def test_the_type_of_a_library_carries_its_module() -> None:
     assert caught.value.exception_type == f"{__name__}.HardwareError"
 
 
-class StuckError(KeyError, ValueError):
-    """An error of a library, of two built-in types."""
-
-
 @pytest.mark.parametrize("isolation", [None, "process"])
-@pytest.mark.parametrize(
-    ("error", "kinds"),
-    [
-        (ValueError("no"), [ValueError]),
-        (KeyError("level"), [KeyError]),
-        (FileNotFoundError(2, "No such file"), [FileNotFoundError]),
-        (UnicodeDecodeError("utf-8", b"x", 0, 1, "why"), [UnicodeDecodeError]),
-        (StopIteration(1), [StopIteration]),
-        (NotImplementedError(), [NotImplementedError]),
-        (StuckError("x"), [KeyError, ValueError]),
-        (json.JSONDecodeError("no", "", 0), [ValueError]),
-    ],
-    ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",
-)
 def test_code_that_catches_the_built_in_type_of_an_exception_goes_on_to_work(
-    error: Exception, kinds: list[type[Exception]], isolation: str | None
+    isolation: str | None,
 ) -> None:
-    env = ScriptedEnv()
-    env.script["reset"] = raiser(error)
-    served: Any = env if isolation is None else lambda: env
-    with serving(served, isolation=isolation) as server:
-        client = rlmesh.RemoteEnv[Any, Any](server.address)
-        for kind in kinds:
-            with pytest.raises(kind, match="reset") as caught:
-                client.reset()
-            assert isinstance(caught.value, RemoteEnvError)
-        client.close()
+    served: Any = RaisingEnv() if isolation is None else RaisingEnv
+    with (
+        serving(served, isolation=isolation) as server,
+        contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as client,
+    ):
+        for number, (error, kinds) in enumerate(CAUGHT):
+            for kind in kinds:
+                with pytest.raises(kind, match="reset") as caught:
+                    client.reset(seed=number)
+                assert isinstance(caught.value, RemoteEnvError)
+                assert caught.value.exception_type.endswith(type(error).__qualname__)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), HardwareError("red")])

@@ -87,7 +87,7 @@ class ModelProcess(WorkerProcess):
         mine, theirs = socket.socketpair()
         with theirs, self._channel_lock:
             try:
-                socket.send_fds(self._channel, [key.to_bytes(KEY_BYTES)], [theirs.fileno()])
+                socket.send_fds(self._channel, [key.to_bytes(KEY_BYTES, "big")], [theirs.fileno()])
             except BaseException:
                 mine.close()
                 raise

@@ -144,7 +144,7 @@ class _Worker:
             sock = socket.socket(fileno=descriptors[0])
             threading.Thread(
                 target=self._answer_session,
-                args=(int.from_bytes(key), sock),
+                args=(int.from_bytes(key, "big"), sock),
                 name="rlmesh-model-session",
                 daemon=True,
             ).start()

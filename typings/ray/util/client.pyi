@@ -1,0 +1,4 @@
+class _Stub:
+    def is_connected(self) -> bool: ...
+
+ray: _Stub
