@@ -2,66 +2,68 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from rlmesh.errors import InvalidArgumentError
-from rlmesh.evaluation.episode import Episode
+from typing_extensions import Self
+
+from rlmesh.errors import InvalidArgumentError, StateError
+from rlmesh.evaluation.episode import Episode, Identity
 
 _KIND = "rlmesh evaluation"
 _VERSION = 1
+_BEGINNING = b'{"kind": "rlmesh evaluation"'
 
 
 class Journal:
-    """A file with a line for each episode. A line that is whole was written by a whole episode.
+    """A file with a line of JSON for the plan, and for each contract and each episode.
 
     One thread at a time may call the methods. A process that is killed loses the episodes in
-    flight, and leaves at most one line without its end, which the next `Journal` removes.
+    progress, and leaves at most one line without its end, which the next `Journal` removes.
 
     Args:
-        path: The file; made where there is none.
+        path: The file; it is made where there is none.
         plan: What is evaluated, as JSON holds it. A file of another plan is refused.
 
     Attributes:
-        episodes: What the file held when it was opened.
+        episodes: The episodes that the file held when it was opened.
+        contracts: The contracts that it held.
 
     Raises:
-        InvalidArgumentError: If the file is that of another evaluation, or none at all.
+        InvalidArgumentError: If the file is that of another evaluation, or of none.
+        StateError: If another evaluation is writing it.
         OSError: If it cannot be read or written.
     """
 
     def __init__(self, path: str | os.PathLike[str], plan: Mapping[str, Any]) -> None:
         self._path = Path(path)
         self.episodes: list[Episode] = []
-        header = {"kind": _KIND, "version": _VERSION, "plan": dict(plan)}
-        text = self._path.read_bytes() if self._path.exists() else b""
-        whole = text[: text.rfind(b"\n") + 1]
-        lines = whole.splitlines()
-        if lines:
-            self._check(self._parse(lines[0], 1), header)
-            self.episodes = [
-                Episode.from_dict(self._parse(line, number))
-                for number, line in enumerate(lines[1:], 2)
-            ]
-        elif text and not text.startswith(b'{"kind": "rlmesh'[: len(text)]):
-            raise InvalidArgumentError(self._foreign())
-        self._file = self._path.open("ab")
-        # What a killed process had begun to write.
-        self._file.truncate(len(whole))
-        if not lines:
-            self._write(header)
+        self.contracts: list[Identity] = []
+        # Not buffered: what was not written, on a full disk, must not be written later.
+        self._file = self._path.open("a+b", buffering=0)
+        try:
+            self._take()
+            self._read(plan)
+        except BaseException:
+            self._file.close()
+            raise
 
-    def add(self, episode: Episode) -> None:
-        """Appends an episode. From then on no kill of this process loses it.
+    def add(self, found: Episode | Identity) -> None:
+        """Appends an episode or a contract. From then on no kill of this process loses it.
 
         Raises:
-            OSError: If it cannot be written, on a full disk for instance. The line is not there.
+            OSError: If it cannot be written, on a full disk for instance. The file is as before.
         """
-        self._write(episode.to_dict())
+        if isinstance(found, Episode):
+            self._write({"episode": found.to_dict()})
+        else:
+            self._write({"contract": asdict(found)})
 
     def close(self) -> None:
         """Closes the file. May be called repeatedly."""
@@ -80,32 +82,66 @@ class Journal:
         """Closes the file."""
         self.close()
 
-    def _write(self, data: Mapping[str, Any]) -> None:
-        line = json.dumps(data).encode() + b"\n"
-        end = self._file.tell()
+    def _take(self) -> None:
         try:
-            # One write: another process sees the line whole, or not at all.
-            self._file.write(line)
-            self._file.flush()
-        except OSError:
-            os.truncate(self._path, end)
-            raise
+            # The kernel gives it back when the process ends, however it ends.
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateError(
+                f"another evaluation is writing {self._path}; wait for its end, or give this one "
+                f"its own file"
+            ) from None
 
-    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
+    def _read(self, plan: Mapping[str, Any]) -> None:
+        self._file.seek(0)
+        text = self._file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        lines = whole.splitlines()
+        if lines:
+            self._check(self._parse(lines[0], 1), plan)
+            for number, line in enumerate(lines[1:], 2):
+                self._keep(self._parse(line, number), number)
+        elif not _BEGINNING.startswith(text[: len(_BEGINNING)]):
+            raise InvalidArgumentError(self._foreign())
+        # What a killed process had begun to write.
+        self._file.truncate(len(whole))
+        self._end = len(whole)
+        if not lines:
+            self._write({"kind": _KIND, "version": _VERSION, "plan": dict(plan)})
+
+    def _write(self, data: Mapping[str, Any]) -> None:
+        rest = memoryview(json.dumps(data).encode() + b"\n")
+        length = len(rest)
         try:
-            data = json.loads(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._file.truncate(self._end)
+            raise
+        self._end += length
+
+    def _parse(self, line: bytes, number: int) -> Mapping[str, Any]:
+        try:
+            data: Any = json.loads(line)
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            raise InvalidArgumentError(
-                f"{self._path}, line {number}, is damaged: it is no JSON object; remove that line, "
-                f"and its episode is run again"
-                if number > 1
-                else self._foreign()
-            )
+            raise InvalidArgumentError(self._foreign() if number == 1 else self._damaged(number))
         return data
 
-    def _check(self, found: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+    def _keep(self, data: Mapping[str, Any], number: int) -> None:
+        try:
+            if set(data) == {"episode"}:
+                self.episodes.append(Episode.from_dict(data["episode"]))
+                return
+            if set(data) == {"contract"}:
+                self.contracts.append(Identity.from_dict(data["contract"]))
+                return
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(f"{self._damaged(number)}: {error}") from error
+        raise InvalidArgumentError(self._damaged(number))
+
+    def _check(self, found: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
         if found.get("kind") != _KIND:
             raise InvalidArgumentError(self._foreign())
         if found.get("version") != _VERSION:
@@ -113,11 +149,26 @@ class Journal:
                 f"{self._path} is of version {found.get('version')!r} of its form, and this RLMesh "
                 f"reads version {_VERSION}; go on with the RLMesh that began it"
             )
-        if found.get("plan") != header["plan"]:
-            raise InvalidArgumentError(
-                f"{self._path} is of another evaluation, {json.dumps(found.get('plan'))}, and this "
-                f"one is {json.dumps(header['plan'])}; give each evaluation a file of its own"
+        before: Any = found.get("plan")
+        # As JSON gives it back.
+        now = json.loads(json.dumps(dict(plan)))
+        if before != now:
+            known: Mapping[str, Any] = before if isinstance(before, dict) else {}
+            differing = "; ".join(
+                f"{name} was {known.get(name)!r:.80} and is {value!r:.80}"
+                for name, value in now.items()
+                if known.get(name) != value
             )
+            raise InvalidArgumentError(
+                f"{self._path} is of another evaluation: {differing}; give each evaluation its own "
+                f"file"
+            )
+
+    def _damaged(self, number: int) -> str:
+        return (
+            f"{self._path}, line {number}, is damaged; remove that line, and its episode is run "
+            f"again"
+        )
 
     def _foreign(self) -> str:
         return (

@@ -3,112 +3,192 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
-from typing import Any, Protocol, cast
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from time import perf_counter
+from typing import Any, Protocol
 
 from rlmesh.chunking.chunks import Chunks
 from rlmesh.client.model import RemoteModel
+from rlmesh.contract import EnvContract, ModelContract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 
 
 class Actor(Protocol):
-    """What acts in the episodes of one worker, one after the other."""
+    """What acts in the episodes of one sub-environment, one after the other."""
 
     def reset(self, seed: int) -> None:
         """Begins an episode."""
         ...
 
-    def act(self, observation: Any) -> Any:
-        """The action for an observation."""
+    def post(self, observation: Any) -> None:
+        """Asks for the action for an observation; a served model begins to compute."""
+        ...
+
+    def take(self) -> tuple[Any, float]:
+        """The action that was asked for, and how long it took, in seconds."""
         ...
 
 
-class _Function:
-    """A policy that keeps nothing from one step to the next; several threads may share it."""
+class _Local:
+    """A policy in this process. It computes when the action is taken."""
 
-    def __init__(self, predict: Callable[[Any], Any]) -> None:
-        self.act = predict
-
-    def reset(self, seed: int) -> None:
-        """Nothing is kept."""
-
-
-class _Object:
-    """A policy that begins each episode by `reset`, with the seed where it takes one."""
-
-    def __init__(self, reset: Callable[..., Any], act: Callable[[Any], Any]) -> None:
+    def __init__(self, act: Callable[[Any], Any], reset: Callable[..., Any] | None) -> None:
+        self._act = act
         self._reset = reset
-        self.act = act
-        self._seeded = _takes_seed(reset)
+        self._seeded = reset is not None and _takes_seed(reset)
+        self._observation: Any = None
 
     def reset(self, seed: int) -> None:
-        """Begins an episode."""
-        if self._seeded:
-            self._reset(seed=seed)
-        else:
-            self._reset()
+        """Begins an episode, with the seed where the policy's `reset` takes one."""
+        if self._reset is not None:
+            self._reset(**({"seed": seed} if self._seeded else {}))
+
+    def post(self, observation: Any) -> None:
+        """Keeps the observation."""
+        self._observation = observation
+
+    def take(self) -> tuple[Any, float]:
+        """Computes the action."""
+        began = perf_counter()
+        action = self._act(self._observation)
+        return action, perf_counter() - began
+
+
+class _Served:
+    """A served model. Those of several sub-environments compute at the same time."""
+
+    def __init__(self, model: RemoteModel[Any, Any]) -> None:
+        self._model = model
+        self._posted = 0.0
+
+    def reset(self, seed: int) -> None:
+        """Begins an episode of the model's session."""
+        self._model.reset(seed)
+
+    def post(self, observation: Any) -> None:
+        """Sends the observation."""
+        self._posted = perf_counter()
+        self._model.post(observation)
+
+    def take(self) -> tuple[Any, float]:
+        """Waits for the action."""
+        action = self._model.take()
+        return action, perf_counter() - self._posted
 
 
 class PolicySource:
-    """Opens what acts, once for each worker.
+    """Opens what acts, once for each sub-environment. Any thread may call `open`.
 
     Args:
         policy: A callable of an observation; an object with `predict`, and `reset` where it keeps
             state; a `RemoteModel`, `Chunks`, or the address of a model.
-        workers: How many workers there are.
+        options: How to connect to an address, as keyword arguments of `RemoteModel`.
 
     Attributes:
         name: What the policy is called in a result.
+        alone: Whether it keeps the state of one episode, and so acts in one at a time.
 
     Raises:
         ArgumentTypeError: If it is none of these.
-        InvalidArgumentError: If it keeps state and there are several workers: their episodes would
-            share it.
+        InvalidArgumentError: If it is a text that is no address.
     """
 
-    def __init__(self, policy: Any, workers: int) -> None:
-        self._address = policy if isinstance(policy, str) else None
-        self._shared = None if self._address is not None else _actor(policy)
+    def __init__(self, policy: Any, options: Mapping[str, Any]) -> None:
+        self._address: str | None = _address(policy) if isinstance(policy, str) else None
+        self._options = options
+        self._make: Callable[[], Actor] | None = None
+        self.alone: bool = False
+        if self._address is None:
+            self._make, self.alone = _maker(policy)
+        self._contract = _model_contract(policy)
         self.name: str = self._address or _name(policy)
-        alone = isinstance(self._shared, _Object)
-        if alone and workers > 1:
-            raise InvalidArgumentError(
-                f"the policy {self.name} begins each episode by reset, so it keeps the state of "
-                f"one episode at a time, and workers={workers} run several; pass workers=1, or the "
-                f"address of a ModelWorker, which keeps a state for each"
-            )
+        # Guards `_used`.
+        self._lock = threading.Lock()
+        self._used = False
 
     @contextlib.contextmanager
-    def open(self) -> Generator[Actor]:
-        """What acts for one worker."""
-        if self._address is None:
-            yield cast("Actor", self._shared)
+    def open(self, env: EnvContract | None) -> Iterator[tuple[Actor, ModelContract | None]]:
+        """What acts in one sub-environment, and its contract where it has one.
+
+        Args:
+            env: The contract of the environment; a served model must fit it.
+
+        Raises:
+            InvalidArgumentError: If the policy acts in one episode at a time, and there are more.
+            ContractMismatchError: If a served model does not fit the environment.
+            RlmeshError: What connecting raises.
+        """
+        if self._make is None:
+            with RemoteModel[Any, Any](self._address or "", env=env, **self._options) as model:
+                yield _Served(model), model.model_contract
             return
-        with RemoteModel(self._address) as model:
-            yield _Object(model.reset, model.predict)
+        with self._used_alone():
+            yield self._make(), self._contract
+
+    @contextlib.contextmanager
+    def _used_alone(self) -> Iterator[None]:
+        if not self.alone:
+            yield
+            return
+        with self._lock:
+            if self._used:
+                raise InvalidArgumentError(
+                    f"the policy {self.name} begins each episode by reset, so it keeps the state "
+                    f"of one episode at a time, and several episodes run at once; pass workers=1 "
+                    f"and a single environment, or the address of a ModelWorker, which keeps a "
+                    f"state for each"
+                )
+            self._used = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._used = False
 
 
-def _actor(policy: Any) -> Actor:
+def _address(policy: str) -> str:
+    if "://" not in policy:
+        raise InvalidArgumentError(
+            f"a policy that is a text is the address of a model, tcp://HOST:PORT or "
+            f"unix:///PATH; got {policy!r:.80}"
+        )
+    return policy
+
+
+def _maker(policy: Any) -> tuple[Callable[[], Actor], bool]:
+    """Makes what acts, and whether it acts in one episode at a time."""
+    if isinstance(policy, RemoteModel):
+        return partial(_Served, policy), True
     if isinstance(policy, Chunks):
-        return _Object(policy.reset, policy.act)
+        return partial(_Local, policy.act, policy.reset), True
     predict = getattr(policy, "predict", None)
-    if callable(predict):
+    if callable(predict) and not isinstance(policy, type):
         reset = getattr(policy, "reset", None)
-        return _Object(reset, predict) if callable(reset) else _Function(predict)
-    if callable(policy):
-        return _Function(policy)
+        return partial(_Local, predict, reset if callable(reset) else None), callable(reset)
+    if callable(policy) and not isinstance(policy, type):
+        return partial(_Local, policy, None), False
     raise ArgumentTypeError(
-        f"a policy is a callable, an object with predict, a rlmesh.RemoteModel, rlmesh.Chunks or "
-        f"the address of a model; got {type(policy).__name__} {policy!r:.80}"
+        f"a policy is a callable of an observation, an object with predict, a rlmesh.RemoteModel, "
+        f"rlmesh.Chunks or the address of a model; got {type(policy).__name__} {policy!r:.80}"
     )
 
 
-def _takes_seed(reset: Callable[..., Any]) -> bool:
-    import inspect
+def _model_contract(policy: Any) -> ModelContract | None:
+    # Chunks and adapted models have the model inside.
+    for owner in (policy, getattr(policy, "model", None)):
+        contract = getattr(owner, "model_contract", None)
+        if isinstance(contract, ModelContract):
+            return contract
+    return None
 
+
+def _takes_seed(reset: Callable[..., Any]) -> bool:
     try:
         parameters = inspect.signature(reset).parameters.values()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # a callable of another language says nothing
         return False
     return any(each.name == "seed" or each.kind is each.VAR_KEYWORD for each in parameters)
 

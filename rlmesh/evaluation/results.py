@@ -5,63 +5,44 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from rlmesh.errors import InvalidArgumentError, StateError
-from rlmesh.evaluation.episode import Episode
-from rlmesh.evaluation.intervals import Interval, mean_interval, proportion_interval
+from rlmesh.evaluation.episode import Episode, Identity
+from rlmesh.evaluation.plotting import plot
+from rlmesh.evaluation.summary import Summary, summary_of
+from rlmesh.evaluation.table import table_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _KIND = "rlmesh evaluation result"
 _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """How a policy did in one task, or in all of them.
-
-    Episodes that an error has ended count in `errors`, and in nothing else.
-
-    Attributes:
-        task: The task; empty: all of them.
-        episodes: How many episodes ended without an error.
-        errors: How many were ended by one.
-        mean_return: The mean of their returns; NaN where there is none.
-        return_interval: Where it lies, with 95 % confidence, by bootstrap.
-        mean_length: The mean number of steps.
-        judged: How many episodes say whether they succeeded.
-        success_rate: Which share of those did; None: none says so.
-        success_interval: Where the rate lies, with 95 % confidence, by Wilson; None likewise.
-    """
-
-    task: str
-    episodes: int
-    errors: int
-    mean_return: float
-    return_interval: Interval
-    mean_length: float
-    judged: int
-    success_rate: float | None
-    success_interval: Interval | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """The episodes of an evaluation, and what follows from them.
 
-    Two are equal where the same happened in all episodes.
+    Two are equal where the same happened in all episodes, whatever the time and the versions.
 
     Attributes:
         policy: What the policy is called.
+        latency: How long the world waited for it: `frozen`, `measured`, or for how many seconds it
+            went on.
         episodes: The episodes, by task and in the order of the seeds.
+        contracts: What the environments and the policy were, as far as they have contracts.
+        versions: The versions of RLMesh, Gymnasium, NumPy and Python here, by their names.
     """
 
     policy: str
+    latency: str | float
     episodes: tuple[Episode, ...]
+    contracts: tuple[Identity, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -69,7 +50,13 @@ class Evaluation:
         return tuple(dict.fromkeys(each.task for each in self.episodes))
 
     def summary(self, task: str | None = None) -> Summary:
-        """How the policy did in one task; None: in all.
+        """How the policy did.
+
+        Args:
+            task: In which task; None: in all.
+
+        Returns:
+            Counts, means and intervals.
 
         Raises:
             InvalidArgumentError: If there is no such task.
@@ -80,23 +67,39 @@ class Evaluation:
                 f"there is no task {task!r}; there are {', '.join(map(repr, self.tasks))}"
             )
         chosen = [each for each in self.episodes if task is None or each.task == task]
-        ended = [each for each in chosen if each.error is None]
-        returns = [each.total_reward for each in ended]
-        judged = [each.success for each in ended if each.success is not None]
-        return Summary(
-            task=task or "",
-            episodes=len(ended),
-            errors=len(chosen) - len(ended),
-            mean_return=float(np.mean(returns)) if returns else float("nan"),
-            return_interval=mean_interval(returns),
-            mean_length=float(np.mean([each.length for each in ended])) if ended else float("nan"),
-            judged=len(judged),
-            success_rate=sum(judged) / len(judged) if judged else None,
-            success_interval=proportion_interval(sum(judged), len(judged)) if judged else None,
-        )
+        return summary_of(task or "", chosen)
+
+    def table(self) -> Table:
+        """A table for people: a row for each task and, where there are several, one for all.
+
+        Returns:
+            A table of rich, which `rich.print` shows.
+
+        Raises:
+            StateError: If scipy is not installed.
+        """
+        tasks = self.tasks
+        rows = [self.summary(task) for task in tasks]
+        return table_of(rows + [self.summary()] * (len(tasks) != 1), self.policy, self.latency)
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draws the mean return and the success rate of each task, with their intervals.
+
+        Args:
+            path: The file; its suffix says the format, such as `.png` or `.svg`.
+
+        Raises:
+            StateError: If matplotlib or scipy is not installed.
+            InvalidArgumentError: If matplotlib knows no such format.
+            OSError: If the file cannot be written.
+        """
+        plot([self.summary(task) for task in self.tasks], self.policy, path)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes everything to a file, which `from_json` reads.
+
+        Args:
+            path: The file.
 
         Raises:
             OSError: If it cannot be written.
@@ -105,6 +108,9 @@ class Evaluation:
             "kind": _KIND,
             "version": _VERSION,
             "policy": self.policy,
+            "latency": self.latency,
+            "versions": dict(self.versions),
+            "contracts": [asdict(each) for each in self.contracts],
             "episodes": [each.to_dict() for each in self.episodes],
         }
         Path(path).write_text(json.dumps(data, indent=1) + "\n", "utf-8")
@@ -113,27 +119,45 @@ class Evaluation:
     def from_json(cls, path: str | os.PathLike[str]) -> Evaluation:
         """Reads what `to_json` has written.
 
+        Args:
+            path: The file.
+
+        Returns:
+            An equal evaluation.
+
         Raises:
             InvalidArgumentError: If the file holds something else.
             OSError: If it cannot be read.
         """
         try:
-            data = json.loads(Path(path).read_text("utf-8"))
+            data: Any = json.loads(Path(path).read_text("utf-8"))
         except ValueError as error:
             raise InvalidArgumentError(f"{path} is no JSON: {error}") from error
-        if not isinstance(data, Mapping) or data.get("kind") != _KIND:
-            raise InvalidArgumentError(f"{path} is none that Evaluation.to_json has written")
-        if data["version"] != _VERSION:
+        if not isinstance(data, dict) or data.get("kind") != _KIND:
             raise InvalidArgumentError(
-                f"{path} is of version {data['version']!r}, and this RLMesh reads {_VERSION}"
+                f"{path} is no evaluation; give a file that Evaluation.to_json has written, or "
+                f"rlmesh evaluate --json"
             )
-        return cls(
-            policy=data["policy"],
-            episodes=tuple(Episode.from_dict(each) for each in data["episodes"]),
-        )
+        if data.get("version") != _VERSION:
+            raise InvalidArgumentError(
+                f"{path} is of version {data.get('version')!r}, and this RLMesh reads {_VERSION}"
+            )
+        try:
+            return cls(
+                policy=data["policy"],
+                latency=data["latency"],
+                episodes=tuple(Episode.from_dict(each) for each in data["episodes"]),
+                contracts=tuple(Identity.from_dict(each) for each in data["contracts"]),
+                versions=data["versions"],
+            )
+        except (KeyError, TypeError, InvalidArgumentError) as error:
+            raise InvalidArgumentError(f"{path} is damaged: {error}") from error
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes a table with a row for each episode.
+
+        Args:
+            path: The file.
 
         Raises:
             OSError: If it cannot be written.
@@ -141,7 +165,7 @@ class Evaluation:
         with Path(path).open("w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, _columns())
             table.writeheader()
-            table.writerows(each.to_dict() for each in self.episodes)
+            table.writerows(asdict(each) for each in self.episodes)
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with a row for each episode.
@@ -152,9 +176,12 @@ class Evaluation:
         try:
             import pandas as pd
         except ImportError as error:
-            raise StateError("to_pandas needs pandas; install it, or use to_csv") from error
-        return pd.DataFrame([each.to_dict() for each in self.episodes], columns=_columns())
+            raise StateError(
+                "to_pandas needs pandas, which is not installed; install it with "
+                "pip install 'rlmesh[evaluate]', or use to_csv"
+            ) from error
+        return pd.DataFrame([asdict(each) for each in self.episodes], columns=_columns())
 
 
-def _columns() -> Sequence[str]:
+def _columns() -> list[str]:
     return [each.name for each in fields(Episode)]
