@@ -66,8 +66,7 @@ class Evaluation:
             raise InvalidArgumentError(
                 f"there is no task {task!r}; there are {', '.join(map(repr, self.tasks))}"
             )
-        chosen = [each for each in self.episodes if task is None or each.task == task]
-        return summary_of(task or "", chosen)
+        return self._summary(task)
 
     def table(self) -> Table:
         """A table for people: a row for each task and, where there are several, one for all.
@@ -79,8 +78,10 @@ class Evaluation:
             StateError: If scipy is not installed.
         """
         tasks = self.tasks
-        rows = [self.summary(task) for task in tasks]
-        return table_of(rows + [self.summary()] * (len(tasks) != 1), self.policy, self.latency)
+        rows = [self._summary(task) for task in tasks]
+        if len(tasks) != 1:
+            rows.append(self._summary(None))
+        return table_of(rows, self.policy, self.latency)
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draws the mean return and the success rate of each task, with their intervals.
@@ -93,7 +94,7 @@ class Evaluation:
             InvalidArgumentError: If matplotlib knows no such format.
             OSError: If the file cannot be written.
         """
-        plot([self.summary(task) for task in self.tasks], self.policy, path)
+        plot([self._summary(task) for task in self.tasks], self.policy, path)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes everything to a file, which `from_json` reads.
@@ -181,6 +182,10 @@ class Evaluation:
                 "pip install 'rlmesh[evaluate]', or use to_csv"
             ) from error
         return pd.DataFrame([asdict(each) for each in self.episodes], columns=_columns())
+
+    def _summary(self, task: str | None) -> Summary:
+        chosen = [each for each in self.episodes if task is None or each.task == task]
+        return summary_of(task or "", chosen)
 
 
 def _columns() -> list[str]:

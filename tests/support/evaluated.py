@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -74,8 +74,6 @@ def decide(observation: Any) -> int:
 
 def main() -> None:
     """Evaluates as the arguments say, and prints a line for each episode; for tests that kill."""
-    import sys
-
     import rlmesh
 
     address, path, episodes, workers = sys.argv[1:]
@@ -85,7 +83,7 @@ def main() -> None:
         episodes=int(episodes),
         workers=int(workers),
         resume=path,
-        on_episode=lambda episode: print(json.dumps(episode.seed), flush=True),
+        on_episode=lambda episode: sys.stdout.write(f"{episode.seed}\n") and sys.stdout.flush(),
     )
 
 
