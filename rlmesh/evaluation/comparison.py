@@ -10,6 +10,7 @@ from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.evaluation.episode import Episode
 from rlmesh.evaluation.intervals import Interval, mcnemar, mean_interval, paired_test
 from rlmesh.evaluation.results import Evaluation
+from rlmesh.foreign_text import LONGEST_TEXT, one_line
 
 # Below this a difference is not taken for chance.
 _SURE = 0.05
@@ -51,7 +52,8 @@ class Comparison:
 
     def __str__(self) -> str:
         """What was found, in words."""
-        lines = [f"A is {self.a}, B is {self.b}. Both ran {_count(self.pairs, 'episode')}."]
+        a, b = one_line(self.a), one_line(self.b)
+        lines = [f"A is {a}, B is {b}. Both ran {_count(self.pairs, 'episode')}."]
         if self.unpaired:
             lines.append(
                 f"{_count(self.unpaired, 'other episode')} ended with an error or was run by one "
@@ -150,8 +152,12 @@ def _remarks(a: Evaluation, b: Evaluation) -> list[str]:
         if two.of == "environment" and one is not None and one.fingerprint != two.fingerprint:
             where = f" of the task {two.task!r}" if two.task else ""
             found.append(
-                f"The environment{where} differs: {one.id}, {one.fingerprint}, for A and {two.id}, "
-                f"{two.fingerprint}, for B. What differs in the results may come from that."
+                one_line(
+                    f"The environment{where} differs: {one.id}, {one.fingerprint}, for A and "
+                    f"{two.id}, {two.fingerprint}, for B. What differs in the results may come "
+                    f"from that.",
+                    LONGEST_TEXT,
+                )
             )
     return found
 

@@ -105,20 +105,18 @@ class Journal:
             raise InvalidArgumentError(self._foreign())
         # What a killed process had begun to write.
         self._file.truncate(len(whole))
-        self._end = len(whole)
         if not lines:
             self._write({"kind": _KIND, "version": _VERSION, "plan": dict(plan)})
 
     def _write(self, data: Mapping[str, Any]) -> None:
         rest = memoryview(json.dumps(data).encode() + b"\n")
-        length = len(rest)
+        end = os.fstat(self._file.fileno()).st_size
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError:
-            self._file.truncate(self._end)
+            self._file.truncate(end)
             raise
-        self._end += length
 
     def _parse(self, line: bytes, number: int) -> Mapping[str, Any]:
         try:

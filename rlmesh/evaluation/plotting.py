@@ -12,6 +12,37 @@ from rlmesh.evaluation.intervals import Interval
 from rlmesh.evaluation.summary import Summary
 
 
+def check_format(path: str | os.PathLike[str]) -> None:
+    """Checks that matplotlib can draw into a file of that name.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StateError: If matplotlib is not installed.
+        InvalidArgumentError: If it knows no such format.
+    """
+    known = set(_figure().canvas.get_supported_filetypes())
+    if Path(path).suffix.removeprefix(".").lower() not in known:
+        raise InvalidArgumentError(
+            f"{os.fspath(path)} names no format of a picture; end it with one of "
+            f"{', '.join(sorted(known))}, after a dot"
+        )
+
+
+def _figure(**given: Any) -> Any:
+    try:
+        # Not pyplot, which would look for a display and keep the figure.
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise StateError(
+            "plot needs matplotlib, which is not installed; install it with "
+            "pip install 'rlmesh[evaluate]'"
+        ) from error
+    make: Any = Figure
+    return make(**given)
+
+
 def plot(rows: Sequence[Summary], policy: str, path: str | os.PathLike[str]) -> None:
     """Draws means and rates with their intervals into a file.
 
@@ -25,23 +56,9 @@ def plot(rows: Sequence[Summary], policy: str, path: str | os.PathLike[str]) -> 
         InvalidArgumentError: If it knows no such format.
         OSError: If the file cannot be written.
     """
-    try:
-        # Not pyplot, which would look for a display and keep the figure.
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise StateError(
-            "plot needs matplotlib, which is not installed; install it with "
-            "pip install 'rlmesh[evaluate]'"
-        ) from error
+    check_format(path)
     judged = any(each.success_rate is not None for each in rows)
-    figure: Any = Figure(figsize=(4 + 4 * judged, 1.5 + 0.4 * len(rows)), layout="constrained")
-    known = set(figure.canvas.get_supported_filetypes())
-    suffix = Path(path).suffix.removeprefix(".").lower()
-    if suffix not in known:
-        raise InvalidArgumentError(
-            f"{os.fspath(path)} names no format of a picture; end it with one of "
-            f"{', '.join(sorted(known))}, after a dot"
-        )
+    figure = _figure(figsize=(4 + 4 * judged, 1.5 + 0.4 * len(rows)), layout="constrained")
     axes = figure.subplots(1, 1 + judged, sharey=True, squeeze=False)[0]
     names = [each.task or "all" for each in rows]
     # A "$" in a foreign name would begin a formula.

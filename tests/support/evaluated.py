@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,14 @@ class Countdown(gymnasium.Env[Any, Any]):
 
     def _observation(self) -> Any:
         return np.array([self._left, self.np_random.random()])
+
+
+class Slow(Countdown):
+    """An episode takes at least 0.1 seconds."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        time.sleep(0.1)
+        return super().reset(seed=seed, options=options)
 
 
 def several(count: int, **given: Any) -> SyncVectorEnv:
