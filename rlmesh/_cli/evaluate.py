@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -133,6 +134,9 @@ def evaluate(
     # Gymnasium takes its time to import, and the other commands do without it.
     from rlmesh._cli.evaluation import EvaluationRequest, run_evaluation
 
+    if verbose:
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("rlmesh").setLevel(logging.INFO)
     tls = {name: given.pop(name) for name in list(given) if name.startswith("tls")}
     request = EvaluationRequest(
         envs=envs,

@@ -141,6 +141,7 @@ class Plan:
             max_steps=None if max_steps is None else _positive("max_steps", max_steps),
             judge=judge_of(success),
         )
+        self._rules.policy.check(self._workers or 1)
         self._tasks = tasks_of(envs, env_options or {})
         self._order = [(task, seed) for task in self._tasks for seed in chosen]
         self._resume = resume

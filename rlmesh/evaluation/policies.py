@@ -109,6 +109,18 @@ class PolicySource:
         self._lock = threading.Lock()
         self._used = False
 
+    def check(self, workers: int) -> None:
+        """Checks that so many workers can use the policy.
+
+        Args:
+            workers: How many there are.
+
+        Raises:
+            InvalidArgumentError: If it acts in one episode at a time, and there are more.
+        """
+        if self.alone and workers > 1:
+            raise self._several()
+
     @contextlib.contextmanager
     def open(self, env: EnvContract | None) -> Iterator[tuple[Actor, ModelContract | None]]:
         """What acts in one sub-environment, and its contract where it has one.
@@ -128,6 +140,13 @@ class PolicySource:
         with self._used_alone():
             yield self._make(), self._contract
 
+    def _several(self) -> InvalidArgumentError:
+        return InvalidArgumentError(
+            f"the policy {self.name} begins each episode by reset, so it keeps the state of one "
+            f"episode at a time, and several episodes run at once; pass workers=1 and a single "
+            f"environment, or the address of a ModelWorker, which keeps a state for each"
+        )
+
     @contextlib.contextmanager
     def _used_alone(self) -> Iterator[None]:
         if not self.alone:
@@ -135,12 +154,7 @@ class PolicySource:
             return
         with self._lock:
             if self._used:
-                raise InvalidArgumentError(
-                    f"the policy {self.name} begins each episode by reset, so it keeps the state "
-                    f"of one episode at a time, and several episodes run at once; pass workers=1 "
-                    f"and a single environment, or the address of a ModelWorker, which keeps a "
-                    f"state for each"
-                )
+                raise self._several()
             self._used = True
         try:
             yield

@@ -498,6 +498,17 @@ HELD_BY: dict[str, list[str]] = {
         "server/rpc/test_limits.py::test_more_calls_at_once_than_a_server_answers_are_refused",
         "docs/test_claims.py::test_anything_else_in_an_info_becomes_its_text_and_is_listed",
     ],
+    "docs/evaluating.md / What it takes: `policy`": [
+        "evaluation/test_evaluate.py::test_the_result_does_not_depend_on_how_many_episodes_run_at_once",
+        "evaluation/test_evaluate.py::test_a_policy_with_state_begins_each_episode",
+        "evaluation/test_evaluate.py::test_a_served_model_has_a_session_for_each_episode_that_runs",
+        "evaluation/test_evaluate.py::test_chunks_are_a_policy_with_state",
+    ],
+    "docs/evaluating.md / What it takes: `envs`": [
+        "evaluation/test_evaluate.py::test_vector_and_served_environments_have_the_same_episodes",
+        "evaluation/test_evaluate.py::test_an_environment_of_the_caller_stays_open",
+        "evaluation/test_evaluate.py::test_tasks_have_their_names_and_the_same_seeds",
+    ],
     "docs/trainers.md / With your trainer: What a trainer calls": [
         "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
     ],

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
 
 import rlmesh
@@ -295,6 +297,31 @@ def test_a_served_model_has_a_session_for_each_episode_that_runs(served: str) ->
     assert not any(each.error for each in alone.episodes)
 
 
+class Chunked:
+    """A model that gives two actions at a time."""
+
+    horizon = 2
+    action_space = Countdown().action_space
+
+    def predict_chunk(self, observation: Any) -> Any:
+        return np.array([decide(observation), 3])
+
+
+def test_chunks_are_a_policy_with_state() -> None:
+    with rlmesh.Chunks(Chunked()) as chunks:
+        found = evaluate(chunks, Countdown, episodes=5)
+        assert evaluate(chunks, Countdown, seeds=[4, 2]).episodes == found.episodes[4:1:-2]
+    assert not any(each.error for each in found.episodes)
+
+
+def test_an_environment_of_the_caller_stays_open() -> None:
+    env = gymnasium.make("CartPole-v1")
+    found = evaluate(lambda observation: 1, env, episodes=3)
+    assert found == evaluate(lambda observation: 1, "CartPole-v1", episodes=3, workers=2)
+    env.reset(seed=0)
+    env.close()
+
+
 @pytest.mark.parametrize(
     ("error", "text", "given"),
     [
@@ -320,7 +347,7 @@ def test_a_served_model_has_a_session_for_each_episode_that_runs(served: str) ->
         (
             InvalidArgumentError,
             "must leave its resets to the evaluation",
-            {"envs": lambda: __import__("gymnasium").make_vec("CartPole-v1", 2)},
+            {"envs": lambda: gymnasium.make_vec("CartPole-v1", 2)},
         ),
     ],
 )
