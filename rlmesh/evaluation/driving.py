@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any, Literal, Protocol, TypeAlias
 
 from rlmesh.contract import EnvContract, ModelContract
-from rlmesh.errors import EndpointError, InvalidArgumentError
+from rlmesh.errors import EndpointError, InvalidArgumentError, SessionLostError
 from rlmesh.evaluation.episode import Episode, Identity
 from rlmesh.evaluation.lane import Judge, Lane
 from rlmesh.evaluation.latency import Latency
@@ -201,6 +201,10 @@ class Drive:
         seconds = perf_counter() - before
         for index, step in steps.items():
             lane = self._lanes[index]
+            if step.lost is not None:
+                del self._lanes[index]
+                self._lose(lane, step.lost)
+                continue
             lane.stepped(step, seconds)
             if lane.ending is not None:
                 del self._lanes[index]
@@ -239,6 +243,14 @@ class Drive:
             raise error
         else:
             self._end_by(lanes[0], error)
+
+    def _lose(self, lane: Lane, reason: str) -> None:
+        """Runs an episode again whose sub-environment was replaced; the second time it ends."""
+        if lane.seed in self._lost:
+            self._end_by(lane, SessionLostError(reason))
+        else:
+            self._lost.add(lane.seed)
+            self._again.append(lane.seed)
 
     def _end_by(self, lane: Lane, error: Exception) -> None:
         lane.fail(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -105,6 +106,11 @@ def _sources(given: Any, options: Mapping[str, Any]) -> list[Source]:
 
 def _named(name: str, options: Mapping[str, Any]) -> list[Source]:
     if (addresses := source_of(name)) is not None:
+        tls = options.get("tls")
+        if addresses.server_name is not None and tls is not None and tls.server_name is None:
+            # The certificates name the source, and not each of its addresses.
+            tls = dataclasses.replace(tls, server_name=addresses.server_name)
+            options = {**options, "tls": tls}
         return [Source(partial(_connect, each, options)) for each in addresses.addresses()]
     if "://" in name:
         return [Source(partial(_connect, name, options))]

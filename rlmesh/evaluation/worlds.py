@@ -13,18 +13,29 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
 from rlmesh.client.expected_contract import read_env
+from rlmesh.codec.infos.info_keys import ENV_REPLACED
 from rlmesh.contract import EnvContract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, UnsupportedSpaceError
 
 
 class Step(NamedTuple):
-    """What a step of one sub-environment gave."""
+    """What a step of one sub-environment gave.
+
+    Attributes:
+        observation: The observation.
+        reward: The reward.
+        terminated: Whether the episode is over by itself.
+        truncated: Whether it was cut.
+        info: The info.
+        lost: Why the sub-environment was lost and replaced by another; None: it was not.
+    """
 
     observation: Any
     reward: float
     terminated: bool
     truncated: bool
     info: Mapping[str, Any]
+    lost: str | None = None
 
 
 class World(Protocol):
@@ -146,16 +157,19 @@ class VectorWorld:
         observations, rewards, terminated, truncated, infos = self._env.step(batch)
         self._over = np.logical_or(terminated, truncated)
         parts = list(iterate(self._env.observation_space, observations))
-        return {
-            index: Step(
+        found: dict[int, Step] = {}
+        for index in actions:
+            info = sub_info(infos, index)
+            lost = info.get(ENV_REPLACED)
+            found[index] = Step(
                 parts[index],
                 float(rewards[index]),
                 bool(terminated[index]),
                 bool(truncated[index]),
-                sub_info(infos, index),
+                info,
+                None if lost is None else str(lost),
             )
-            for index in actions
-        }
+        return found
 
     def close(self) -> None:
         """Closes the environment."""

@@ -13,8 +13,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import rlmesh
+from rlmesh.codec.infos.info_keys import ENV_REPLACED
 from rlmesh.errors import ArgumentTypeError, ConnectionLostError, InvalidArgumentError, StateError
 from rlmesh.evaluation.episode import Episode
 from rlmesh.evaluation.evaluating import evaluate
@@ -209,6 +211,28 @@ def test_an_episode_whose_connection_broke_is_run_again_over_another(expected: E
 
     assert run(envs=make).episodes == expected.episodes
     assert len(made) == 2
+
+
+class Losing(SyncVectorEnv):
+    """Its second sub-environment is replaced in the third step, as a client says it."""
+
+    steps = 0
+
+    def step(self, actions: Any) -> Any:
+        observations, rewards, terminated, truncated, infos = super().step(actions)
+        self.steps += 1
+        if self.steps == 3:
+            truncated[1] = True
+            lost = np.array([False, True, False])
+            infos[ENV_REPLACED] = np.array([None, "the server was lost", None], object)
+            infos[f"_{ENV_REPLACED}"] = lost
+        return observations, rewards, terminated, truncated, infos
+
+
+def test_an_episode_whose_server_was_replaced_is_run_again(expected: Evaluation) -> None:
+    envs = Losing([Countdown] * 3, autoreset_mode=AutoresetMode.DISABLED)
+    assert run(envs=envs).episodes == expected.episodes
+    assert envs.steps > 3
 
 
 def test_the_last_action_is_held_while_the_policy_is_late() -> None:

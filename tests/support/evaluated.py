@@ -13,6 +13,8 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from rlmesh.evaluation import Episode
+
 
 class Countdown(gymnasium.Env[Any, Any]):
     """An episode of 1 to `longest` steps, by its seed.
@@ -85,6 +87,10 @@ def main() -> None:
     """Evaluates as the arguments say, and prints a line for each episode; for tests that kill."""
     import rlmesh
 
+    def tell(episode: Episode) -> None:
+        sys.stdout.write(f"{episode.seed}\n")
+        sys.stdout.flush()
+
     address, path, episodes, workers = sys.argv[1:]
     rlmesh.evaluate(
         decide,
@@ -92,7 +98,7 @@ def main() -> None:
         episodes=int(episodes),
         workers=int(workers),
         resume=path,
-        on_episode=lambda episode: sys.stdout.write(f"{episode.seed}\n") and sys.stdout.flush(),
+        on_episode=tell,
     )
 
 
