@@ -17,7 +17,7 @@ from rlmesh.evaluation.summary import Summary, summary_of
 from rlmesh.evaluation.table import table_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    import rich.table
 
 _KIND = "rlmesh evaluation result"
 _VERSION = 1
@@ -68,7 +68,7 @@ class Evaluation:
             )
         return self._summary(task)
 
-    def table(self) -> Table:
+    def table(self) -> rich.table.Table:
         """A table for people: a row for each task and, where there are several, one for all.
 
         Returns:
