@@ -56,8 +56,8 @@ class Comparison:
         lines = [f"A is {a}, B is {b}. Both ran {_count(self.pairs, 'episode')}."]
         if self.unpaired:
             lines.append(
-                f"{_count(self.unpaired, 'other episode')} ended with an error or was run by one "
-                f"of them only, and does not count here."
+                f"Not counted here: {_count(self.unpaired, 'other episode')}, with an error or run "
+                f"by one of them only."
             )
         return "\n".join([*lines, self._of_returns(), self._of_success(), *self.remarks])
 

@@ -83,7 +83,8 @@ def _draw(axis: Any, names: Sequence[str], rows: Sequence[tuple[float, Interval]
         if row is not None:
             middle, (low, high) = row
             # The interval need not hold the mean exactly in its middle.
-            axis.hlines(place, low, high)
-            axis.plot([middle], [place], "o")
+            axis.hlines(place, low, high, color="C0")
+            axis.plot([middle], [place], "o", color="C0")
     axis.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names])
-    axis.invert_yaxis()
+    # The first task stands at the top.
+    axis.set_ylim(len(names) - 0.5, -0.5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rlmesh.evaluation.intervals import Interval
 from rlmesh.evaluation.summary import Summary
 from rlmesh.foreign_text import one_line
 
@@ -57,7 +56,8 @@ def return_text(summary: Summary) -> str:
     """The mean return, with its interval."""
     if not summary.episodes:
         return "-"
-    return f"{summary.mean_return:.4g} {_range(summary.return_interval, 1.0)}"
+    low, high = summary.return_interval
+    return f"{summary.mean_return:.4g} [{low:.4g}, {high:.4g}]"
 
 
 def success_text(summary: Summary) -> str:
@@ -66,11 +66,8 @@ def success_text(summary: Summary) -> str:
         return "unknown"
     unknown = summary.episodes - summary.judged
     rest = f", {unknown} unknown" if unknown else ""
-    return f"{summary.success_rate:.1%} {_range(summary.success_interval, 100.0)}{rest}"
-
-
-def _range(interval: Interval, factor: float) -> str:
-    return f"[{interval.low * factor:.4g}, {interval.high * factor:.4g}]"
+    low, high = (end * 100 for end in summary.success_interval)
+    return f"{summary.success_rate:.1%} [{low:.1f}, {high:.1f}]{rest}"
 
 
 def _milliseconds(seconds: float) -> str:
