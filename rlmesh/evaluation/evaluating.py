@@ -46,10 +46,10 @@ def evaluate(
 
     Args:
         policy: A callable of an observation; an object with `predict`, and `reset` where it keeps
-            state; a `RemoteModel`, `Chunks`, or the address of a model. With the address each
-            episode that runs has its own session of the model. The observation is always that of
-            a single environment. Where episodes run at once, a callable is called on several
-            threads.
+            state; a `RemoteModel`, `Chunks`, the address of a model, or a `functools.partial` of
+            `RemoteModel` with the address and how to connect. With the address each episode that
+            runs has its own session of the model. The observation is always that of a single
+            environment. Where episodes run at once, a callable is called on several threads.
         envs: The id of a registered environment, an environment, a callable that makes one, or the
             address of a served one, each single or vector; a source of addresses, `file:PATH` or
             `dns:NAME:PORT`; a list of these, which share the seeds; or a mapping of task names to

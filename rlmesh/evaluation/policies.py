@@ -84,7 +84,8 @@ class PolicySource:
 
     Args:
         policy: A callable of an observation; an object with `predict`, and `reset` where it keeps
-            state; a `RemoteModel`, `Chunks`, or the address of a model.
+            state; a `RemoteModel`, `Chunks`, the address of a model, or a `functools.partial` of
+            `RemoteModel` with the address and how to connect.
         options: How to connect to an address, as keyword arguments of `RemoteModel`.
 
     Attributes:
@@ -97,14 +98,13 @@ class PolicySource:
     """
 
     def __init__(self, policy: Any, options: Mapping[str, Any]) -> None:
-        self._address: str | None = _address(policy) if isinstance(policy, str) else None
-        self._options = options
+        self._connect: Callable[..., RemoteModel[Any, Any]] | None = _connection(policy, options)
         self._make: Callable[[], Actor] | None = None
         self.alone: bool = False
-        if self._address is None:
+        if self._connect is None:
             self._make, self.alone = _maker(policy)
         self._contract = _model_contract(policy)
-        self.name: str = self._address or _name(policy)
+        self.name: str = _name(policy)
         # Guards `_used`.
         self._lock = threading.Lock()
         self._used = False
@@ -133,12 +133,12 @@ class PolicySource:
             ContractMismatchError: If a served model does not fit the environment.
             RlmeshError: What connecting raises.
         """
-        if self._make is None:
-            with RemoteModel[Any, Any](self._address or "", env=env, **self._options) as model:
+        if self._connect is not None:
+            with self._connect(**({} if env is None else {"env": env})) as model:
                 yield _Served(model), model.model_contract
-            return
-        with self._used_alone():
-            yield self._make(), self._contract
+        elif self._make is not None:
+            with self._used_alone():
+                yield self._make(), self._contract
 
     def _several(self) -> InvalidArgumentError:
         return InvalidArgumentError(
@@ -163,13 +163,29 @@ class PolicySource:
                 self._used = False
 
 
-def _address(policy: str) -> str:
+def _connection(
+    policy: Any, options: Mapping[str, Any]
+) -> Callable[..., RemoteModel[Any, Any]] | None:
+    """What connects to a served model; None where the policy is here."""
+    if _is_connection(policy):
+        found: Callable[..., RemoteModel[Any, Any]] = policy
+        return found
+    if not isinstance(policy, str):
+        return None
     if "://" not in policy:
         raise InvalidArgumentError(
             f"a policy that is a text is the address of a model, tcp://HOST:PORT or "
             f"unix:///PATH; got {policy!r:.80}"
         )
-    return policy
+    return partial(RemoteModel[Any, Any], policy, **options)
+
+
+def _is_connection(policy: Any) -> bool:
+    return (
+        isinstance(policy, partial)
+        and isinstance(policy.func, type)
+        and issubclass(policy.func, RemoteModel)
+    )
 
 
 def _maker(policy: Any) -> tuple[Callable[[], Actor], bool]:
@@ -208,5 +224,10 @@ def _takes_seed(reset: Callable[..., Any]) -> bool:
 
 
 def _name(policy: Any) -> str:
+    if isinstance(policy, str):
+        return policy
+    if _is_connection(policy):
+        given = {"address": policy.args[0] if policy.args else "", **policy.keywords}
+        return str(given["address"])
     named = policy if hasattr(policy, "__qualname__") else type(policy)
     return f"{named.__module__}:{named.__qualname__}"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,38 @@ def test_a_kill_at_any_point_loses_no_episode_that_has_ended(
     seen = Counter([int(line) for line in ended if line.endswith("\n")])
     assert set(seen.values()) == {1}
     assert not seen.keys() & {each.seed for each in again}
+
+
+FULL = """
+import resource, sys
+from rlmesh import evaluate
+from support.evaluated import Countdown, decide
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+try:
+    evaluate(decide, Countdown, episodes=20, workers=2, resume=sys.argv[1])
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_full_disk_is_an_error_and_loses_nothing_that_was_written(
+    tmp_path: Path, expected: Evaluation
+) -> None:
+    path = tmp_path / "episodes"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == "File too large\n"
+    kept = path.read_bytes()
+    assert kept.endswith(b"}\n")
+    again: list[Episode] = []
+    assert run(2, resume=path, on_episode=again.append).episodes == expected.episodes
+    assert len(again) == 20 - kept.count(b'{"episode"') < 20
 
 
 def test_what_has_ended_is_kept_where_the_caller_is_interrupted(
@@ -314,6 +347,8 @@ def test_a_served_model_has_a_session_for_each_episode_that_runs(served: str) ->
         alone = evaluate(worker.address, served, episodes=9)
         assert evaluate(worker.address, served, episodes=9, workers=4) == alone
         assert evaluate(worker.address, several(4), episodes=9).episodes == alone.episodes
+        guarded = partial(rlmesh.RemoteModel, worker.address, transport="grpc")
+        assert evaluate(guarded, served, episodes=9, workers=4) == alone
         with rlmesh.RemoteModel(worker.address) as model:
             assert evaluate(model, served, episodes=9).episodes == alone.episodes
     (policy,) = [each for each in alone.contracts if each.of == "policy"]
