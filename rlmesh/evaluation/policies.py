@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, get_origin
 
 from rlmesh.chunking.chunks import Chunks
 from rlmesh.client.model import RemoteModel
@@ -181,11 +181,11 @@ def _connection(
 
 
 def _is_connection(policy: Any) -> bool:
-    return (
-        isinstance(policy, partial)
-        and isinstance(policy.func, type)
-        and issubclass(policy.func, RemoteModel)
-    )
+    if not isinstance(policy, partial):
+        return False
+    # `RemoteModel[ObsType, ActType]` is not a type itself.
+    made: Any = get_origin(policy.func) or policy.func
+    return isinstance(made, type) and issubclass(made, RemoteModel)
 
 
 def _maker(policy: Any) -> tuple[Callable[[], Actor], bool]:

@@ -347,7 +347,7 @@ def test_a_served_model_has_a_session_for_each_episode_that_runs(served: str) ->
         alone = evaluate(worker.address, served, episodes=9)
         assert evaluate(worker.address, served, episodes=9, workers=4) == alone
         assert evaluate(worker.address, several(4), episodes=9).episodes == alone.episodes
-        guarded = partial(rlmesh.RemoteModel, worker.address, transport="grpc")
+        guarded = partial(rlmesh.RemoteModel[Any, Any], worker.address, transport="grpc")
         assert evaluate(guarded, served, episodes=9, workers=4) == alone
         with rlmesh.RemoteModel(worker.address) as model:
             assert evaluate(model, served, episodes=9).episodes == alone.episodes
