@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from rlmesh._cli.main import main
 from rlmesh.errors import StateError
 from support.certificates import make_certificates
 from support.evaluated import Countdown, decide
-from support.processes import command
+from support.processes import command, on_a_terminal
 
 COUNTDOWN = "support.evaluated:Countdown"
 DECIDE = ("--policy", "support.evaluated:decide")
@@ -79,6 +80,16 @@ def test_a_signal_ends_it_with_what_is_done_and_the_file_goes_on(tmp_path: Path)
     assert f"Ended early, after {done} of 400 episodes; the same command goes on" in ended.err
     assert kept.read_bytes().count(b'{"episode"') == done
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.usefixtures("stats")
+def test_on_a_terminal_a_bar_shows_the_running_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "160")
+    shown = on_a_terminal("evaluate", COUNTDOWN, *DECIDE, "--episodes=9")
+    assert "\x1b[2K" in shown  # a line is erased and written again
+    assert "9/9" in shown
+    assert re.search(r"success [\d.]+% \[[\d.]+, [\d.]+\], return [\d.]+ \[", shown)
 
 
 @pytest.mark.usefixtures("stats")
