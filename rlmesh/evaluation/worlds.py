@@ -103,8 +103,8 @@ class SingleWorld:
 class VectorWorld:
     """A vector environment with autoreset disabled; see `World`.
 
-    A sub-environment without an episode is stepped along with the others. Its episodes have no
-    seed, and nothing of them is counted.
+    A sub-environment without an episode is stepped along with the others, and nothing of that is
+    counted. Beside an episode that runs alone all others do the same as it: an error is its own.
 
     Raises:
         InvalidArgumentError: If its sub-environments reset themselves.
@@ -134,8 +134,9 @@ class VectorWorld:
         mask[list(seeds)] = True
         # Where this raises, nothing is known of any of them.
         self._over[:] = True
+        other = next(iter(seeds.values()), None)
         observations, _ = self._env.reset(
-            seed=[seeds.get(index) for index in range(self.num_envs)],
+            seed=[seeds.get(index, other) for index in range(self.num_envs)],
             options={"reset_mask": mask},
         )
         self._over[:] = False
