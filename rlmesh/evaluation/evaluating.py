@@ -226,7 +226,7 @@ class Plan:
 
 
 def _ignore(episode: Episode) -> None:
-    """Nothing waits for it."""
+    """Does nothing with an episode."""
 
 
 def _versions() -> dict[str, str]:
