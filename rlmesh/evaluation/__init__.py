@@ -14,6 +14,7 @@ Modules:
     success: Whether an episode solved its task.
     journal: The file of the episodes that have ended.
     episode: What one episode was.
+    json_data: Data as JSON gives it.
     results: `Evaluation`.
     summary: Means and rates of a task.
     intervals: Intervals and tests, by scipy.

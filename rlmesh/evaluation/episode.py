@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 from rlmesh.errors import InvalidArgumentError
+from rlmesh.evaluation.json_data import as_object
 
 Ending: TypeAlias = Literal["terminated", "truncated", "max_steps", "error"]
 """How an episode ended."""
@@ -66,7 +67,7 @@ class Episode:
         return data
 
     @classmethod
-    def from_dict(cls, data: Any) -> Episode:
+    def from_dict(cls, data: object) -> Episode:
         """The episode that `to_dict` was called on.
 
         Args:
@@ -76,11 +77,12 @@ class Episode:
             InvalidArgumentError: If `data` is not an episode.
         """
         names = {each.name for each in fields(cls)}
-        if not isinstance(data, Mapping) or set(data) != names:
+        known = as_object(data)
+        if known is None or set(known) != names:
             raise InvalidArgumentError(
                 f"an episode has {', '.join(sorted(names))}; got {data!r:.200}"
             )
-        given = dict(data)
+        given = dict(known)
         total = given["total_reward"]
         if isinstance(total, str) and total in {"nan", "inf", "-inf"}:
             given["total_reward"] = float(total)
@@ -108,7 +110,7 @@ class Identity:
     fingerprint: str
 
     @classmethod
-    def from_dict(cls, data: Any) -> Identity:
+    def from_dict(cls, data: object) -> Identity:
         """The identity with these attributes.
 
         Args:
@@ -118,10 +120,11 @@ class Identity:
             InvalidArgumentError: If `data` is not that.
         """
         names = {each.name for each in fields(cls)}
-        if not isinstance(data, Mapping) or set(data) != names:
+        known = as_object(data)
+        if known is None or set(known) != names:
             raise InvalidArgumentError(
                 f"a contract has {', '.join(sorted(names))}; got {data!r:.200}"
             )
-        if not all(isinstance(value, str) for value in data.values()):
+        if not all(isinstance(value, str) for value in known.values()):
             raise InvalidArgumentError(f"all parts of a contract are texts; got {data!r:.200}")
-        return cls(**dict(data))
+        return cls(**known)

@@ -7,7 +7,7 @@ import operator
 import os
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from importlib import metadata
 from typing import Any, Literal
 
@@ -202,7 +202,7 @@ class Plan:
         return sum(each.default_workers for each in self._tasks.values())
 
     @contextlib.contextmanager
-    def _journal(self) -> Iterator[Journal | None]:
+    def _journal(self) -> Generator[Journal | None]:
         if self._resume is None:
             yield None
             return

@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from rlmesh.errors import InvalidArgumentError, StateError
 from rlmesh.evaluation.episode import Episode, Identity
+from rlmesh.evaluation.json_data import as_object
 
 _KIND = "rlmesh evaluation"
 _VERSION = 1
@@ -120,10 +121,10 @@ class Journal:
 
     def _parse(self, line: bytes, number: int) -> Mapping[str, Any]:
         try:
-            data: Any = json.loads(line)
+            data = as_object(json.loads(line))
         except ValueError:
             data = None
-        if not isinstance(data, dict):
+        if data is None:
             raise InvalidArgumentError(self._foreign() if number == 1 else self._damaged(number))
         return data
 
@@ -151,7 +152,7 @@ class Journal:
         # As JSON gives it back.
         now = json.loads(json.dumps(dict(plan)))
         if before != now:
-            known: Mapping[str, Any] = before if isinstance(before, dict) else {}
+            known = as_object(before) or {}
             differing = "; ".join(
                 f"{name} was {known.get(name)!r:.80} and is {value!r:.80}"
                 for name, value in now.items()

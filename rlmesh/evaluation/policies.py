@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any, Protocol, get_origin
@@ -122,7 +122,7 @@ class PolicySource:
             raise self._several()
 
     @contextlib.contextmanager
-    def open(self, env: EnvContract | None) -> Iterator[tuple[Actor, ModelContract | None]]:
+    def open(self, env: EnvContract | None) -> Generator[tuple[Actor, ModelContract | None]]:
         """What acts in one sub-environment, and its contract where it has one.
 
         Args:
@@ -148,7 +148,7 @@ class PolicySource:
         )
 
     @contextlib.contextmanager
-    def _used_alone(self) -> Iterator[None]:
+    def _used_alone(self) -> Generator[None]:
         if not self.alone:
             yield
             return
@@ -229,5 +229,6 @@ def _name(policy: Any) -> str:
     if _is_connection(policy):
         given = {"address": policy.args[0] if policy.args else "", **policy.keywords}
         return str(given["address"])
-    named = policy if hasattr(policy, "__qualname__") else type(policy)
-    return f"{named.__module__}:{named.__qualname__}"
+    if not hasattr(policy, "__qualname__"):
+        return _name(type(policy))
+    return f"{policy.__module__}:{policy.__qualname__}"

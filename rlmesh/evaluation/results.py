@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlmesh.errors import InvalidArgumentError, StateError
 from rlmesh.evaluation.episode import Episode, Identity
+from rlmesh.evaluation.json_data import as_object
 from rlmesh.evaluation.plotting import plot
 from rlmesh.evaluation.summary import Summary, summary_of
 from rlmesh.evaluation.table import table_of
@@ -131,10 +132,10 @@ class Evaluation:
             OSError: If it cannot be read.
         """
         try:
-            data: Any = json.loads(Path(path).read_text("utf-8"))
+            data = as_object(json.loads(Path(path).read_text("utf-8")))
         except ValueError as error:
             raise InvalidArgumentError(f"{path} is no JSON: {error}") from error
-        if not isinstance(data, dict) or data.get("kind") != _KIND:
+        if data is None or data.get("kind") != _KIND:
             raise InvalidArgumentError(
                 f"{path} is no evaluation; give a file that Evaluation.to_json has written, or "
                 f"rlmesh evaluate --json"

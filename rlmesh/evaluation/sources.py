@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 
@@ -79,29 +79,37 @@ def tasks_of(envs: Any, options: Mapping[str, Any]) -> dict[str, Sources]:
     """
     if not isinstance(envs, Mapping):
         return {"": Sources(_sources(envs, options))}
-    if not envs:
+    tasks = cast("Mapping[object, Any]", envs)
+    if not tasks:
         raise InvalidArgumentError("envs is an empty mapping; give at least one task")
-    for name in envs:
+    found: dict[str, Sources] = {}
+    for name, given in tasks.items():
         if not isinstance(name, str):
             raise ArgumentTypeError(f"the name of a task is a text, got {name!r:.80}")
-    return {name: Sources(_sources(given, options)) for name, given in envs.items()}
+        found[name] = Sources(_sources(given, options))
+    return found
 
 
 def _sources(given: Any, options: Mapping[str, Any]) -> list[Source]:
     if isinstance(given, list | tuple):
         if not given:
             raise InvalidArgumentError("envs is empty; give at least one environment")
-        return [source for each in given for source in _sources(each, options)]
+        each_given = cast("Sequence[Any]", given)
+        return [source for each in each_given for source in _sources(each, options)]
     if isinstance(given, str):
         return _named(given, options)
-    if isinstance(given, gymnasium.vector.VectorEnv) or is_env(given):
-        return [Source(lambda: given, owned=False)]
+    if is_env(given):
+        return [Source(partial(_same, given), owned=False)]
     if callable(given):
         return [Source(given)]
     raise ArgumentTypeError(
         f"an environment is an id, an address, an environment, a callable that makes one, or "
         f"several of these in a list; got {type(given).__name__} {given!r:.80}"
     )
+
+
+def _same(env: Any) -> Any:
+    return env
 
 
 def _named(name: str, options: Mapping[str, Any]) -> list[Source]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
 import gymnasium
 import numpy as np
@@ -221,9 +221,11 @@ def sub_info(infos: Mapping[str, Any], index: int) -> dict[str, Any]:
         if key.startswith("_") or (mask is not None and not mask[index]):
             continue
         if isinstance(values, Mapping):
-            found[key] = sub_info(values, index)
-        elif isinstance(values, np.ndarray | list | tuple) and index < len(values):
-            found[key] = values[index]
+            found[key] = sub_info(cast("Mapping[str, Any]", values), index)
+        elif isinstance(values, np.ndarray | list | tuple):
+            batch = cast("Sequence[Any]", values)
+            if index < len(batch):
+                found[key] = batch[index]
     return found
 
 
@@ -249,8 +251,10 @@ def one_of(contract: EnvContract) -> EnvContract:
 
 
 def _step_seconds(env: Any) -> float | None:
-    metadata: Any = getattr(env, "metadata", None)
-    rate = metadata.get("render_fps") if isinstance(metadata, Mapping) else None
+    metadata: object = getattr(env, "metadata", None)
+    if not isinstance(metadata, Mapping):
+        return None
+    rate = cast("Mapping[str, object]", metadata).get("render_fps")
     if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or rate <= 0:
         return None
     return 1.0 / float(rate)

@@ -29,7 +29,8 @@ KILLED = "from support.evaluated import main; main()"
 
 
 def run(workers: int | None = 1, envs: Any = Countdown, **given: Any) -> Evaluation:
-    return evaluate(decide, envs, workers=workers, **{"episodes": 20, **given})
+    arguments: dict[str, Any] = {"episodes": 20, **given}
+    return evaluate(decide, envs, workers=workers, **arguments)
 
 
 @pytest.fixture(scope="module")

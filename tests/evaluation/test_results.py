@@ -30,11 +30,13 @@ def episode(seed: int, **given: Any) -> Episode:
         "env_seconds": 0.02,
         "policy_seconds": 0.01,
     }
-    return Episode(**{**values, "seed": seed, **given})
+    values |= {"seed": seed, **given}
+    return Episode(**values)
 
 
 def evaluation(episodes: list[Episode], **given: Any) -> Evaluation:
-    return Evaluation(**{"policy": "p", "latency": "frozen", "episodes": tuple(episodes), **given})
+    values: dict[str, Any] = {"policy": "p", "latency": "frozen", **given}
+    return Evaluation(episodes=tuple(episodes), **values)
 
 
 MIXED = evaluation(
