@@ -1,0 +1,179 @@
+"""`rlmesh.Recorder`: an environment of Gymnasium whose calls are kept."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Any, Generic, Literal, SupportsFloat, TypeVar, cast, overload
+
+import gymnasium
+from gymnasium.vector import VectorEnv, VectorWrapper
+
+from rlmesh.contract import read_contract
+from rlmesh.errors import InvalidEnvError
+from rlmesh.recording.recorded_env import RecordedEnv
+
+ObsT = TypeVar("ObsT")
+ActT = TypeVar("ActT")
+
+
+class Recorder:
+    """An environment, single or vector, that keeps what happens in it in a file of MCAP.
+
+    Around a `gymnasium.Env` it is one, and around a `gymnasium.vector.VectorEnv` one of those. It
+    keeps the contract, and of each call the seed, the options, the action, the observation, the
+    reward, the flags and the info, bit for bit as the spaces declare them. The environment is given
+    each action as its space declares it, so that a replay gives it the same. A process that is
+    killed loses what happened in its last second at most.
+
+    Example:
+        >>> import gymnasium, rlmesh
+        >>> env = rlmesh.Recorder(gymnasium.make("CartPole-v1"), "episodes.mcap")
+        >>> observation, info = env.reset(seed=0)
+        >>> env.close()
+
+    Args:
+        env: The environment. It is closed with the recorder.
+        path: A file that does not exist yet and ends in `.mcap`; or a folder, in which the recording
+            has its own files.
+        max_bytes: How many bytes the recordings of that folder may take, 1 MiB at least. What was
+            written first is removed. Default: there is no limit.
+        observations: `all`, or `digest` for 16 bytes instead of each observation, by which a replay
+            still sees whether it was the same.
+
+    Raises:
+        InvalidEnvError: If `env` is no environment of Gymnasium.
+        UnsupportedSpaceError: If one of its spaces cannot be carried.
+        InvalidArgumentError: If there is such a file, or an argument is out of its range.
+        ArgumentTypeError: If an argument has the wrong type.
+        OSError: If the file cannot be made.
+        StateError: If the package `mcap` is not installed.
+    """
+
+    _recorded: RecordedEnv
+
+    @overload
+    def __new__(
+        cls,
+        env: VectorEnv[Any, Any, Any],
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        observations: Literal["all", "digest"] = "all",
+    ) -> VectorRecorder: ...
+
+    @overload
+    def __new__(
+        cls,
+        env: gymnasium.Env[ObsT, ActT],
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        observations: Literal["all", "digest"] = "all",
+    ) -> SingleRecorder[ObsT, ActT]: ...
+
+    def __new__(
+        cls,
+        env: Any,
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        observations: Literal["all", "digest"] = "all",
+    ) -> Recorder:
+        """Makes the recorder that fits the environment."""
+        if isinstance(env, VectorEnv):
+            return object.__new__(VectorRecorder)
+        if isinstance(env, gymnasium.Env):
+            return object.__new__(SingleRecorder)
+        raise InvalidEnvError(
+            f"a Recorder goes around a gymnasium.Env or a gymnasium.vector.VectorEnv, got "
+            f"{type(env).__name__}; EnvServer(env, record=...) records whatever it serves"
+        )
+
+    def flush(self) -> None:
+        """Writes what happened so far, which otherwise happens twice a second.
+
+        Raises:
+            OSError: If it cannot be written. What was written before stays.
+        """
+        self._recorded.writer.flush()
+
+    def _begin(
+        self, env: Any, path: Any, max_bytes: int | None, observations: Literal["all", "digest"]
+    ) -> None:
+        self._recorded = RecordedEnv(
+            env, read_contract(env), path, max_bytes=max_bytes, observations=observations
+        )
+        # One that is forgotten ends its recording as one that is closed.
+        weakref.finalize(self, self._recorded.writer.close)
+
+
+class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generic[ObsT, ActT]):
+    """A `Recorder` around a single environment."""
+
+    def __init__(
+        self,
+        env: gymnasium.Env[ObsT, ActT],
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        observations: Literal["all", "digest"] = "all",
+    ) -> None:
+        gymnasium.Wrapper.__init__(self, env)
+        self._begin(env, path, max_bytes, observations)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsT, dict[str, Any]]:
+        """Resets the environment."""
+        return cast(
+            "tuple[ObsT, dict[str, Any]]", self._recorded.reset(seed=seed, options=options)
+        )
+
+    def step(self, action: ActT) -> tuple[ObsT, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Steps the environment."""
+        returned: tuple[ObsT, SupportsFloat, bool, bool, dict[str, Any]] = self._recorded.step(
+            action
+        )
+        return returned
+
+    def close(self) -> None:
+        """Ends the recording, and closes the environment."""
+        try:
+            self._recorded.writer.close()
+        finally:
+            self.env.close()
+
+
+class VectorRecorder(Recorder, VectorWrapper[Any, Any, Any, Any, Any]):
+    """A `Recorder` around a vector environment."""
+
+    def __init__(
+        self,
+        env: VectorEnv[Any, Any, Any],
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        observations: Literal["all", "digest"] = "all",
+    ) -> None:
+        VectorWrapper.__init__(self, env)
+        self._begin(env, path, max_bytes, observations)
+
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Resets the environment."""
+        returned: tuple[Any, dict[str, Any]] = self._recorded.reset(seed=seed, options=options)
+        return returned
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Steps the environment."""
+        returned: tuple[Any, Any, Any, Any, dict[str, Any]] = self._recorded.step(actions)
+        return returned
+
+    def close(self, **kwargs: Any) -> None:
+        """Ends the recording, and closes the environment."""
+        try:
+            self._recorded.writer.close()
+        finally:
+            self.env.close(**kwargs)
