@@ -14,6 +14,7 @@ from rlmesh.server.envs.backend import DEPENDENT, Step
 from rlmesh.server.envs.process.call_page import NotedCall
 from rlmesh.server.envs.process.env_worker import EnvWorker
 from rlmesh.server.envs.process.handshake import await_env
+from rlmesh.server.envs.process.lent_episodes import LentEpisodes
 from rlmesh.server.envs.process.lent_timings import LentTimings
 from rlmesh.server.envs.process.loan import Loan
 from rlmesh.server.failures import CallFailedError, another_contract, failed, log_text
@@ -52,6 +53,7 @@ class ProcessBackend:
         hot: Steps it.
         dependent: The calls that depend on the call before.
         timings: How long this session's calls took.
+        episodes: This session's episodes, which the workers count if they are to.
         start_timeout: As given.
     """
 
@@ -74,6 +76,8 @@ class ProcessBackend:
         # The number of the call in which the worker died while it answered by itself; else 0.
         self._crashed_call = 0
         self._worker = start()
+        self.episodes: LentEpisodes = LentEpisodes()
+        self._follow_episodes()
         made = await_env(self._worker, start_timeout)
         self.contract: EnvContract = made.contract
         self.plan: SegmentLayout = made.plan
@@ -98,9 +102,12 @@ class ProcessBackend:
         if mode is not None:
             self._opened.autoreset_mode = mode.to_proto()
         if self._lost is not None or not self._worker.going:
+            self.episodes = LentEpisodes()
             self._replace()
         else:
             self._ask(session_pb2.SessionRequest(open=self._opened), "open")
+            self.episodes = LentEpisodes()
+            self._follow_episodes()
 
     def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
         """Executes a call; see `Backend`.
@@ -281,6 +288,7 @@ class ProcessBackend:
         self._starting = True
         try:
             self._worker = self._start()
+            self._follow_episodes()
             made = await_env(self._worker, self.start_timeout)
         except CallFailedError as error:
             self._lost = error.failure
@@ -303,6 +311,10 @@ class ProcessBackend:
         _log.warning("the environment starts again, in process %d", self._worker.pid)
         if self._opened is not None:
             self._ask(session_pb2.SessionRequest(open=self._opened), "open")
+
+    def _follow_episodes(self) -> None:
+        lending = self._worker.lending
+        self.episodes.follow(None if lending is None else lending.page)
 
     def _discard(self) -> None:
         """Waits for the worker's end, and releases the pipe."""
