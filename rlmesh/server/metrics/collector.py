@@ -132,7 +132,8 @@ def _family(name: str) -> Metric:
         "gauge": GaugeMetricFamily,
         "summary": SummaryMetricFamily,
     }
-    return families[metric.kind](name, metric.meaning, labels=metric.labels)
+    family: Metric = families[metric.kind](name, metric.meaning, labels=metric.labels)
+    return family
 
 
 def _empty_summary(name: str) -> SummaryMetricFamily:

@@ -32,8 +32,8 @@ _REMEMBERED = 256
 class SessionManager:
     """Gives slots to clients, each to one client at a time.
 
-    `_lock` guards `_sessions`, `_over`, `_streams`, `_totals`, `_ended` and `_draining`. A session's
-    own lock is never waited for while it is held.
+    `_lock` guards `_sessions`, `_over`, `_streams`, `_totals`, `_ended` and `_draining`. A
+    session's own lock is never waited for while it is held.
 
     Args:
         provider: Where the slots are.
@@ -44,9 +44,7 @@ class SessionManager:
         last_vacated: When a session ended last, on the monotonic clock, in seconds.
     """
 
-    def __init__(
-        self, provider: Provider, options: ServeOptions, *, counts: bool = False
-    ) -> None:
+    def __init__(self, provider: Provider, options: ServeOptions, *, counts: bool = False) -> None:
         self.last_vacated: float = 0.0
         self._provider = provider
         self._grace = options.resume_timeout_seconds
