@@ -140,7 +140,8 @@ ENDPOINT_OPTIONS = (
         metavar="ADDRESS",
         callback=arguments.direct_address,
         help=f"Show the metrics to Prometheus at its own TCP port, over HTTP: "
-        f"{arguments.TCP_FORMS}. Port 0 takes a free one. Beyond this machine it needs --insecure. Default: nowhere.",
+        f"{arguments.TCP_FORMS}. Port 0 takes a free one. Beyond this machine it needs "
+        f"--insecure. Default: nowhere.",
     ),
     click.option(
         "--ready-fd",

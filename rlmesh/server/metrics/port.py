@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import replace
-from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -23,13 +24,17 @@ _log = logging.getLogger("rlmesh.server")
 
 # How long a client may take to send its request, or to read the answer.
 _CLIENT_SECONDS = 10.0
+# How many clients there can be at once; a further one is disconnected.
+_MOST_CLIENTS = 16
+# How long to wait where the system has no descriptor for a connection that has come.
+_PAUSE_SECONDS = 0.1
 _PATHS = ("/", "/metrics")
 
 
 class MetricsPort:
     """Answers `GET /metrics` over HTTP, in plaintext and without a token; see `OtherListener`.
 
-    Each answer has its own thread; `rlmesh-metrics` accepts the connections.
+    The thread `rlmesh-metrics` accepts connections, and `rlmesh-scrape` answers one.
 
     Args:
         address: Where.
@@ -47,15 +52,11 @@ class MetricsPort:
         # Its own: what a program registers for itself is not the server's to show.
         registry = CollectorRegistry()
         registry.register(collector)
-        self._server = _Server(("", 0), _Handler, bind_and_activate=False)
-        self._server.socket.close()
-        self._server.socket = listen(address)
-        port = self._server.socket.getsockname()[1]
-        self._server.server_name, self._server.server_port = address.host, port
-        self._server.setup_environ()
+        self._server = _Server(listen(address), address.host)
         self._server.set_app(_only_metrics(make_wsgi_app(registry)))
         self._thread: threading.Thread | None = None
-        self.address: TcpAddress = replace(address, port=port)
+        self._closing = False
+        self.address: TcpAddress = replace(address, port=self._server.server_port)
 
     def open(self) -> None:
         """Begins to answer.
@@ -63,19 +64,22 @@ class MetricsPort:
         Raises:
             RuntimeError: If the operating system allows no further thread.
         """
-        thread = threading.Thread(
-            target=self._server.serve_forever, name="rlmesh-metrics", daemon=True
-        )
+        thread = threading.Thread(target=self._run, name="rlmesh-metrics", daemon=True)
         thread.start()
         self._thread = thread
 
     def close(self) -> None:
         """Frees the port. May be called repeatedly."""
+        self._closing = True
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._server.shutdown()
+            self._server.wake()
             thread.join()
         self._server.server_close()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._server.handle_request()
 
 
 def _only_metrics(answer: Any) -> Any:
@@ -91,16 +95,68 @@ def _only_metrics(answer: Any) -> Any:
     return app
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    """Answers each connection on a thread."""
+class _Server(WSGIServer):
+    """Answers each connection on a thread of its own, and only so many at once.
 
-    # A stalled client must not keep the process alive, nor the end of the server.
-    daemon_threads = True
-    block_on_close = False
+    Args:
+        listener: The socket; the server owns it.
+        host: The host that it listens at, as it was given.
+    """
+
+    def __init__(self, listener: socket.socket, host: str) -> None:
+        super().__init__(("", 0), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.server_name, self.server_port = host, listener.getsockname()[1]
+        self.setup_environ()
+        self._free = threading.BoundedSemaphore(_MOST_CLIENTS)
+
+    def wake(self) -> None:
+        """Ends the wait for the next connection."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # Only Linux does that to a socket that listens. Elsewhere a connection wakes it.
+            with contextlib.suppress(OSError):
+                socket.create_connection(("localhost", self.server_port), 1.0).close()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The connection that has come."""
+        try:
+            return super().get_request()
+        except OSError:
+            # Without a descriptor for it, the connection stays there, and would be tried for ever.
+            time.sleep(_PAUSE_SECONDS)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Has a thread answer a connection."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            threading.Thread(
+                target=self._answer,
+                args=(request, client_address),
+                name="rlmesh-scrape",
+                daemon=True,
+            ).start()
+        except BaseException:
+            self._free.release()
+            raise
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection has broken, or the metrics could not be read."""
         _log.warning("a scrape of the metrics by %s failed", client_address, exc_info=True)
+
+    def _answer(self, request: Any, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except Exception:  # noqa: BLE001 - the thread ends with the connection, whatever went wrong
+            self.handle_error(request, client_address)
+        finally:
+            self.shutdown_request(request)
+            self._free.release()
 
 
 class _Handler(WSGIRequestHandler):
