@@ -9,6 +9,7 @@ from rlmesh._cli.contract_diff import contract_diff
 from rlmesh._cli.demo import demo
 from rlmesh._cli.serve import serve
 from rlmesh._cli.serve_model import serve_model
+from rlmesh._cli.top import top
 from rlmesh._cli.typegen import typegen
 from rlmesh._version import __version__
 
@@ -35,5 +36,5 @@ def main() -> None:
     """
 
 
-for command in (serve, serve_model, wait, status, contract, contract_diff, typegen, demo):
+for command in (serve, serve_model, wait, status, top, contract, contract_diff, typegen, demo):
     main.add_command(command)
