@@ -129,7 +129,9 @@ def look_at(addresses: Sequence[str], timeout: float, credentials: Credentials) 
             return Look(address, time.monotonic(), None, one_line(error))
         return Look(address, time.monotonic(), status)
 
-    with ThreadPoolExecutor(min(len(addresses), _MOST_AT_ONCE), "rlmesh-top") as pool:
+    with ThreadPoolExecutor(
+        min(len(addresses), _MOST_AT_ONCE), thread_name_prefix="rlmesh-top"
+    ) as pool:
         return list(pool.map(ask, addresses))
 
 
