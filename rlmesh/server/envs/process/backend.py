@@ -66,6 +66,8 @@ class ProcessBackend:
         self._lost: session_pb2.Failure | None = None
         self._opened: session_pb2.OpenCall | None = None
         self._deviations: dict[str, int] = {}
+        # The number of the call in which the worker did not answer a question; 0: it answered.
+        self._silent_in = 0
         self.hot: Step = self._step
         self._timings = LentTimings(self._lent_totals)
         self.timings: Timings = self._timings
@@ -97,7 +99,7 @@ class ProcessBackend:
         """
         self.timings = self._timings = LentTimings(self._lent_totals)
         self._timeout = timeout
-        self._deviations = {}
+        self._deviations, self._silent_in = {}, 0
         self._opened = session_pb2.OpenCall(as_vector=as_vector)
         if mode is not None:
             self._opened.autoreset_mode = mode.to_proto()
@@ -131,7 +133,12 @@ class ProcessBackend:
 
     def deviations(self) -> dict[str, int]:
         """How many values were out of their bounds, as far as the worker reports; see `Backend`."""
+        call = self.running
+        if call is not None and call.sequence == self._silent_in:
+            # It has not answered in this call, which changes nothing of what is asked for.
+            return self._deviations
         status = self._ask_status()
+        self._silent_in = call.sequence if status is None and call is not None else 0
         if status is not None:
             self._deviations = {each.kind: each.count for each in status.deviations}
         return self._deviations
