@@ -46,13 +46,13 @@ def test_each_session_is_a_row_and_its_calls_are_counted() -> None:
         for _ in range(6):
             one.reset()
         [after] = look_at([server.address], 60.0, ANYBODY)
-    first = table([before], [])
-    second = table([replace(after, at=before.at + 2.0)], [before])
-    assert first[0].split()[:3] == ["SERVER", "STATE", "SESSION"]
-    assert [server.address in line for line in first[1:]] == [True, False]
-    assert re.search(r" idle +[\d.]+ +1 +0 +0 *$", first[1])
-    assert re.search(r" idle +[\d.]+ +3\.0 +7 +0 +0 *$", second[1])
-    assert re.search(r" idle +[\d.]+ +0\.0 +1 +0 +0 *$", second[2])
+        first = table([before], [])
+        second = table([replace(after, at=before.at + 2.0)], [before])
+        assert first[0].split()[:3] == ["SERVER", "STATE", "SESSION"]
+        assert [server.address in line for line in first[1:]] == [True, False]
+        assert re.search(r" idle +[\d.]+ +1 +0 +0 *$", first[1])
+        assert re.search(r" idle +[\d.]+ +3\.0 +7 +0 +0 *$", second[1])
+        assert re.search(r" idle +[\d.]+ +0\.0 +1 +0 +0 *$", second[2])
 
 
 def test_a_server_that_is_down_has_a_row_with_the_reason_until_it_is_back(tmp_path: Path) -> None:

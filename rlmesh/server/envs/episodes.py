@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract import AutoresetMode
 from rlmesh.envs.results import (
     BadResultError,
@@ -158,7 +159,7 @@ class VectorEpisodeCounter:
         Args:
             options: The options of the reset; `reset_mask` says which sub-environments it is about.
         """
-        mask = options.get("reset_mask") if isinstance(options, dict) else None
+        mask: Any = options.get("reset_mask") if is_mapping(options) else None
         which = slice(None) if mask is None else np.asarray(mask, np.bool_)
         self._returns[which], self._began[which], self._over[which] = 0.0, self._steps, False
 

@@ -13,7 +13,9 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import make_wsgi_app
+from prometheus_client.exposition import (
+    make_wsgi_app,  # pyright: ignore[reportUnknownVariableType] - the app has no type there
+)
 from prometheus_client.registry import Collector
 
 from rlmesh.address import TcpAddress

@@ -43,21 +43,24 @@ def test_the_metrics_are_those_of_the_table() -> None:
     with serving(env, metrics=ANYWHERE) as server, rlmesh.RemoteEnv(server.address) as client:
         client.reset()
         client.step(client.action_space.sample())
-        served = _families(scrape(server))
+        _check_families(scrape(server), "environment")
     with working(OfMany(), metrics=ANYWHERE) as worker:
         with rlmesh.RemoteModel(worker.address) as model:
             model.predict(observation())
-            asked = _families(scrape(worker))
-    for endpoint, found in (("environment", served), ("model", asked)):
-        expected = {
-            name: (metric.kind, metric.labels)
-            for name, metric in METRICS.items()
-            if endpoint in metric.endpoints
-        }
-        assert found.keys() == expected.keys()
-        for name, (kind, labels) in found.items():
-            assert kind == expected[name][0], name
-            assert labels in (None, expected[name][1]), name
+            _check_families(scrape(worker), "model")
+
+
+def _check_families(text: str, endpoint: str) -> None:
+    found = _families(text)
+    expected = {
+        name: (metric.kind, metric.labels)
+        for name, metric in METRICS.items()
+        if endpoint in metric.endpoints
+    }
+    assert found.keys() == expected.keys()
+    for name, (kind, labels) in found.items():
+        assert kind == expected[name][0], name
+        assert labels in (None, expected[name][1]), name
 
 
 def test_the_counts_are_the_clients_own_after_failures_cuts_and_refusals() -> None:
@@ -105,9 +108,9 @@ def test_the_counts_are_the_clients_own_after_failures_cuts_and_refusals() -> No
         with rlmesh.RemoteEnv(server.address) as other:
             other.reset()
             after = metrics(server)
-        assert after["rlmesh_calls_total", "close", "ok"] == 1
-        assert after["rlmesh_calls_total", "reset", "ok"] == 4
-        assert after["rlmesh_calls_total", "step", "ok"] == 101
+            assert after["rlmesh_calls_total", "close", "ok"] == 1
+            assert after["rlmesh_calls_total", "reset", "ok"] == 4
+            assert after["rlmesh_calls_total", "step", "ok"] == 101
 
 
 def _raises() -> None:
