@@ -65,20 +65,27 @@ class Reconnect:
             RlmeshError: As `resume` and `Transport.take` say.
         """
         breaks, last = 0, -math.inf
-        unheard_since = time.monotonic()
+        began = time.monotonic()
+        # Since when the server has said that it is not in the call; None while it has not.
+        absent_since: float | None = None
+        # First for this long without an answer, then for this long beside such a word.
+        silence = self._session.resume_seconds / 2
         try:
             while breaks < _MOST_BREAKS:
                 breaks = breaks + 1 if time.monotonic() - last < _SOON_SECONDS else 1
                 transport = self.resume(error, wait)
                 last = time.monotonic()
-                if last - unheard_since > self._session.resume_seconds:
-                    # A call that has arrived may last as long as the environment takes. Where the
-                    # connection broke before the server said so, the next one is asked.
+                if last - began > silence:
+                    # A call that has arrived may last as long as the environment takes, and its
+                    # answer must have time to come after that. Where the connection broke before
+                    # the server said whether it is in the call, the next one is asked.
                     in_call = self._session.is_in_call(sequence)
-                    if in_call is False:
-                        raise self.lose(self._swallowed(wait))
                     if in_call:
-                        unheard_since = last
+                        absent_since = None
+                    elif in_call is False:
+                        absent_since = absent_since or last
+                        if last - absent_since > silence:
+                            raise self.lose(self._swallowed(wait))
                 try:
                     return exchange(transport, message, sequence, wait)
                 except EndpointError as again:

@@ -8,6 +8,7 @@ OWN_NAMES = frozenset(
     {
         "_async_steps",
         "_batch_size",
+        "_connect",
         "_describe",
         "_device",
         "_env_client",

@@ -96,6 +96,12 @@ class RawSession:
         assert pipe is not None, f"the listener of {transport} did not open"
         return pipe
 
+    @property
+    def is_active(self) -> bool:
+        """Whether the server has not ended the session."""
+        active: bool = self._answers.is_active()
+        return active
+
     def wait_until_ended(self) -> None:
         """Returns when the server has ended the session."""
         ended = threading.Event()

@@ -13,6 +13,7 @@ PACKAGES = (
     "gym",
     "jax",
     "minari",
+    "minigrid",
     "pettingzoo",
     "sb3_contrib",
     "stable_baselines3",

@@ -31,28 +31,26 @@ class Masked(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 SMALL = {"net_arch": [32]}
-LEARNERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+# What makes the environment, what a server exposes of it, and the learner.
+LEARNERS: dict[str, tuple[Callable[[], Any], Sequence[str], Callable[[Any], Any]]] = {
     "PPO": (
-        "CartPole-v1",
+        lambda: gymnasium.make("CartPole-v1"),
+        (),
         lambda env: sb3.PPO("MlpPolicy", env, n_steps=64, batch_size=32, seed=1, device="cpu"),
     ),
     "DQN": (
-        "CartPole-v1",
+        lambda: gymnasium.make("CartPole-v1"),
+        (),
         lambda env: sb3.DQN("MlpPolicy", env, learning_starts=50, seed=1, device="cpu"),
     ),
     "SAC": (
-        "Pendulum-v1",
+        lambda: gymnasium.make("Pendulum-v1"),
+        (),
         lambda env: sb3.SAC(
             "MlpPolicy", env, learning_starts=50, policy_kwargs=SMALL, seed=1, device="cpu"
         ),
     ),
-}
-# In a VecEnv: how many sub-environments, what makes one, what a server exposes of it, the learner.
-IN_VEC_ENVS: dict[str, tuple[int, Callable[[], Any], Sequence[str], Callable[[Any], Any]]] = {
-    "PPO": (2, lambda: gymnasium.make("CartPole-v1"), (), LEARNERS["PPO"][1]),
-    "DQN": (1, lambda: gymnasium.make("CartPole-v1"), (), LEARNERS["DQN"][1]),
     "SAC and HER": (
-        2,
         lambda: BitFlippingEnv(4, continuous=True),
         ("compute_reward",),
         lambda env: sb3.SAC(
@@ -67,12 +65,13 @@ IN_VEC_ENVS: dict[str, tuple[int, Callable[[], Any], Sequence[str], Callable[[An
         ),
     ),
     "MaskablePPO": (
-        2,
         lambda: Masked(gymnasium.make("CartPole-v1")),
         ("action_masks",),
         lambda env: MaskablePPO("MlpPolicy", env, n_steps=64, batch_size=32, seed=1, device="cpu"),
     ),
 }
+# How many sub-environments a VecEnv has.
+IN_VEC_ENVS = {"PPO": 2, "DQN": 1, "SAC and HER": 2, "MaskablePPO": 2}
 STEPS = 128
 
 # Networks this small are slower on several threads.
@@ -88,17 +87,19 @@ def learned(make: Callable[[Any], Any], env: Any) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_learner_learns_the_same_weights(name: str) -> None:
-    env_id, make = LEARNERS[name]
-    with contextlib.closing(gymnasium.make(env_id)) as env:
+    make_env, exposed, make = LEARNERS[name]
+    with contextlib.closing(make_env()) as env:
         expected = learned(make, env)
-    with remote(gymnasium.make(env_id)) as client:
-        weights = learned(make, client)
+    with serving(make_env(), expose=exposed) as server:
+        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](server.address)) as client:
+            weights = learned(make, client)
     assert_equal_weights(weights, expected)
 
 
 @pytest.mark.parametrize("name", IN_VEC_ENVS)
 def test_a_learner_learns_the_same_weights_in_a_vec_env(name: str) -> None:
-    num_envs, make_env, exposed, make = IN_VEC_ENVS[name]
+    make_env, exposed, make = LEARNERS[name]
+    num_envs = IN_VEC_ENVS[name]
     with contextlib.closing(DummyVecEnv([make_env] * num_envs)) as local:
         expected = learned(make, local)
     with serving([make_env() for _ in range(num_envs)], expose=exposed) as server:
@@ -121,7 +122,7 @@ def test_the_checker_of_stable_baselines_accepts_a_client() -> None:
 
 def test_a_policy_is_evaluated_by_a_callback_on_another_client() -> None:
     with remote(gymnasium.make("CartPole-v1")) as env, remote(gymnasium.make("CartPole-v1")) as two:
-        model = LEARNERS["PPO"][1](env)
+        model = LEARNERS["PPO"][2](env)
         evaluation = EvalCallback(Monitor(two), eval_freq=64, n_eval_episodes=2, verbose=0)
         model.learn(128, callback=evaluation)
         assert evaluation.evaluations_results == []
@@ -135,7 +136,7 @@ def evaluated(env: Any, other: Any) -> float:
         VecNormalize(VecMonitor(other), training=False), eval_freq=64, n_eval_episodes=3, verbose=0
     )
     other.seed(9)
-    LEARNERS["PPO"][1](envs).learn(2 * STEPS, callback=evaluation)
+    LEARNERS["PPO"][2](envs).learn(2 * STEPS, callback=evaluation)
     return float(evaluation.best_mean_reward)
 
 

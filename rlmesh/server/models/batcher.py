@@ -267,8 +267,10 @@ def _compute(batch: list[PredictionRequest], limit: int | None, *, keeps_state: 
 
 def _ask(batch: list[PredictionRequest], limit: int | None) -> None:
     first = batch[0]
-    observations = [each for request in batch for each in request.observations]
-    contexts = [each for request in batch for each in request.contexts]
+    observations, contexts = first.observations, first.contexts
+    if len(batch) > 1:
+        observations = [each for request in batch for each in request.observations]
+        contexts = [each for request in batch for each in request.contexts]
     # One request may hold more observations than the model computes at once.
     size = min(limit or len(observations), len(observations))
     answers: list[Any] = []

@@ -37,10 +37,13 @@ class ModelCaller:
         }
         if not self._methods:
             self._methods["predict"] = _given("predict", model)
+        # For actions, and for chunks.
+        self._single = tuple(self._single_method(chunk=chunk) for chunk in (False, True))
+        self._batch = tuple(self._batch_method(chunk=chunk) for chunk in (False, True))
 
     def batches(self, *, chunk: bool) -> bool:
         """Whether several observations are computed in one call of the model."""
-        return self._batch_method(chunk=chunk) is not None
+        return self._batch[chunk] is not None
 
     def ask(
         self, observations: Sequence[Any], contexts: Sequence[ModelContext], *, chunk: bool
@@ -56,9 +59,10 @@ class ModelCaller:
             Violation: If what the model returned has not as many parts as it should.
             BaseException: What the model raises.
         """
-        single = self._single_method(chunk=chunk)
-        batch = self._batch_method(chunk=chunk)
-        if batch is None or (len(observations) == 1 and single is not None):
+        single, batch = self._single[chunk], self._batch[chunk]
+        if len(observations) == 1 and single is not None:
+            return [single(observations[0], contexts[0])]
+        if batch is None:
             ask = single or self._methods["predict"]
             return [
                 ask(each, context) for each, context in zip(observations, contexts, strict=True)
