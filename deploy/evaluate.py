@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--envs", required=True, help="an address, file:PATH or dns:NAME:PORT")
     parser.add_argument("--num-envs", type=int, help="wait for so many sub-environments")
     parser.add_argument("--model", required=True, help="the address of the model")
-    parser.add_argument("--seeds", type=int, default=100, help="the seeds are 0 to this")
+    parser.add_argument("--seeds", type=int, default=100, help="how many seeds, from 0 on")
     parser.add_argument("--shard", default="0/1", help="I/N: each N-th seed, from I on")
     parser.add_argument("--token-file", help="the file of the token")
     parser.add_argument("--tls-ca", help="the authority of the servers' certificates")

@@ -11,6 +11,7 @@ from rlmesh._cli.demo import demo
 from rlmesh._cli.evaluate import evaluate
 from rlmesh._cli.serve import serve
 from rlmesh._cli.serve_model import serve_model
+from rlmesh._cli.top import top
 from rlmesh._cli.typegen import typegen
 from rlmesh._version import __version__
 
@@ -42,6 +43,7 @@ for command in (
     serve_model,
     wait,
     status,
+    top,
     contract,
     contract_diff,
     typegen,

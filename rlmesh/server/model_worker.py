@@ -13,12 +13,13 @@ from rlmesh.address import TcpAddress
 from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract import ModelContract
+from rlmesh.counts import check_count
 from rlmesh.errors import InvalidArgumentError, InvalidModelError, StateError, SystemResourceError
 from rlmesh.security import ServerTLS
 from rlmesh.server.endpoint_server import EndpointServer
 from rlmesh.server.lifecycle import State
 from rlmesh.server.models.local import LocalMaker
-from rlmesh.server.models.options import ModelOptions, check_count, read_model_options
+from rlmesh.server.models.options import ModelOptions, read_model_options
 from rlmesh.server.models.process.factory import check_isolation
 from rlmesh.server.models.process.maker import ProcessMaker
 from rlmesh.server.models.provider import ModelProvider
@@ -86,6 +87,9 @@ class ModelWorker(EndpointServer):
         health: A TCP address with its own port, where the health service is answered besides, in
             plaintext and without a token; no other method is. For probes that know no TLS. Default:
             nowhere. Experimental.
+        metrics: A TCP address with its own port, where Prometheus reads the metrics at `/metrics`,
+            over HTTP, in plaintext and without a token; on the loopback, unless `insecure` is
+            given. Default: nowhere. Needs `pip install 'rlmesh[metrics]'`. Experimental.
         openpi: Where clients of openpi are answered besides: a TCP address with its own port, for
             websockets. Default: nowhere. Needs `pip install 'rlmesh[openpi]'`. Token, TLS and
             `insecure` are as for `address`.
@@ -117,7 +121,8 @@ class ModelWorker(EndpointServer):
         RemoteModelError: If that callable raises; `ModelCrashedError` if its process dies.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
         StateError: If this process is a fork of one that had used gRPC, where a worker would hang,
-            or if `openpi` is given and websockets is not installed.
+            or if `openpi` is given and websockets is not installed, or `metrics` and
+            prometheus-client is not.
         SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 
@@ -140,6 +145,7 @@ class ModelWorker(EndpointServer):
         direct: str | int | None = None,
         announce: str | os.PathLike[str] | None = None,
         health: str | int | None = None,
+        metrics: str | int | None = None,
         openpi: str | int | None = None,
         sessions: int = 64,
         max_batch_size: int | None = None,
@@ -171,6 +177,7 @@ class ModelWorker(EndpointServer):
             announce=announce,
             health=health,
             openpi=openpi,
+            metrics=metrics,
         )
         spaces = {"observation_space": observation_space, "action_space": action_space}
         make = ProcessMaker if check_isolation(isolation) else LocalMaker
@@ -206,6 +213,7 @@ class ModelWorker(EndpointServer):
             endpoint,
             serving,
             names=models,
+            models=provider.statuses,
             beside=None if openpi is None else partial(self._bind_gateway, openpi, endpoint),
         )
 

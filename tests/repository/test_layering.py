@@ -30,6 +30,8 @@ OPTIONAL = {
     "rlmesh/ray/cluster.py": {"ray"},
     "rlmesh/ray/servers.py": {"ray"},
     "rlmesh/sb3.py": {"stable_baselines3"},
+    "rlmesh/server/metrics/collector.py": {"prometheus_client"},
+    "rlmesh/server/metrics/port.py": {"prometheus_client"},
     "rlmesh/server/openpi/connection.py": {"websockets"},
     "rlmesh/server/openpi/gateway.py": {"websockets"},
     "rlmesh/torch.py": {"torch"},
