@@ -80,9 +80,12 @@ class Player:
         if not whole and not self._follows:
             return
         if whole:
+            # Where the random numbers went is not known after a difference.
+            known = self._seeded and not self._apart and self._follows
+            self._seeded = known or all(seed is not None for seed in seeds)
             self._apart.clear()
             self._follows = True
-            self._seeded = self._seeded or all(seed is not None for seed in seeds)
+        self._apart.difference_update(index for index in begun if seeds[index] is not None)
         for index in begun:
             self._enter(index, places[index], seeds[index], call.lost_options)
         seed = unpack(call.call.seed) if call.call.seed else None
@@ -190,8 +193,6 @@ class Player:
             replayed=found.replayed,
             ulps=found.ulps,
         )
-        # Where the numbers go now is not known: what follows may differ by that alone.
-        self._seeded = False
         if not self._vector:
             self._follows = False
 

@@ -114,8 +114,9 @@ class Replay:
 
     @property
     def same(self) -> bool:
-        """Whether the environment did what was recorded, in all episodes."""
-        return self.refused is None and self.difference is None
+        """Whether the environment did what was recorded in all episodes, and has the same spaces."""
+        spaces = any("_space" in each.place for each in self.contract_differences)
+        return self.refused is None and self.difference is None and not spaces
 
     @property
     def difference(self) -> Difference | None:
