@@ -6,12 +6,14 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, Protocol, TypeAlias
 
 from rlmesh.contract import EnvContract, ModelContract
 from rlmesh.errors import EndpointError, InvalidArgumentError, SessionLostError
 from rlmesh.evaluation.episode import Episode, Identity
+from rlmesh.evaluation.kept import recorded
 from rlmesh.evaluation.lane import Judge, Lane
 from rlmesh.evaluation.latency import Latency
 from rlmesh.evaluation.policies import Actor, PolicySource
@@ -30,12 +32,14 @@ class Rules:
         latency: For how long the world goes on while the policy computes.
         max_steps: After how many steps an episode is ended; None: by the environment alone.
         judge: Says whether the task is solved.
+        record: The folder that takes what happens; None: nothing is kept.
     """
 
     policy: PolicySource
     latency: Latency
     max_steps: int | None
     judge: Judge
+    record: Path | None = None
 
 
 class Seeds(Protocol):
@@ -150,6 +154,12 @@ class Drive:
         env = self._source.open()
         if self._source.owned:
             self._open.callback(env.close)
+        if self._rules.record is not None:
+            # It has the form of an environment.
+            world_of(env)
+            recorder = recorded(env, self._rules.record)
+            self._open.callback(recorder.end)
+            env = recorder
         world = world_of(env)
         if self._rules.latency.moves and world.step_seconds is None:
             raise InvalidArgumentError(

@@ -121,6 +121,28 @@ def check_place(path: object, max_bytes: object) -> Path:
     return given
 
 
+def check_folder(path: object, max_bytes: object) -> Path:
+    """The folder where recordings are to be written, made where there is none.
+
+    Raises:
+        InvalidArgumentError: If it is a file, or cannot be made, or `max_bytes` is too small.
+        ArgumentTypeError: If `path` is no path, or `max_bytes` no integer.
+    """
+    given = check_place(path, max_bytes)
+    if given.suffix == ENDING:
+        raise InvalidArgumentError(
+            f"record= takes a folder, in which each environment has its own files, got {given}; "
+            f"leave out {ENDING}"
+        )
+    try:
+        given.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"the folder {given} for recordings cannot be made: {error.strerror}"
+        ) from error
+    return given.absolute()
+
+
 def files_of(path: str | os.PathLike[str]) -> list[Path]:
     """The files of recordings at a path: the file itself, or those of a folder, sorted by name.
 

@@ -98,6 +98,14 @@ class Recorder:
         """
         self._recorded.writer.flush()
 
+    def end(self) -> None:
+        """Ends the recording, and leaves the environment open. What follows is not kept.
+
+        Raises:
+            OSError: If the rest cannot be written. What was written before stays.
+        """
+        self._recorded.writer.close()
+
     def _begin(
         self, env: Any, path: Any, max_bytes: int | None, observations: Literal["all", "digest"]
     ) -> None:

@@ -150,6 +150,8 @@ class RecordingWriter:
                 self._write()
                 self._closed = True
                 self._finish()
+                # What is noted from now on goes nowhere.
+                self.items = deque(maxlen=0)
         if self._thread is not threading.current_thread():
             self._thread.join()
         self.check()
