@@ -11,6 +11,8 @@ Commands:
     typegen: `typegen`.
     evaluate: `evaluate`.
     compare: `compare`.
+    record_show: `record show`.
+    replay: `replay`.
     demo: `demo`.
 
 Serving:

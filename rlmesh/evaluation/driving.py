@@ -19,6 +19,7 @@ from rlmesh.evaluation.latency import Latency
 from rlmesh.evaluation.policies import Actor, PolicySource
 from rlmesh.evaluation.sources import Source
 from rlmesh.evaluation.worlds import World, one_of, world_of
+from rlmesh.recording.writer import RecordingError
 
 Found: TypeAlias = "Episode | Identity"
 
@@ -236,6 +237,9 @@ class Drive:
 
     def _fail(self, error: Exception) -> None:
         """Ends all episodes in progress: what drives them failed."""
+        if isinstance(error, RecordingError):
+            # No outcome of an episode, and every other one would fail alike.
+            raise error
         lanes = list(self._lanes.values())
         seeds = [lane.seed for lane in lanes]
         self._lanes.clear()

@@ -33,6 +33,10 @@ _log = logging.getLogger("rlmesh")
 _writers: weakref.WeakSet[RecordingWriter] = weakref.WeakSet()
 
 
+class RecordingError(OSError):
+    """The file of a recording cannot be written any more, on a full disk for instance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Noted:
     """A reset or a failure, among the steps that are bytes.
@@ -104,7 +108,7 @@ class RecordingWriter:
         )
         self._number = 0
         self._index = 0
-        self._error: OSError | None = None
+        self._error: RecordingError | None = None
         self._closed = False
         self._file = self._part()
         self._wake = threading.Event()
@@ -113,11 +117,6 @@ class RecordingWriter:
         )
         _writers.add(self)
         self._thread.start()
-
-    @property
-    def error(self) -> OSError | None:
-        """Why nothing more is written; None: all is well. Any thread may ask."""
-        return self._error
 
     def flush(self) -> None:
         """Writes what was noted. Any thread may call it.
@@ -249,7 +248,7 @@ class RecordingWriter:
             f"the recording {self._file.path} ends here, because it cannot be written: {reason}. "
             f"What was written before can be read and replayed; free some space, or give max_bytes="
         )
-        self._error = type(error)(error.errno, message)
+        self._error = RecordingError(error.errno, message)
         # The next call asks, and raises it.
         self.most = -1
         if self._stops_quietly:
