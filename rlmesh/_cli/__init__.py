@@ -13,6 +13,7 @@ Commands:
     compare: `compare`.
     record_show: `record show`.
     replay: `replay`.
+    export: `export`.
     demo: `demo`.
 
 Serving:

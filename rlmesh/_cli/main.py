@@ -9,6 +9,7 @@ from rlmesh._cli.compare import compare
 from rlmesh._cli.contract_diff import contract_diff
 from rlmesh._cli.demo import demo
 from rlmesh._cli.evaluate import evaluate
+from rlmesh._cli.export import export
 from rlmesh._cli.record_show import record_show
 from rlmesh._cli.replay import replay
 from rlmesh._cli.serve import serve
@@ -53,6 +54,7 @@ for command in (
     compare,
     record_show,
     replay,
+    export,
     demo,
 ):
     main.add_command(command)
