@@ -30,7 +30,7 @@ def test_without_recording_a_step_calls_the_environment_itself() -> None:
     env = gymnasium.make("CartPole-v1")
     with serving(env) as server:
         drive(server.address)
-        [slot] = server._manager.provider.all()
+        [slot] = server._provider.all()
         assert slot.made._steps._env is env
         assert slot.made._recording is None
 
