@@ -33,7 +33,9 @@ from rlmesh.foreign_text import one_line
     type=click.FloatRange(min=0, min_open=True),
     help="Frames per second of videos. Default: what the environment says, else 30.",
 )
-def export(*, file: Path, to: Literal["minari", "csv", "video"], out: str, fps: float | None) -> None:
+def export(
+    *, file: Path, to: Literal["minari", "csv", "video"], out: str, fps: float | None
+) -> None:
     """Write FILE, a recording or a folder of recordings of one environment, in another format.
 
     Vector environments are written episode by episode. What a format cannot hold is left out, and

@@ -27,8 +27,8 @@ _FAILED = 2
     "--tolerance",
     metavar="NUMBER",
     type=click.FloatRange(min=0),
-    help="How far two floats may lie apart, absolutely or in relation to the recorded one. Default: "
-    "each bit counts.",
+    help="How far two floats may lie apart, absolutely or in relation to the recorded one. "
+    "Default: each bit counts.",
 )
 @click.option(
     "--ignore",
@@ -59,8 +59,8 @@ def replay(
     FILE is a recording, or a folder of recordings. ENV is the address of a served environment,
     tcp://HOST:PORT, or an environment as `rlmesh serve` takes it.
 
-    Exit codes: 0 when everything is the same, 1 when something differs, 2 when it cannot be repeated
-    and for wrong usage.
+    Exit codes: 0 when everything is the same, 1 when something differs, 2 when it cannot be
+    repeated and for wrong usage.
     """
     # They import Gymnasium, which the other commands do without.
     from rlmesh.recording.reading import open_recordings

@@ -18,8 +18,8 @@ from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.evaluation.driving import Found, Rules
 from rlmesh.evaluation.episode import Episode, Identity
 from rlmesh.evaluation.journal import Journal
-from rlmesh.evaluation.latency import Latency
 from rlmesh.evaluation.kept import check_recording
+from rlmesh.evaluation.latency import Latency
 from rlmesh.evaluation.policies import PolicySource
 from rlmesh.evaluation.results import Evaluation
 from rlmesh.evaluation.runner import run

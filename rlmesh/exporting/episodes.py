@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from gymnasium.vector.utils import iterate
 
 from rlmesh.codec.infos.packing import unpack_info
 from rlmesh.codec.slab.layout import Layout, compile_layout
+from rlmesh.contract import AutoresetMode
 from rlmesh.errors import InvalidArgumentError
 from rlmesh.recording.episodes import Place, options_of, seeds_of, tracked
 from rlmesh.recording.reading import RecordedReset, RecordedStep, RecordingFiles
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
+from rlmesh_api.v1 import session_pb2
 
 _FINAL_OBS = "final_obs"
 
@@ -131,7 +132,7 @@ class _OneReader:
             return
         actions = self._parts(1, self._action.decode(call.action))
         observations = self._parts(0, self._observation.decode(call.result.observation))
-        finals: Any = None
+        finals = self._finals(call.result, places)
         for index, place in enumerate(places):
             episode = self._open.get(index)
             if place is None:
@@ -140,22 +141,29 @@ class _OneReader:
                 # The step has reset it.
                 self._begin(index, place, observations[index], None, None)
             elif episode is not None:
-                final = observations[index]
-                if place.over and self._files.num_envs is not None:
-                    if finals is None:
-                        finals = unpack_info(call.result.info).get(_FINAL_OBS, ())
-                    if len(finals) > index and finals[index] is not None:
-                        final = finals[index]
-                episode.observations.append(final)
+                final = finals.get(index)
+                episode.observations.append(observations[index] if final is None else final)
                 episode.actions.append(actions[index])
                 episode.rewards.append(call.result.rewards[index])
                 episode.terminations.append(call.result.terminations[index])
                 episode.truncations.append(call.result.truncations[index])
                 if place.over:
                     yield from self._ended([index])
-                    if finals is not None and len(finals) > index and finals[index] is not None:
-                        # In the same-step mode the next one has begun.
-                        self._begin(index, place, observations[index], None, None)
+                if final is not None:
+                    # The next one has begun with the same step.
+                    self._begin(index, place, observations[index], None, None)
+
+    def _finals(self, result: session_pb2.StepResult, places: list[Place | None]) -> dict[int, Any]:
+        """The last observations of the episodes that ended in a step that began others."""
+        mode = self._files.contract.autoreset_mode
+        if mode is not AutoresetMode.SAME_STEP or not any(place and place.over for place in places):
+            return {}
+        finals = unpack_info(result.info).get(_FINAL_OBS, ()) if result.info else ()
+        return {
+            index: finals[index]
+            for index, place in enumerate(places)
+            if place and place.over and index < len(finals) and finals[index] is not None
+        }
 
     def _begin(
         self,

@@ -46,8 +46,9 @@ def write_videos(files: list[RecordingFiles], folder: Path, fps: float | None) -
     if not cameras:
         places = ", ".join(f"{leaf.path} {leaf.dtype}{list(leaf.shape)}" for leaf in layout.leaves)
         raise InvalidArgumentError(
-            f"no part of an observation is an image: a Box of uint8 of the shape (height, width) or "
-            f"(height, width, 1, 3 or 4), {_LEAST} pixels wide and high at least; there are {places}"
+            f"no part of an observation is an image: a Box of uint8 of the shape (height, width) "
+            f"or (height, width, 1, 3 or 4), {_LEAST} pixels wide and high at least; there are "
+            f"{places}"
         )
     try:
         encoder: Any = importlib.import_module("imageio_ffmpeg")
@@ -96,9 +97,7 @@ def _frame(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         image = image[..., None]
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
     height, width = rgb.shape[:2]
-    return np.ascontiguousarray(
-        np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    )
+    return np.ascontiguousarray(np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
 
 
 def _encode(

@@ -204,4 +204,3 @@ def failure_of(doing: str, error: BaseException) -> session_pb2.Failure:
 
 def _packed(seed: Any) -> bytes:
     return pack_listing(seed)[0]
-

@@ -125,7 +125,7 @@ class EpisodeTracker:
 
 
 def seeds_of(call: RecordedReset, num_envs: int) -> list[Any]:
-    """The seed of each sub-environment, as Gymnasium makes them of one; None where there is none."""
+    """The seed of each sub-environment, as Gymnasium makes them of one; None: there is none."""
     seed = unpack(call.call.seed) if call.call.seed else None
     if seed is None:
         return [None] * num_envs

@@ -102,7 +102,8 @@ def check_place(path: object, max_bytes: object) -> Path:
     """The path where recordings are to be written; raises as `Place` does for wrong arguments."""
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentTypeError(
-            f"the path of a recording is a file that ends in {ENDING}, or a folder, got {path!r:.80}"
+            f"the path of a recording is a file that ends in {ENDING}, or a folder, got "
+            f"{path!r:.80}"
         )
     given = Path(os.fspath(path))
     if max_bytes is None:

@@ -10,8 +10,12 @@ from rlmesh.codec.slab.violations import Violation
 from rlmesh.contract import EnvContract
 from rlmesh.envs.gym_compat import compile_reset
 from rlmesh.envs.results import BadResultError
-from rlmesh.errors import InvalidActionError, InvalidArgumentError, InvalidObservationError
-from rlmesh.errors import InvalidResultError
+from rlmesh.errors import (
+    InvalidActionError,
+    InvalidArgumentError,
+    InvalidObservationError,
+    InvalidResultError,
+)
 from rlmesh.recording.encoding import CallEncoder, failure_of
 from rlmesh.recording.parts import Place
 from rlmesh.recording.writer import Noted, RecordingWriter

@@ -34,8 +34,8 @@ class Recorder:
 
     Args:
         env: The environment. It is closed with the recorder.
-        path: A file that does not exist yet and ends in `.mcap`; or a folder, in which the recording
-            has its own files.
+        path: A file that does not exist yet and ends in `.mcap`; or a folder, in which the
+            recording has its own files.
         max_bytes: How many bytes the recordings of that folder may take, 1 MiB at least. What was
             written first is removed. Default: there is no limit.
         observations: `all`, or `digest` for 16 bytes instead of each observation, by which a replay
@@ -72,7 +72,7 @@ class Recorder:
         observations: Literal["all", "digest"] = "all",
     ) -> SingleRecorder[ObsT, ActT]: ...
 
-    def __new__(
+    def __new__(  # noqa: PYI034 - it returns the subclass that fits
         cls,
         env: Any,
         path: str | os.PathLike[str],
@@ -134,9 +134,7 @@ class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generi
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsT, dict[str, Any]]:
         """Resets the environment."""
-        return cast(
-            "tuple[ObsT, dict[str, Any]]", self._recorded.reset(seed=seed, options=options)
-        )
+        return cast("tuple[ObsT, dict[str, Any]]", self._recorded.reset(seed=seed, options=options))
 
     def step(self, action: ActT) -> tuple[ObsT, SupportsFloat, bool, bool, dict[str, Any]]:
         """Steps the environment."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -124,9 +125,13 @@ class RecordingWriter:
         Raises:
             OSError: If it cannot be written, now or before. What was written stays.
         """
+        self.write_noted()
+        self.check()
+
+    def write_noted(self) -> None:
+        """As `flush`; what cannot be written is logged, and raised by the next call."""
         with self._lock:
             self._write()
-        self.check()
 
     def check(self) -> None:
         """Raises what has ended the recording, if anything has.
@@ -277,17 +282,15 @@ def _run(writer: weakref.ref[RecordingWriter], wake: threading.Event) -> None:
         found = writer()
         if found is None:
             return
-        with found._lock:
-            found._write()
+        found.write_noted()
         del found
 
 
 def _close_all() -> None:
     for each in list(_writers):
-        try:
+        # What it raises stands in the log already.
+        with contextlib.suppress(OSError):
             each.close()
-        except OSError:
-            pass  # it stands in the log already
 
 
 def _drop_all() -> None:

@@ -75,29 +75,35 @@ class InfoComparison:
         self, path: str, keys: tuple[Any, ...], a: Any, b: Any, texts: Collection[str]
     ) -> Iterator[InfoDifference]:
         if is_mapping(a) and is_mapping(b):
-            # A value that one of them lacks is a text here, which no value is equal to.
-            for key in {**a, **b}:
-                name = key if isinstance(key, (str, int)) else repr(key)
-                place = child_place(path, name)
-                if key in a and key in b:
-                    yield from self._values(place, (*keys, key), a[key], b[key], texts)
-                else:
-                    yield from self._absent(place, (*keys, key), a.get(key), b.get(key), key in a)
+            yield from self._dicts(path, keys, a, b, texts)
         elif type(a) is not type(b):
             yield _difference(path, (), f"{_shown(a)} ({_kind(a)})", f"{_shown(b)} ({_kind(b)})")
         elif is_array(a):
             yield from self._arrays(path, keys, a, b, texts)
         elif isinstance(a, (list, tuple)):
-            if len(a) != len(b):
-                yield _difference(path, (), f"{len(a)} items", f"{len(b)} items")
-            for number, (one, other) in enumerate(zip(a, b, strict=False)):
-                yield from self._values(
-                    child_place(path, number), (*keys, number), one, other, texts
-                )
+            yield from self._rows(path, keys, a, b, texts)
         elif isinstance(a, (float, np.generic)):
             yield from self._scalars(path, a, b)
         elif a != b:
             yield _difference(path, (), _shown(a), _shown(b))
+
+    def _dicts(
+        self, path: str, keys: tuple[Any, ...], a: Any, b: Any, texts: Collection[str]
+    ) -> Iterator[InfoDifference]:
+        for key in {**a, **b}:
+            place = child_place(path, key if isinstance(key, (str, int)) else repr(key))
+            if key in a and key in b:
+                yield from self._values(place, (*keys, key), a[key], b[key], texts)
+            else:
+                yield from self._absent(place, (*keys, key), a.get(key), b.get(key), key in a)
+
+    def _rows(
+        self, path: str, keys: tuple[Any, ...], a: Any, b: Any, texts: Collection[str]
+    ) -> Iterator[InfoDifference]:
+        if len(a) != len(b):
+            yield _difference(path, (), f"{len(a)} items", f"{len(b)} items")
+        for number, (one, other) in enumerate(zip(a, b, strict=False)):
+            yield from self._values(child_place(path, number), (*keys, number), one, other, texts)
 
     def _absent(
         self, path: str, keys: tuple[Any, ...], a: Any, b: Any, recorded: bool
@@ -123,7 +129,9 @@ class InfoComparison:
         elif a.dtype.kind in "fcbiumM":
             for place in np.argwhere(differing(a, b, self._tolerance))[:1]:
                 index = tuple(int(number) for number in place)
-                yield _difference(path, index, _shown(a[index]), _shown(b[index]), a[index], b[index])
+                yield _difference(
+                    path, index, _shown(a[index]), _shown(b[index]), a[index], b[index]
+                )
         elif a.tobytes() != b.tobytes():
             yield _difference(path, (), _shown(a.tolist()), _shown(b.tolist()))
 

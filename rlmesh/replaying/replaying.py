@@ -40,7 +40,7 @@ def replay(
         tolerance: How far two floats may lie apart, absolutely or in relation to the recorded one.
             None: each bit counts.
         ignore: Places in infos that are not compared, `$.seconds`. The time that
-            `RecordEpisodeStatistics` measures, `$.episode.t`, never is, nor what RLMesh itself adds.
+            `RecordEpisodeStatistics` measures, `$.episode.t`, never is, nor what RLMesh adds.
 
     Returns:
         What is the same and what is not.

@@ -7,9 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from rlmesh.contract import ContractDifference
 
-Part: TypeAlias = Literal[
-    "observation", "reward", "terminated", "truncated", "info", "error"
-]
+Part: TypeAlias = Literal["observation", "reward", "terminated", "truncated", "info", "error"]
 """Which part of what a call returned."""
 
 
@@ -71,8 +69,8 @@ class ReplayedEpisode:
         number: The number of the episode in it, from 0.
         env_index: The sub-environment; None for a single environment.
         seed: What it was seeded with; None: nothing, or what came before.
-        seeded: Whether it follows from a seed, its own or that of an episode before it. A difference
-            of one that does not may be chance.
+        seeded: Whether it follows from a seed, its own or that of an episode before it. Where it
+            does not, a difference may be chance.
         steps: How many steps of it were repeated.
         difference: The first difference; None: there is none.
         lost_options: Parts of the options of its reset that the recording does not have.
@@ -99,8 +97,8 @@ class Replay:
         ignored: The places in infos that differ and were not compared: the wall clock, and what
             RLMesh itself adds.
         damages: Where files end to be readable, as sentences.
-        skipped_steps: How many steps were not repeated, because their episode has lost its beginning
-            in the recording, or had differed before.
+        skipped_steps: How many steps were not repeated, because their episode has lost its
+            beginning in the recording, or had differed before.
         tolerance: How far two floats were allowed to lie apart; None: each bit counted.
     """
 
@@ -114,7 +112,7 @@ class Replay:
 
     @property
     def same(self) -> bool:
-        """Whether the environment did what was recorded in all episodes, and has the same spaces."""
+        """Whether the environment did what was recorded in every episode, in the same spaces."""
         spaces = any("_space" in each.place for each in self.contract_differences)
         return self.refused is None and self.difference is None and not spaces
 

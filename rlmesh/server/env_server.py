@@ -81,8 +81,8 @@ class EnvServer(EndpointServer):
         record: A folder, made where there is none, that takes what happens in each environment, as
             `rlmesh.Recorder` keeps it; `rlmesh.replay` repeats it. A full disk ends the recording,
             with a line in the log, and not the server. Default: nowhere. Experimental.
-        record_max_bytes: How many bytes the recordings in that folder may take, 1 MiB at least. What
-            was written first is removed. Default: there is no limit. Experimental.
+        record_max_bytes: How many bytes the recordings in that folder may take, 1 MiB at least.
+            What was written first is removed. Default: there is no limit. Experimental.
         record_observations: `all`, or `digest` for 16 bytes instead of each observation. Default:
             `all`. Experimental.
         nan: `deliver` delivers NaN in a `Box` of floats bit for bit, in observations and in

@@ -220,8 +220,8 @@ def _record(
     if folder is None:
         if max_bytes is not None or observations != "all":
             raise InvalidArgumentError(
-                "record_max_bytes= and record_observations= are for what record= records; give that "
-                "too"
+                "record_max_bytes= and record_observations= are for what record= records; give "
+                "record= too"
             )
         return None
     from rlmesh.recording.container import mcap

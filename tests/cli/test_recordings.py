@@ -60,12 +60,12 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
 def test_replay_exits_with_1_at_a_difference(recording: Path) -> None:
     same = run("replay", recording, "CartPole-v1")
     assert (same.exit_code, same.output) == (0, "1 of 1 episodes are the same, in 5 steps.\n")
-    other = run("replay", recording, "CartPole-v1", "--kwargs-json", '{"sutton_barto_reward": true}')
+    other = run(
+        "replay", recording, "CartPole-v1", "--kwargs-json", '{"sutton_barto_reward": true}'
+    )
     assert other.exit_code == 1
     assert "episode 0, step 1: reward was 1.0, is 0.0" in other.output
-    data = json.loads(
-        run("replay", recording, "CartPole-v0", "--json", "--tolerance", "0").stdout
-    )
+    data = json.loads(run("replay", recording, "CartPole-v0", "--json", "--tolerance", "0").stdout)
     assert data["same"]
     assert {each["place"] for each in data["contract_differences"]} >= {"$.id"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +127,17 @@ def test_a_video_has_a_frame_for_each_observation(tmp_path: Path) -> None:
         export(tmp_path / "a.mcap", "video", str(tmp_path / "videos"))
 
 
-def test_what_cannot_be_exported_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
+def test_what_cannot_be_exported_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = record(Manifold(), tmp_path / "a.mcap", (0,))
-    with pytest.raises(ValueError, match=r"no part of an observation is an image.*\$\.camera uint8"):
+    with pytest.raises(
+        ValueError, match=r"no part of an observation is an image.*\$\.camera uint8"
+    ):
         export(path, "video", str(tmp_path / "videos"))
     with pytest.raises(ValueError, match="is no id of a data set of Minari"):
         export(path, "minari", "no id")
-    monkeypatch.setitem(__import__("sys").modules, "minari", None)
+    monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(RuntimeError, match="which is not installed"):
         export(path, "minari", "rlmesh/manifold-v0")
     digest = rlmesh.Recorder(Manifold(), tmp_path / "b.mcap", observations="digest")
@@ -140,8 +145,8 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, monkeypatch: Any) ->
     digest.close()
     with pytest.raises(ValueError, match="has digests instead of observations"):
         export(tmp_path / "b.mcap", "csv", str(tmp_path / "b.csv"))
+    record_other(tmp_path / "c.mcap")
     with pytest.raises(ValueError, match="has other spaces than"):
-        record_other(tmp_path / "c.mcap")
         export(tmp_path, "csv", str(tmp_path / "c.csv"))
 
 

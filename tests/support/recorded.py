@@ -110,7 +110,7 @@ def record(env: gymnasium.Env[Any, Any], path: Path, seeds: tuple[int | None, ..
 
 
 def changes() -> Iterator[tuple[Change, tuple[str, str, tuple[int, ...]], int | None]]:
-    """Fifty changes: what each does; the part, path and index that name it; the ULPs, -1 for any."""
+    """Fifty changes: each with the part, path and index that name it, and the ULPs, -1 for any."""
     for index in range(4):
         yield _nudge(("arm", "joints"), index), ("observation", "$.arm.joints", (index,)), 1
         yield _nudge(("arm", "joints"), index, 3), ("observation", "$.arm.joints", (index,)), 3
@@ -135,7 +135,7 @@ def changes() -> Iterator[tuple[Change, tuple[str, str, tuple[int, ...]], int | 
         ("count", lambda count: count + 1),
         ("count", float),
         ("note", lambda note: f"{note} "),
-        ("exact", lambda exact: float(exact)),
+        ("exact", float),
         ("count", lambda count: None),
     ):
         yield _info(key, new), ("info", f"$.{key}", ()), None
