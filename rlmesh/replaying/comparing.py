@@ -115,7 +115,7 @@ class Comparison:
                 if env_index not in found:
                     x, y = one[index], other[index]
                     found[env_index] = Found(
-                        "observation", leaf.path, within, repr(x.item()), repr(y.item()), ulps(x, y)
+                        "observation", leaf.path, within, str(x), str(y), ulps(x, y)
                     )
                 if self._num_envs is None or len(found) == self._num_envs:
                     break

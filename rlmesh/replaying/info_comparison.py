@@ -168,7 +168,8 @@ def _degraded(info: dict[str, Any]) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value.item()) if isinstance(value, np.generic) else repr(value)
+    number = isinstance(value, np.number | np.bool_)
+    text = str(value) if number else repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
