@@ -10,13 +10,14 @@ import importlib
 import io
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.message import Message
 
 from rlmesh._version import __version__
 from rlmesh.errors import InvalidArgumentError, StateError
@@ -29,7 +30,10 @@ ABOUT: Final = "recording"
 CALLS: Final = "calls"
 """The topic of what happened."""
 
-_MESSAGES = {ABOUT: recording_pb2.Recording, CALLS: recording_pb2.RecordedCalls}
+_MESSAGES: Mapping[str, type[Message]] = {
+    ABOUT: recording_pb2.Recording,
+    CALLS: recording_pb2.RecordedCalls,
+}
 _MAGIC = bytes([0x89, *b"MCAP0\r\n"])
 # Larger lengths stand in damaged files alone.
 _LARGEST_RECORD = 1 << 31

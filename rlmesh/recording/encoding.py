@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rlmesh.codec.checks.conformance import compile_fast_check_of
-from rlmesh.codec.infos.packing import pack_info, pack_listing
+from rlmesh.codec.infos.packing import Degraded, pack_info, pack_listing
 from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, compile_layout
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.codec.step.plain import (
@@ -28,6 +28,7 @@ from rlmesh.envs.results import (
     split_reset,
     split_step,
 )
+from rlmesh.errors import RemoteEnvError
 from rlmesh_api.v1 import recording_pb2, session_pb2
 
 DIGEST_BYTES: Final = 16
@@ -113,10 +114,12 @@ class CallEncoder:
             seed: What the environment is seeded with.
             options: The reset's options.
         """
-        packed, lost = b"", []
+        lost: list[Degraded] = []
+        call = session_pb2.ResetCall()
+        if seed is not None:
+            call.seed, _ = pack_listing(seed)
         if options is not None:
-            packed, lost = pack_listing(options)
-        call = session_pb2.ResetCall(seed=b"" if seed is None else _packed(seed), options=packed)
+            call.options, lost = pack_listing(options)
         return recording_pb2.RecordedCalls(
             reset=call, lost_options=[f"{each.path} ({each.type})" for each in lost]
         )
@@ -196,11 +199,15 @@ def failure_of(doing: str, error: BaseException) -> session_pb2.Failure:
         return session_pb2.Failure(
             code=session_pb2.ERROR_CODE_INVALID_OBSERVATION, message=str(error)
         )
+    if isinstance(error, RemoteEnvError) and error.exception_type:
+        # What a recorder beside the environment would have kept.
+        return session_pb2.Failure(
+            code=session_pb2.ERROR_CODE_ENVIRONMENT,
+            message=str(error),
+            exception_type=error.exception_type,
+            exception_message=error.exception_message,
+        )
     failure = env_raised(doing, error).failure
     # It names the files of this machine, and a replay on another one has others.
     failure.ClearField("traceback")
     return failure
-
-
-def _packed(seed: Any) -> bytes:
-    return pack_listing(seed)[0]

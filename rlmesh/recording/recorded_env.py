@@ -15,6 +15,8 @@ from rlmesh.errors import (
     InvalidArgumentError,
     InvalidObservationError,
     InvalidResultError,
+    RemoteEnvError,
+    RlmeshError,
 )
 from rlmesh.recording.encoding import CallEncoder, failure_of
 from rlmesh.recording.parts import Place
@@ -93,8 +95,9 @@ class RecordedEnv:
         try:
             returned = self._reset(seed, options)
         except Exception as error:
-            calls.failure.CopyFrom(failure_of("reset()", error))
-            self._note(Noted(calls, begins=True, ends=True, count=1))
+            if _is_of_env(error):
+                calls.failure.CopyFrom(failure_of("reset()", error))
+                self._note(Noted(calls, begins=True, ends=True, count=1))
             raise
         try:
             calls.reset_result.CopyFrom(self._calls.reset_result(returned))
@@ -133,7 +136,8 @@ class RecordedEnv:
             elif plain is None or (returned := plain.step(self._env, slab)) is plain:
                 returned = self._env.step(self._decode_action(slab))
         except Exception as error:
-            self._fail(slab, error)
+            if _is_of_env(error):
+                self._fail(slab, error)
             raise
         try:
             step = self._encode_step(slab, returned)
@@ -169,6 +173,11 @@ class RecordedEnv:
                 f"does not hold it: {error}"
             ) from error
         raise InvalidResultError(str(error)) from error
+
+
+def _is_of_env(error: Exception) -> bool:
+    """Whether it is an exception of the environment, and not of the way to it."""
+    return isinstance(error, RemoteEnvError) or not isinstance(error, RlmeshError)
 
 
 def check_observations(word: object) -> bool:

@@ -113,7 +113,7 @@ class Recorder:
             env, read_contract(env), path, max_bytes=max_bytes, observations=observations
         )
         # One that is forgotten ends its recording as one that is closed.
-        weakref.finalize(self, self._recorded.writer.close)
+        weakref.finalize(self, self._recorded.writer.close_quietly)
 
 
 class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generic[ObsT, ActT]):

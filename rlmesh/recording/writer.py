@@ -139,8 +139,9 @@ class RecordingWriter:
         Raises:
             OSError: If something could not be written.
         """
-        if self._error is not None and not self._stops_quietly:
-            raise self._error
+        error = self._error
+        if error is not None and not self._stops_quietly:
+            raise RecordingError(error.errno, error.strerror)
 
     def close(self) -> None:
         """Writes the rest and the index, and ends the thread. May be called repeatedly.
@@ -159,6 +160,11 @@ class RecordingWriter:
         if self._thread is not threading.current_thread():
             self._thread.join()
         self.check()
+
+    def close_quietly(self) -> None:
+        """As `close`; what it would raise stands in the log."""
+        with contextlib.suppress(OSError):
+            self.close()
 
     def drop(self) -> None:
         """Has what is noted from now on go nowhere: in a forked process, which has no thread."""
@@ -288,9 +294,7 @@ def _run(writer: weakref.ref[RecordingWriter], wake: threading.Event) -> None:
 
 def _close_all() -> None:
     for each in list(_writers):
-        # What it raises stands in the log already.
-        with contextlib.suppress(OSError):
-            each.close()
+        each.close_quietly()
 
 
 def _drop_all() -> None:

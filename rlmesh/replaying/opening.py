@@ -50,8 +50,8 @@ def _named(name: str, contract: EnvContract, options: Any) -> Any:
         return RemoteEnv[Any, Any](name, **options) if remote else gymnasium.make(name)
     mode = contract.autoreset_mode
     if remote:
-        words = {} if mode is None else {"autoreset": mode.value}
-        return RemoteVectorEnv[Any, Any](name, **words, **options)
+        word = None if mode is None else mode.value
+        return RemoteVectorEnv[Any, Any](name, autoreset=word, **options)
     wanted = gymnasium.vector.AutoresetMode[(mode or AutoresetMode.NEXT_STEP).name]
     return gymnasium.make_vec(
         name,

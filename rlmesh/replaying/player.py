@@ -8,7 +8,7 @@ from rlmesh.codec.infos.packing import unpack
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.envs.gym_compat import compile_reset
 from rlmesh.envs.results import BadResultError
-from rlmesh.errors import EndpointError, RemoteEnvError
+from rlmesh.errors import EndpointError
 from rlmesh.recording.encoding import CallEncoder, failure_of
 from rlmesh.recording.episodes import Place, options_of, seeds_of, tracked
 from rlmesh.recording.reading import RecordedReset, RecordedStep, RecordingFiles
@@ -131,13 +131,6 @@ class Player:
             return call(), None
         except EndpointError:
             raise
-        except RemoteEnvError as error:
-            # What the recorder of a local environment would have kept.
-            return None, session_pb2.Failure(
-                message=str(error),
-                exception_type=error.exception_type,
-                exception_message=error.exception_message,
-            )
         except Exception as error:  # noqa: BLE001 - the recorded call may have raised the same
             return None, failure_of(name, error)
 

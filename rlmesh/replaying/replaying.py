@@ -157,10 +157,10 @@ def _form(layout: Layout) -> list[tuple[object, ...]]:
     ]
 
 
-def _check_tolerance(tolerance: object) -> None:
+def _check_tolerance(tolerance: Any) -> None:
     if tolerance is None:
         return
     if isinstance(tolerance, bool) or not isinstance(tolerance, numbers.Real):
         raise ArgumentTypeError(f"tolerance must be a number or None, got {tolerance!r:.80}")
-    if not 0 <= tolerance < math.inf:
+    if not 0 <= float(tolerance) < math.inf:
         raise InvalidArgumentError(f"tolerance must be 0 or more, and finite, got {tolerance}")

@@ -45,15 +45,13 @@ class Difference:
         if self.env_index is not None:
             where += f" (sub-environment {self.env_index})"
         step = f"step {self.step}" if self.step else "the reset"
-        part = self.part
-        if self.part in ("observation", "info"):
-            part = f"{self.part} {self.path}"
+        place = f" {self.path}" if self.part in ("observation", "info") else ""
         if self.index:
-            part += f" at {list(self.index)}"
+            place += f" at {list(self.index)}"
         apart = ""
         if self.ulps is not None:
             apart = f", {self.ulps} unit{'s' * (self.ulps != 1)} in the last place apart"
-        return f"{where}, {step}: {part} was {self.recorded}, is {self.replayed}{apart}"
+        return f"{where}, {step}: {self.part}{place} was {self.recorded}, is {self.replayed}{apart}"
 
     def to_dict(self) -> dict[str, Any]:
         """All attributes, as JSON holds them."""

@@ -101,6 +101,7 @@ def test_each_call_is_kept_bit_for_bit(tmp_path: Path) -> None:
             assert call.result.observation == observed.encode(observation)
             assert repr(unpack_info(call.result.info)) == repr(info)
         else:
+            assert isinstance(call, RecordedStep)
             assert call.result is not None
             observation, reward, terminated, truncated, info = returned
             assert call.action == acted.encode(given)
@@ -175,14 +176,17 @@ def test_a_file_that_was_cut_is_read_as_far_as_it_is_whole(tmp_path: Path) -> No
         files = read(cut)
         found = list(files.calls())
         assert found == calls[: len(found)]
+        counts.append(len(found))
+        if found == calls and not files.damages:
+            continue  # the index alone was cut
         [damage] = files.damages
         assert damage.size + damage.lost == end
         assert str(cut) in str(damage)
-        counts.append(len(found))
     assert counts == sorted(counts)
-    assert {0, 4} < set(counts)
+    assert {0, 3} < set(counts)
     flipped = tmp_path / "flipped.mcap"
-    flipped.write_bytes(data[: len(data) // 2] + b"?" + data[len(data) // 2 + 1 :])
+    middle = len(data) // 2
+    flipped.write_bytes(data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :])
     files = read(flipped)
     assert list(files.calls()) == calls[: len(list(files.calls()))]
     assert "damaged" in str(files.damages[0])
@@ -372,13 +376,14 @@ def test_episodes_of_a_vector_environment_are_told_apart(mode: str, tmp_path: Pa
     env = rlmesh.Recorder(make(), path)
     assert isinstance(env, gymnasium.vector.VectorEnv)
     random = np.random.default_rng(0)
-    env.reset(seed=[4, 9, 2])
+    seeds: Any = [4, 9, 2]
+    env.reset(seed=seeds)
     lengths: list[list[int]] = [[0], [0], [0]]
     over = np.zeros(3, bool)
     for _ in range(60):
         if mode == "DISABLED" and over.any():
             env.reset(options={"reset_mask": over.copy()})
-            for index in np.flatnonzero(over):
+            for index in np.flatnonzero(over).tolist():
                 lengths[index].append(0)
         before = over
         *_, terminated, truncated, _ = env.step(random.integers(2, size=3))
@@ -397,7 +402,7 @@ def test_episodes_of_a_vector_environment_are_told_apart(mode: str, tmp_path: Pa
         assert [each.steps for each in episodes] == lengths[index]
         assert [each.total_reward for each in episodes] == lengths[index]
         assert [each.ending for each in episodes[:-1]] == ["terminated"] * (len(episodes) - 1)
-        assert episodes[0].seed == [4, 9, 2][index]
+        assert episodes[0].seed == seeds[index]
     replayed = rlmesh.replay(path, make())
     assert replayed.same, replayed
     assert len(replayed.episodes) == len(found.episodes)

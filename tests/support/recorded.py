@@ -114,10 +114,10 @@ def changes() -> Iterator[tuple[Change, tuple[str, str, tuple[int, ...]], int | 
     for index in range(4):
         yield _nudge(("arm", "joints"), index), ("observation", "$.arm.joints", (index,)), 1
         yield _nudge(("arm", "joints"), index, 3), ("observation", "$.arm.joints", (index,)), 3
-    for index in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        yield _nudge(("arm", "frame"), index), ("observation", "$.arm.frame", index), 1
-    for index in ((0, 0, 0), (0, 2, 1), (1, 1, 1), (2, 0, 2), (2, 2, 2)):
-        yield _add(("camera",), index), ("observation", "$.camera", index), None
+    for place in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        yield _nudge(("arm", "frame"), place), ("observation", "$.arm.frame", place), 1
+    for pixel in ((0, 0, 0), (0, 2, 1), (1, 1, 1), (2, 0, 2), (2, 2, 2)):
+        yield _add(("camera",), pixel), ("observation", "$.camera", pixel), None
     yield _put(("gear",), lambda gear: gear + 1), ("observation", "$.gear", ()), None
     yield _put(("word",), lambda word: word[:-1]), ("observation", "$.word", ()), None
     yield _put(("word",), lambda word: f"h{word[1:]}"), ("observation", "$.word", ()), None
@@ -136,7 +136,6 @@ def changes() -> Iterator[tuple[Change, tuple[str, str, tuple[int, ...]], int | 
         ("count", float),
         ("note", lambda note: f"{note} "),
         ("exact", float),
-        ("count", lambda count: None),
     ):
         yield _info(key, new), ("info", f"$.{key}", ()), None
     yield _info("energy", lambda x: float(np.nextafter(x, 9))), ("info", "$.energy", ()), 1
@@ -148,8 +147,8 @@ def changes() -> Iterator[tuple[Change, tuple[str, str, tuple[int, ...]], int | 
     yield lambda each: each[4].pop("note"), ("info", "$.note", ()), None
     yield lambda each: each[4].update(more=1), ("info", "$.more", ()), None
     yield _deep_list, ("info", "$.deep.list[2][1]", ()), None
-    for index in ((0, 1), (1, 0), (1, 2)):
-        yield _deep_array(index), ("info", "$.deep.array", index), 1
+    for place in ((0, 1), (1, 0), (1, 2)):
+        yield _deep_array(place), ("info", "$.deep.array", place), 1
     yield (
         lambda each: each[4]["deep"].update(array=each[4]["deep"]["array"].astype(np.float32)),
         ("info", "$.deep.array", ()),
