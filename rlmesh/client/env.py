@@ -335,3 +335,8 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
     def close(self) -> None:
         """Gives the environment back to its server, which goes on. May be called repeatedly."""
         self._finalizer()
+
+    def __str__(self) -> str:
+        """The client's `repr` in the form in which Gymnasium's wrappers show what they wrap."""
+        shown = repr(self)
+        return shown if shown.startswith("<") else f"<{shown}>"

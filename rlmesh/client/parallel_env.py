@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any, ClassVar, Literal
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Self
 
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
@@ -334,6 +336,17 @@ class RemoteParallelEnv(
     def close(self) -> None:
         """Gives the environment back to its server, which goes on. May be called repeatedly."""
         self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def _may_have(self, name: str) -> bool:
         # Wrappers and PettingZoo's own tests set what an environment does not have.
