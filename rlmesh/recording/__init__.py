@@ -6,6 +6,7 @@ what stands in the files.
 Modules:
     recorder: `rlmesh.Recorder`, for environments of Gymnasium.
     recorded_env: Calls an environment, and notes what it is given and what it returns.
+    contracts: The contract of an environment as it runs here.
     encoding: Calls as bytes.
     writer: Writes what was noted, on its own thread.
     parts: The files of recordings in a folder, and how much they may take.

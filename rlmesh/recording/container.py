@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import Message
 
 from rlmesh._version import __version__
@@ -266,11 +265,11 @@ def _reason(error: BaseException, lost: int) -> str:
     return "it was not closed, because its writer was killed or still writes"
 
 
-def _descriptors(file: FileDescriptor) -> bytes:
+def _descriptors(file: Any) -> bytes:
     """A file of the schema and all that it imports, as MCAP has it beside messages."""
     found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
 
-    def add(each: FileDescriptor) -> None:
+    def add(each: Any) -> None:
         if each.name in found:
             return
         for needed in each.dependencies:

@@ -9,9 +9,12 @@ from typing import Any, Generic, Literal, SupportsFloat, TypeVar, cast, overload
 import gymnasium
 from gymnasium.vector import VectorEnv, VectorWrapper
 
-from rlmesh.contract import read_contract
+from rlmesh.contract import EnvContract
 from rlmesh.errors import InvalidEnvError
+from rlmesh.recording.contracts import contract_in_use
 from rlmesh.recording.recorded_env import RecordedEnv
+
+__all__ = ["SingleRecorder", "VectorRecorder"]
 
 ObsT = TypeVar("ObsT")
 ActT = TypeVar("ActT")
@@ -51,6 +54,7 @@ class Recorder:
     """
 
     _recorded: RecordedEnv
+    _contract: EnvContract
 
     @overload
     def __new__(
@@ -90,6 +94,11 @@ class Recorder:
             f"{type(env).__name__}; EnvServer(env, record=...) records whatever it serves"
         )
 
+    @property
+    def env_contract(self) -> EnvContract:
+        """The contract of the environment, which the recording holds."""
+        return self._contract
+
     def flush(self) -> None:
         """Writes what happened so far, which otherwise happens twice a second.
 
@@ -109,15 +118,28 @@ class Recorder:
     def _begin(
         self, env: Any, path: Any, max_bytes: int | None, observations: Literal["all", "digest"]
     ) -> None:
+        contract = contract_in_use(env)
         self._recorded = RecordedEnv(
-            env, read_contract(env), path, max_bytes=max_bytes, observations=observations
+            env, contract, path, max_bytes=max_bytes, observations=observations
         )
+        self._contract = contract
         # One that is forgotten ends its recording as one that is closed.
         weakref.finalize(self, self._recorded.writer.close_quietly)
 
 
 class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generic[ObsT, ActT]):
-    """A `Recorder` around a single environment."""
+    """A `Recorder` around a single environment: itself a `gymnasium.Env`.
+
+    Args:
+        env: As `Recorder` has it, as all that follow.
+        path: Likewise.
+        max_bytes: Likewise.
+        observations: Likewise.
+
+    Raises:
+        RlmeshError: What `Recorder` raises.
+        OSError: If the file cannot be made.
+    """
 
     def __init__(
         self,
@@ -133,18 +155,44 @@ class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generi
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsT, dict[str, Any]]:
-        """Resets the environment."""
+        """Resets the environment.
+
+        Args:
+            seed: The seed, as the environment takes it.
+            options: The options, as the environment takes them.
+
+        Raises:
+            InvalidObservationError: If the observation space does not hold the observation.
+            InvalidResultError: If the environment returned something that is not allowed.
+            OSError: If the recording cannot be written.
+            Exception: What the environment raises.
+        """
         return cast("tuple[ObsT, dict[str, Any]]", self._recorded.reset(seed=seed, options=options))
 
     def step(self, action: ActT) -> tuple[ObsT, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Steps the environment."""
+        """Steps the environment.
+
+        Args:
+            action: What the action space holds.
+
+        Raises:
+            InvalidActionError: If the action space does not hold it. The environment is not called.
+            InvalidObservationError: If the observation space does not hold the observation.
+            InvalidResultError: If the environment returned something that is not allowed.
+            OSError: If the recording cannot be written.
+            Exception: What the environment raises.
+        """
         returned: tuple[ObsT, SupportsFloat, bool, bool, dict[str, Any]] = self._recorded.step(
             action
         )
         return returned
 
     def close(self) -> None:
-        """Ends the recording, and closes the environment."""
+        """Ends the recording, and closes the environment.
+
+        Raises:
+            OSError: If the rest cannot be written. What was written before stays.
+        """
         try:
             self._recorded.writer.close()
         finally:
@@ -152,7 +200,18 @@ class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generi
 
 
 class VectorRecorder(Recorder, VectorWrapper[Any, Any, Any, Any, Any]):
-    """A `Recorder` around a vector environment."""
+    """A `Recorder` around a vector environment: itself a `gymnasium.vector.VectorEnv`.
+
+    Args:
+        env: As `Recorder` has it, as all that follow.
+        path: Likewise.
+        max_bytes: Likewise.
+        observations: Likewise.
+
+    Raises:
+        RlmeshError: What `Recorder` raises.
+        OSError: If the file cannot be made.
+    """
 
     def __init__(
         self,
@@ -168,17 +227,46 @@ class VectorRecorder(Recorder, VectorWrapper[Any, Any, Any, Any, Any]):
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Resets the environment."""
+        """Resets the environment.
+
+        Args:
+            seed: The seed, as the environment takes it.
+            options: The options, as the environment takes them.
+
+        Raises:
+            InvalidObservationError: If the observation space does not hold the observation.
+            InvalidResultError: If the environment returned something that is not allowed.
+            OSError: If the recording cannot be written.
+            Exception: What the environment raises.
+        """
         returned: tuple[Any, dict[str, Any]] = self._recorded.reset(seed=seed, options=options)
         return returned
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Steps the environment."""
+        """Steps the environment.
+
+        Args:
+            actions: What the action space holds.
+
+        Raises:
+            InvalidActionError: If the action space does not hold it. The environment is not called.
+            InvalidObservationError: If the observation space does not hold the observation.
+            InvalidResultError: If the environment returned something that is not allowed.
+            OSError: If the recording cannot be written.
+            Exception: What the environment raises.
+        """
         returned: tuple[Any, Any, Any, Any, dict[str, Any]] = self._recorded.step(actions)
         return returned
 
     def close(self, **kwargs: Any) -> None:
-        """Ends the recording, and closes the environment."""
+        """Ends the recording, and closes the environment.
+
+        Args:
+            **kwargs: What the environment's `close` takes.
+
+        Raises:
+            OSError: If the rest cannot be written. What was written before stays.
+        """
         try:
             self._recorded.writer.close()
         finally:

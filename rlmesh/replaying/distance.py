@@ -42,13 +42,10 @@ def differing(
         tolerance: How far two floats may lie apart, absolutely or in relation to the recorded one;
             None: each bit counts.
     """
-    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
-    size = a.dtype.itemsize
-    shape = (*a.shape, size)
     # Bit for bit: NaN equals itself, and 0.0 is not -0.0.
-    unequal: npt.NDArray[np.bool_] = (
-        (a.reshape(-1).view(np.uint8) != b.reshape(-1).view(np.uint8)).reshape(shape).any(axis=-1)
-    )
+    ours, others = (np.ascontiguousarray(each).reshape(-1).view(np.uint8) for each in (a, b))
+    by_element = (ours != others).reshape(-1, a.dtype.itemsize)
+    unequal: npt.NDArray[np.bool_] = by_element.any(axis=1).reshape(a.shape)
     if tolerance is not None and a.dtype.kind in "fc":
         with np.errstate(invalid="ignore", over="ignore"):
             near = np.abs(a - b) <= tolerance * np.maximum(1.0, np.abs(a))

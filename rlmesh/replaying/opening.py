@@ -50,7 +50,7 @@ def _named(name: str, contract: EnvContract, options: Any) -> Any:
         return RemoteEnv[Any, Any](name, **options) if remote else gymnasium.make(name)
     mode = contract.autoreset_mode
     if remote:
-        word = None if mode is None else mode.value
+        word: Any = None if mode is None else mode.value
         return RemoteVectorEnv[Any, Any](name, autoreset=word, **options)
     wanted = gymnasium.vector.AutoresetMode[(mode or AutoresetMode.NEXT_STEP).name]
     return gymnasium.make_vec(

@@ -9,10 +9,10 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from rlmesh.client.expected_contract import read_env
 from rlmesh.codec.slab.layout import Layout, compile_layout
 from rlmesh.contract import ContractDifference, EnvContract, compare_contracts
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh.recording.contracts import contract_in_use
 from rlmesh.recording.reading import RecordingFiles, open_recordings
 from rlmesh.replaying.comparing import Comparison
 from rlmesh.replaying.opening import open_env
@@ -78,7 +78,7 @@ def replay_with(
     contracts = [each.contract for each in recordings]
     with ExitStack() as stack:
         env = open_env(env_or_address, contracts[0], stack, **options)
-        found = _contract_of(env)
+        found = contract_in_use(env)
         differences = {
             str(each): each for old in contracts for each in compare_contracts(old, found)
         }
@@ -118,13 +118,6 @@ def _result(
         skipped_steps=skipped,
         tolerance=tolerance,
     )
-
-
-def _contract_of(env: Any) -> EnvContract:
-    contract = read_env(env)
-    if contract is None:
-        raise ArgumentTypeError("a recording is replayed in an environment, got None")
-    return contract
 
 
 def _why_not(old: EnvContract, new: EnvContract) -> str | None:

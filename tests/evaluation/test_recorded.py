@@ -11,7 +11,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 import rlmesh
-from rlmesh.recording import writer
+from rlmesh.recording import container, writer
 from rlmesh.recording.reading import open_recordings
 from rlmesh.recording.summary import summarize
 
@@ -71,7 +71,7 @@ def test_a_full_disk_stops_the_evaluation_and_is_no_outcome(
         if done:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writer.ContainerWriter, "_write", full)
+    monkeypatch.setattr(container.ContainerWriter, "_write", full)
     monkeypatch.setattr(writer, "_MOST_BYTES", 1)
     with pytest.raises(OSError, match="cannot be written: No space left on device"):
         rlmesh.evaluate(

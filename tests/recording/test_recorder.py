@@ -29,6 +29,7 @@ from rlmesh.recording.reading import (
 )
 from rlmesh.recording.summary import summarize
 from support.recorded import EPISODES, STEPS, Manifold, record
+from support.serving import serving
 from support.waiting import wait_until
 
 KILLED = """
@@ -406,6 +407,9 @@ def test_episodes_of_a_vector_environment_are_told_apart(mode: str, tmp_path: Pa
     replayed = rlmesh.replay(path, make())
     assert replayed.same, replayed
     assert len(replayed.episodes) == len(found.episodes)
+    with serving(make()) as server:
+        served = rlmesh.replay(path, server.address)
+    assert served.same, served
 
 
 def test_a_recording_takes_no_more_memory_as_it_grows(tmp_path: Path) -> None:

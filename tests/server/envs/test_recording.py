@@ -31,8 +31,9 @@ def test_without_recording_a_step_calls_the_environment_itself() -> None:
     with serving(env) as server:
         drive(server.address)
         [slot] = server._provider.all()
-        assert slot.made._steps._env is env
-        assert slot.made._recording is None
+        backend: Any = slot.made
+        assert backend._steps._env is env
+        assert backend._recording is None
 
 
 @pytest.mark.parametrize("isolation", [None, "process"])
