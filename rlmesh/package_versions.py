@@ -7,7 +7,7 @@ import re
 __all__ = ["require_version"]
 
 
-def require_version(user: str, package: str, installed: str, least: str) -> None:
+def require_version(user: str, package: str, installed: object, least: str) -> None:
     """Checks the release of a package that has been imported.
 
     pip lets one in that does not fit with `--no-deps`, or as the last of several installations.
@@ -15,13 +15,14 @@ def require_version(user: str, package: str, installed: str, least: str) -> None
     Args:
         user: What needs the package, for the message.
         package: The package, as pip calls it.
-        installed: Its `__version__`.
+        installed: Its `__version__`. One that is no text is not checked: Sphinx puts a mock in the
+            place of a package.
         least: The oldest release that fits.
 
     Raises:
         ImportError: If the release is older.
     """
-    if _numbers(installed) < _numbers(least):
+    if isinstance(installed, str) and _numbers(installed) < _numbers(least):
         raise ImportError(
             f"{user} needs {package} {least} or newer, and {installed} is installed; "
             f"pip install '{package}>={least}'"
