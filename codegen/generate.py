@@ -18,7 +18,11 @@ from codegen.render.api_pages import reference_path, render_api_page, render_ref
 from codegen.render.contract import render_contract
 from codegen.render.descriptors import render_descriptors
 from codegen.render.json_schema import SCHEMA_FILES, render_json_schema
-from codegen.render.metadata_pages import render_conformance_page, render_spaces_page
+from codegen.render.metadata_pages import (
+    render_conformance_page,
+    render_metrics_page,
+    render_spaces_page,
+)
 from codegen.render.schema_pages import (
     render_contract_page,
     render_errors_page,
@@ -125,7 +129,9 @@ def _runtime() -> Tree:
 def _modules(schema: Schema, metadata: Metadata) -> Tree:
     rendered = {
         f"{PACKAGE}/contract.py": render_contract(read_contract(schema)),
-        f"{PACKAGE}/stability.py": render_stability(metadata.spaces, metadata.published()),
+        f"{PACKAGE}/stability.py": render_stability(
+            metadata.spaces, metadata.published(), metadata.metrics
+        ),
     }
     modules = {path: format_python(text, path) for path, text in rendered.items()}
     return modules | {
@@ -150,6 +156,7 @@ def _pages(schema: Schema, metadata: Metadata) -> Tree:
         "docs/protocol.md": render_protocol_page(schema, labels),
         "docs/spaces.md": render_spaces_page(metadata.spaces),
         "docs/conformance.md": render_conformance_page(metadata.policies, metadata.findings),
+        "docs/metrics.md": render_metrics_page(metadata.metrics),
     }
 
 

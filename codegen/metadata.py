@@ -15,7 +15,7 @@ from jsonschema.exceptions import SchemaError
 from referencing.exceptions import Unresolvable
 
 from codegen.errors import SourceError
-from codegen.runtime._stability import Export, SpaceSupport, Stability
+from codegen.runtime._stability import Export, Metric, SpaceSupport, Stability
 
 _LONGEST_MESSAGE = 200
 
@@ -79,6 +79,7 @@ class Metadata:
     findings: tuple[FindingRow, ...] = ()
     modules: tuple[ModuleRow, ...]
     commands: tuple[CommandRow, ...] = ()
+    metrics: tuple[Metric, ...] = ()
 
     def exports(self) -> dict[str, ExportRow]:
         """Every export by its full name, `rlmesh.spaces.Box`."""
@@ -163,6 +164,17 @@ def parse_metadata(data: Mapping[str, Any]) -> Metadata:
         commands=tuple(
             CommandRow(**{**row, "stability": Stability(row["stability"])})
             for row in data.get("commands", ())
+        ),
+        metrics=tuple(
+            Metric(
+                name=row["name"],
+                kind=row["kind"],
+                labels=tuple(row["labels"]),
+                endpoints=tuple(row["endpoints"]),
+                stability=Stability(row["stability"]),
+                meaning=row["meaning"],
+            )
+            for row in data.get("metrics", ())
         ),
     )
 

@@ -64,6 +64,7 @@ def _duplicates(metadata: Metadata) -> Iterator[str]:
     yield from _twice("RLMesh space", (row.rlmesh for row in spaces if row.rlmesh is not None))
     yield from _twice("arm", (row.kind for row in spaces if row.kind is not None))
     yield from _twice("module", (module.name for module in metadata.modules))
+    yield from _twice("metric", (row.name for row in metadata.metrics))
     yield from _twice(
         "export",
         (f"{module.name}.{row.name}" for module in metadata.modules for row in module.exports),

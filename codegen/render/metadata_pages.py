@@ -1,4 +1,4 @@
-"""Renders the pages of spaces and of conformance, which come from the metadata."""
+"""Renders the pages of spaces, of conformance and of metrics, which come from the metadata."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from codegen.metadata import FindingRow, PolicyRow
 from codegen.render import markdown as md
-from codegen.runtime._stability import SpaceSupport
+from codegen.runtime._stability import Metric, SpaceSupport
 
 _SOURCE = "api_metadata.json"
 
@@ -48,4 +48,27 @@ def render_conformance_page(policies: Sequence[PolicyRow], findings: Sequence[Fi
             ["`validation=`", "What it does about a finding that is left to it"],
             [[md.code(row.word), md.cell(row.meaning)] for row in policies],
         ),
+    )
+
+
+def render_metrics_page(metrics: Sequence[Metric]) -> str:
+    """The table of metrics."""
+    rows = [
+        [
+            md.code(row.name),
+            row.kind,
+            ", ".join(map(md.code, row.labels)) or "none",
+            ", ".join(row.endpoints),
+            md.badge(row.stability),
+            md.cell(row.meaning),
+        ]
+        for row in metrics
+    ]
+    return md.page(
+        "The metrics",
+        _SOURCE,
+        "What a server with `metrics=` shows to Prometheus. The labels say how stable the name of "
+        "a metric and the names of its labels are. A summary has a `_sum` and a `_count`.",
+        md.table(["Metric", "Kind", "Labels", "Of", "Stability", "What it is"], rows),
+        md.labels(row.stability for row in metrics),
     )

@@ -18,6 +18,7 @@ from typing_extensions import Self
 
 from rlmesh_api._codecs import Codec
 from rlmesh_api._depth import check_depth
+from rlmesh_api._html import html_of
 from rlmesh_api._problems import (
     Problem,
     Refusal,
@@ -97,6 +98,10 @@ class Record(Generic[M]):
         """
         with at_root(reading=True):
             return cls._from_json(from_text(text))
+
+    def _repr_html_(self) -> str | None:
+        """What notebooks show of it; None where that is its `repr`."""
+        return html_of(self)
 
     @property
     def fingerprint(self) -> str:

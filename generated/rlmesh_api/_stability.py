@@ -10,7 +10,7 @@ from dataclasses import dataclass
 # The generator runs this module before it has written the package.
 from ._enums import StrEnum  # noqa: TID252 - see above
 
-__all__ = ["Export", "SpaceSupport", "Stability"]
+__all__ = ["Export", "Metric", "SpaceSupport", "Stability"]
 
 
 class Stability(StrEnum):
@@ -73,3 +73,24 @@ class Export:
     kind: str
     stability: Stability
     summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric that a server shows to Prometheus.
+
+    Attributes:
+        name: Its name there.
+        kind: What it is: a counter, a gauge or a summary, which has a sum and a count.
+        labels: The names of its labels.
+        endpoints: The kinds of endpoint that have it: `environment`, `model`.
+        stability: How stable name and labels are.
+        meaning: What is measured, and in which unit.
+    """
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    stability: Stability
+    meaning: str

@@ -63,6 +63,14 @@ def endpoint_address(ctx: click.Context, param: click.Parameter, value: str | No
     return str(address)
 
 
+def endpoint_addresses(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> list[str]:
+    """Which endpoints to ask, each once: the arguments, else the one of the environment."""
+    found = [endpoint_address(ctx, param, each) for each in value or (None,)]
+    return list(dict.fromkeys(found))
+
+
 def seconds(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
     """A duration, as every part of RLMesh takes them."""
     if value is not None and not 0 <= value <= LONGEST_SECONDS:

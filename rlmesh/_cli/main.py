@@ -5,10 +5,13 @@ from __future__ import annotations
 import click
 
 from rlmesh._cli.asking import contract, status, wait
+from rlmesh._cli.compare import compare
 from rlmesh._cli.contract_diff import contract_diff
 from rlmesh._cli.demo import demo
+from rlmesh._cli.evaluate import evaluate
 from rlmesh._cli.serve import serve
 from rlmesh._cli.serve_model import serve_model
+from rlmesh._cli.top import top
 from rlmesh._cli.typegen import typegen
 from rlmesh._version import __version__
 
@@ -35,5 +38,17 @@ def main() -> None:
     """
 
 
-for command in (serve, serve_model, wait, status, contract, contract_diff, typegen, demo):
+for command in (
+    serve,
+    serve_model,
+    wait,
+    status,
+    top,
+    contract,
+    contract_diff,
+    typegen,
+    evaluate,
+    compare,
+    demo,
+):
     main.add_command(command)

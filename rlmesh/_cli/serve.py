@@ -136,6 +136,14 @@ ENDPOINT_OPTIONS = (
         f"Default: nowhere.",
     ),
     click.option(
+        "--metrics",
+        metavar="ADDRESS",
+        callback=arguments.direct_address,
+        help=f"Show the metrics to Prometheus at its own TCP port, over HTTP: "
+        f"{arguments.TCP_FORMS}. Port 0 takes a free one. Beyond this machine it needs "
+        f"--insecure. Default: nowhere.",
+    ),
+    click.option(
         "--ready-fd",
         metavar="N",
         type=int,
@@ -302,6 +310,7 @@ def run_serve(
     direct: TcpAddress | None,
     announce: str | None,
     health: TcpAddress | None,
+    metrics: TcpAddress | None,
     transports: tuple[str, ...],
     ready_fd: ReadyFd | None,
     validation: str | None,
@@ -322,6 +331,7 @@ def run_serve(
         raise click.UsageError("--vectorization-mode needs --num-envs.")
     _check_workers(workers, num_envs, vectorization_mode, on_crash, isolation)
     check_direct(direct, address, transports)
+    check_metrics(metrics, insecure=insecure)
     tls = server_tls(tls_cert, tls_key, tls_client_ca)
     if not (token or tls or insecure or TOKEN_VARIABLE in os.environ):
         check_reach("drive the environment", address, direct)
@@ -362,6 +372,7 @@ def run_serve(
             direct=None if direct is None else str(direct),
             announce=announce,
             health=None if health is None else str(health),
+            metrics=None if metrics is None else str(metrics),
         )
         serve_until_ended(
             ServeRequest(
@@ -421,6 +432,16 @@ def check_reach(doing: str, *addresses: Address | None) -> None:
                 f"--tls-cert and --tls-key to encrypt, or serve on 127.0.0.1 or a Unix socket, or "
                 f"add --insecure if everybody on that network is trusted."
             )
+
+
+def check_metrics(metrics: TcpAddress | None, *, insecure: bool) -> None:
+    """Refuses metrics that everybody could read."""
+    if not (metrics is None or metrics.is_loopback or insecure):
+        raise click.UsageError(
+            f"--metrics {metrics} is reachable from other machines, and the metrics know neither a "
+            f"token nor TLS; serve them on 127.0.0.1, or add --insecure if everybody on that "
+            f"network may read them."
+        )
 
 
 def check_direct(direct: TcpAddress | None, address: Address, transports: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from rlmesh._cli.serve import (
     ENDPOINT_OPTIONS,
     LIFE_OPTIONS,
     check_direct,
+    check_metrics,
     check_reach,
     server_tls,
     with_options,
@@ -135,6 +136,7 @@ def serve_model(
     direct: TcpAddress | None,
     announce: str | None,
     health: TcpAddress | None,
+    metrics: TcpAddress | None,
     transports: tuple[Any, ...],
     ready_fd: ReadyFd | None,
     validation: Any,
@@ -149,6 +151,7 @@ def serve_model(
 ) -> None:
     """The command `serve-model`; each option is what its help says."""
     check_direct(direct, address, transports)
+    check_metrics(metrics, insecure=insecure)
     tls = server_tls(tls_cert, tls_key, tls_client_ca)
     if not (token or tls or insecure or TOKEN_VARIABLE in os.environ):
         check_reach("ask the model", address, direct, openpi)
@@ -177,6 +180,7 @@ def serve_model(
             direct=None if direct is None else str(direct),
             announce=announce,
             health=None if health is None else str(health),
+            metrics=None if metrics is None else str(metrics),
             openpi=None if openpi is None else str(openpi),
             sessions=sessions,
             max_batch_size=max_batch_size,

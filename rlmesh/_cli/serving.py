@@ -82,8 +82,8 @@ class ServedEnv(EnvServer):
 
     @property
     def places(self) -> str:
-        """The address, and the one for probes where there is one."""
-        return self.address + _probed_at(self)
+        """The address, and those for probes and for Prometheus where there are any."""
+        return self.address + _besides(self)
 
     @property
     def serving(self) -> threading.Event:
@@ -116,10 +116,10 @@ class ServedModels(ModelWorker):
 
     @property
     def places(self) -> str:
-        """The address, and those for clients of openpi and for probes where there are any."""
+        """The address, and those for openpi, for probes and for Prometheus where there are any."""
         openpi = self.openpi_address
         also = "" if openpi is None else f" and, for openpi, at {openpi}"
-        return self.address + also + _probed_at(self)
+        return self.address + also + _besides(self)
 
     @property
     def serving(self) -> threading.Event:
@@ -127,9 +127,10 @@ class ServedModels(ModelWorker):
         return self._rpc_server.serving
 
 
-def _probed_at(server: EndpointServer) -> str:
-    address = server.health_address
-    return "" if address is None else f" and, for health probes, at {address}"
+def _besides(server: EndpointServer) -> str:
+    health, metrics = server.health_address, server.metrics_address
+    probed = "" if health is None else f" and, for health probes, at {health}"
+    return probed if metrics is None else f"{probed} and, for Prometheus, at {metrics}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

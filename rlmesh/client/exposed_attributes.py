@@ -10,6 +10,7 @@ from gymnasium.vector import VectorEnv
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.client.unexposed import unexposed
+from rlmesh.contract import EnvContract, contract_html
 from rlmesh.contract.exposed_names import is_client_name
 from rlmesh.errors import ArgumentTypeError
 
@@ -87,6 +88,11 @@ class ExposedAttributes:
             return f"<{name} of {env_client.address!r}, gave its place up to a newer client>"
         several = f"num_envs={env_client.num_envs}, " if isinstance(self, VectorEnv) else ""
         return f"{name}({env_client.address!r}, {several}transport={env_client.transport!r})"
+
+    def _repr_html_(self) -> str | None:
+        """What notebooks show: what is driven, where, and by which transport."""
+        contract: EnvContract | None = vars(self).get("env_contract")
+        return None if contract is None else contract_html(contract, {"client": repr(self)})
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuses `copy`, `copy.deepcopy` and `pickle`.

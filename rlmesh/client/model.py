@@ -17,7 +17,7 @@ from rlmesh.client.expected_contract import read_adapter_steps, read_env, read_e
 from rlmesh.client.model_client import ModelClient
 from rlmesh.client.model_endpoint import ModelConnectOptions
 from rlmesh.client.stats import PredictionStats
-from rlmesh.contract import EnvContract, ModelContract
+from rlmesh.contract import EnvContract, ModelContract, contract_html
 from rlmesh.errors import ArgumentTypeError
 from rlmesh.limits import MAX_CONTRACT_BYTES
 from rlmesh.security import ClientTLS
@@ -345,6 +345,10 @@ class RemoteModel(Generic[ObsType, ActType]):
     def __repr__(self) -> str:
         """The class, the address and the transport in use."""
         return f"{type(self).__name__}({self._client.address!r}, transport={self.transport!r})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: which model is asked, where, and by which transport."""
+        return contract_html(self.model_contract, {"client": repr(self)})
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuses `copy`, `copy.deepcopy` and `pickle`.

@@ -15,7 +15,19 @@ from rlmesh.server.endpoint_server import EndpointServer
 
 # Where a server listens and whom it answers is the fleet's to say.
 _ENDPOINT_ARGUMENTS = frozenset(
-    ("address", "announce", "direct", "health", "host", "insecure", "path", "port", "tls", "token")
+    (
+        "address",
+        "announce",
+        "direct",
+        "health",
+        "host",
+        "insecure",
+        "metrics",
+        "path",
+        "port",
+        "tls",
+        "token",
+    )
 )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import Self
 
+from rlmesh.address import TcpAddress
 from rlmesh.errors import StateError
 from rlmesh.seconds import check_seconds
 from rlmesh.server.lifecycle import Lifecycle, OwnedProvider, State
@@ -21,6 +22,10 @@ from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.signals import SignalListener
 from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh.transports.system_resources import check_descriptors, system_resources
+from rlmesh_api.v1 import env_service_pb2
+
+if TYPE_CHECKING:
+    from rlmesh.server.metrics.port import MetricsPort
 
 
 class ServedProvider(OwnedProvider, Protocol):
@@ -44,6 +49,7 @@ class EndpointServer:
     _listeners: Listeners
     _rpc_server: RpcServer
     _life: Lifecycle
+    _metrics: MetricsPort | None = None
 
     def _bind_provider(
         self,
@@ -55,6 +61,7 @@ class EndpointServer:
         *,
         lendable: bool = False,
         beside: Callable[[SessionManager], OtherListener] | None = None,
+        models: Callable[[], Iterable[env_service_pb2.ModelStatus]] | None = None,
     ) -> None:
         """Binds the address.
 
@@ -66,9 +73,10 @@ class EndpointServer:
             names: The names that health knows besides those of the services.
             lendable: Whether a worker process may answer the calls of a connection by itself.
             beside: Binds what listens for clients of another protocol; None: nothing does.
+            models: What the models are doing, for the metrics; None: environments are served.
         """
         self._provider = provider
-        manager = SessionManager(provider, serving)
+        manager = SessionManager(provider, serving, counts=endpoint.metrics is not None)
         service = make_service(manager)
         doing = f"serve at {endpoint.address}"
         with system_resources(doing), contextlib.ExitStack() as undo:
@@ -79,11 +87,28 @@ class EndpointServer:
             undo.callback(self._listeners.close)
             if beside is not None:
                 self._listeners.add(beside(manager))
+            self._bind_metrics(endpoint.metrics, manager, models)
             self._rpc_server = RpcServer(
                 service, endpoint, self._listeners, provider.capacity, names
             )
             undo.pop_all()
         self._life = Lifecycle(provider, manager, self._rpc_server, serving)
+
+    def _bind_metrics(
+        self,
+        address: TcpAddress | None,
+        manager: SessionManager,
+        models: Callable[[], Iterable[env_service_pb2.ModelStatus]] | None,
+    ) -> None:
+        if address is None:
+            return
+        # Only here: the extra may not be installed.
+        from rlmesh.server.metrics.collector import ServerCollector
+        from rlmesh.server.metrics.port import MetricsPort
+
+        collector = ServerCollector(manager, lambda: self._rpc_server.strangers, models)
+        self._metrics = MetricsPort(address, collector)
+        self._listeners.add(self._metrics)
 
     @property
     def address(self) -> str:
@@ -100,6 +125,11 @@ class EndpointServer:
         """The resolved address of `health`, or None where there is none. Experimental."""
         address = self._rpc_server.health_address
         return None if address is None else str(address)
+
+    @property
+    def metrics_address(self) -> str | None:
+        """The resolved address of `metrics`, or None where there is none. Experimental."""
+        return None if self._metrics is None else str(self._metrics.address)
 
     def serve(self) -> None:
         """Answers clients until the server is shut down; what is served is called on this thread.

@@ -62,6 +62,9 @@ class EnvServer(EndpointServer):
         health: A TCP address with its own port, where the health service is answered besides, in
             plaintext and without a token; no other method is. For probes that know no TLS. Default:
             nowhere. Experimental.
+        metrics: A TCP address with its own port, where Prometheus reads the metrics at `/metrics`,
+            over HTTP, in plaintext and without a token; on the loopback, unless `insecure` is
+            given. Default: nowhere. Needs `pip install 'rlmesh[metrics]'`. Experimental.
         sessions: How many clients there can be at once, each with its own environment, which `env`,
             a callable, makes when the session begins. Default: one.
         isolation: `process` runs each environment in its own worker process, so that one that
@@ -88,7 +91,8 @@ class EnvServer(EndpointServer):
             sub-environments.
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
-        StateError: If this process is a fork of one that had used gRPC, where a server would hang.
+        StateError: If this process is a fork of one that had used gRPC, where a server would hang,
+            or if `metrics` is given and prometheus-client is not installed.
         SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 
@@ -110,6 +114,7 @@ class EnvServer(EndpointServer):
         direct: str | int | None = None,
         announce: str | os.PathLike[str] | None = None,
         health: str | int | None = None,
+        metrics: str | int | None = None,
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
         nan: Literal["reject", "deliver"] = "reject",
@@ -135,6 +140,7 @@ class EnvServer(EndpointServer):
                 direct=direct,
                 announce=announce,
                 health=health,
+                metrics=metrics,
                 sessions=sessions,
                 isolation=isolation,
                 nan=nan,

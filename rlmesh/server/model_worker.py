@@ -87,6 +87,9 @@ class ModelWorker(EndpointServer):
         health: A TCP address with its own port, where the health service is answered besides, in
             plaintext and without a token; no other method is. For probes that know no TLS. Default:
             nowhere. Experimental.
+        metrics: A TCP address with its own port, where Prometheus reads the metrics at `/metrics`,
+            over HTTP, in plaintext and without a token; on the loopback, unless `insecure` is
+            given. Default: nowhere. Needs `pip install 'rlmesh[metrics]'`. Experimental.
         openpi: Where clients of openpi are answered besides: a TCP address with its own port, for
             websockets. Default: nowhere. Needs `pip install 'rlmesh[openpi]'`. Token, TLS and
             `insecure` are as for `address`.
@@ -118,7 +121,8 @@ class ModelWorker(EndpointServer):
         RemoteModelError: If that callable raises; `ModelCrashedError` if its process dies.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
         StateError: If this process is a fork of one that had used gRPC, where a worker would hang,
-            or if `openpi` is given and websockets is not installed.
+            or if `openpi` is given and websockets is not installed, or `metrics` and
+            prometheus-client is not.
         SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 
@@ -141,6 +145,7 @@ class ModelWorker(EndpointServer):
         direct: str | int | None = None,
         announce: str | os.PathLike[str] | None = None,
         health: str | int | None = None,
+        metrics: str | int | None = None,
         openpi: str | int | None = None,
         sessions: int = 64,
         max_batch_size: int | None = None,
@@ -172,6 +177,7 @@ class ModelWorker(EndpointServer):
             announce=announce,
             health=health,
             openpi=openpi,
+            metrics=metrics,
         )
         spaces = {"observation_space": observation_space, "action_space": action_space}
         make = ProcessMaker if check_isolation(isolation) else LocalMaker
@@ -207,6 +213,7 @@ class ModelWorker(EndpointServer):
             endpoint,
             serving,
             names=models,
+            models=provider.statuses,
             beside=None if openpi is None else partial(self._bind_gateway, openpi, endpoint),
         )
 

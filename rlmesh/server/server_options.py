@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -9,7 +10,12 @@ from typing import Any, Literal
 
 from rlmesh.address import Address, TcpAddress, address_from
 from rlmesh.codec.checks.conformance import Nan, policy_from
-from rlmesh.errors import ArgumentTypeError, InvalidAddressError, InvalidArgumentError
+from rlmesh.errors import (
+    ArgumentTypeError,
+    InvalidAddressError,
+    InvalidArgumentError,
+    StateError,
+)
 from rlmesh.security import ServerTLS, token_from
 from rlmesh.server.announcement import Announcement
 from rlmesh.server.envs.attributes import check_exposed
@@ -58,6 +64,7 @@ def read_options(
     direct: str | int | None = None,
     announce: str | os.PathLike[str] | None = None,
     health: str | int | None = None,
+    metrics: str | int | None = None,
     sessions: int | None = None,
     isolation: str | None = None,
     nan: str = "reject",
@@ -82,10 +89,16 @@ def read_options(
         direct=direct,
         announce=announce,
         health=health,
+        metrics=metrics,
     )
     return ServerOptions(
         endpoint=endpoint,
-        envs=EnvOptions(policy=policy, exposed=check_exposed(expose), delivers_nan=delivers_nan),
+        envs=EnvOptions(
+            policy=policy,
+            exposed=check_exposed(expose),
+            delivers_nan=delivers_nan,
+            counts_episodes=metrics is not None,
+        ),
         serving=serving,
         sessions=sessions,
         isolation=isolation,
@@ -108,6 +121,7 @@ def read_endpoint(
     openpi: str | int | None = None,
     announce: str | os.PathLike[str] | None = None,
     health: str | int | None = None,
+    metrics: str | int | None = None,
 ) -> EndpointOptions:
     """Checks where a server shall answer, and whom.
 
@@ -125,6 +139,7 @@ def read_endpoint(
         openpi: As `ModelWorker` documents it.
         announce: As `EnvServer` documents it.
         health: Likewise.
+        metrics: Likewise.
 
     Raises:
         InvalidAddressError: If the address is invalid, or open to everybody.
@@ -132,6 +147,7 @@ def read_endpoint(
             announced there.
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
+        StateError: If `metrics` is given and prometheus-client is not installed.
     """
     bind_address = address_from(address, host=host, port=port, path=path)
     names = check_transports(transports, direct)
@@ -142,11 +158,15 @@ def read_endpoint(
     secret = token_from(token, os.environ)
     if secret is None and tls is None and not insecure:
         _refuse_open_endpoint(doing, bind_address, direct_address, openpi_address)
+    metrics_address = None if metrics is None else _tcp_address("metrics", metrics)
+    if metrics_address is not None:
+        _check_metrics(metrics_address, insecure=insecure)
     return EndpointOptions(
         address=bind_address,
         direct=direct_address,
         openpi=openpi_address,
         health=None if health is None else _tcp_address("health", health),
+        metrics=metrics_address,
         transports=names,
         announcement=None if announce is None else Announcement(announce),
         token=secret,
@@ -197,6 +217,20 @@ def _refuse_open_endpoint(doing: str, *addresses: Address | None) -> None:
                 f"tls=rlmesh.ServerTLS(...) to encrypt, or serve on 127.0.0.1 or a Unix socket, or "
                 f"pass insecure=True if everybody on that network is trusted"
             )
+
+
+def _check_metrics(address: TcpAddress, *, insecure: bool) -> None:
+    if not (address.is_loopback or insecure):
+        raise InvalidAddressError(
+            f"metrics={str(address)!r} is reachable from other machines, and the metrics know "
+            f"neither a token nor TLS: everybody who reaches the address may read them. Serve them "
+            f"on 127.0.0.1, or pass insecure=True if everybody on that network may"
+        )
+    if importlib.util.find_spec("prometheus_client") is None:
+        raise StateError(
+            "metrics= needs prometheus-client, which is not installed; run `pip install "
+            "'rlmesh[metrics]'`"
+        )
 
 
 def _tcp_address(name: str, given: Any) -> TcpAddress:

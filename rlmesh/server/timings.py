@@ -17,9 +17,10 @@ class CallTiming:
         server: Seconds on the server, from a request's arrival until its answer leaves.
         queue: Seconds in the queue of a model.
         batch_sizes: The sum of the sizes of the batches in which they were computed.
+        failures: How many of them failed, by error code.
     """
 
-    __slots__ = ("_began", "batch_sizes", "count", "environment", "queue", "server")
+    __slots__ = ("_began", "batch_sizes", "count", "environment", "failures", "queue", "server")
 
     def __init__(self) -> None:
         self.count: int = 0
@@ -27,6 +28,7 @@ class CallTiming:
         self.server: float = 0.0
         self.queue: float = 0.0
         self.batch_sizes: int = 0
+        self.failures: dict[int, int] = {}
         self._began = 0.0
 
     def __enter__(self) -> None:
@@ -52,6 +54,10 @@ class Timings:
     def of(self, kind: str) -> CallTiming:
         """The timing of the calls of a kind, a field of `SessionRequest`."""
         return self._kinds.setdefault(kind, CallTiming())
+
+    def kinds(self) -> list[tuple[str, CallTiming]]:
+        """The timing of each kind of call so far. Any thread may ask."""
+        return list(self._kinds.items())
 
     @property
     def calls(self) -> int:

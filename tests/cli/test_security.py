@@ -180,10 +180,12 @@ def test_no_command_takes_a_token_as_an_argument() -> None:
         "serve",
         "serve-model",
         "status",
+        "top",
         "contract",
         "contract diff",
         "typegen",
         "demo",
+        "evaluate",
     }
 
 

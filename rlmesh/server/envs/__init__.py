@@ -12,6 +12,7 @@ Modules:
     parallel_backend: The backend of sub-environments in parallel worker processes.
     step: The path of a step, from an action's bytes to an answer's.
     partial_step: Steps some sub-environments of a vector environment.
+    episodes: Counts the episodes, for the metrics.
     codecs: Decodes and checks actions, encodes and checks observations.
     infos: Packs infos, and reports in them what RLMesh has to say.
     unreadable: The failure of reading what an environment returned.

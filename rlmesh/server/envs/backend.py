@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from rlmesh.codec.step.wire import read_action
 from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.server.sessions.endpoint import Lender
+from rlmesh.server.sessions.endpoint import Episodes, Lender
 from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request
 from rlmesh.server.timings import Timings
@@ -47,6 +47,11 @@ class Backend(Protocol):
 
     hot: Step
     timings: Timings
+
+    @property
+    def episodes(self) -> Episodes | None:
+        """This session's episodes; None where they are not counted. Any thread may ask."""
+        ...
 
     @property
     def version(self) -> int:

@@ -15,6 +15,7 @@ from rlmesh.server.envs.attributes import Attributes, HiddenAttributeError
 from rlmesh.server.envs.autoreset import AutoresetRefusedError, in_mode
 from rlmesh.server.envs.backend import DEPENDENT, Step
 from rlmesh.server.envs.codecs import Codecs
+from rlmesh.server.envs.episodes import NONE_ENDED, Ended, EpisodeCounter, VectorEpisodeCounter
 from rlmesh.server.envs.home_thread import HomeThread
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
@@ -44,6 +45,9 @@ class LocalBackend:
         lender: None: calls in this process are answered by it.
         hot: Steps it in this session.
         timings: How long this session's calls took.
+        episodes: Counts this session's episodes; None: nothing does, as in an environment of many
+            agents, each of which has its own.
+        note_episodes: Called with what `episodes` has counted when that changes; None: nothing is.
     """
 
     dependent = DEPENDENT
@@ -60,6 +64,8 @@ class LocalBackend:
         self.contract: EnvContract = contract
         self._policy = options.policy
         self._exposed = options.exposed
+        self._counts = options.counts_episodes and not contract.agents
+        self.note_episodes: Callable[[Ended], None] | None = None
         self._tuple_space = contract.observation_space.kind == "tuple"
         self._own_codecs = Codecs(
             contract, contract.num_envs if contract.vector else None, options.policy
@@ -88,13 +94,30 @@ class LocalBackend:
         self._infos = InfoPacker(self._policy, codecs.num_envs)
         self.timings: Timings = Timings()
         mode = mode or contract.autoreset_mode
+        self.episodes: EpisodeCounter | VectorEpisodeCounter | None = None
+        if self._counts:
+            self.episodes = self._count_episodes(env, codecs.num_envs, mode)
         self._steps = StepExecutor(
-            env, codecs, self._infos, self.timings, mode, env_raised=self._home.env_raised
+            self.episodes or env,
+            codecs,
+            self._infos,
+            self.timings,
+            mode,
+            env_raised=self._home.env_raised,
         )
         self.hot: Step = self._steps.step
         self._partial = PartialStepExecutor(
-            env, contract, self._policy, self.timings, self._home.env_raised
+            env, contract, self._policy, self.timings, self._home.env_raised, self.episodes
         )
+
+    def _count_episodes(
+        self, env: Any, num_envs: int | None, mode: AutoresetMode | None
+    ) -> EpisodeCounter | VectorEpisodeCounter:
+        if self.note_episodes is not None:
+            self.note_episodes(NONE_ENDED)
+        if num_envs is None:
+            return EpisodeCounter(env, self.note_episodes)
+        return VectorEpisodeCounter(env, num_envs, mode, self.note_episodes)
 
     def _as_vector(self) -> tuple[EnvContract, Any, Codecs]:
         """The environment as a vector environment of one, as a list of one would be."""
@@ -152,6 +175,8 @@ class LocalBackend:
     def _reset_so(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
         seed, options = seed_of(call, self._codecs.num_envs), options_of(call)
         returned = self._guard("reset", "reset", lambda: self._reset(seed, options))
+        if self.episodes is not None:
+            self.episodes.begin(options)
         try:
             observation, info = split_reset(returned, tuple_space=self._tuple_space)
             slab, deviations = self._codecs.encode(observation)

@@ -16,11 +16,13 @@ class EnvOptions:
         policy: What to do about values outside of their bounds.
         exposed: The names of the attributes that a client may read, set or call.
         delivers_nan: Whether NaN in a box of floats is delivered; the contract says so too.
+        counts_episodes: Whether the episodes are counted, for the metrics.
     """
 
     policy: Policy
     exposed: frozenset[str] = frozenset()
     delivers_nan: bool = False
+    counts_episodes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

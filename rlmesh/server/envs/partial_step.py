@@ -11,6 +11,7 @@ import numpy as np
 from rlmesh.codec.checks.policy import Policy
 from rlmesh.contract import EnvContract
 from rlmesh.server.envs.codecs import Codecs
+from rlmesh.server.envs.episodes import EpisodeCounter, VectorEpisodeCounter
 from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.unreadable import unreadable
 from rlmesh.server.failures import CallFailedError, failed
@@ -27,6 +28,7 @@ class PartialStepExecutor:
         policy: What to do about values outside of their bounds.
         timings: Where the time in the environment is added up.
         env_raised: Makes the failure that an exception of the environment is.
+        episodes: Counts the episodes; None: nothing does.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class PartialStepExecutor:
         policy: Policy,
         timings: Timings,
         env_raised: Callable[[str, BaseException], CallFailedError],
+        episodes: EpisodeCounter | VectorEpisodeCounter | None = None,
     ) -> None:
         self._env = env
         # Bounds that differ between sub-environments would need those of the named ones.
@@ -51,6 +54,7 @@ class PartialStepExecutor:
         self._policy = policy
         self._timings = timings
         self._env_raised = env_raised
+        self._episodes = episodes
         self._codecs: dict[int, Codecs] = {}
 
     def step(self, call: session_pb2.StepSomeCall) -> session_pb2.StepSomeResult:
@@ -83,6 +87,8 @@ class PartialStepExecutor:
             raise self._env_raised("the environment's step()", error) from error
         try:
             numbers = info.pop("env_id")
+            if isinstance(self._episodes, VectorEpisodeCounter):
+                self._episodes.count_some(numbers, rewards, terminations | truncations)
             slab, deviations = self._codecs_for(len(numbers)).encode(observation)
             return session_pb2.StepSomeResult(
                 env_ids=numbers.tolist(),

@@ -38,6 +38,7 @@ class ModelBackend:
     Attributes:
         hot: Answers a prediction in the fixed form.
         timings: What this session's calls have cost.
+        episodes: None: a model sees no end of an episode.
         dependent: The calls that depend on the call before.
         lender: None: calls in this process are answered by it.
     """
@@ -53,6 +54,7 @@ class ModelBackend:
         self._contexts: list[SessionContext] = []
         self._deviations: dict[str, int] = {}
         self._reporter = Reporter()
+        self.episodes: None = None
         self.timings: Timings = Timings()
         self._timing = self.timings.of("predict")
         self.hot: HotCall = self._predict

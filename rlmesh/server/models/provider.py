@@ -112,4 +112,8 @@ class ModelProvider:
 
     def describe(self, status: env_service_pb2.GetStatusResponse) -> None:
         """Adds to a status what the models are doing."""
-        status.models.extend(served.current.status() for served in self.models.values())
+        status.models.extend(self.statuses())
+
+    def statuses(self) -> list[env_service_pb2.ModelStatus]:
+        """What the models are doing. Any thread may ask."""
+        return [served.current.status() for served in self.models.values()]

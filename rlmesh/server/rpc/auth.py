@@ -20,10 +20,14 @@ class TokenInterceptor(grpc.ServerInterceptor):
 
     Args:
         token: The token; None: no call needs one.
+
+    Attributes:
+        refused: How many calls were refused. Only gRPC's thread changes it.
     """
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
+        self.refused: int = 0
         # A stream, since gRPC calls its handler before a message of the stranger has arrived.
         self._refuse: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
             _refuse
@@ -41,6 +45,7 @@ class TokenInterceptor(grpc.ServerInterceptor):
             or self._shown(handler_call_details, self._token)
         ):
             return continuation(handler_call_details)
+        self.refused += 1
         return self._refuse
 
     @staticmethod

@@ -20,6 +20,7 @@ class EndpointOptions:
         direct: Where the transport `direct` listens; None: nowhere.
         openpi: Where clients of openpi are answered; None: nowhere.
         health: Where health is answered besides, in plaintext; None: nowhere.
+        metrics: Where the metrics are answered, in plaintext; None: nowhere.
         token: What clients must show; None: nothing.
         announcement: Where the address is written while health says SERVING; None: nowhere.
         identity: The server's certificates; None: nothing is encrypted.
@@ -30,6 +31,7 @@ class EndpointOptions:
     direct: TcpAddress | None = None
     openpi: TcpAddress | None = None
     health: TcpAddress | None = None
+    metrics: TcpAddress | None = None
     announcement: Announcement | None = None
     token: Token | None = field(default=None, repr=False)
     identity: ServerIdentity | None = field(default=None, repr=False)

@@ -99,9 +99,10 @@ class RpcServer:
         services = (service.descriptor.full_name, HEALTH, reflection.SERVICE_NAME)
         self._health = Health(("", *services, *names))
         use_grpc(f"serve at {options.address}")
+        self._guard = TokenInterceptor(options.token)
         self._server = grpc.server(
             ThreadPerCall(),
-            interceptors=[TokenInterceptor(options.token)],
+            interceptors=[self._guard],
             options=server_options(),
             maximum_concurrent_rpcs=_MAX_CALLS + sessions,
         )
@@ -133,6 +134,11 @@ class RpcServer:
     def health_address(self) -> Address | None:
         """Where health is answered in plaintext, port 0 resolved; None: nowhere else."""
         return None if self._health_port is None else self._health_port.address
+
+    @property
+    def strangers(self) -> int:
+        """How many calls were refused because they showed no valid token. Any thread may ask."""
+        return self._guard.refused
 
     def start(self) -> None:
         """Begins to answer, unless `stop` came first. Health says NOT_SERVING until `serve`.

@@ -57,6 +57,41 @@ class _NoTiming:
     server: float = 0.0
 
 
+class _FailedTiming:
+    """Takes the timing of a call that has failed.
+
+    Args:
+        timing: That of the kind of the call.
+        code: The error code of the failure, which is counted with the call.
+    """
+
+    __slots__ = ("_code", "_timing")
+
+    def __init__(self, timing: Timing, code: int) -> None:
+        self._timing = timing
+        self._code = code
+
+    @property
+    def count(self) -> int:
+        """As of the kind."""
+        return self._timing.count
+
+    @count.setter
+    def count(self, count: int) -> None:
+        failures = self._timing.failures
+        failures[self._code] = failures.get(self._code, 0) + 1
+        self._timing.count = count
+
+    @property
+    def server(self) -> float:
+        """As of the kind."""
+        return self._timing.server
+
+    @server.setter
+    def server(self, seconds: float) -> None:
+        self._timing.server = seconds
+
+
 class SessionCalls:
     """Answers the calls of a session. All methods run on the slot's thread, but for `attach`.
 
@@ -79,7 +114,9 @@ class SessionCalls:
         self._hot = backend.hot
         self._hot_call = self.kind.hot_call
         self._hot_timing: Timing = backend.timings.of(self._hot_call)
-        self._timing: Timing = self._hot_timing
+        # What takes the timing of the call in progress. Every call sets it, and so does a thread
+        # that gives the call up.
+        self._timing: Timing | _NoTiming | _FailedTiming = self._hot_timing
 
     def hot(self, sequence: int, payload: Any, outbox: Outbox) -> Answered:
         """Executes a hot call in the fixed form, and writes the answer."""
@@ -147,11 +184,19 @@ class SessionCalls:
         timing.server += seconds
         if session.refusal is None:
             return True
+        if not isinstance(timing, _NoTiming | _FailedTiming):
+            session.count_last(timing)
         # A stream that carries the calls ends by itself after its last answer.
         stream = session.stream
         if stream is not None and not self._by_stream:
             stream.cancel()
         return False
+
+    def note_failure(self, failure: session_pb2.Failure) -> None:
+        """The call in progress is answered with a failure. On the thread that answers it."""
+        timing = self._timing
+        if not isinstance(timing, _NoTiming | _FailedTiming):
+            self._timing = _FailedTiming(timing, failure.code)
 
     def attach(self, pipe: Pipe, transport: str, process: int) -> None:
         """Has the session's calls come through a pipe from now on; see `PipeOwner`."""
@@ -196,6 +241,7 @@ class SessionCalls:
     ) -> Answered:
         session = self._session
         session.failures += 1
+        self.note_failure(failure)
         _log.log(
             logging.WARNING if failure.code in _CLIENT_ERRORS else logging.ERROR,
             "session %s, call %d (%s): %s%s",
@@ -423,6 +469,7 @@ class CallReceiver:
 
     def _send_failure(self, failure: session_pb2.Failure, seconds: float) -> None:
         """Sends a failure, while the slot's thread may be writing an answer."""
+        self._calls.note_failure(failure)
         self._pipe.send_out_of_band(failed_so(self.sequence, failure).SerializeToString())
         if not self._calls.answered(seconds):
             self._pipe.finish()

@@ -164,11 +164,28 @@ class Timing(Protocol):
 
     Attributes:
         count: How many calls were executed.
+        environment: Seconds in the environment, or in the model; 0 where that is not known.
         server: Seconds on the server, from a request's arrival to its answer's leaving.
+        queue: Seconds in the queue of a model.
+        batch_sizes: The sum of the sizes of the batches in which they were computed.
+        failures: How many of them failed, by error code.
     """
 
     count: int
+    environment: float
     server: float
+    queue: float
+    batch_sizes: int
+    failures: dict[int, int]
+
+
+class Episodes(Protocol):
+    """The episodes of a session."""
+
+    @property
+    def ended(self) -> tuple[int, float, int]:
+        """How many have ended, and the sums of their returns and lengths. Any thread may ask."""
+        ...
 
 
 class Timings(Protocol):
@@ -181,6 +198,10 @@ class Timings(Protocol):
 
     def of(self, kind: str) -> Timing:
         """The timing of a kind of call, a field of `SessionRequest`."""
+        ...
+
+    def kinds(self) -> Sequence[tuple[str, Timing]]:
+        """The timing of each kind of call so far. Any thread may ask."""
         ...
 
 
@@ -263,6 +284,11 @@ class SessionBackend(Protocol):
     @property
     def timings(self) -> Timings:
         """What this session's calls have cost."""
+        ...
+
+    @property
+    def episodes(self) -> Episodes | None:
+        """This session's episodes; None where they are not counted. Any thread may ask."""
         ...
 
     def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:

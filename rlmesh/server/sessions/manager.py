@@ -13,10 +13,11 @@ from rlmesh.server.options import ServeOptions
 from rlmesh.server.sessions.admission import Admission
 from rlmesh.server.sessions.calls import SessionCalls
 from rlmesh.server.sessions.connections import SessionStream
-from rlmesh.server.sessions.endpoint import Provider, Slot, ThreadStoppedError
+from rlmesh.server.sessions.endpoint import Provider, Slot, ThreadStoppedError, Timing
 from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.opening import busy, check_generation, check_seconds
 from rlmesh.server.sessions.session import Session
+from rlmesh.server.sessions.totals import Totals, outcome_of
 from rlmesh.server.sessions.watchdog import Watchdog
 from rlmesh.transports.peer import describe
 from rlmesh.transports.spin_policy import SpinPolicy
@@ -31,18 +32,19 @@ _REMEMBERED = 256
 class SessionManager:
     """Gives slots to clients, each to one client at a time.
 
-    `_lock` guards `_sessions`, `_over`, `_streams` and `_draining`. A session's own lock is never
-    waited for while it is held.
+    `_lock` guards `_sessions`, `_over`, `_streams`, `_totals`, `_ended` and `_draining`. A
+    session's own lock is never waited for while it is held.
 
     Args:
         provider: Where the slots are.
         options: For how long what is kept.
+        counts: Whether what sessions have done is added up when they end, for `totals`.
 
     Attributes:
         last_vacated: When a session ended last, on the monotonic clock, in seconds.
     """
 
-    def __init__(self, provider: Provider, options: ServeOptions) -> None:
+    def __init__(self, provider: Provider, options: ServeOptions, *, counts: bool = False) -> None:
         self.last_vacated: float = 0.0
         self._provider = provider
         self._grace = options.resume_timeout_seconds
@@ -52,6 +54,10 @@ class SessionManager:
         self._streams: set[SessionStream] = set()
         self._quiet = threading.Event()
         self._quiet.set()
+        # Of the sessions that are over.
+        self._counts = counts
+        self._totals = Totals()
+        self._ended = 0
         self._admission = Admission(provider.capacity)
         self._watchdog = Watchdog(options, self.sessions)
         self._draining = False
@@ -89,6 +95,19 @@ class SessionManager:
         """
         self._watchdog.start()
 
+    def totals(self) -> Totals:
+        """What all sessions have done so far, those that are over included. Any thread may ask."""
+        while True:
+            with self._lock:
+                totals, ended = self._totals.copy(), self._ended
+                sessions = list(self._sessions.values())
+            backends = [(each.slot, each.slot.made) for each in sessions]
+            totals.add_all((slot, made) for slot, made in backends if made is not None)
+            # A session that ended meanwhile may have left its backend to the next one, and would
+            # be missing here.
+            if ended == self._ended:
+                return totals
+
     def open(self, call: session_pb2.OpenCall, stream: SessionStream) -> Session:
         """Gives a slot to a client, which may wait for one. On the stream's thread.
 
@@ -97,6 +116,13 @@ class SessionManager:
                 generation that this server knows or waits for a time that is none, or the slot
                 cannot do what the client asks for.
         """
+        try:
+            return self._open(call, stream)
+        except CallFailedError as error:
+            self._count_refused(error.failure)
+            raise
+
+    def _open(self, call: session_pb2.OpenCall, stream: SessionStream) -> Session:
         check_generation(call.protocol_generation)
         check_seconds(call)
         self._provider.check(call)
@@ -156,6 +182,17 @@ class SessionManager:
         Raises:
             CallFailedError: If there is no such session any more, or the server is draining.
         """
+        try:
+            session = self._resume(call, stream)
+        except CallFailedError as error:
+            self._count_refused(error.failure)
+            raise
+        with self._lock:
+            self._totals.resumes += 1
+        _log.info("session %s goes on", session.id)
+        return session
+
+    def _resume(self, call: session_pb2.ResumeCall, stream: SessionStream) -> Session:
         check_generation(call.protocol_generation)
         with self._lock:
             if self._draining:
@@ -170,7 +207,6 @@ class SessionManager:
             with self._lock:
                 self._remove_stream(stream)
             raise
-        _log.info("session %s goes on", session.id)
         return session
 
     def leave(self, call: session_pb2.ResumeCall) -> None:
@@ -201,6 +237,9 @@ class SessionManager:
 
     def release(self, session: Session, *, give_back: bool) -> None:
         """Takes a session's slot back; see `SessionOwner`."""
+        # Before the backend is closed.
+        backend = session.slot.made if self._counts else None
+        done = None if backend is None else Totals().add_all([(session.slot, backend)])
         if give_back:
             self._provider.give_back(session.slot)
         with self._lock:
@@ -208,6 +247,9 @@ class SessionManager:
             # The receiver knows the session: two that hold each other keep their memory for long.
             session.receiver = None
             del self._sessions[session.id]
+            self._ended += 1
+            if done is not None:
+                self._totals.add_totals(done)
             SpinPolicy.left(session)
             self.last_vacated = time.monotonic()
         _log.info("session %s ends", session.id)
@@ -216,6 +258,12 @@ class SessionManager:
     def look_again(self) -> None:
         """Has the watchdog look at the sessions; see `SessionOwner`."""
         self._watchdog.look_again()
+
+    def count_last(self, timing: Timing) -> None:
+        """Adds the call that closed a session; see `SessionOwner`."""
+        if self._counts:
+            with self._lock:
+                self._totals.add_calls("close", timing)
 
     def drain(self) -> None:
         """Takes no more calls, and ends every session that is not in one."""
@@ -246,6 +294,10 @@ class SessionManager:
     def wait_until_quiet(self, seconds: float) -> None:
         """Waits until every stream has ended, so that the last answers have left."""
         self._quiet.wait(seconds)
+
+    def _count_refused(self, failure: session_pb2.Failure) -> None:
+        with self._lock:
+            self._totals.refused[outcome_of(failure.code)] += 1
 
     def _enter(self, session: Session, call: session_pb2.OpenCall) -> None:
         try:

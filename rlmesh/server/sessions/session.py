@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 
 from rlmesh.server.failures import CallFailedError, gone
 from rlmesh.server.sessions.connections import Receiver, SessionStream
-from rlmesh.server.sessions.endpoint import LoanEnd, Slot, ThreadStoppedError
+from rlmesh.server.sessions.endpoint import LoanEnd, Slot, ThreadStoppedError, Timing
 from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request, failed_so, read_request
 from rlmesh.transports.listener import SECRET_BYTES
@@ -62,6 +62,10 @@ class SessionOwner(Protocol):
 
     def look_again(self) -> None:
         """Has the watchdog look at the sessions: something may be due earlier than it knows."""
+        ...
+
+    def count_last(self, timing: Timing) -> None:
+        """Adds the call that closed a session, which was answered after its release."""
         ...
 
 
@@ -354,6 +358,15 @@ class Session:
             self._end(gone())
             self.state = State.RELEASED
         self._owner.release(self, give_back=give_back)
+
+    def count_last(self, timing: Timing) -> None:
+        """Has the call counted that has released the session. On the slot's thread.
+
+        Args:
+            timing: That of the kind of the call, of which a session has one.
+        """
+        if self.state is State.RELEASED:
+            self._owner.count_last(timing)
 
     # Loans: another process answers the calls. On the slot's thread.
 

@@ -6,6 +6,7 @@ In the server:
     env_worker: A worker, with what loans need; lending: those things.
     loan: One pipe, lent to one worker, until it is back.
     lent_timings: How long the calls took, here and in the worker.
+    lent_episodes: The episodes that the workers of a session have counted.
     handshake: Waits until a worker has made its environment.
 
 In the worker:

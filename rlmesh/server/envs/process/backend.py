@@ -14,6 +14,7 @@ from rlmesh.server.envs.backend import DEPENDENT, Step
 from rlmesh.server.envs.process.call_page import NotedCall
 from rlmesh.server.envs.process.env_worker import EnvWorker
 from rlmesh.server.envs.process.handshake import await_env
+from rlmesh.server.envs.process.lent_episodes import LentEpisodes
 from rlmesh.server.envs.process.lent_timings import LentTimings
 from rlmesh.server.envs.process.loan import Loan
 from rlmesh.server.failures import CallFailedError, another_contract, failed, log_text
@@ -52,6 +53,7 @@ class ProcessBackend:
         hot: Steps it.
         dependent: The calls that depend on the call before.
         timings: How long this session's calls took.
+        episodes: This session's episodes, which the workers count if they are to.
         start_timeout: As given.
     """
 
@@ -64,6 +66,8 @@ class ProcessBackend:
         self._lost: session_pb2.Failure | None = None
         self._opened: session_pb2.OpenCall | None = None
         self._deviations: dict[str, int] = {}
+        # The number of the call in which the worker did not answer a question; 0: it answered.
+        self._silent_in = 0
         self.hot: Step = self._step
         self._timings = LentTimings(self._lent_totals)
         self.timings: Timings = self._timings
@@ -74,6 +78,8 @@ class ProcessBackend:
         # The number of the call in which the worker died while it answered by itself; else 0.
         self._crashed_call = 0
         self._worker = start()
+        self.episodes: LentEpisodes = LentEpisodes()
+        self._follow_episodes()
         made = await_env(self._worker, start_timeout)
         self.contract: EnvContract = made.contract
         self.plan: SegmentLayout = made.plan
@@ -93,14 +99,17 @@ class ProcessBackend:
         """
         self.timings = self._timings = LentTimings(self._lent_totals)
         self._timeout = timeout
-        self._deviations = {}
+        self._deviations, self._silent_in = {}, 0
         self._opened = session_pb2.OpenCall(as_vector=as_vector)
         if mode is not None:
             self._opened.autoreset_mode = mode.to_proto()
         if self._lost is not None or not self._worker.going:
+            self.episodes = LentEpisodes()
             self._replace()
         else:
             self._ask(session_pb2.SessionRequest(open=self._opened), "open")
+            self.episodes = LentEpisodes()
+            self._follow_episodes()
 
     def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
         """Executes a call; see `Backend`.
@@ -124,7 +133,12 @@ class ProcessBackend:
 
     def deviations(self) -> dict[str, int]:
         """How many values were out of their bounds, as far as the worker reports; see `Backend`."""
+        call = self.running
+        if call is not None and call.sequence == self._silent_in:
+            # It has not answered in this call, which changes nothing of what is asked for.
+            return self._deviations
         status = self._ask_status()
+        self._silent_in = call.sequence if status is None and call is not None else 0
         if status is not None:
             self._deviations = {each.kind: each.count for each in status.deviations}
         return self._deviations
@@ -281,6 +295,7 @@ class ProcessBackend:
         self._starting = True
         try:
             self._worker = self._start()
+            self._follow_episodes()
             made = await_env(self._worker, self.start_timeout)
         except CallFailedError as error:
             self._lost = error.failure
@@ -303,6 +318,10 @@ class ProcessBackend:
         _log.warning("the environment starts again, in process %d", self._worker.pid)
         if self._opened is not None:
             self._ask(session_pb2.SessionRequest(open=self._opened), "open")
+
+    def _follow_episodes(self) -> None:
+        lending = self._worker.lending
+        self.episodes.follow(None if lending is None else lending.page)
 
     def _discard(self) -> None:
         """Waits for the worker's end, and releases the pipe."""

@@ -12,6 +12,7 @@ import contextlib
 import mmap
 import os
 import socket
+from functools import partial
 from time import monotonic
 from typing import TypeAlias
 
@@ -27,6 +28,7 @@ from rlmesh.server.envs.process.call_page import (
     CALL_NUMBERS,
     TOTAL,
     place_of,
+    write_episodes,
     write_name,
 )
 from rlmesh.server.failures import failure_of
@@ -62,6 +64,7 @@ class Borrower:
         self._channel = channel
         self._page = page
         self._backend = backend
+        backend.note_episodes = partial(write_episodes, page)
         self._pipe: Borrowed | None = None
         self._loan = self._sequence = 0
         # How many calls there were of each kind in this loan, and how many seconds they took.

@@ -33,6 +33,9 @@ TOTAL = struct.Struct("<dQd")
 
 _AT_NAME, _NAME_BYTES = 64, 128
 _AT_TOTALS, _TOTAL_BYTES = 256, 64
+_EPISODES = struct.Struct("<QdQ")
+# Behind what a new loan clears: episodes are those of the session.
+_AT_EPISODES = 1024
 # No real count or number of seconds is larger; a sum of them still fits into a message.
 _LARGEST = 2**53
 _TRIES = 4
@@ -67,6 +70,11 @@ def write_name(page: mmap.mmap, name: str) -> None:
     page[_AT_NAME : _AT_NAME + _NAME_BYTES] = encoded.ljust(_NAME_BYTES, b"\0")
 
 
+def write_episodes(page: mmap.mmap, ended: tuple[int, float, int]) -> None:
+    """Notes how many episodes have ended in the session, and their returns and lengths."""
+    _EPISODES.pack_into(page, _AT_EPISODES, *ended)
+
+
 class CallPage:
     """A worker's page, as the server reads it.
 
@@ -79,7 +87,7 @@ class CallPage:
 
     def clear(self) -> None:
         """Begins a new loan: no call is in progress, and none was made."""
-        self._page[:PAGE_BYTES] = bytes(PAGE_BYTES)
+        self._page[:_AT_EPISODES] = bytes(_AT_EPISODES)
 
     @property
     def sequence(self) -> int:
@@ -112,6 +120,17 @@ class CallPage:
             if count or seconds:
                 found[kind] = min(count, _LARGEST), _checked(seconds)
         return found
+
+    def episodes(self) -> tuple[int, float, int]:
+        """How many episodes the worker has seen end in the session, their returns and lengths."""
+        found = _EPISODES.unpack_from(self._page, _AT_EPISODES)
+        for _ in range(_TRIES):
+            # Another one may end meanwhile.
+            before, found = found, _EPISODES.unpack_from(self._page, _AT_EPISODES)
+            if found == before:
+                break
+        count, returns, lengths = found
+        return min(count, _LARGEST), returns, min(lengths, _LARGEST)
 
     def last_used(self) -> float:
         """When the last call ended, on the monotonic clock, in seconds; 0 if there was none."""

@@ -53,6 +53,7 @@ class RelayBackend:
     Attributes:
         hot: Relays a prediction in the fixed form.
         timings: What this session's calls have cost.
+        episodes: None: a model sees no end of an episode.
         dependent: The calls that depend on the call before.
         lender: None: the server relays every call.
     """
@@ -66,6 +67,7 @@ class RelayBackend:
         self._lost: session_pb2.Failure | None = None
         # The last reset, which a model without state gets again in another process.
         self._reset: bytes | None = None
+        self.episodes: None = None
         self.timings: Timings = Timings()
         self.hot: HotCall = self._predict
         self._keeps = served.contract.keeps_state
