@@ -162,6 +162,10 @@ class HttpClient:
             # A server closes a connection that is idle for some seconds, as between two turns.
             return self._post(body)
 
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
     def _post(self, body: bytes) -> bytes:
         try:
             self._connection.request("POST", self._path, body, self._headers)

@@ -63,7 +63,10 @@ def test_a_client_over_http_connects_again_where_its_idle_connection_was_closed(
         serving = threading.Thread(target=serve, args=(listener,))
         serving.start()
         client = HttpClient(listener.getsockname()[1], "/", "application/octet-stream")
-        assert (client.post(b"1234"), client.post(b"5678")) == (b"ok", b"ok")
+        try:
+            assert (client.post(b"1234"), client.post(b"5678")) == (b"ok", b"ok")
+        finally:
+            client.close()
         serving.join()
     assert bodies == [b"1234", b"5678"]
 
