@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable
 from sys import getrefcount
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,3 +65,15 @@ def left_or_bytes(message: Readable) -> memoryview | bytes:
     if isinstance(message, memoryview) and isinstance(message.obj, ndarray):
         return message
     return bytes(message)
+
+
+def left_to_reader(message: bytes) -> memoryview:
+    """A message that nothing else refers to, as memory that may be written on; see `Received`.
+
+    NumPy reads a pickled array in this way, and leaves the bytes where they are.
+    """
+    array = np.empty(0, np.uint8)
+    # NumPy's stubs ask for a bool of NumPy, and it takes only one of Python, as it pickles.
+    state: Any = 1, (len(message),), array.dtype, False, message
+    array.__setstate__(state)
+    return array.data

@@ -35,6 +35,7 @@ from rlmesh.server.sessions.requests import (
     write_answer,
 )
 from rlmesh.server.sessions.session import Session
+from rlmesh.transports.compression.pipe import CompressingPipe
 from rlmesh.transports.copying import CopyReceiver, left_or_bytes
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
 from rlmesh_api.v1 import session_pb2
@@ -373,7 +374,20 @@ class CallReceiver:
 
     def _read(self, message: bytes) -> None:
         self._payload = None
-        request = self._request = read_request(bytes(message), self._calls.kind)
+        request = read_request(bytes(message), self._calls.kind)
+        compressed = request.message if request.kind == "compressed" else None
+        if compressed is not None and not isinstance(self._pipe, CompressingPipe):
+            # From the first on: a session whose calls are not compressed pays nothing.
+            pipe = self._pipe = CompressingPipe(self._pipe)
+            self._receive = pipe.receive
+            message = pipe.read(compressed)
+            hot = self._read_hot(message)
+            if hot is not None:
+                self.name = self._hot_call
+                self.sequence, self._payload = hot
+                return
+            request = read_request(message, self._calls.kind)
+        self._request = request
         self.name, self.sequence = request.name, request.sequence
 
     def execute(self) -> None:
