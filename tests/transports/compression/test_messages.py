@@ -16,10 +16,14 @@ ANSWER = session_pb2.SessionResponse(
 REQUEST = session_pb2.SessionRequest(sequence=7, reset=session_pb2.ResetCall(seed=b"\x03"))
 # What a library makes of the same bytes may change; that this is read may not.
 ANSWERS = {
-    "lz4": "CQcAAAAAAAAAcmUIAhCPECJeMgkHAAEA/zcagxAKgBAAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAh"
-    "IiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs8PT4/QAD/////////r1A7PD0+Pw==",
-    "zstd": "CQcAAAAAAAAAcmUIAxCPECJeKLUv/WAPB6UCAJQECQcAGoMQCoAQAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBka"
-    "GxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+PwIARu9D+BEDQw==",
+    "lz4": (
+        "CQcAAAAAAAAAcmUIAhCPECJeMgkHAAEA/zcagxAKgBAAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRob"
+        "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs8PT4/QAD/////////r1A7PD0+Pw=="
+    ),
+    "zstd": (
+        "CQcAAAAAAAAAcmUIAxCPECJeKLUv/WAPB6UCAJQECQcAGoMQCoAQAAECAwQFBgcICQoLDA0ODxAREhMU"
+        "FRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+PwIARu9D+BEDQw=="
+    ),
 }
 SMALL_REQUEST = "CQcAAAAAAAAAchYIARAOGAMiDgkHAAAAAAAAABoDCgED"
 
