@@ -168,25 +168,6 @@ def test_a_result_for_an_unknown_agent_is_an_error_that_names_it() -> None:
         remote.close()
 
 
-class WithoutInfos(Herd):
-    """Has no info to give."""
-
-    def reset(self, *arguments: Any, **options: Any) -> Any:
-        return super().reset(*arguments, **options)[0], None
-
-    def step(self, actions: dict[str, Any]) -> Any:
-        return [*super().step(actions)[:4], None]
-
-
-def test_a_client_is_a_context_manager_and_none_in_the_place_of_the_infos_is_no_info() -> None:
-    with serving(WithoutInfos()) as server:
-        with rlmesh.RemoteParallelEnv(server.address) as remote:
-            assert remote.reset(seed=0)[-1] == {}
-            assert remote.step({"zoe": 1})[-1] == {}
-        with pytest.raises(errors.StateError, match="is closed"):
-            remote.reset()
-
-
 class GraphHerd(Herd):
     def observation_space(self, agent: str) -> Any:
         return Graph(Discrete(2), None) if agent == "bob" else super().observation_space(agent)
