@@ -36,7 +36,7 @@ from rlmesh.server.sessions.requests import (
 )
 from rlmesh.server.sessions.session import Session
 from rlmesh.transports.compression.pipe import CompressingPipe
-from rlmesh.transports.copying import left_or_bytes, receive_copy
+from rlmesh.transports.copying import CopyReceiver, left_or_bytes
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
 from rlmesh_api.v1 import session_pb2
 
@@ -312,7 +312,7 @@ class CallReceiver:
         self._own: Callable[[Any], Any] = bytes
         if calls.kind.slab_at is not None:
             self._own = left_or_bytes
-            self._receive = partial(receive_copy, self._receive, calls.kind.slab_at)
+            self._receive = CopyReceiver(self._receive, calls.kind.slab_at).receive
         self._read_hot = calls.kind.read_hot
         self._hot_call = calls.kind.hot_call
         self._payload: Any = None
@@ -394,8 +394,10 @@ class CallReceiver:
         """Executes the call and writes its answer."""
         self._answer = self._error = None
         try:
-            if self._payload is not None:
-                self._answer = self._calls.hot(self.sequence, self._payload, self._pipe)
+            # Dropped with the call: a copy's memory takes the next message.
+            payload, self._payload = self._payload, None
+            if payload is not None:
+                self._answer = self._calls.hot(self.sequence, payload, self._pipe)
             else:
                 self._answer = self._calls.answer(self._request, self._pipe)
         except Exception as error:  # noqa: BLE001 - the client is answered, whatever goes wrong
