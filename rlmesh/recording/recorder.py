@@ -14,7 +14,7 @@ from rlmesh.errors import InvalidEnvError
 from rlmesh.recording.contracts import contract_in_use
 from rlmesh.recording.recorded_env import RecordedEnv
 
-__all__ = ["SingleRecorder", "VectorRecorder"]
+__all__ = ["Recorder", "SingleRecorder", "VectorRecorder"]
 
 ObsT = TypeVar("ObsT")
 ActT = TypeVar("ActT")
@@ -30,10 +30,11 @@ class Recorder:
     killed loses what happened in its last second at most.
 
     Example:
-        >>> import gymnasium, rlmesh
-        >>> env = rlmesh.Recorder(gymnasium.make("CartPole-v1"), "episodes.mcap")
-        >>> observation, info = env.reset(seed=0)
-        >>> env.close()
+        >>> import gymnasium, rlmesh, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     env = rlmesh.Recorder(gymnasium.make("CartPole-v1"), f"{folder}/episodes.mcap")
+        ...     observation, info = env.reset(seed=0)
+        ...     env.close()
 
     Args:
         env: The environment. It is closed with the recorder.
