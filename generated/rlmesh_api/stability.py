@@ -547,6 +547,26 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="What an environment or a policy was, as its contract says.",
             ),
         ),
+        "rlmesh.recording.recorder": (
+            Export(
+                name="Recorder",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Keeps what happens in an environment, bit for bit, in a file of MCAP.",
+            ),
+            Export(
+                name="SingleRecorder",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A `rlmesh.Recorder` that is a `gymnasium.Env`.",
+            ),
+            Export(
+                name="VectorRecorder",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A `rlmesh.Recorder` that is a `gymnasium.vector.VectorEnv`.",
+            ),
+        ),
         "rlmesh.replaying": (
             Export(
                 name="Difference",
