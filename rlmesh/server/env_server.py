@@ -99,7 +99,8 @@ class EnvServer(EndpointServer):
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
         StateError: If this process is a fork of one that had used gRPC, where a server would hang,
-            or if `metrics` is given and prometheus-client is not installed.
+            or if `metrics` is given and prometheus-client is not installed, or `record` and mcap is
+            not.
         SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 

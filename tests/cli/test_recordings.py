@@ -8,6 +8,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 from click.testing import CliRunner, Result
+from mcap.reader import make_reader
 
 import rlmesh
 from rlmesh._cli.main import main
@@ -41,8 +42,12 @@ def test_show_prints_what_is_in_a_recording(recording: Path) -> None:
 
 
 def test_show_says_what_is_damaged(recording: Path) -> None:
-    data = recording.read_bytes()
-    recording.write_bytes(data[: len(data) // 2 - 900])
+    with recording.open("rb") as file:
+        summary = make_reader(file).get_summary()
+    assert summary is not None
+    # In the middle of the last chunk, before the index.
+    end = summary.chunk_indexes[-1].chunk_start_offset + 40
+    recording.write_bytes(recording.read_bytes()[:end])
     result = run("record", "show", recording)
     assert result.exit_code == 0, result.output
     assert "bytes are whole, the" in " ".join(result.output.split())
