@@ -11,6 +11,7 @@ from rlmesh._cli.serve import serve
 from rlmesh._cli.serve_model import serve_model
 from rlmesh._cli.top import top
 from rlmesh._cli.typegen import typegen
+from rlmesh._cli.view import view
 from rlmesh._version import __version__
 
 
@@ -36,5 +37,16 @@ def main() -> None:
     """
 
 
-for command in (serve, serve_model, wait, status, top, contract, contract_diff, typegen, demo):
+for command in (
+    serve,
+    serve_model,
+    wait,
+    status,
+    top,
+    view,
+    contract,
+    contract_diff,
+    typegen,
+    demo,
+):
     main.add_command(command)

@@ -1,0 +1,78 @@
+"""The page for a browser, shown from a thread of this process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Generator
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+from rlmesh.address import parse_address
+from rlmesh.security import Credentials, Token
+from rlmesh.server.rpc.binding import listen
+from rlmesh.view.serving import Shown, make_server, url_of
+
+SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def viewing(
+    *addresses: str, token: str | None = None, port: int = 0, **settings: Any
+) -> Generator[str]:
+    """Shows servers on a page; gives its URL."""
+    secret = None if token is None else Token(token, "token")
+    server = make_server(
+        [Shown(address=address) for address in addresses],
+        credentials=Credentials(token=secret),
+        token=secret,
+        **settings,
+    )
+    address = parse_address(f"127.0.0.1:{port}")
+    assert not hasattr(address, "path")
+    with listen(address) as listener:  # type: ignore[arg-type] # as just asserted
+        url = url_of(listener)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join(SECONDS)
+
+
+class Browser:
+    """What a page gets, without a browser: one websocket."""
+
+    def __init__(self, url: str, token: str = "", **headers: str) -> None:
+        self.socket: ClientConnection = connect(
+            url.replace("http://", "ws://") + "live",
+            additional_headers=headers or None,
+            proxy=None,
+            max_size=None,
+        )
+        self.socket.send(json.dumps({"token": token}))
+
+    def next(self) -> tuple[list[dict[str, Any]], list[bytes]]:
+        """What is new: the endpoints, and the images that are."""
+        self.socket.send(json.dumps({"next": True}))
+        endpoints: list[dict[str, Any]] = json.loads(self.socket.recv(SECONDS))["endpoints"]
+        images = [image for each in endpoints for image in each["images"] if image["new"]]
+        found = [self.socket.recv(SECONDS) for _ in images]
+        return endpoints, [each for each in found if isinstance(each, bytes)]
+
+    def until(self, is_it: Any) -> tuple[list[dict[str, Any]], list[bytes]]:
+        """What is new once something holds of the endpoints."""
+        for _ in range(3000):
+            endpoints, images = self.next()
+            if is_it(endpoints):
+                return endpoints, images
+        raise AssertionError(f"it does not become so: {endpoints}")
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
