@@ -140,6 +140,7 @@ class WatchedEndpoint:
     # For the threads that follow it.
 
     def make_watcher(self) -> EndpointWatcher:
+        """Another connection to it."""
         return EndpointWatcher(self._address, self._credentials)
 
     def watch_on(self, watcher: EndpointWatcher) -> None:
@@ -251,8 +252,10 @@ def arrays_of(seen: Seen, env_index: int) -> list[tuple[str, str, int, Callable[
     """The images of an endpoint: session, place, a number that changes with it, and the array."""
     found: list[tuple[str, str, int, Callable[[], Any]]] = []
     for session in seen.newest:
-        for image in session.images:
-            found.append((session.session_id, image.path, hash(image.pixels), _reader(image)))
+        found.extend(
+            (session.session_id, image.path, hash(image.pixels), _reader(image))
+            for image in session.images
+        )
         if session.render:
             packed = session.render
             read = _unpacker(packed, env_index)

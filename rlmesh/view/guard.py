@@ -13,17 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Guard"]
 
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' blob:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "content-security-policy": _POLICY,
@@ -75,7 +67,7 @@ class Guard:
                 "this page is shown to those who ask for it by an address of this machine, "
                 "localhost or this machine's name\n"
             )
-        if origin is not None and origin.lower() not in (f"http://{host}".lower(),):
+        if origin is not None and origin.lower() != f"http://{host}".lower():
             return "another site may not read this page\n"
         return None
 

@@ -1,7 +1,7 @@
 """Tests in a real browser, which `make view` runs.
 
-Where Playwright is missing, as in the virtual environment of `make test`, none of them is collected.
-Where it is and there is no Chromium, they are skipped, and say why.
+Where Playwright is missing, as in the virtual environment of `make test`, none of them is
+collected. Where it is and there is no Chromium, they are skipped, and say why.
 """
 
 from __future__ import annotations

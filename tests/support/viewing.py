@@ -8,6 +8,7 @@ import threading
 from collections.abc import Generator
 from typing import Any
 
+from typing_extensions import Self
 from websockets.sync.client import ClientConnection, connect
 
 from rlmesh.address import parse_address
@@ -71,7 +72,7 @@ class Browser:
                 return endpoints, images
         raise AssertionError(f"it does not become so: {endpoints}")
 
-    def __enter__(self) -> Browser:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

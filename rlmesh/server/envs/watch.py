@@ -117,8 +117,7 @@ class EnvWatch:
             return
         try:
             self._note(sequence, outbox.reserve(end, end), start, end, request)
-        except Exception:
-            # Whoever watches never disturbs the session.
+        except Exception:  # noqa: BLE001 - whoever watches never disturbs the session
             _log.exception("a call cannot be watched; this session is not watched any more")
             self._broken = True
 

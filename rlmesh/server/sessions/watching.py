@@ -257,8 +257,7 @@ def _post(session: Session, work: Callable[[], None], name: str) -> bool:
     def guarded() -> None:
         try:
             work()
-        except Exception:
-            # Whoever watches never disturbs the session.
+        except Exception:  # noqa: BLE001 - whoever watches never disturbs the session
             _log.exception("a session cannot be watched")
 
     try:

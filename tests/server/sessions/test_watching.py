@@ -29,7 +29,7 @@ SECONDS = 60.0
 class Camera(gymnasium.Env[Any, Any]):
     """Each pixel of its image is the number of the step; an episode has five steps."""
 
-    metadata = {"render_modes": ["rgb_array"]}
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - as Gymnasium has it
 
     def __init__(self, render_mode: str | None = None, first: int = 0) -> None:
         self.render_mode = render_mode
@@ -124,9 +124,7 @@ def test_a_viewer_sees_the_newest_image_and_the_episode(transport: Any) -> None:
         assert (fresh.episode.episode_return, fresh.episode.ended) == (0.0, 1)
 
 
-def test_who_comes_in_the_middle_sees_the_last_image_at_once_and_that_the_return_is_partial() -> (
-    None
-):
+def test_who_comes_in_the_middle_sees_the_last_image_and_that_the_return_is_partial() -> None:
     with serving(Camera()) as server, rlmesh.RemoteEnv[Any, Any](server.address) as env:
         env.reset(seed=0)
         env.step(0)
