@@ -8,6 +8,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ _MOST_BROWSERS = 32
 MOST_RENDERS = 60.0
 """How many times a second an environment is rendered at most."""
 _MOST_COMMAND_BYTES = 4096
+# How many threads pack images.
+_PACKERS = 2
 
 
 class View:
@@ -71,6 +74,7 @@ class View:
         self._pictures = _Pictures()
         self._browsers: set[_Browser] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pool: ThreadPoolExecutor | None = None
         static = Path(str(resources.files("rlmesh.view").joinpath("static")))
         routes: list[Any] = [
             Route(path, _file(static / name, kind)) for path, (name, kind) in _FILES.items()
@@ -92,7 +96,8 @@ class View:
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        yield
+        with ThreadPoolExecutor(_PACKERS, thread_name_prefix="rlmesh-view-pack") as self._pool:
+            yield
         self._loop = None
 
     def _wake(self) -> None:
@@ -130,7 +135,9 @@ class View:
                 await browser.wait(reading)
                 if reading.done():
                     break
-                message, pictures = await asyncio.to_thread(self._newest, browser)
+                message, pictures = await asyncio.get_running_loop().run_in_executor(
+                    self._pool, self._newest, browser
+                )
                 await socket.send_text(message)
                 for picture in pictures:
                     await socket.send_bytes(picture.data)

@@ -80,7 +80,7 @@ def shows(page: Any, code: int) -> None:
 def shot(page: Any, name: str) -> None:
     """For a person to look at, where RLMESH_SCREENSHOTS names a folder."""
     if SHOTS:
-        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
+        Path(SHOTS, f"{name}.png").write_bytes(page.screenshot(full_page=True))
 
 
 def test_a_step_is_seen_at_once_and_the_plot_moves(

@@ -14,11 +14,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import rlmesh
 from rlmesh.client.watching import EndpointWatcher
-from rlmesh.errors import RlmeshError
+from rlmesh.errors import AuthenticationError, RlmeshError
 from rlmesh.security import ANYBODY, Credentials, Token
 from rlmesh.server.sessions.watching import MOST_VIEWERS
 from rlmesh_api.v1 import env_service_pb2
-from support.models import working
+from support.models import OfOne, observation, working
 from support.serving import serving
 from support.waiting import wait_until
 
@@ -100,6 +100,7 @@ def test_a_viewer_sees_the_newest_image_and_the_episode(transport: Any) -> None:
         rlmesh.RemoteEnv[Any, Any](server.address, transport=transport) as env,
         watched(server.address) as shown,
     ):
+        next(shown)
         env.reset(seed=0)
         until(shown, lambda session: pixel(session) == 0)
         for _ in range(3):
@@ -162,6 +163,7 @@ def test_the_sub_environment_that_a_viewer_names_is_shown() -> None:
         watched(server.address, env_index=2) as shown,
         watched(server.address, env_index=7) as beyond,
     ):
+        next(shown)
         env.reset(seed=0)
         until(shown, lambda session: pixel(session) == 20)
         for _ in range(7):
@@ -236,8 +238,9 @@ def test_a_viewer_that_reads_nothing_stops_nobody() -> None:
         watched(server.address) as stalled,
         watched(server.address) as shown,
     ):
-        env.reset(seed=0)
         next(stalled)
+        next(shown)
+        env.reset(seed=0)
         for _ in range(200):
             env.reset()
             env.step(0)
@@ -246,8 +249,9 @@ def test_a_viewer_that_reads_nothing_stops_nobody() -> None:
 
 def test_a_viewer_too_many_is_refused() -> None:
     with serving(Camera()) as server, contextlib.ExitStack() as stack:
-        for _ in range(MOST_VIEWERS):
-            next(stack.enter_context(watched(server.address)))
+        viewers = [stack.enter_context(watched(server.address)) for _ in range(MOST_VIEWERS)]
+        for viewer in viewers:
+            next(viewer)
         with (
             watched(server.address) as shown,
             pytest.raises(RlmeshError, match=f"{MOST_VIEWERS} viewers watch this server already"),
@@ -258,7 +262,7 @@ def test_a_viewer_too_many_is_refused() -> None:
 def test_who_shows_no_token_watches_nothing() -> None:
     with serving(Camera(), token="a-token") as server:
         stranger = EndpointWatcher(server.address, ANYBODY)
-        with contextlib.closing(stranger), pytest.raises(rlmesh.AuthenticationError):
+        with contextlib.closing(stranger), pytest.raises(AuthenticationError):
             next(stranger.watch(rate=1.0, env_index=0, render_rate=0.0))
         friend = Credentials(token=Token("a-token", "token"))
         with watched(server.address, friend) as shown:
@@ -267,12 +271,11 @@ def test_who_shows_no_token_watches_nothing() -> None:
 
 def test_of_a_model_the_calls_are_shown() -> None:
     with (
-        working() as worker,
+        working(OfOne()) as worker,
         rlmesh.RemoteModel(worker.address) as model,
         watched(worker.address) as shown,
     ):
-        space = rlmesh.spaces.to_gymnasium_space(worker.model_contract.observation_space)
-        model.predict(space.sample())
+        model.predict(observation())
         session = until(shown, lambda session: any(c.call == "predict" for c in session.calls))
         [cost] = [cost for cost in session.calls if cost.call == "predict"]
         assert (cost.count, cost.batch_sizes) == (1, 1)
