@@ -42,7 +42,7 @@ default_role = "py:obj"
 nitpick_ignore_regex = [
     ("py:obj", ".*"),
     # Other packages have their own pages; the build asks no network.
-    ("py:.*", r"(collections|gymnasium|np|npt|numpy|os|types|typing)\..*"),
+    ("py:.*", r"(collections|gymnasium|np|npt|numpy|os|rich|types|typing)\..*"),
     # The parameters of generic classes, and what is behind a public name.
     ("py:class", r"(rlmesh\.[\w.]+\.)?(ActType|ObsType)"),
     ("py:class", r"rlmesh_api\..*"),

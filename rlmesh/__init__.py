@@ -30,6 +30,9 @@ if TYPE_CHECKING:
         ModelContract,
         compare_contracts,
     )
+    from rlmesh.evaluation.comparison import Comparison, compare
+    from rlmesh.evaluation.evaluating import evaluate
+    from rlmesh.evaluation.results import Evaluation
     from rlmesh.parallel.make_vec import make_vec
     from rlmesh.parallel.vector_env import ParallelVectorEnv
     from rlmesh.security import ClientTLS, ServerTLS
@@ -44,9 +47,11 @@ __all__ = [
     "ChunkStats",
     "Chunks",
     "ClientTLS",
+    "Comparison",
     "ContractDifference",
     "EnvContract",
     "EnvServer",
+    "Evaluation",
     "ModelContext",
     "ModelContract",
     "ModelWorker",
@@ -62,8 +67,10 @@ __all__ = [
     "Transitions",
     "__version__",
     "adapt",
+    "compare",
     "compare_contracts",
     "errors",
+    "evaluate",
     "make_vec",
     "spaces",
 ]
@@ -74,9 +81,11 @@ _LAZY = {
     "ChunkStats": "rlmesh.chunking",
     "Chunks": "rlmesh.chunking",
     "ClientTLS": "rlmesh.security",
+    "Comparison": "rlmesh.evaluation.comparison",
     "ContractDifference": "rlmesh.contract",
     "EnvContract": "rlmesh.contract",
     "EnvServer": "rlmesh.server.env_server",
+    "Evaluation": "rlmesh.evaluation.results",
     "ModelContext": "rlmesh.server.models.context",
     "ModelContract": "rlmesh.contract",
     "ModelWorker": "rlmesh.server.model_worker",
@@ -90,7 +99,9 @@ _LAZY = {
     "ServerTLS": "rlmesh.security",
     "Transitions": "rlmesh.client.transitions",
     "adapt": "rlmesh.adapters",
+    "compare": "rlmesh.evaluation.comparison",
     "compare_contracts": "rlmesh.contract",
+    "evaluate": "rlmesh.evaluation.evaluating",
     "make_vec": "rlmesh.parallel.make_vec",
 }
 

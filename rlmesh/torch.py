@@ -143,8 +143,8 @@ class Model:
         device = _checked(device)
         if device is not None and callable(move := getattr(module, "to", None)):
             move(device)
-        if callable(evaluate := getattr(module, "eval", None)):
-            evaluate()
+        if callable(set_eval := getattr(module, "eval", None)):
+            set_eval()
         self._module = module
         self._device = device
         self._warm_sizes = tuple(warm_sizes)

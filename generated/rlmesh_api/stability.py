@@ -199,6 +199,30 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="What chunks were asked for, what became of their actions, and how long calls waited.",
             ),
             Export(
+                name="evaluate",
+                kind="function",
+                stability=Stability.EXPERIMENTAL,
+                summary="Runs a policy in environments, each seed once, and says how it did.",
+            ),
+            Export(
+                name="Evaluation",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="The episodes of an evaluation, with means, rates, intervals, tables and files.",
+            ),
+            Export(
+                name="compare",
+                kind="function",
+                stability=Stability.EXPERIMENTAL,
+                summary="Says whether one of two policies did better, seed by seed.",
+            ),
+            Export(
+                name="Comparison",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Two policies in the same episodes: what differs, and whether chance explains it.",
+            ),
+            Export(
                 name="PredictionStats",
                 kind="class",
                 stability=Stability.EXPERIMENTAL,
@@ -477,6 +501,32 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="function",
                 stability=Stability.EXPERIMENTAL,
                 summary="Bridges a model and an environment by steps that are checked when the bridge is made.",
+            ),
+        ),
+        "rlmesh.evaluation": (
+            Export(
+                name="Episode",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="One episode: its return, its length, its success and its times.",
+            ),
+            Export(
+                name="Summary",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="How a policy did in one task, or in all.",
+            ),
+            Export(
+                name="Interval",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Between which two numbers something lies, with 95 % confidence.",
+            ),
+            Export(
+                name="Identity",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="What an environment or a policy was, as its contract says.",
             ),
         ),
         "rlmesh.errors": (

@@ -7,7 +7,10 @@ Commands:
     serve_model: `serve-model`.
     asking: `contract`, `status` and `wait`.
     contract_diff: `contract diff`.
+    top: `top`.
     typegen: `typegen`.
+    evaluate: `evaluate`.
+    compare: `compare`.
     demo: `demo`.
 
 Serving:

@@ -119,14 +119,14 @@ def wait(*, address: str, timeout: float, **given: Any) -> None:
     the server's health is SERVING, 1 when it is not in time, 2 for wrong usage.
     """
     with failures_on_one_line():
-        wait_until_serving(address, timeout, _tls_of(**given))
+        wait_until_serving(address, timeout, tls_of(**given))
 
 
 def credentials_of(*, token: str | None, insecure: bool, **tls: Any) -> Credentials:
-    return credentials_from(token, _tls_of(**tls), os.environ, insecure=insecure)
+    return credentials_from(token, tls_of(**tls), os.environ, insecure=insecure)
 
 
-def _tls_of(
+def tls_of(
     *,
     tls: bool,
     tls_ca: str | None,

@@ -66,6 +66,25 @@ def load_model(name: str, kwargs: dict[str, Any], imports: tuple[str, ...] = ())
     return _explained(f"making {name}", lambda: found(**kwargs))
 
 
+def load_policy(name: str, imports: tuple[str, ...] = ()) -> Any:
+    """Takes the policy that `module:name` names; a class of policies is made without arguments.
+
+    Raises:
+        LoadError: If a package cannot be imported, nothing of that name is there, or making it
+            fails, whatever it raises.
+    """
+    _see_working_directory()
+    for package in imports:
+        _import(package)
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise LoadError(
+            f"{name} names no policy; give it as module:callable, or the address of a model"
+        )
+    found = _attribute(module, attribute, "a policy is named as module:callable")
+    return _explained(f"making {name}", found) if isinstance(found, type) else found
+
+
 def _make(request: EnvRequest) -> Any:
     # The serving side needs Gymnasium for its ids only.
     import gymnasium
@@ -95,13 +114,18 @@ def _call(factory: Callable[..., Any], request: EnvRequest) -> Any:
 _NAMED = "an environment is named by its id or as module:callable"
 
 
-def _callable(module: str, attribute: str, how: str) -> Callable[..., Any]:
+def _attribute(module: str, attribute: str, how: str) -> Any:
     found: Any = _import(module)
     for part in attribute.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
             raise LoadError(f"the module {module} has no {attribute}; {how}") from None
+    return found
+
+
+def _callable(module: str, attribute: str, how: str) -> Callable[..., Any]:
+    found = _attribute(module, attribute, how)
     if not callable(found):
         raise LoadError(
             f"{module}:{attribute} is no callable but a {type(found).__name__}; name a function "

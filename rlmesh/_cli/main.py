@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from rlmesh._cli.asking import contract, status, wait
+from rlmesh._cli.compare import compare
 from rlmesh._cli.contract_diff import contract_diff
 from rlmesh._cli.demo import demo
+from rlmesh._cli.evaluate import evaluate
 from rlmesh._cli.serve import serve
 from rlmesh._cli.serve_model import serve_model
 from rlmesh._cli.top import top
@@ -47,6 +49,8 @@ for command in (
     contract,
     contract_diff,
     typegen,
+    evaluate,
+    compare,
     demo,
 ):
     main.add_command(command)

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rlmesh.client.env_client import Transition
+from rlmesh.counts import check_count
 from rlmesh.errors import InvalidArgumentError
-from rlmesh.parallel.factories import check_count
 from rlmesh.parallel.pending import NothingPendingError, PendingError
 from rlmesh.parallel.sub_env_numbers import sub_env_numbers
 from rlmesh.seconds import check_seconds

@@ -68,7 +68,7 @@ class Reconnect:
         began = time.monotonic()
         # Since when the server has said that it is not in the call; None while it has not.
         absent_since: float | None = None
-        # First for this long without an answer, then for this long beside such a word.
+        # For this long it may say nothing, and for as long again that it is not in the call.
         silence = self._session.resume_seconds / 2
         try:
             while breaks < _MOST_BREAKS:

@@ -14,8 +14,8 @@ from rlmesh.client.env_client import EnvClient
 from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.client.replacing_endpoints import ReplacingEndpoints
 from rlmesh.codec.infos.type_guards import is_row
+from rlmesh.counts import check_count
 from rlmesh.errors import (
-    ArgumentTypeError,
     EndpointBusyError,
     EndpointUnreachableError,
     InvalidArgumentError,
@@ -50,7 +50,7 @@ def connect_vector(
         InvalidArgumentError: If there are not `num_envs` sub-environments.
         RlmeshError: What `EnvClient`, `MultiEndpoint` and the source raise.
     """
-    _check_num_envs(num_envs)
+    check_count("num_envs", num_envs)
     if source is not None:
         return _at_source(source, options, num_envs, on_loss)
     several = is_row(address)
@@ -162,14 +162,3 @@ def check_on_loss(on_loss: object) -> None:
     """
     if on_loss not in ("raise", "replace"):
         raise InvalidArgumentError(f"on_loss must be 'raise' or 'replace', got {on_loss!r:.80}")
-
-
-def _check_num_envs(num_envs: object) -> None:
-    if num_envs is None:
-        return
-    if isinstance(num_envs, bool) or not isinstance(num_envs, int):
-        raise ArgumentTypeError(
-            f"num_envs must be an int or None, got {type(num_envs).__name__} {num_envs!r:.80}"
-        )
-    if num_envs < 1:
-        raise InvalidArgumentError(f"num_envs must be 1 or more, got {num_envs}")

@@ -10,9 +10,10 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from rlmesh.codec.infos.type_guards import is_collection, is_row
+from rlmesh.counts import check_count
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 
-__all__ = ["Factory", "check_count", "check_workers", "factories_of"]
+__all__ = ["Factory", "check_workers", "factories_of"]
 
 Factory: TypeAlias = Callable[[], Any]
 
@@ -78,21 +79,6 @@ def check_workers(workers: int | None, num_envs: int) -> int:
             f"worker has one or more; give {num_envs} workers at most"
         )
     return workers
-
-
-def check_count(name: str, count: object) -> None:
-    """Checks a number that must be 1 or more, or None.
-
-    Raises:
-        ArgumentTypeError: If it is no integer.
-        InvalidArgumentError: If it is less than 1.
-    """
-    if count is None:
-        return
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise ArgumentTypeError(f"{name} must be an int or None, got {count!r:.80}")
-    if count < 1:
-        raise InvalidArgumentError(f"{name} must be 1 or more, got {count}")
 
 
 class _Made:

@@ -21,6 +21,7 @@ from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.codec.infos.unpacking import unpack, unpack_info
 from rlmesh.codec.vector.infos import add_info
 from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
+from rlmesh.counts import check_count
 from rlmesh.errors import (
     ArgumentTypeError,
     InvalidArgumentError,
@@ -28,7 +29,7 @@ from rlmesh.errors import (
     StateError,
 )
 from rlmesh.parallel.batch import Actions, Results
-from rlmesh.parallel.factories import Factory, check_count
+from rlmesh.parallel.factories import Factory
 from rlmesh.parallel.frames import Frame, split_parts
 from rlmesh.parallel.pending import ClosedError, NothingPendingError, PendingError
 from rlmesh.parallel.pool import Report, WorkerPool

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from typing import Any
 
 from rlmesh.codec.infos.type_guards import is_mapping
+from rlmesh.counts import check_count
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidCredentialsError
-from rlmesh.parallel.factories import check_count
 from rlmesh.seconds import check_seconds
 from rlmesh.security import ServerTLS
 from rlmesh.server.endpoint_server import EndpointServer
@@ -57,10 +57,10 @@ def read_count(name: str, given: object) -> int:
         ArgumentTypeError: If it is no integer.
         InvalidArgumentError: If it is less than 1.
     """
-    check_count(name, given)
-    if not isinstance(given, int):
-        raise ArgumentTypeError(f"{name} must be an int, got {given!r:.80}")
-    return given
+    count = check_count(name, given)
+    if count is None:
+        raise ArgumentTypeError(f"{name} must be an int, got None")
+    return count
 
 
 def read_seconds(name: str, given: object) -> float:

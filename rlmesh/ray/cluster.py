@@ -70,9 +70,8 @@ def read_resources(given: object) -> dict[str, float]:
             f'{{"CPU": 1, "GPU": 0.25}}, got {type(given).__name__} {given!r:.80}'
         )
     for name, amount in given.items():
-        if not isinstance(name, str) or isinstance(amount, bool):
-            raise ArgumentTypeError(f"resources: {name!r:.80}: {amount!r:.80} is no number of it")
-        if not isinstance(amount, (int, float)):
+        is_number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
+        if not (isinstance(name, str) and is_number):
             raise ArgumentTypeError(f"resources: {name!r:.80}: {amount!r:.80} is no number of it")
         if not (_SMALLEST <= amount < math.inf):
             raise InvalidArgumentError(
@@ -129,7 +128,7 @@ def check_room(resources: Mapping[str, float], count: int, present: int = 0) -> 
     fitting = [_fitting(resources, node["Resources"]) for node in nodes]
     if sum(fitting) >= count:
         return
-    each = ", ".join(f"{name}: {amount:g}" for name, amount in resources.items())
+    each = _amounts(resources)
     have = "; ".join(
         f"{node['NodeManagerAddress']} ({node['NodeID'][:12]}) has {_shown(node['Resources'])}"
         for node in nodes
@@ -156,7 +155,11 @@ def _fitting(resources: Mapping[str, float], has: Mapping[str, float]) -> int:
 
 def _shown(has: Mapping[str, float]) -> str:
     kept = {name: amount for name, amount in has.items() if not name.startswith("node:")}
-    return ", ".join(f"{name}: {amount:g}" for name, amount in sorted(kept.items()))
+    return _amounts(dict(sorted(kept.items())))
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}: {amount:g}" for name, amount in resources.items())
 
 
 def choose_nodes(
@@ -179,9 +182,9 @@ def choose_nodes(
     group = placement_group([dict(resources)] * count, strategy=placement.upper())
     try:
         if not group.wait(seconds):
-            each = ", ".join(f"{name}: {amount:g}" for name, amount in resources.items())
             raise EndpointUnreachableError(
-                f"the Ray cluster had no room for {count} servers that take {{{each}}} each within "
+                f"the Ray cluster had no room for {count} servers that take "
+                f"{{{_amounts(resources)}}} each within "
                 f"{seconds:.1f} s; what is free now is {_shown(ray.available_resources())}. End "
                 f"what uses the rest, or give a larger start_timeout_seconds="
             )

@@ -13,12 +13,13 @@ from rlmesh.address import TcpAddress
 from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract import ModelContract
+from rlmesh.counts import check_count
 from rlmesh.errors import InvalidArgumentError, InvalidModelError, StateError, SystemResourceError
 from rlmesh.security import ServerTLS
 from rlmesh.server.endpoint_server import EndpointServer
 from rlmesh.server.lifecycle import State
 from rlmesh.server.models.local import LocalMaker
-from rlmesh.server.models.options import ModelOptions, check_count, read_model_options
+from rlmesh.server.models.options import ModelOptions, read_model_options
 from rlmesh.server.models.process.factory import check_isolation
 from rlmesh.server.models.process.maker import ProcessMaker
 from rlmesh.server.models.provider import ModelProvider

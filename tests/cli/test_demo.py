@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -12,9 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from rlmesh._cli.main import main
-from support.processes import RLMESH, Ended, command, run, start
+from support.processes import Ended, command, on_a_terminal, run
 from support.sample_envs import newest
-from support.serving import START_SECONDS
 
 
 def gone(pid: int) -> bool:
@@ -172,22 +170,6 @@ def test_wrong_usage_exits_2(arguments: list[str], message: str) -> None:
     result = CliRunner().invoke(main, ["demo", *arguments])
     assert result.exit_code == 2
     assert message in result.stderr
-
-
-def on_a_terminal(*arguments: str) -> str:
-    """What a command writes on a terminal."""
-    ours, theirs = os.openpty()
-    with open(ours, "rb", buffering=0) as screen:
-        with open(theirs, "wb", buffering=0) as terminal:
-            process = start([*RLMESH, *arguments], output=terminal.fileno())
-        shown = b""
-        with process:
-            # A terminal whose other end is closed gives an error where a pipe ends.
-            with contextlib.suppress(OSError):
-                while part := screen.read(65536):
-                    shown += part
-            assert process.wait(START_SECONDS) == 0
-    return shown.decode()
 
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")

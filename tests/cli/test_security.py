@@ -185,6 +185,7 @@ def test_no_command_takes_a_token_as_an_argument() -> None:
         "contract diff",
         "typegen",
         "demo",
+        "evaluate",
     }
 
 

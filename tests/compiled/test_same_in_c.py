@@ -21,6 +21,7 @@ from rlmesh.codec.checks import fast_checks
 from rlmesh.codec.checks.domains import NumericDomain, find_domains
 from rlmesh.codec.checks.policy import Nan, Policy
 from rlmesh.codec.infos import fast_packing
+from rlmesh.codec.infos.packed_arrays import SMALL
 from rlmesh.codec.slab import single_leaf
 from rlmesh.codec.slab.layout import BufferTooSmallError, Layout, compile_layout
 from rlmesh.codec.slab.violations import Violation
@@ -537,7 +538,7 @@ TREES = st.recursive(
 @given(TREES, st.integers(0, 4), st.integers(0, 30))
 def test_what_an_info_holds_is_judged_alike(value: object, depth: int, left: int) -> None:
     assert STEP_IN_C is not None
-    given = (value, depth, left, fast_packing.PLAIN, np.ndarray, fast_packing.SMALL)
+    given = (value, depth, left, fast_packing.PLAIN, np.ndarray, SMALL)
     assert STEP_IN_C.is_plain(*given) is fast_packing.is_plain(*given)
 
 
@@ -546,7 +547,7 @@ def test_a_cycle_and_a_type_without_a_hash_end_alike() -> None:
     cycle: list[Any] = []
     cycle += [cycle, cycle]
     for is_plain in (STEP_IN_C.is_plain, fast_packing.is_plain):
-        rest = (2**16, fast_packing.PLAIN, np.ndarray, fast_packing.SMALL)
+        rest = (2**16, fast_packing.PLAIN, np.ndarray, SMALL)
         assert not is_plain(cycle, 64, *rest)
         with pytest.raises(ArithmeticError, match="no hash"):
             is_plain({"a": [_OfUnhashable()]}, 64, *rest)
@@ -563,6 +564,6 @@ def test_a_list_that_shrinks_while_it_is_judged_harms_nothing() -> None:
 
     kind = Shrinking("kind", (), {})
     items += [kind(), 1, 2]
-    rest = (2**16, fast_packing.PLAIN, np.ndarray, fast_packing.SMALL)
+    rest = (2**16, fast_packing.PLAIN, np.ndarray, SMALL)
     assert not STEP_IN_C.is_plain(items, 64, *rest)
     assert not items

@@ -130,6 +130,22 @@ def run(*arguments: str, program: Program = RLMESH, pass_fds: Sequence[int] = ()
         return started.end()
 
 
+def on_a_terminal(*arguments: str) -> str:
+    """What a command that ends with 0 writes on a terminal."""
+    ours, theirs = os.openpty()
+    with open(ours, "rb", buffering=0) as screen:
+        with open(theirs, "wb", buffering=0) as terminal:
+            process = start([*RLMESH, *arguments], output=terminal.fileno())
+        shown = b""
+        with process:
+            # A terminal whose other end is closed gives an error where a pipe ends.
+            with contextlib.suppress(OSError):
+                while part := screen.read(65536):
+                    shown += part
+            assert process.wait(START_SECONDS) == 0
+    return shown.decode()
+
+
 @contextlib.contextmanager
 def served(
     *arguments: str, program: Program = SERVE_ENV, output: int = subprocess.PIPE

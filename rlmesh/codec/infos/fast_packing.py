@@ -18,7 +18,7 @@ from rlmesh.codec.infos.packed_arrays import SCALAR_WRITERS, SMALL, array_parts
 from rlmesh.compiled import step as compiled
 from rlmesh_api.v1 import value_pb2
 
-__all__ = ["PLAIN", "SMALL", "is_plain", "packed_quickly"]
+__all__ = ["PLAIN", "is_plain", "packed_quickly"]
 
 _ARRAY: Final = int(value_pb2.PACKED_EXTENSION_ARRAY)
 _SCALAR: Final = int(value_pb2.PACKED_EXTENSION_SCALAR)
@@ -27,8 +27,6 @@ _TUPLE: Final = extension(value_pb2.PACKED_EXTENSION_TUPLE, b"")
 _MOST_ELEMENTS: Final = 2**16
 # More items are looked at faster in one go, which finds only whether all are plain.
 _FEW: Final = 16
-
-
 _CONTAINERS: Final = frozenset([dict, list, tuple])
 _TEXT: Final = frozenset([str])
 PLAIN: Final = LEAVES.union(SCALAR_WRITERS)

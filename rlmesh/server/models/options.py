@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlmesh.codec.checks.policy import Policy
-from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
+from rlmesh.counts import check_count
+from rlmesh.errors import ArgumentTypeError
 from rlmesh.seconds import check_seconds
 
 
@@ -57,22 +58,3 @@ def read_model_options(
         queue_limit=check_count("queue_limit", queue_limit),
         warmup=warmup,
     )
-
-
-def check_count(name: str, given: object) -> int | None:
-    """A number from 1, or None.
-
-    Raises:
-        ArgumentTypeError: If it is no integer.
-        InvalidArgumentError: If it is less than 1.
-    """
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, int):
-        raise ArgumentTypeError(
-            f"{name} must be an integer from 1, or None for no limit, got {type(given).__name__} "
-            f"{given!r:.80}"
-        )
-    if given < 1:
-        raise InvalidArgumentError(f"{name} must be 1 or more, got {given}")
-    return given

@@ -183,8 +183,8 @@ def test_a_worker_in_a_process_ends_with_exit_code_0_at_sigterm(tmp_path: Path) 
     [
         ({"sessions": 0}, InvalidArgumentError, "sessions must be 1 or more"),
         ({"max_batch_size": 0}, InvalidArgumentError, "max_batch_size must be 1 or more"),
-        ({"max_batch_size": 1.5}, ArgumentTypeError, "max_batch_size must be an integer"),
-        ({"queue_limit": True}, ArgumentTypeError, "queue_limit must be an integer"),
+        ({"max_batch_size": 1.5}, ArgumentTypeError, "max_batch_size must be an int or None"),
+        ({"queue_limit": True}, ArgumentTypeError, "queue_limit must be an int or None"),
         ({"batch_wait_seconds": -1}, InvalidArgumentError, "batch_wait_seconds"),
         ({"batch_wait_seconds": None}, ArgumentTypeError, "batch_wait_seconds"),
         ({"warmup": 1}, ArgumentTypeError, "warmup must be True or False"),
