@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -67,8 +68,9 @@ class _Episodes(Protocol):
 class EnvWatch:
     """What somebody who watches sees of one session; see `SessionWatch`.
 
-    `note` and `note_kept` run on the slot's thread, `want` and `describe` on those of viewers. The
-    slot's thread replaces what viewers read, and changes none of it; a viewer replaces `_wanted`.
+    `note` runs on the slot's thread, `want` and `describe` on those of viewers, `note_kept` on
+    either. The slot's thread replaces what viewers read, and changes none of it; a viewer replaces
+    `_wanted` and `work`.
 
     Args:
         form: How the results of steps stand in messages.
@@ -79,6 +81,7 @@ class EnvWatch:
     Attributes:
         sequence: The number of the last call that was seen.
         has_newest: Whether the images are of that call.
+        work: What is done after the next call; None: nothing.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class EnvWatch:
     ) -> None:
         self.sequence: int = 0
         self.has_newest: bool = False
+        self.work: Callable[[], None] | None = None
         self._form = form
         self._num_envs = num_envs
         self._read_answer = form.read_answer
@@ -120,6 +124,9 @@ class EnvWatch:
         except Exception:  # noqa: BLE001 - whoever watches never disturbs the session
             _log.exception("a call cannot be watched; this session is not watched any more")
             self._broken = True
+        if self.work is not None:
+            work, self.work = self.work, None
+            work()
 
     def note_kept(self, sequence: int, answer: bytes) -> None:
         """The answer of the last call, after which nothing has come; see `SessionWatch`."""

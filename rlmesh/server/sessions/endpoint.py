@@ -6,7 +6,7 @@ implement these protocols.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from rlmesh.server.sessions.kind import EndpointKind
@@ -265,10 +265,13 @@ class SessionWatch(Protocol):
     Attributes:
         sequence: The number of the last call that was seen; 0 before the first one.
         has_newest: Whether the images are of that call. Any thread may ask for both.
+        work: What the slot's thread does once, after the next call and before its answer leaves;
+            None: nothing. It raises nothing. A viewer's thread sets it.
     """
 
     sequence: int
     has_newest: bool
+    work: Callable[[], None] | None
 
     @property
     def has_images(self) -> bool:
@@ -290,7 +293,10 @@ class SessionWatch(Protocol):
         ...
 
     def note_kept(self, sequence: int, answer: bytes) -> None:
-        """The answer of the last call, after which nothing has come. On the slot's thread."""
+        """The answer of the last call, after which nothing has come.
+
+        On the slot's thread, or where a stream carries the calls on that of a viewer.
+        """
         ...
 
     def want(self, env_indices: frozenset[int]) -> None:

@@ -15,6 +15,7 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from google.protobuf.message import DecodeError
@@ -376,6 +377,27 @@ class Session:
         """
         if self.state is State.RELEASED:
             self._owner.count_last(timing)
+
+    def between_calls(self, work: Callable[[], None], name: str) -> bool:
+        """Has the slot's thread do something between two calls. Any thread may ask.
+
+        Args:
+            work: What to do; it raises nothing.
+            name: Its name on status pages.
+
+        Returns:
+            False where that is not possible: a stream carries the calls, which nothing but its end
+            wakes up, or the slot's thread takes no more calls.
+        """
+        with self._lock:
+            receiver = self.receiver
+            if receiver is not None and receiver.by_stream:
+                return False
+            try:
+                self.slot.thread.post(work, name=name)
+            except ThreadStoppedError:
+                return False
+        return True
 
     # Loans: another process answers the calls. On the slot's thread.
 

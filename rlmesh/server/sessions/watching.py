@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rlmesh.foreign_text import one_line
 from rlmesh.server.failures import CallFailedError
-from rlmesh.server.sessions.endpoint import SessionBackend, SessionWatch, ThreadStoppedError
+from rlmesh.server.sessions.endpoint import SessionBackend, SessionWatch
 from rlmesh.server.sessions.requests import Request
 from rlmesh.server.sessions.session import Session
 from rlmesh.transports.scratch import Scratch
@@ -223,7 +223,12 @@ class Watching:
             if kept is not None:
                 watch.note_kept(*kept)
 
-        _post(session, keep, "watch")
+        receiver = session.receiver
+        if receiver is not None and receiver.by_stream:
+            # A stream keeps its last answer as bytes, which any thread may read.
+            _guarded(keep)()
+        else:
+            session.between_calls(_guarded(keep), "watch")
 
     @staticmethod
     def _render(
@@ -243,25 +248,23 @@ class Watching:
         ):
             return
         known.pending, known.rendered_at, known.rendered = True, now, watch.sequence
-        if not _post(session, lambda: known.render(session, backend), "render"):
-            known.pending = False
+        work = _guarded(lambda: known.render(session, backend))
+        if not session.between_calls(work, "render"):
+            # As a part of the next call.
+            watch.work = work
 
 
 class TooManyViewersError(Exception):
     """A further viewer would be one too many."""
 
 
-def _post(session: Session, work: Callable[[], None], name: str) -> bool:
-    """Has the slot's thread do something between two calls; False if it takes no more calls."""
+def _guarded(work: Callable[[], None]) -> Callable[[], None]:
+    """What logs the exceptions of work, as whoever watches never disturbs a session."""
 
     def guarded() -> None:
         try:
             work()
-        except Exception:  # noqa: BLE001 - whoever watches never disturbs the session
+        except Exception:  # noqa: BLE001 - as said
             _log.exception("a session cannot be watched")
 
-    try:
-        session.slot.thread.post(guarded, name=name)
-    except ThreadStoppedError:
-        return False
-    return True
+    return guarded

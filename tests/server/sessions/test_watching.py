@@ -123,6 +123,9 @@ def test_a_viewer_sees_the_newest_image_and_the_episode(transport: Any) -> None:
         env.reset()
         fresh = until(shown, lambda session: session.episode.length == 0)
         assert (fresh.episode.episode_return, fresh.episode.ended) == (0.0, 1)
+        # No connection was cut for it.
+        [session] = server._life._manager.sessions()
+        assert session.rejoined == 0
 
 
 def test_who_comes_in_the_middle_sees_the_last_image_and_that_the_return_is_partial() -> None:
@@ -194,20 +197,27 @@ def test_an_isolated_environment_is_watched_too_and_its_worker_answers_again_aft
             assert env.step(0)[2]
 
 
-def test_render_is_called_where_a_viewer_asks_for_it_and_on_the_environments_thread() -> None:
+@pytest.mark.parametrize("transport", ["shm", "grpc"])
+def test_render_is_called_where_a_viewer_asks_for_it_and_on_the_environments_thread(
+    transport: Any,
+) -> None:
     camera = Camera(render_mode="rgb_array")
-    with serving(camera) as server, rlmesh.RemoteEnv[Any, Any](server.address) as env:
+    with (
+        serving(camera) as server,
+        rlmesh.RemoteEnv[Any, Any](server.address, transport=transport) as env,
+    ):
         env.reset(seed=0)
         with watched(server.address) as shown:
             until(shown, lambda session: pixel(session) == 0)
         assert camera.rendered == []
         with watched(server.address, render_rate=60.0) as shown:
-            env.step(0)
-            until(shown, lambda session: session.render)
-            env.step(0)
-            until(shown, lambda session: session.sequence == 4 and session.render)
+            # Over a stream it is a part of the next call.
+            until(shown, lambda session: env.step(0) and session.render)
         assert set(camera.rendered) == {"rlmesh-env"}
-        assert env.step(0)[0]["camera"][0, 0, 0] == 3
+        before = camera.count
+        assert env.step(0)[0]["camera"][0, 0, 0] == before + 1
+        [session] = server._life._manager.sessions()
+        assert session.rejoined == 0
 
 
 def test_a_render_that_fails_is_shown_and_not_called_again() -> None:
