@@ -182,7 +182,6 @@ def test_a_stuck_environment_shows_where_it_is(new_page: Any) -> None:
 
 def test_pause_holds_the_picture_and_follow_shows_who_steps(new_page: Any) -> None:
     with (
-        serving(Coded) as _,
         serving(Coded()) as one,
         serving(Coded()) as two,
         rlmesh.RemoteEnv[Any, Any](one.address) as env,
