@@ -157,9 +157,10 @@ export class Card {
       if (!image.bitmap) continue;
       let canvas = this.canvases.get(image.path);
       if (!canvas) {
-        canvas = element("canvas", { role: "img", "aria-label": `newest image of ${image.path}` });
+        const name = image.path === "$" ? "observation" : image.path;
+        canvas = element("canvas", { role: "img", "aria-label": `newest image of ${name}` });
         this.canvases.set(image.path, canvas);
-        this.frames.append(element("figure", {}, canvas, element("figcaption", { text: image.path })));
+        this.frames.append(element("figure", {}, canvas, element("figcaption", { text: name })));
       }
       if (canvas.width !== image.bitmap.width || canvas.height !== image.bitmap.height) {
         canvas.width = image.bitmap.width;
@@ -268,6 +269,9 @@ export class Card {
         this.facts.delete(name);
       }
     }
+    const order = [...facts.keys()].join();
+    const moved = order !== this.order;
+    this.order = order;
     for (const [name, value] of facts) {
       let known = this.facts.get(name);
       if (!known) {
@@ -275,8 +279,8 @@ export class Card {
         known = [element("div", {}, element("dt", { text: name }), data), data];
         known[1].dataset.fact = name;
         this.facts.set(name, known);
-        this.numbers.append(known[0]);
       }
+      if (moved) this.numbers.append(known[0]);
       set(known[1], value);
     }
   }

@@ -1,5 +1,7 @@
 // A running plot of two series, each with its own scale. It keeps so many points and no more.
 const MOST = 600;
+// The first points do not fill the width.
+const LEAST = 60;
 
 export class Plot {
   constructor(canvas) {
@@ -48,7 +50,7 @@ export class Plot {
     context.beginPath();
     this.points.forEach((point, at) => {
       if (!Number.isFinite(point[series])) return;
-      const x = margin + ((width - 2 * margin) * at) / Math.max(1, MOST - 1);
+      const x = margin + ((width - 2 * margin) * at) / (Math.max(LEAST, this.points.length) - 1);
       const y = height - margin - ((height - 2 * margin) * (point[series] - low)) / span;
       if (at) context.lineTo(x, y);
       else context.moveTo(x, y);
