@@ -9,6 +9,7 @@ from rlmesh._cli.compare import compare
 from rlmesh._cli.contract_diff import contract_diff
 from rlmesh._cli.demo import demo
 from rlmesh._cli.evaluate import evaluate
+from rlmesh._cli.play import play
 from rlmesh._cli.serve import serve
 from rlmesh._cli.serve_model import serve_model
 from rlmesh._cli.top import top
@@ -46,6 +47,7 @@ for command in (
     status,
     top,
     view,
+    play,
     contract,
     contract_diff,
     typegen,

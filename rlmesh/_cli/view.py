@@ -83,8 +83,19 @@ def run_page(
     credentials: Credentials,
     *,
     insecure: bool,
+    player: Any = None,
 ) -> None:
-    """Shows the page until the end of the process."""
+    """Shows the page until the end of the process.
+
+    Args:
+        addresses: The servers that it shows.
+        where: Where browsers find it.
+        hosts: Other names by which they may ask.
+        render: How many times a second environments are rendered.
+        credentials: What to come in with.
+        insecure: Whether everybody may see it.
+        player: As of `rlmesh.view.serving.make_server`.
+    """
     if not (where.is_loopback or insecure or credentials.token is not None):
         raise click.UsageError(
             f"--listen {where} is reachable from other machines, and everybody who reaches it "
@@ -94,7 +105,12 @@ def run_page(
     serving = import_serving()
     shown = [serving.Shown(address=address) for address in addresses]
     server = serving.make_server(
-        shown, credentials=credentials, token=credentials.token, hosts=hosts, render_rate=render
+        shown,
+        credentials=credentials,
+        token=credentials.token,
+        hosts=hosts,
+        render_rate=render,
+        player=player,
     )
     listener = listen(where)
     url = serving.url_of(listener)

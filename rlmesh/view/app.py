@@ -24,6 +24,7 @@ from rlmesh.security import Token
 from rlmesh.view.endpoint import WatchedEndpoint, arrays_of, state_of
 from rlmesh.view.guard import Guard
 from rlmesh.view.images import Picture, picture_of
+from rlmesh.view.player import Player
 
 __all__ = ["MOST_RENDERS", "View"]
 
@@ -34,6 +35,7 @@ _FILES = {
     "/view.css": ("view.css", "text/css"),
     "/view.js": ("view.js", "text/javascript"),
     "/card.js": ("card.js", "text/javascript"),
+    "/play.js": ("play.js", "text/javascript"),
     "/plot.js": ("plot.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
@@ -58,6 +60,7 @@ class View:
         endpoints: What to show.
         token: What a browser must show; None: nothing.
         hosts: The names by which a browser may ask, besides addresses and `localhost`.
+        player: Drives the environment for a person; None: the page only shows.
 
     Attributes:
         app: The application.
@@ -68,7 +71,9 @@ class View:
         endpoints: Sequence[WatchedEndpoint],
         token: Token | None = None,
         hosts: Collection[str] = (),
+        player: Player | None = None,
     ) -> None:
+        self._player = player
         self._endpoints = endpoints
         self._token = token
         self._pictures = _Pictures()
@@ -97,7 +102,11 @@ class View:
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(_PACKERS, thread_name_prefix="rlmesh-view-pack") as self._pool:
+            if self._player is not None:
+                self._player.start()
             yield
+            if self._player is not None:
+                await asyncio.get_running_loop().run_in_executor(self._pool, self._player.close)
         self._loop = None
 
     def _wake(self) -> None:
@@ -129,6 +138,8 @@ class View:
         for endpoint in self._endpoints:
             endpoint.look()
         self._browsers.add(browser)
+        if self._player is not None:
+            self._player.look(seen=True)
         reading = asyncio.create_task(self._read(socket, browser))
         try:
             while not reading.done():
@@ -143,6 +154,8 @@ class View:
                     await socket.send_bytes(picture.data)
         finally:
             self._browsers.discard(browser)
+            if self._player is not None:
+                self._player.look(seen=bool(self._browsers))
             for endpoint in self._endpoints:
                 endpoint.look_away()
             reading.cancel()
@@ -156,6 +169,9 @@ class View:
                 command = _command(await socket.receive_text())
                 if command.get("next") is True:
                     browser.ready.set()
+                play = command.get("play")
+                if self._player is not None and isinstance(play, dict):
+                    self._player.command(play)
                 number = command.get("endpoint")
                 if isinstance(number, int) and 0 <= number < len(self._endpoints):
                     self._change(self._endpoints[number], command)
@@ -192,7 +208,8 @@ class View:
                         browser.shown[key] = version
                 images.append(image)
             states.append(state)
-        return json.dumps({"endpoints": states}), pictures
+        play = None if self._player is None else self._player.describe()
+        return json.dumps({"endpoints": states, "play": play}), pictures
 
 
 class _Browser:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ import uvicorn
 from rlmesh.security import ANYBODY, Credentials, Token
 from rlmesh.view.app import View
 from rlmesh.view.endpoint import WatchedEndpoint
+from rlmesh.view.player import Player
 
-__all__ = ["Shown", "make_server"]
+__all__ = ["Player", "Shown", "make_server", "url_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ def make_server(
     token: Token | None = None,
     hosts: Collection[str] = (),
     render_rate: float = 0.0,
+    player: Callable[[Callable[[], None]], Player] | None = None,
 ) -> uvicorn.Server:
     """What answers browsers, once it is run with sockets that listen.
 
@@ -45,6 +47,8 @@ def make_server(
         token: What a browser must show; None: nothing.
         hosts: The names by which a browser may ask, besides addresses and `localhost`.
         render_rate: How many times a second an environment may be rendered; 0: never.
+        player: Makes what drives the environment for a person, given what to call when there is
+            something new; None: the page only shows.
 
     Raises:
         InvalidAddressError: If an address is none that can be connected to.
@@ -64,6 +68,7 @@ def make_server(
         ],
         token,
         hosts,
+        None if player is None else player(changed),
     )
     views.append(view)
     config: dict[str, Any] = {

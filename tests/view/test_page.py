@@ -30,7 +30,7 @@ def get(url: str, path: str = "/", **headers: str) -> http.client.HTTPResponse:
 
 def test_the_page_and_its_scripts_come_from_the_package_and_nothing_else_is_allowed() -> None:
     with viewing(NOWHERE) as url:
-        for path in ("/", "/view.css", "/view.js", "/card.js", "/plot.js", "/icon.svg"):
+        for path in ("/", "/view.css", "/view.js", "/card.js", "/play.js", "/plot.js", "/icon.svg"):
             answer = get(url, path)
             assert answer.status == 200
             policy = answer.headers["content-security-policy"]

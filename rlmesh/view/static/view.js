@@ -1,5 +1,6 @@
 // The page: it keeps one websocket, shows what comes, and asks for more when it has shown it.
-import { Card, element } from "./card.js";
+import { Card } from "./card.js";
+import { PlayPanel } from "./play.js";
 
 const main = document.getElementById("sessions");
 const connection = document.getElementById("connection");
@@ -7,6 +8,7 @@ const ask = document.getElementById("ask");
 const why = document.getElementById("why");
 const field = document.getElementById("token");
 const cards = new Map();
+const panel = new PlayPanel(document.getElementById("play"), (command) => send(command));
 const WRONG_TOKEN = 4401;
 const LONGEST_WAIT = 5000;
 
@@ -99,6 +101,7 @@ function show(message) {
   ask.hidden = true;
   main.hidden = false;
   main.classList.remove("stale");
+  panel.show(message.play);
   const wanted = new Set();
   message.endpoints.forEach((endpoint, number) => {
     const sessions = endpoint.sessions.length ? endpoint.sessions : [null];
@@ -180,6 +183,10 @@ ask.addEventListener("submit", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, summary, pre")) return;
+  if (panel.key(event, true)) {
+    event.preventDefault();
+    return;
+  }
   const onButton = event.target.closest("button");
   if (event.key === " " && !onButton) setPaused(!paused);
   else if (event.key === "l") setFollowing(!following);
@@ -192,6 +199,9 @@ document.addEventListener("keydown", (event) => {
   } else return;
   event.preventDefault();
 });
+document.addEventListener("keyup", (event) => panel.key(event, false));
+// Nobody hears of a key that is let go elsewhere.
+window.addEventListener("blur", () => panel.release());
 // A browser that slept looks at once, and does not wait for the next try.
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && !socket && ask.hidden) {
