@@ -27,7 +27,8 @@ _ADDRESS = click.argument(
     "--fps",
     metavar="STEPS",
     type=click.FloatRange(0.1, 120),
-    help="Steps a second, while a key is held. Default: what the environment's metadata say, or 30.",
+    help="Steps a second, while a key is held. Default: what the environment's metadata say, or "
+    "30.",
 )
 @click.option(
     "--seed", metavar="N", type=click.IntRange(min=0), help="The seed of the first reset."

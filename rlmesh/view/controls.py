@@ -147,7 +147,7 @@ def _sliders_of(space: Any) -> list[dict[str, Any]]:
         ]
     if not 0 < len(sliders) <= _MOST_SLIDERS:
         raise UnplayableError(
-            f"{space} is neither Discrete nor made of at most {_MOST_SLIDERS} numbers; drive it by a "
-            f"program"
+            f"{space} is neither Discrete nor made of at most {_MOST_SLIDERS} numbers; drive it by "
+            f"a program"
         )
     return sliders

@@ -72,10 +72,12 @@ def _colours_last(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     first, _, last = array.shape
     if last in (3, 4):
         # Of four the last is how opaque a pixel is.
-        return array[..., :3]
-    if last == 1:
-        return array[..., 0]
-    if first == 3:
-        return array.transpose(1, 2, 0)
-    # Gray images, the newest last.
-    return array[-1]
+        chosen = array[..., :3]
+    elif last == 1:
+        chosen = array[..., 0]
+    elif first == 3:
+        chosen = array.transpose(1, 2, 0)
+    else:
+        # Gray images, the newest last.
+        chosen = np.asarray(array[-1])
+    return chosen

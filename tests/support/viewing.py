@@ -6,24 +6,33 @@ import contextlib
 import json
 import threading
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 from typing_extensions import Self
 from websockets.sync.client import ClientConnection, connect
 
+import rlmesh
 from rlmesh.address import parse_address
 from rlmesh.security import Credentials, Token
 from rlmesh.server.rpc.binding import listen
-from rlmesh.view.serving import Shown, make_server, url_of
+from rlmesh.view.serving import Player, Shown, make_server, url_of
 
 SECONDS = 60.0
 
 
 @contextlib.contextmanager
 def viewing(
-    *addresses: str, token: str | None = None, port: int = 0, **settings: Any
+    *addresses: str,
+    token: str | None = None,
+    port: int = 0,
+    plays: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> Generator[str]:
-    """Shows servers on a page; gives its URL."""
+    """Shows servers on a page, and drives the first one where `plays` says how; gives its URL."""
+    if plays is not None:
+        connect = partial(rlmesh.RemoteEnv[Any, Any], addresses[0], token=token)
+        settings["player"] = lambda changed: Player(connect, changed, **plays)
     secret = None if token is None else Token(token, "token")
     server = make_server(
         [Shown(address=address) for address in addresses],
@@ -55,6 +64,16 @@ class Browser:
             max_size=None,
         )
         self.socket.send(json.dumps({"token": token}))
+
+    def play(self, **command: Any) -> None:
+        """Asks for something of the player."""
+        self.socket.send(json.dumps({"play": command}))
+
+    def ask(self) -> dict[str, Any]:
+        """The whole of what is new, where no image comes."""
+        self.socket.send(json.dumps({"next": True}))
+        message: dict[str, Any] = json.loads(self.socket.recv(SECONDS))
+        return message
 
     def next(self) -> tuple[list[dict[str, Any]], list[bytes]]:
         """What is new: the endpoints, and the images that are."""
