@@ -46,7 +46,8 @@ class Player:
         self._news = threading.Condition()
         self._over = False
         self._held: Any = None
-        self._always = False
+        # None: nobody has said so, nor the environment.
+        self._always: bool | None = None
         self._restart = False
         self._seen = False
         self._controls: Controls | None = None
@@ -70,7 +71,7 @@ class Player:
         controls = self._controls
         return {
             "controls": None if controls is None else controls.describe(),
-            "always": self._always,
+            "always": bool(self._always),
             "error": self._error,
             "ended": self._ended,
         }
@@ -110,7 +111,9 @@ class Player:
 
     def _drive(self, env: RemoteEnv[Any, Any]) -> None:
         controls = self._controls = Controls(env.action_space, _keys_of(env))
-        self._always = controls.has_own_keys
+        with self._news:
+            if self._always is None:
+                self._always = controls.has_own_keys
         fps: Any = self._rate or env.metadata.get("render_fps") or 30.0
         period = 1.0 / min(max(float(fps), 0.1), 120.0)
         env.reset(seed=self._seed)
