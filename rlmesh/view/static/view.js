@@ -182,11 +182,12 @@ ask.addEventListener("submit", (event) => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, summary, pre")) return;
+  if (event.target.closest("input:not([type=range], [type=checkbox]), pre")) return;
   if (panel.key(event, true)) {
     event.preventDefault();
     return;
   }
+  if (event.target.closest("input, summary")) return;
   const onButton = event.target.closest("button");
   if (event.key === " " && !onButton) setPaused(!paused);
   else if (event.key === "l") setFollowing(!following);
