@@ -25,6 +25,7 @@ class EnvServer:
         direct: str | int | None = None,
         announce: str | os.PathLike[str] | None = None,
         health: str | int | None = None,
+        metrics: str | int | None = None,
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
         nan: Literal["reject", "deliver"] = "reject",
@@ -42,6 +43,8 @@ class EnvServer:
     def direct_address(self) -> str | None: ...
     @property
     def health_address(self) -> str | None: ...
+    @property
+    def metrics_address(self) -> str | None: ...
     def serve(self) -> None: ...
     def start(self) -> None: ...
     def wait(self, timeout: float | None = None) -> bool: ...
@@ -396,6 +399,7 @@ class ModelWorker:
         direct: str | int | None = None,
         announce: str | os.PathLike[str] | None = None,
         health: str | int | None = None,
+        metrics: str | int | None = None,
         openpi: str | int | None = None,
         sessions: int = 64,
         max_batch_size: int | None = None,
@@ -419,6 +423,8 @@ class ModelWorker:
     def direct_address(self) -> str | None: ...
     @property
     def health_address(self) -> str | None: ...
+    @property
+    def metrics_address(self) -> str | None: ...
     def wait(self, timeout: float | None = None) -> bool: ...
     def shutdown(self) -> None: ...
     def __enter__(self) -> Self: ...
@@ -611,6 +617,86 @@ class ChunkStats:
         queued: int,
         waited_seconds: float,
         inference_seconds: float,
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@Experimental
+def evaluate(
+    policy: Any,
+    envs: Any,
+    *,
+    seeds: Iterable[int] | None = None,
+    episodes: int | None = None,
+    workers: int | None = None,
+    success: Literal["end", "any"] | Callable[[Mapping[str, Any]], bool | None] = "end",
+    max_steps: int | None = None,
+    latency: Literal["frozen", "measured"] | float = "frozen",
+    resume: str | os.PathLike[str] | None = None,
+    on_episode: Callable[[rlmesh.evaluation.Episode], None] | None = None,
+) -> rlmesh.Evaluation: ...
+
+@Experimental
+class Evaluation:
+    policy: str
+    latency: str | float
+    episodes: tuple[rlmesh.evaluation.Episode, ...]
+    contracts: tuple[rlmesh.evaluation.Identity, ...]
+    versions: Mapping[str, str]
+    @property
+    def tasks(self) -> tuple[str, ...]: ...
+    def summary(self, task: str | None = None) -> rlmesh.evaluation.Summary: ...
+    def table(self) -> rich.table.Table: ...
+    def plot(self, path: str | os.PathLike[str]) -> None: ...
+    def to_json(self, path: str | os.PathLike[str]) -> None: ...
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> rlmesh.Evaluation: ...
+    def to_csv(self, path: str | os.PathLike[str]) -> None: ...
+    def to_pandas(self) -> Any: ...
+    def __init__(
+        self,
+        *,
+        policy: str,
+        latency: str | float,
+        episodes: tuple[rlmesh.evaluation.Episode, ...],
+        contracts: tuple[rlmesh.evaluation.Identity, ...] = (),
+        versions: Mapping[str, str] = dict[str, str](),
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@Experimental
+def compare(a: rlmesh.Evaluation, b: rlmesh.Evaluation) -> rlmesh.Comparison: ...
+
+@Experimental
+class Comparison:
+    a: str
+    b: str
+    pairs: int
+    unpaired: int
+    return_difference: float
+    return_interval: rlmesh.evaluation.Interval
+    return_p: float
+    judged: int
+    only_a: int
+    only_b: int
+    success_p: float | None
+    remarks: tuple[str, ...]
+    def __init__(
+        self,
+        *,
+        a: str,
+        b: str,
+        pairs: int,
+        unpaired: int,
+        return_difference: float,
+        return_interval: rlmesh.evaluation.Interval,
+        return_p: float,
+        judged: int,
+        only_a: int,
+        only_b: int,
+        success_p: float | None,
+        remarks: tuple[str, ...] = (),
     ) -> None: ...
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
