@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 
@@ -59,7 +60,7 @@ class EndpointWatcher:
         self._kind: Kind | None = None
         # Guards `_stream` and `_closed`.
         self._lock = threading.Lock()
-        self._stream: grpc.Future | None = None
+        self._stream: Any = None
         self._closed = False
 
     def status(self) -> EndpointStatus:

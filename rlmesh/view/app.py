@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.security import Token
 from rlmesh.view.endpoint import WatchedEndpoint, arrays_of, state_of
 from rlmesh.view.guard import Guard
@@ -99,7 +100,7 @@ class View:
                 loop.call_soon_threadsafe(self._wake)
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+    async def _lifespan(self, app: Starlette) -> AsyncGenerator[None]:
         self._loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(_PACKERS, thread_name_prefix="rlmesh-view-pack") as self._pool:
             if self._player is not None:
@@ -170,7 +171,7 @@ class View:
                 if command.get("next") is True:
                     browser.ready.set()
                 play = command.get("play")
-                if self._player is not None and isinstance(play, dict):
+                if self._player is not None and is_mapping(play):
                     self._player.command(play)
                 number = command.get("endpoint")
                 if isinstance(number, int) and 0 <= number < len(self._endpoints):
@@ -191,7 +192,8 @@ class View:
         for number, endpoint in enumerate(self._endpoints):
             seen = endpoint.seen
             state = state_of(endpoint, seen)
-            state["images"] = images = []
+            images: list[dict[str, Any]] = []
+            state["images"] = images
             for session, path, version, read in arrays_of(seen, endpoint.env_index):
                 key = number, session, path
                 image: dict[str, Any] = {"session": session, "path": path, "new": False}
@@ -268,7 +270,7 @@ def _command(text: str) -> dict[str, Any]:
         command = json.loads(text)
     except ValueError:
         return {}
-    return command if isinstance(command, dict) else {}
+    return {str(key): value for key, value in command.items()} if is_mapping(command) else {}
 
 
 def _file(path: Path, kind: str) -> Any:

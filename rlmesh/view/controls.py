@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
+from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.errors import InvalidActionError
 
 __all__ = ["Controls", "UnplayableError"]
@@ -42,11 +42,11 @@ class Controls:
     """
 
     def __init__(self, space: Any, keys: object = None) -> None:
-        self._space = space
+        self._space: Any = space
         self._buttons: list[tuple[int, tuple[str, ...]]] = []
         self._sliders: list[dict[str, Any]] = []
         self.has_own_keys = False
-        if isinstance(space, spaces.Discrete):
+        if _is(space, spaces.Discrete):
             if space.n > _MOST_BUTTONS:
                 raise UnplayableError(f"{space} has more than {_MOST_BUTTONS} actions")
             found = _keys_of(keys, space)
@@ -80,12 +80,12 @@ class Controls:
         """
         if isinstance(given, int) and not self._sliders:
             action = self._space.dtype.type(given)
-        elif isinstance(given, list) and len(given) == len(self._sliders):
+        elif is_row(given) and len(given) == len(self._sliders):
             numbers = [
                 float(number) if isinstance(number, int | float) else math.nan for number in given
             ]
             array = np.array(numbers).reshape(self._space.shape)
-            if not isinstance(self._space, spaces.Box):
+            if not _is(self._space, spaces.Box):
                 array = np.rint(array)
             elif self._space.is_bounded():
                 array = np.clip(array, self._space.low, self._space.high)
@@ -97,13 +97,20 @@ class Controls:
         return action
 
 
-def _keys_of(keys: object, space: spaces.Discrete[Any]) -> list[tuple[int, tuple[str, ...]]]:
+def _is(space: Any, kind: type[Any]) -> bool:
+    """As `isinstance`; a type checker would conclude type arguments that nobody knows."""
+    return isinstance(space, kind)
+
+
+def _keys_of(keys: object, space: Any) -> list[tuple[int, tuple[str, ...]]]:
     """The keys of an environment as a browser names them; empty where it has none that fit."""
-    if not isinstance(keys, Mapping):
+    if not is_mapping(keys):
         return []
     found: list[tuple[int, tuple[str, ...]]] = []
     for pressed, action in keys.items():
-        names = tuple(pressed) if isinstance(pressed, list | tuple | str) else (pressed,)
+        names: tuple[object, ...] = (pressed,)
+        if isinstance(pressed, str) or is_row(pressed):
+            names = tuple(pressed)
         number = int(action) if isinstance(action, int | np.integer) else None
         if number is None or not space.contains(space.dtype.type(number)):
             return []
@@ -117,7 +124,7 @@ def _key_name(key: object) -> str:
     return str(key)
 
 
-def _default_keys(space: spaces.Discrete[Any]) -> list[tuple[int, tuple[str, ...]]]:
+def _default_keys(space: Any) -> list[tuple[int, tuple[str, ...]]]:
     first, count = int(space.start), int(space.n)
     if count == 2:
         return [(first + at, _TWO[at]) for at in range(2)]
@@ -126,7 +133,7 @@ def _default_keys(space: spaces.Discrete[Any]) -> list[tuple[int, tuple[str, ...
 
 def _sliders_of(space: Any) -> list[dict[str, Any]]:
     sliders: list[dict[str, Any]] = []
-    if isinstance(space, spaces.Box) and space.dtype.kind in "fiu":
+    if _is(space, spaces.Box) and space.dtype.kind in "fiu":
         whole = space.dtype.kind != "f"
         for low, high in zip(space.low.ravel(), space.high.ravel(), strict=True):
             least = float(low) if np.isfinite(low) else -1.0
@@ -136,11 +143,11 @@ def _sliders_of(space: Any) -> list[dict[str, Any]]:
                 {"low": least, "high": most, "step": 1 if whole else (most - least) / 200}
                 | {"value": round(value) if whole else value}
             )
-    elif isinstance(space, spaces.MultiBinary):
+    elif _is(space, spaces.MultiBinary):
         sliders = [
             {"low": 0, "high": 1, "step": 1, "value": 0} for _ in range(math.prod(space.shape))
         ]
-    elif isinstance(space, spaces.MultiDiscrete):
+    elif _is(space, spaces.MultiDiscrete):
         sliders = [
             {"low": int(start), "high": int(start + n - 1), "step": 1, "value": int(start)}
             for start, n in zip(space.start.ravel(), space.nvec.ravel(), strict=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from rlmesh.client.status import EndpointStatus
 from rlmesh.client.watching import EndpointWatcher
+from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.codec.infos.unpacking import unpack
 from rlmesh.contract import EnvContract, ModelContract
 from rlmesh.contract.description import describe_contract, describe_spaces
@@ -269,9 +270,9 @@ def _reader(image: env_service_pb2.WatchedImage) -> Callable[[], Any]:
 
 def _unpacker(packed: bytes, index: int) -> Callable[[], Any]:
     def read() -> Any:
-        frame = unpack(packed)
+        frame: Any = unpack(packed)
         # A vector environment returns a frame of each sub-environment.
-        if isinstance(frame, list | tuple):
+        if is_row(frame):
             return frame[min(index, len(frame) - 1)]
         return frame
 

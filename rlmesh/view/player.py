@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlmesh.client.env import RemoteEnv
@@ -76,7 +76,7 @@ class Player:
             "ended": self._ended,
         }
 
-    def command(self, given: dict[str, Any]) -> None:
+    def command(self, given: Mapping[Any, Any]) -> None:
         """What a page asks for: an action that is held, steps without one, or a reset. Any thread.
 
         Args:

@@ -13,7 +13,7 @@ from typing_extensions import Self
 from websockets.sync.client import ClientConnection, connect
 
 import rlmesh
-from rlmesh.address import parse_address
+from rlmesh.address import TcpAddress, parse_address
 from rlmesh.security import Credentials, Token
 from rlmesh.server.rpc.binding import listen
 from rlmesh.view.serving import Player, Shown, make_server, url_of
@@ -41,8 +41,8 @@ def viewing(
         **settings,
     )
     address = parse_address(f"127.0.0.1:{port}")
-    assert not hasattr(address, "path")
-    with listen(address) as listener:  # type: ignore[arg-type] # as just asserted
+    assert isinstance(address, TcpAddress)
+    with listen(address) as listener:
         url = url_of(listener)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
@@ -85,6 +85,7 @@ class Browser:
 
     def until(self, is_it: Any) -> tuple[list[dict[str, Any]], list[bytes]]:
         """What is new once something holds of the endpoints."""
+        endpoints: list[dict[str, Any]] = []
         for _ in range(3000):
             endpoints, images = self.next()
             if is_it(endpoints):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Generator, Iterator
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -124,8 +125,8 @@ def test_a_viewer_sees_the_newest_image_and_the_episode(transport: Any) -> None:
         fresh = until(shown, lambda session: session.episode.length == 0)
         assert (fresh.episode.episode_return, fresh.episode.ended) == (0.0, 1)
         # No connection was cut for it.
-        [session] = server._life._manager.sessions()
-        assert session.rejoined == 0
+        [one] = server._life._manager.sessions()
+        assert one.rejoined == 0
 
 
 def test_who_comes_in_the_middle_sees_the_last_image_and_that_the_return_is_partial() -> None:
@@ -157,7 +158,7 @@ def test_a_session_is_watched_as_long_as_there_is_a_viewer() -> None:
 
 def test_the_sub_environment_that_a_viewer_names_is_shown() -> None:
     envs = SyncVectorEnv(
-        [lambda at=at: Camera(first=10 * at) for at in range(3)],
+        [partial(Camera, first=10 * at) for at in range(3)],
         autoreset_mode=AutoresetMode.NEXT_STEP,
     )
     with (
