@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import click
@@ -112,6 +114,8 @@ def run_page(
         render_rate=render,
         player=player,
     )
+    # Also what uvicorn passes on when it has ended by the signal.
+    signal.signal(signal.SIGTERM, _end)
     listener = listen(where)
     url = serving.url_of(listener)
     click.echo(f"the view is at {url}" + ("#token=TOKEN" if credentials.token else ""))
@@ -119,6 +123,10 @@ def run_page(
         click.echo("  with the servers' token in the place of TOKEN")
     with listener, contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def import_serving() -> Any:
