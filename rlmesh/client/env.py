@@ -67,6 +67,10 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
             server cannot fill this process with a few bytes. The arrays of bounds count by their
             size, and each space as 32 KiB besides. Experimental.
+        compression: How large messages cross a network: as they are (`none`), by a lossless
+            compression (`lz4`, `zstd`), or by whichever of these is the fastest, as measured for
+            each kind of call (`auto`). Without effect on the transport `shm`. Needs
+            `pip install 'rlmesh[compression]'` on both sides. Experimental.
         render_mode: The render mode that the environment must have been made with, as
             `gymnasium.make` passes it on where a client is registered. None: any.
 
@@ -81,13 +85,14 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
-            `transport` is an unknown word, `expect` names no file with a contract, or the
-            environment has another render mode.
+            `transport` or `compression` is an unknown word, `expect` names no file with a contract,
+            or the environment has another render mode.
         ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
             than `max_contract_bytes`.
         SystemResourceError: If this process has too few free descriptors.
         ArgumentTypeError: If an argument has the wrong type.
-        StateError: If this process is a fork of one that had used gRPC, where a client would hang.
+        StateError: If this process is a fork of one that had used gRPC, where a client would hang;
+            if the package for `compression` is missing here or at the server.
     """
 
     # The modes that an environment may have: `gymnasium.make` compares with those of the class.
@@ -112,6 +117,7 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
         render_mode: str | None = None,
     ) -> None:
         options = EnvConnectOptions.read(
@@ -128,6 +134,7 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
             expected_contract=self.expected_contract,
             reconnect=reconnect,
             max_contract_bytes=max_contract_bytes,
+            compression=compression,
             render_mode=render_mode,
         )
         self._env_client: EnvClient = connect_or_follow(

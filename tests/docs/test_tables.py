@@ -286,6 +286,10 @@ HELD_BY: dict[str, list[str]] = {
         "transports/test_transports_page.py::test_the_secret_admits_one_peer_at_a_time",
         "transports/test_transports_page.py::test_a_server_offers_what_the_page_says_it_offers",
     ],
+    "docs/transports.md / Compression: `compression=`": [
+        "transports/compression/test_compression.py::test_the_page_lists_every_compression",
+        "transports/compression/test_compression.py::test_every_value_is_that_of_the_environment",
+    ],
     "docs/transports.md / What a client chooses: You ask for": [
         "transports/test_transports_page.py::test_a_client_gets_what_the_page_says_it_gets",
         "transports/test_transports_page.py::test_a_client_that_asks_for_nothing_goes_down_the_list",

@@ -59,6 +59,7 @@ class ModelBackend:
         self._reporter = Reporter()
         self.episodes: None = None
         self.timings: Timings = Timings()
+        self._timing = self.timings.of("predict")
         self.hot: HotCall = self._predict
         keeps = served.contract.keeps_state
         self.dependent: Collection[str] = frozenset({"predict"} if keeps else ())
@@ -124,11 +125,13 @@ class ModelBackend:
         noticed: Iterable[session_pb2.Deviation] = (),
     ) -> tuple[int, int]:
         observations = self._codecs.decode(asked, noticed)
-        contexts = self._contexts_for(len(observations))
+        contexts = self._contexts
+        if len(contexts) != len(observations):
+            contexts = self._contexts_for(len(observations))
         if asked.offer is not None:
             contexts[0].offer(*self._codecs.decode_offer(asked.offer, asked))
         request = PredictionRequest(self._version.caller, observations, contexts, chunk=asked.chunk)
-        timing = self.timings.of("predict")
+        timing = self._timing
         try:
             self._version.batcher.ask(request)
         finally:

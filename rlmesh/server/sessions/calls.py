@@ -35,7 +35,8 @@ from rlmesh.server.sessions.requests import (
     write_answer,
 )
 from rlmesh.server.sessions.session import Session
-from rlmesh.transports.copying import left_or_bytes, receive_copy
+from rlmesh.transports.compression.pipe import CompressingPipe
+from rlmesh.transports.copying import CopyReceiver, left_or_bytes
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
 from rlmesh_api.v1 import session_pb2
 
@@ -318,7 +319,7 @@ class CallReceiver:
         self._own: Callable[[Any], Any] = bytes
         if calls.kind.slab_at is not None:
             self._own = left_or_bytes
-            self._receive = partial(receive_copy, self._receive, calls.kind.slab_at)
+            self._receive = CopyReceiver(self._receive, calls.kind.slab_at).receive
         self._read_hot = calls.kind.read_hot
         self._hot_call = calls.kind.hot_call
         self._payload: Any = None
@@ -380,15 +381,30 @@ class CallReceiver:
 
     def _read(self, message: bytes) -> None:
         self._payload = None
-        request = self._request = read_request(bytes(message), self._calls.kind)
+        request = read_request(bytes(message), self._calls.kind)
+        compressed = request.message if request.kind == "compressed" else None
+        if compressed is not None and not isinstance(self._pipe, CompressingPipe):
+            # From the first on: a session whose calls are not compressed pays nothing.
+            pipe = self._pipe = CompressingPipe(self._pipe)
+            self._receive = pipe.receive
+            message = pipe.read(compressed)
+            hot = self._read_hot(message)
+            if hot is not None:
+                self.name = self._hot_call
+                self.sequence, self._payload = hot
+                return
+            request = read_request(message, self._calls.kind)
+        self._request = request
         self.name, self.sequence = request.name, request.sequence
 
     def execute(self) -> None:
         """Executes the call and writes its answer."""
         self._answer = self._error = None
         try:
-            if self._payload is not None:
-                self._answer = self._calls.hot(self.sequence, self._payload, self._pipe)
+            # Dropped with the call: a copy's memory takes the next message.
+            payload, self._payload = self._payload, None
+            if payload is not None:
+                self._answer = self._calls.hot(self.sequence, payload, self._pipe)
             else:
                 self._answer = self._calls.answer(self._request, self._pipe)
         except Exception as error:  # noqa: BLE001 - the client is answered, whatever goes wrong
