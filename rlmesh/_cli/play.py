@@ -14,7 +14,6 @@ from rlmesh._cli.failure import failures_on_one_line
 from rlmesh._cli.serve import with_options
 from rlmesh._cli.view import MOST_RENDERS, import_serving, page_options, run_page
 from rlmesh.address import TcpAddress
-from rlmesh.client.env import RemoteEnv
 
 _ADDRESS = click.argument(
     "address", metavar="[ADDRESS]", required=False, callback=arguments.endpoint_address
@@ -51,6 +50,8 @@ def play(
     left out where RLMESH_ADDRESS or RLMESH_PORT is set. Exit codes: 0 after Ctrl-C or SIGTERM, 1
     when the page cannot be shown, 2 for wrong usage.
     """
+    from rlmesh.client.env import RemoteEnv
+
     insecure = bool(given["insecure"])
     credentials = credentials_of(**given)
     connect = partial(

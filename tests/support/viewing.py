@@ -57,11 +57,14 @@ class Browser:
     """What a page gets, without a browser: one websocket."""
 
     def __init__(self, url: str, token: str = "", **headers: str) -> None:
-        self.socket: ClientConnection = connect(
-            url.replace("http://", "ws://") + "live",
-            additional_headers=headers or None,
-            proxy=None,
-            max_size=None,
+        self._open = contextlib.ExitStack()
+        self.socket: ClientConnection = self._open.enter_context(
+            connect(
+                url.replace("http://", "ws://") + "live",
+                additional_headers=headers or None,
+                proxy=None,
+                max_size=None,
+            )
         )
         self.socket.send(json.dumps({"token": token}))
 
@@ -96,4 +99,4 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.socket.close()
+        self._open.close()
