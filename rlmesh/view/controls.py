@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from rlmesh.codec.infos.type_guards import is_mapping, is_row
+from rlmesh.codec.infos.type_guards import is_mapping, is_number, is_row
 from rlmesh.errors import InvalidActionError
 
 __all__ = ["Controls", "UnplayableError"]
@@ -111,7 +111,7 @@ def _keys_of(keys: object, space: Any) -> list[tuple[int, tuple[str, ...]]]:
         names: tuple[object, ...] = (pressed,)
         if isinstance(pressed, str) or is_row(pressed):
             names = tuple(pressed)
-        number = int(action) if isinstance(action, int | np.integer) else None
+        number = action if isinstance(action, int) else int(action) if is_number(action) else None
         if number is None or not space.contains(space.dtype.type(number)):
             return []
         found.append((number, tuple(map(_key_name, names))))
