@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import gymnasium
@@ -22,10 +23,18 @@ from support.viewing import Browser, viewing
 NOWHERE = "unix:///nowhere/env.sock"
 
 
-def get(url: str, path: str = "/", **headers: str) -> http.client.HTTPResponse:
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    text: str
+
+
+def get(url: str, path: str = "/", **headers: str) -> Answer:
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
-    connection.request("GET", path, headers=headers)
-    return connection.getresponse()
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, dict(answer.headers), answer.read().decode())
 
 
 def test_the_page_and_its_scripts_come_from_the_package_and_nothing_else_is_allowed() -> None:
@@ -38,7 +47,7 @@ def test_the_page_and_its_scripts_come_from_the_package_and_nothing_else_is_allo
             assert "script-src 'self'" in policy
             assert "unsafe" not in policy
             assert answer.headers["x-content-type-options"] == "nosniff"
-            text = answer.read().decode()
+            text = answer.text
             assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
             assert "https://" not in text
             assert "innerHTML" not in text
