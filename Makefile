@@ -126,11 +126,17 @@ trainers: $(call installed,check) ## Run the tests with the packages of trainers
 	  tests/evaluation tests/cli/test_evaluate.py
 
 # Not a part of `make check`: RLlib is larger than all the others together. d3rlpy insists on Gymnasium
-# 1.0.0 and runs with newer ones: pip installs it without looking at what it needs.
+# 1.0.0 and runs with newer ones: pip installs it without looking at what it needs. PufferLib is alike,
+# and builds on Python 3.11 and older alone.
 TRAINERS_ALL := $(VENV)-trainers-all
 trainers-all: ## Run the tests with the heavy packages of trainers.
 	@$(MAKE) --no-print-directory VENV=$(TRAINERS_ALL) $(TRAINERS_ALL)/.installed-trainers-all
 	$(TRAINERS_ALL)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps d3rlpy==2.8.1
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 12))'; then \
+	  $(TRAINERS_ALL)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps pufferlib==1.0.1; \
+	else \
+	  echo "Left out: PufferLib, which needs Python 3.11 or older, make trainers-all PYTHON=python3.11."; \
+	fi
 	$(TRAINERS_ALL)/bin/python -m pytest -n2 tests/trainers_all
 
 cartpole: ## Learn CartPole to a mean return of 475, and write the learning curve for the documentation.

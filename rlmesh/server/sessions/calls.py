@@ -315,7 +315,9 @@ class CallReceiver:
         _receivers.add(self)
         self._calls = calls
         lender = self._lender = None if self.by_stream else calls.lender
-        self._receive = pipe.receive if lender is None else partial(self._lend, lender)
+        self._receive: Callable[[], Received | WakeReason] = (
+            pipe.receive if lender is None else partial(self._lend, lender)
+        )
         self._own: Callable[[Any], Any] = bytes
         if calls.kind.slab_at is not None:
             self._own = left_or_bytes
