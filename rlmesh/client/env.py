@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Literal
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+import rlmesh.client.gymnasium_version  # pyright: ignore[reportUnusedImport] - it checks it
 import rlmesh.registration  # noqa: F401 # pyright: ignore[reportUnusedImport] - it registers the clients
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient

@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+import rlmesh.client.gymnasium_version  # noqa: F401 # pyright: ignore[reportUnusedImport] - it checks it
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.exposed_attributes import ExposedAttributes
@@ -35,10 +36,12 @@ from rlmesh.contract.joint import (
 )
 from rlmesh.errors import ArgumentTypeError, InvalidActionError
 from rlmesh.limits import MAX_CONTRACT_BYTES
+from rlmesh.package_versions import require_version
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 
 try:
+    import pettingzoo  # pyright: ignore[reportMissingTypeStubs] # it has none
     from pettingzoo import (  # pyright: ignore[reportMissingTypeStubs] # it has none
         ParallelEnv,
     )
@@ -47,6 +50,7 @@ except ImportError as _error:
         "rlmesh.RemoteParallelEnv is a pettingzoo.ParallelEnv, and PettingZoo is not installed; "
         "install it with pip install 'pettingzoo>=1.25', as the extra rlmesh[pettingzoo] does"
     ) from _error
+require_version("rlmesh.RemoteParallelEnv", "pettingzoo", pettingzoo.__version__, "1.25")
 
 _NOTICES = (CONFORMANCE_WARNING, INFO_DEGRADED)
 

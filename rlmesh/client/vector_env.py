@@ -15,6 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 from typing_extensions import Self
 
+import rlmesh.client.gymnasium_version  # noqa: F401 # pyright: ignore[reportUnusedImport] - it checks it
 from rlmesh.client.address_source import AddressSource, source_of
 from rlmesh.client.async_steps import AsyncSteps
 from rlmesh.client.connect_options import EnvConnectOptions

@@ -188,17 +188,25 @@ def test_what_cannot_be_served_is_refused_at_construction(env: Any, error: Any, 
         rlmesh.EnvServer(env)
 
 
-def test_without_pettingzoo_the_name_says_what_to_install() -> None:
+def test_without_pettingzoo_or_with_an_old_one_the_name_says_what_to_install() -> None:
     program = (
         "import sys; sys.modules['pettingzoo'] = None; import rlmesh\n"
+        "try: rlmesh.RemoteParallelEnv\n"
+        "except ImportError as error: print(error)\n"
+        "del sys.modules['pettingzoo']; import pettingzoo; pettingzoo.__version__ = '1.24.3'\n"
         "try: rlmesh.RemoteParallelEnv\n"
         "except ImportError as error: print(error)"
     )
     found = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert "pip install 'pettingzoo>=1.25'" in found.stdout
-    assert "rlmesh[pettingzoo]" in found.stdout
+    missing, old = found.stdout.splitlines()
+    assert "pip install 'pettingzoo>=1.25'" in missing
+    assert "rlmesh[pettingzoo]" in missing
+    assert old == (
+        "rlmesh.RemoteParallelEnv needs pettingzoo 1.25 or newer, and 1.24.3 is installed; "
+        "pip install 'pettingzoo>=1.25'"
+    )
 
 
 # PettingZoo's own tests import environments by its former names.

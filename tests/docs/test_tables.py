@@ -522,6 +522,7 @@ HELD_BY: dict[str, list[str]] = {
         "trainers/test_examples.py::test_a_dataset_of_minari_is_the_one_that_is_recorded_locally",
         "trainers_all/test_examples.py::test_d3rlpy_learns_the_same_weights_online_and_offline",
         "trainers_all/test_examples.py::test_rllib_learns_the_same_weights_from_a_vector_environment",
+        "trainers_all/test_pufferlib.py::test_emulated_observations_are_those_of_the_environment_in_this_process",
     ],
     "docs/typed-clients.md / What the types are: Space": [
         "typegen/test_typegen.py::test_the_types_are_those_of_the_page",
