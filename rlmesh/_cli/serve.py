@@ -406,14 +406,10 @@ def run_serve(
             announce=announce,
             health=None if health is None else str(health),
             metrics=None if metrics is None else str(metrics),
-<<<<<<< HEAD
+            view=None if view is None else str(view),
             record=record,
             record_max_bytes=record_max_bytes,
             record_observations=record_observations or "all",
-||||||| ebfd3e1
-=======
-            view=None if view is None else str(view),
->>>>>>> main
         )
         serve_until_ended(
             ServeRequest(

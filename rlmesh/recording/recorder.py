@@ -95,6 +95,22 @@ class Recorder:
             f"{type(env).__name__}; EnvServer(env, record=...) records whatever it serves"
         )
 
+    def __init__(
+        self,
+        env: Any,
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        observations: Literal["all", "digest"] = "all",
+    ) -> None:
+        contract = contract_in_use(env)
+        self._recorded = RecordedEnv(
+            env, contract, path, max_bytes=max_bytes, observations=observations
+        )
+        self._contract = contract
+        # One that is forgotten ends its recording as one that is closed.
+        weakref.finalize(self, self._recorded.writer.close_quietly)
+
     @property
     def env_contract(self) -> EnvContract:
         """The contract of the environment, which the recording holds."""
@@ -115,17 +131,6 @@ class Recorder:
             OSError: If the rest cannot be written. What was written before stays.
         """
         self._recorded.writer.close()
-
-    def _begin(
-        self, env: Any, path: Any, max_bytes: int | None, observations: Literal["all", "digest"]
-    ) -> None:
-        contract = contract_in_use(env)
-        self._recorded = RecordedEnv(
-            env, contract, path, max_bytes=max_bytes, observations=observations
-        )
-        self._contract = contract
-        # One that is forgotten ends its recording as one that is closed.
-        weakref.finalize(self, self._recorded.writer.close_quietly)
 
 
 class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generic[ObsT, ActT]):
@@ -151,7 +156,7 @@ class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generi
         observations: Literal["all", "digest"] = "all",
     ) -> None:
         gymnasium.Wrapper.__init__(self, env)
-        self._begin(env, path, max_bytes, observations)
+        Recorder.__init__(self, env, path, max_bytes=max_bytes, observations=observations)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -223,7 +228,7 @@ class VectorRecorder(Recorder, VectorWrapper[Any, Any, Any, Any, Any]):
         observations: Literal["all", "digest"] = "all",
     ) -> None:
         VectorWrapper.__init__(self, env)
-        self._begin(env, path, max_bytes, observations)
+        Recorder.__init__(self, env, path, max_bytes=max_bytes, observations=observations)
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None

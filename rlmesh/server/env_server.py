@@ -103,14 +103,7 @@ class EnvServer(EndpointServer):
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
         StateError: If this process is a fork of one that had used gRPC, where a server would hang,
-<<<<<<< HEAD
-            or if `metrics` is given and prometheus-client is not installed, or `record` and mcap is
-            not.
-||||||| ebfd3e1
-            or if `metrics` is given and prometheus-client is not installed.
-=======
-            or if `metrics` or `view` is given and what it needs is not installed.
->>>>>>> main
+            or if `metrics`, `view` or `record` is given and what it needs is not installed.
         SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 

@@ -98,16 +98,10 @@ class LocalBackend:
         self._render_env = compile_render(env)
         self._infos = InfoPacker(self._policy, codecs.num_envs)
         self.timings: Timings = Timings()
-<<<<<<< HEAD
-        mode = mode or contract.autoreset_mode
+        mode = self._mode = mode or contract.autoreset_mode
         if self._recording is not None:
             env = self._recording.around(env, contract, mode)
         self._reset = compile_reset(env)
-||||||| ebfd3e1
-        mode = mode or contract.autoreset_mode
-=======
-        mode = self._mode = mode or contract.autoreset_mode
->>>>>>> main
         self.episodes: EpisodeCounter | VectorEpisodeCounter | None = None
         if self._counts:
             self.episodes = self._count_episodes(env, codecs.num_envs, mode)
