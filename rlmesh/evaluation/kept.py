@@ -35,7 +35,8 @@ def recorded(env: Any, folder: Path) -> Recorder:
         InvalidEnvError: If it is no environment.
         OSError: If the file cannot be made.
     """
-    if not isinstance(env, gymnasium.Env | gymnasium.vector.VectorEnv):
-        env = DuckEnv(env, read_contract(env))
-    made: Recorder = Recorder(env, folder)
+    own = isinstance(env, gymnasium.Env | gymnasium.vector.VectorEnv)
+    # Which of its kinds it makes is not known before.
+    make: Any = Recorder
+    made: Recorder = make(env if own else DuckEnv(env, read_contract(env)), folder)
     return made

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 
+from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.errors import InvalidArgumentError, StateError
 from rlmesh.exporting.episodes import EpisodeReader, WholeEpisode
 from rlmesh.recording.reading import RecordingFiles
@@ -81,9 +82,9 @@ def _buffers(reader: EpisodeReader, buffer: Any) -> Iterator[Any]:
 def _plain_options(episode: WholeEpisode) -> Any:
     """The options, where Minari can hold them: numbers and texts by name."""
     options = episode.options
-    if not isinstance(options, dict) or episode.env_index is not None:
+    if not is_mapping(options) or episode.env_index is not None:
         return None
-    kept = {
+    kept: dict[str, Any] = {
         key: value
         for key, value in options.items()
         if isinstance(key, str) and isinstance(value, bool | int | float | str)
@@ -94,8 +95,8 @@ def _plain_options(episode: WholeEpisode) -> Any:
 def _columns(values: list[Any]) -> Any:
     """Values of one structure as the structure of their lists."""
     first = values[0]
-    if isinstance(first, dict):
+    if is_mapping(first):
         return {key: _columns([value[key] for value in values]) for key in first}
-    if isinstance(first, tuple):
+    if is_row(first):
         return tuple(_columns([value[index] for value in values]) for index in range(len(first)))
     return values

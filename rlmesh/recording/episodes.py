@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlmesh.codec.infos.packing import unpack
+from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract import AutoresetMode
 from rlmesh.recording.reading import Gap, RecordedCall, RecordedReset, RecordedStep, RecordingFiles
 
@@ -142,7 +143,7 @@ def options_of(call: RecordedReset) -> Any:
 def reset_mask_of(call: RecordedReset) -> Any:
     """Which sub-environments a reset concerns; None: all."""
     options = options_of(call)
-    return options.get("reset_mask") if isinstance(options, dict) else None
+    return options.get("reset_mask") if is_mapping(options) else None
 
 
 def tracked(files: RecordingFiles) -> Iterator[tuple[RecordedCall, EpisodeTracker]]:

@@ -86,10 +86,11 @@ class Recorder:
         observations: Literal["all", "digest"] = "all",
     ) -> Recorder:
         """Makes the recorder that fits the environment."""
-        if isinstance(env, VectorEnv):
-            return object.__new__(VectorRecorder)
-        if isinstance(env, gymnasium.Env):
-            return object.__new__(SingleRecorder)
+        # A name that a type checker does not narrow by.
+        kind: Any = VectorRecorder if isinstance(env, VectorEnv) else SingleRecorder
+        if isinstance(env, VectorEnv | gymnasium.Env):
+            made: Recorder = object.__new__(kind)
+            return made
         raise InvalidEnvError(
             f"a Recorder goes around a gymnasium.Env or a gymnasium.vector.VectorEnv, got "
             f"{type(env).__name__}; EnvServer(env, record=...) records whatever it serves"

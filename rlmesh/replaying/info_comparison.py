@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from rlmesh.codec.infos.info_keys import INFO_DEGRADED
+from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.packing import unpack_info
-from rlmesh.codec.infos.type_guards import is_array, is_mapping
+from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.replaying.distance import differing, ulps
 from rlmesh.spaces.paths import ROOT, child_place
 
@@ -161,14 +162,14 @@ def _degraded(info: dict[str, Any]) -> Iterator[str]:
     listed = info.get(INFO_DEGRADED)
     each_list = listed if is_array(listed) else [listed]
     for entries in each_list:
-        if isinstance(entries, list):
+        if is_row(entries):
             for entry in entries:
                 if is_mapping(entry) and isinstance(entry.get("path"), str):
                     yield entry["path"]
 
 
 def _shown(value: Any) -> str:
-    number = isinstance(value, np.number | np.bool_)
+    number = issubclass(kind_of(value), (np.number, np.bool_))
     text = str(value) if number else repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 

@@ -181,7 +181,8 @@ def test_a_sub_environment_that_differs_is_named_and_the_others_go_on(tmp_path: 
         return gymnasium.vector.SyncVectorEnv(makers)
 
     path = tmp_path / "a.mcap"
-    env = rlmesh.Recorder(make(None), path)
+    recorder: Any = rlmesh.Recorder
+    env = recorder(make(None), path)
     env.reset(seed=0)
     random = np.random.default_rng(0)
     for _ in range(40):
