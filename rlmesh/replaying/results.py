@@ -116,7 +116,7 @@ class Replay:
 
     @property
     def difference(self) -> Difference | None:
-        """The first difference of an episode that follows from a seed, else of any; None: none."""
+        """The first difference of an episode that follows from a seed, else of any, else None."""
         found = [each for each in self.episodes if each.difference is not None]
         found.sort(key=lambda each: not each.seeded)
         return found[0].difference if found else None
