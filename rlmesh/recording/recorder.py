@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Any, Generic, Literal, SupportsFloat, TypeVar, cast, overload
+from typing import Any, Generic, Literal, SupportsFloat, cast, overload
 
 import gymnasium
 from gymnasium.vector import VectorEnv, VectorWrapper
@@ -13,11 +13,9 @@ from rlmesh.contract import EnvContract
 from rlmesh.errors import InvalidEnvError
 from rlmesh.recording.contracts import contract_in_use
 from rlmesh.recording.recorded_env import RecordedEnv
+from rlmesh.type_arguments import ActType, ObsType
 
 __all__ = ["Recorder", "SingleRecorder", "VectorRecorder"]
-
-ObsT = TypeVar("ObsT")
-ActT = TypeVar("ActT")
 
 
 class Recorder:
@@ -70,12 +68,12 @@ class Recorder:
     @overload
     def __new__(
         cls,
-        env: gymnasium.Env[ObsT, ActT],
+        env: gymnasium.Env[ObsType, ActType],
         path: str | os.PathLike[str],
         *,
         max_bytes: int | None = None,
         observations: Literal["all", "digest"] = "all",
-    ) -> SingleRecorder[ObsT, ActT]: ...
+    ) -> SingleRecorder[ObsType, ActType]: ...
 
     def __new__(  # noqa: PYI034 - it returns the subclass that fits
         cls,
@@ -134,7 +132,9 @@ class Recorder:
         self._recorded.writer.close()
 
 
-class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generic[ObsT, ActT]):
+class SingleRecorder(
+    Recorder, gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[ObsType, ActType]
+):
     """A `Recorder` around a single environment: itself a `gymnasium.Env`.
 
     Args:
@@ -150,7 +150,7 @@ class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generi
 
     def __init__(
         self,
-        env: gymnasium.Env[ObsT, ActT],
+        env: gymnasium.Env[ObsType, ActType],
         path: str | os.PathLike[str],
         *,
         max_bytes: int | None = None,
@@ -161,7 +161,7 @@ class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generi
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ObsT, dict[str, Any]]:
+    ) -> tuple[ObsType, dict[str, Any]]:
         """Resets the environment.
 
         Args:
@@ -174,9 +174,11 @@ class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generi
             OSError: If the recording cannot be written.
             Exception: What the environment raises.
         """
-        return cast("tuple[ObsT, dict[str, Any]]", self._recorded.reset(seed=seed, options=options))
+        return cast(
+            "tuple[ObsType, dict[str, Any]]", self._recorded.reset(seed=seed, options=options)
+        )
 
-    def step(self, action: ActT) -> tuple[ObsT, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
         """Steps the environment.
 
         Args:
@@ -189,7 +191,7 @@ class SingleRecorder(Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generi
             OSError: If the recording cannot be written.
             Exception: What the environment raises.
         """
-        returned: tuple[ObsT, SupportsFloat, bool, bool, dict[str, Any]] = self._recorded.step(
+        returned: tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]] = self._recorded.step(
             action
         )
         return returned
