@@ -101,7 +101,7 @@ class Predicted(NamedTuple):
 
 
 # Makes one of both without the frame of its constructor: every prediction passes here.
-_as_tuple = tuple.__new__
+_as_tuple = tuple.__new__  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] # typeshed leaves open of what
 
 
 @lru_cache(maxsize=256)
