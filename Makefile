@@ -38,7 +38,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate bench fuzz soak chaos docs clean
+.PHONY: help demo test check generate bench capacity fuzz soak chaos docs clean
 .PHONY: hooks node-packages stubs trainers trainers-all cartpole compatibility openpi ray view
 .PHONY: codegen-check stability proto lint layers types fuzz-short test-all test-python format golden baseline
 
@@ -59,6 +59,9 @@ generate: $(call installed,test) ## Write generated/ anew from schema/ and api_m
 bench: $(call installed,bench) ## Measure, and write the numbers that the documentation quotes.
 	$(BIN)/python -m benchmarks --publish
 	$(BIN)/python -m benchmarks.models --peers $(VENV)/peers --publish
+
+capacity: $(call installed,bench) ## Measure what fleets cost, and write how many servers environments need.
+	$(BIN)/python -m benchmarks.capacity --publish
 
 soak: $(call installed,bench) ## Step a million times, and write into the documentation whether anything grew.
 	$(BIN)/python -m soak --publish

@@ -33,11 +33,10 @@ from rlmesh.transports.system_resources import MIN_FREE_DESCRIPTORS
 from support.pages import code, tables
 from support.repository import ROOT
 
-# The tables of measurements are held by tests/benchmarks/test_published.py, tests/soak/ and
-# tests/compatibility/.
+# The tables of measurements are held by tests/benchmarks/, tests/soak/ and tests/compatibility/.
 MEASURED = {
     ROOT / f"docs/{name}.md"
-    for name in ("compatibility", "performance", "model-performance", "endurance")
+    for name in ("capacity", "compatibility", "performance", "model-performance", "endurance")
 }
 PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - MEASURED)
 ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page).items()}
