@@ -1,11 +1,11 @@
-"""JAX: clients whose observations are JAX's arrays.
+"""JAX: clients whose observations are JAX's arrays, and functions of JAX as models.
 
 Importing this module imports jax.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
 import numpy as np
@@ -16,7 +16,9 @@ from rlmesh.codec.infos.foreign_arrays import read_array
 from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row, is_scalar
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.contract import EnvContract
+from rlmesh.counts import check_count
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, InvalidObservationError
+from rlmesh.spaces import from_gymnasium_space
 from rlmesh.type_arguments import ActType, ObsType
 
 try:
@@ -25,7 +27,7 @@ try:
 except ImportError as _missing:
     raise ImportError(f"rlmesh.jax needs JAX ({_missing}); pip install jax") from _missing
 
-__all__ = ["RemoteEnv", "RemoteVectorEnv"]
+__all__ = ["Model", "RemoteEnv", "RemoteVectorEnv"]
 
 # The alignment that XLA needs on the CPU for memory that it shares, in bytes.
 _ALIGNMENT = 64
@@ -133,6 +135,120 @@ class RemoteVectorEnv(ArrayVectorEnv[ObsType, ActType], Generic[ObsType, ActType
 
     def _sent(self, value: Any) -> Any:
         return _read(value)
+
+
+class Model:
+    """A function of JAX as a model for `rlmesh.ModelWorker`.
+
+    The function is called with a stack of observations, as JAX's arrays on its device: with an
+    array, or for a Dict with a dict and for a Tuple with a tuple of arrays. It returns arrays,
+    stacked in the same way: the actions, or with `horizon` the chunks,
+    `(observations, horizon, *shape)`. A network is given with its parameters, as
+    `functools.partial(network.apply, parameters)`.
+
+    JAX compiles the function once for each size of a batch. So each batch is filled up to the next
+    of `warm_sizes` with copies of its last observation, and those sizes are compiled before health
+    says SERVING. A batch that is larger than all of them keeps its size.
+
+    Args:
+        function: The function.
+        observation_space: The space of one observation. None: what `ModelWorker` is given.
+        action_space: The space of one action. None: likewise.
+        device: The device, a `jax.Device` or its name, as for `RemoteEnv`. None: JAX's default
+            device.
+        horizon: How many actions the function gives for an observation. None: one, without an axis
+            for it.
+        warm_sizes: The sizes of batches that are compiled in advance.
+        jit: Whether `jax.jit` compiles the function. False for one that does so itself, or takes
+            texts.
+        narrow: Whether observations of 64 bits become observations of 32 bits, as for `RemoteEnv`.
+
+    Attributes:
+        observation_space: As said.
+        action_space: As said.
+        horizon: As said.
+
+    Raises:
+        InvalidArgumentError: If this process has no such device, or a size is below 1.
+        ArgumentTypeError: If the device is of another type, or a size is no integer.
+    """
+
+    keeps_state = False
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        observation_space: Any = None,
+        action_space: Any = None,
+        *,
+        device: Any = None,
+        horizon: int | None = None,
+        warm_sizes: Sequence[int] = (1,),
+        jit: bool = True,
+        narrow: bool = False,
+    ) -> None:
+        self._arrays = _Arrays(_checked(device), narrow)
+        self._function = _jax.jit(function) if jit else function
+        self._sizes = sorted(check_count("warm_sizes", size) or 1 for size in warm_sizes)
+        self.observation_space: Any = observation_space
+        self.action_space: Any = action_space
+        self.horizon: int | None = horizon
+        # `ModelWorker` looks which of the two the model has.
+        if horizon is None:
+            self.predict_batch: Callable[[Any], Any] = self._ask
+        else:
+            self.predict_chunk_batch: Callable[[Any], Any] = self._ask
+
+    def warmup(self) -> None:
+        """Calls the function with zeros, in batches of each size.
+
+        Raises:
+            UnsupportedSpaceError: If the space of observations cannot be carried.
+            InvalidArgumentError: If observations are of 64 bits, JAX has x64 disabled, and `narrow`
+                is false.
+        """
+        if self.observation_space is None:
+            return
+        space = from_gymnasium_space(self.observation_space)
+        for size in self._sizes:
+            layout = compile_layout(space, size)
+            self._ask(layout.decode(bytes(layout.size)))
+
+    def _ask(self, observations: Any) -> Any:
+        count = _length(observations)
+        size = next((size for size in self._sizes if size >= count), count)
+        filled = _filled(observations, size - count) if size > count else observations
+        returned = _read(self._function(self._arrays(filled)))
+        return _first(returned, count) if size > count else returned
+
+
+def _length(value: Any) -> int:
+    """How many values are stacked in a value: the length of its first leaf."""
+    while is_mapping(value) or (is_row(value) and value and not isinstance(value[0], str)):
+        value = next(iter(value.values() if is_mapping(value) else value))
+    return len(value)
+
+
+def _filled(value: Any, more: int) -> Any:
+    """A stack with so many more copies of its last value."""
+    if is_mapping(value):
+        return {key: _filled(part, more) for key, part in value.items()}
+    if is_array(value):
+        return np.concatenate([value, np.repeat(value[-1:], more, 0)])
+    if isinstance(value[0], str):
+        return (*value, *value[-1:] * more)
+    return tuple(_filled(part, more) for part in value)
+
+
+def _first(value: Any, count: int) -> Any:
+    """The first values of a stack; what is none is as it was, for the check of actions to name."""
+    if is_mapping(value):
+        return {key: _first(part, count) for key, part in value.items()}
+    if is_array(value):
+        return value[:count]
+    if is_row(value):
+        return tuple(_first(part, count) for part in value)
+    return value
 
 
 class _Arrays:

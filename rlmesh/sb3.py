@@ -19,14 +19,17 @@ from rlmesh.client.env import RemoteEnv
 from rlmesh.client.vector_env import RemoteVectorEnv
 from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_row
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, WrongEndpointKindError
+from rlmesh.package_versions import require_version
 
 try:
+    import stable_baselines3 as _sb3
     from stable_baselines3.common.vec_env import VecEnv as _VecEnv
 except ImportError as _missing:
     raise ImportError(
         f"rlmesh.sb3 needs Stable-Baselines3 2.0 or newer ({_missing}); "
         f"pip install stable-baselines3"
     ) from _missing
+require_version("rlmesh.sb3", "stable-baselines3", _sb3.__version__, "2.0")
 
 __all__ = ["VecEnv"]
 

@@ -472,37 +472,3 @@ with rlmesh.EnvServer(make, sessions=1) as server:
 print("end")
 """
     assert run(program) == (0, "made 0\nend\n", "")
-
-
-def test_a_process_that_a_model_forks_ends_with_the_call_and_answers_nobody() -> None:
-    program = """
-import numpy as np
-from gymnasium.spaces import Box, Discrete
-
-def fork(call):
-    sys.stdout.flush()
-    if os.fork() == 0:
-        return
-    print(call, os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
-
-class Model:
-    observation_space, action_space = Box(-1, 1, (2,), np.float32), Discrete(2)
-
-    def warmup(self):
-        fork("warmup")
-
-    def predict(self, observation):
-        fork("predict")
-        return 1
-
-    def close(self):
-        fork("close")
-
-with rlmesh.ModelWorker(Model()) as server:
-    for transport in ("shm", "grpc"):
-        with rlmesh.RemoteModel(server.address, transport=transport) as client:
-            print(client.predict(np.zeros(2, np.float32)), flush=True)
-print("end")
-"""
-    told = "warmup 0\npredict 0\n1\npredict 0\n1\nclose 0\nend\n"
-    assert run(program) == (0, told, "")

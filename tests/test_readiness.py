@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
 from collections.abc import Generator
@@ -17,7 +16,6 @@ from grpc_reflection.v1alpha import reflection_pb2
 import rlmesh
 from rlmesh.client.probing import fetch_status
 from rlmesh.errors import EndpointDrainingError
-from support.repository import ROOT
 from support.sample_envs import Gate, ScriptedEnv
 from support.serving import serving
 from support.watching import (
@@ -93,20 +91,6 @@ def test_reflection_describes_the_service_down_to_its_messages() -> None:
     known = [bool(answer.file_descriptor_response.file_descriptor_proto) for answer in answers]
     assert known == [True, True, False]
     assert answers[2].error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
-
-
-def test_the_pages_say_under_which_name_reflection_answers() -> None:
-    names = {f"grpc.reflection.{version}.ServerReflection" for version in ("v1alpha", "v1")}
-    for page in ("docs/readiness.md", "docs/implementing.md"):
-        assert names == set(re.findall(r"grpc\.reflection\.\w+\.\w+", (ROOT / page).read_text()))
-    with serving(ScriptedEnv()) as server, channel_to(server.address) as channel:
-        method: Any = channel.stream_stream(
-            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
-        )
-        with pytest.raises(grpc.RpcError) as caught:
-            list(method(iter([b""]), timeout=60))
-    assert isinstance(caught.value, grpc.Call)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("service", ["other", "rlmesh_api.v1", "EnvService"])

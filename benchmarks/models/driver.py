@@ -2,7 +2,8 @@
 
 `python -m benchmarks.models.driver CONTENDER MODEL CLIENTS` speaks JSON, a line each way. The first
 line is `{"ready": true}` or `{"unavailable": why}`. Each line that it is sent is a number of
-seconds, and is answered with the turn that it then takes. It ends with its standard input.
+seconds, and is answered with the turn that it then takes, or with `{"unavailable": why}` where that
+fails. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ def main() -> None:
                 say(take_turn(asks, float(line)))
     except ModuleNotFoundError as error:
         say({"unavailable": f"{error.name} is not installed"})
+    except Exception as error:
+        # What stands last on the standard error may come from a process that a library has started.
+        say({"unavailable": f"{type(error).__name__}: {error}"})
+        raise
 
 
 def take_turn(asks: list[Callable[[Any], Any]], seconds: float) -> dict[str, float]:

@@ -136,14 +136,37 @@ def _vla_eval_client(connecting: Any, port: str, stack: contextlib.ExitStack) ->
 # Over HTTP: LitServe with JSON, mosec with raw bytes.
 
 
-class _HttpClient:
-    """A client that keeps its connection."""
+class HttpClient:
+    """A client that keeps its connection.
+
+    Args:
+        port: The server's port on this machine.
+        path: The path that is asked.
+        kind: The content type of what is sent.
+    """
 
     def __init__(self, port: int, path: str, kind: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         self._path, self._headers = path, {"Content-Type": kind}
 
     def post(self, body: bytes) -> bytes:
+        """Sends a body and returns the answer's.
+
+        Raises:
+            RuntimeError: If the answer is an error.
+            OSError: If the server cannot be reached, or does not answer in time.
+        """
+        try:
+            return self._post(body)
+        except ConnectionError:
+            # A server closes a connection that is idle for some seconds, as between two turns.
+            return self._post(body)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+    def _post(self, body: bytes) -> bytes:
         try:
             self._connection.request("POST", self._path, body, self._headers)
             response = self._connection.getresponse()
@@ -197,7 +220,7 @@ def litserve(model: str, count: int) -> Generator[list[Ask]]:
 
 
 def _litserve_client(port: int) -> Ask:
-    client = _HttpClient(port, "/predict", "application/json")
+    client = HttpClient(port, "/predict", "application/json")
 
     def ask(observation: Any) -> Any:
         body = {
@@ -233,7 +256,7 @@ def mosec(model: str, count: int) -> Generator[list[Ask]]:
 
 
 def _mosec_client(port: int) -> Ask:
-    client = _HttpClient(port, "/inference", "application/octet-stream")
+    client = HttpClient(port, "/inference", "application/octet-stream")
 
     def ask(observation: Any) -> Any:
         return _chunk_of(

@@ -64,9 +64,7 @@ class Driver:
         Raises:
             DriverFailedError: If it cannot.
         """
-        answer = self._read(_STARTING_SECONDS)
-        if "unavailable" in answer:
-            raise DriverFailedError(answer["unavailable"])
+        self._read(_STARTING_SECONDS)
 
     def turn(self, seconds: float) -> Turn:
         """Has it take a turn.
@@ -106,7 +104,10 @@ class Driver:
                 self._stderr.seek(0)
                 last = (self._stderr.read().strip().splitlines() or [""])[-1]
             raise DriverFailedError(f"it ended with exit code {code}: {last:.200}")
-        return json.loads(line)
+        answer = json.loads(line)
+        if "unavailable" in answer:
+            raise DriverFailedError(f"{answer['unavailable']:.300}")
+        return answer
 
 
 def take_turns(

@@ -753,6 +753,12 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
         ),
         "rlmesh.jax": (
             Export(
+                name="Model",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A function of JAX as a model for `ModelWorker`.",
+            ),
+            Export(
                 name="RemoteEnv",
                 kind="class",
                 stability=Stability.EXPERIMENTAL,

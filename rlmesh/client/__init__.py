@@ -6,6 +6,7 @@ From the user down to the wire:
 - `connect_options`: what their constructors take, checked once; `expected_contract` is a part.
 - `vector_endpoints`, `multi_endpoint`: one endpoint or several as one vector environment.
 - `sub_env_attributes`: what a vector client knows of its sub-environments without its server.
+- `gymnasium_version`: refuses a Gymnasium that is too old.
 - `made_by_gymnasium`: what `gymnasium.make_vec` calls for the id of `rlmesh.registration`.
 - `env_client`: encodes actions, decodes observations and infos.
 - `call_client`: numbers the calls, one at a time, and posts them on the transport.

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from rlmesh.client.compression import wanted_compression
 from rlmesh.client.expected_contract import check_affordable, check_expected, read_expected
 from rlmesh.client.transport_selection import wanted_transport
 from rlmesh.contract import AutoresetMode, EnvContract, autoreset_mode_from
@@ -32,6 +33,7 @@ class ConnectOptions:
         reconnect: Whether the client resumes its session when the connection has broken, and opens
             another one with a reset where the session is over.
         max_contract_bytes: The memory that the spaces of the contract may take.
+        compression: How large messages cross a network, by the user's word.
         longest_resume: For how many seconds at most the client tries to resume its session, or to
             open another one in its place. None: as long as the server keeps it, and as long as
             `connect_timeout` says.
@@ -45,6 +47,7 @@ class ConnectOptions:
     credentials: Credentials
     reconnect: bool
     max_contract_bytes: int
+    compression: str = "none"
     longest_resume: float | None = None
 
 
@@ -60,6 +63,7 @@ def read_common(
     insecure: bool,
     reconnect: object,
     max_contract_bytes: object,
+    compression: object = "none",
 ) -> dict[str, Any]:
     """Checks what all clients take; returns the arguments of `ConnectOptions`.
 
@@ -78,6 +82,7 @@ def read_common(
         "credentials": credentials_from(token, tls, os.environ, insecure=insecure),
         "reconnect": reconnect,
         "max_contract_bytes": _read_max_contract_bytes(max_contract_bytes),
+        "compression": wanted_compression(compression),
     }
 
 

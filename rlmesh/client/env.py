@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Literal
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+import rlmesh.client.gymnasium_version  # pyright: ignore[reportUnusedImport] - it checks it
 import rlmesh.registration  # noqa: F401 # pyright: ignore[reportUnusedImport] - it registers the clients
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
@@ -67,6 +68,10 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
             server cannot fill this process with a few bytes. The arrays of bounds count by their
             size, and each space as 32 KiB besides. Experimental.
+        compression: How large messages cross a network: as they are (`none`), by a lossless
+            compression (`lz4`, `zstd`), or by whichever of these is the fastest, as measured for
+            each kind of call (`auto`). Without effect on the transport `shm`. Needs
+            `pip install 'rlmesh[compression]'` on both sides. Experimental.
         render_mode: The render mode that the environment must have been made with, as
             `gymnasium.make` passes it on where a client is registered. None: any.
 
@@ -81,13 +86,14 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
-            `transport` is an unknown word, `expect` names no file with a contract, or the
-            environment has another render mode.
+            `transport` or `compression` is an unknown word, `expect` names no file with a contract,
+            or the environment has another render mode.
         ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
             than `max_contract_bytes`.
         SystemResourceError: If this process has too few free descriptors.
         ArgumentTypeError: If an argument has the wrong type.
-        StateError: If this process is a fork of one that had used gRPC, where a client would hang.
+        StateError: If this process is a fork of one that had used gRPC, where a client would hang;
+            if the package for `compression` is missing here or at the server.
     """
 
     # The modes that an environment may have: `gymnasium.make` compares with those of the class.
@@ -112,6 +118,7 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
         render_mode: str | None = None,
     ) -> None:
         options = EnvConnectOptions.read(
@@ -128,6 +135,7 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
             expected_contract=self.expected_contract,
             reconnect=reconnect,
             max_contract_bytes=max_contract_bytes,
+            compression=compression,
             render_mode=render_mode,
         )
         self._env_client: EnvClient = connect_or_follow(
@@ -335,8 +343,3 @@ class RemoteEnv(ExposedAttributes, gymnasium.Env[ObsType, ActType], Generic[ObsT
     def close(self) -> None:
         """Gives the environment back to its server, which goes on. May be called repeatedly."""
         self._finalizer()
-
-    def __str__(self) -> str:
-        """The client's `repr` in the form in which Gymnasium's wrappers show what they wrap."""
-        shown = repr(self)
-        return shown if shown.startswith("<") else f"<{shown}>"

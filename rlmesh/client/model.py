@@ -72,6 +72,10 @@ class RemoteModel(Generic[ObsType, ActType]):
             the session is gone, `reset` opens another. False: the call raises, and so does every
             later one.
         max_contract_bytes: The memory that the spaces of a contract may take, in bytes.
+        compression: How large messages cross a network: as they are (`none`), by a lossless
+            compression (`lz4`, `zstd`), or by whichever of these is the fastest, as measured for
+            each kind of call (`auto`). Without effect on the transport `shm`. Needs
+            `pip install 'rlmesh[compression]'` on both sides. Experimental.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -84,12 +88,13 @@ class RemoteModel(Generic[ObsType, ActType]):
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the model is not what is expected, or does not fit `env`.
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
-            `transport` is an unknown word, no such model is served, a file holds no contract, or
-            there are steps without `env`.
+            `transport` or `compression` is an unknown word, no such model is served, a file holds
+            no contract, or there are steps without `env`.
         ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
             than `max_contract_bytes`.
         ArgumentTypeError: If an argument has the wrong type.
-        StateError: If this process is a fork of one that had used gRPC, where a client would hang.
+        StateError: If this process is a fork of one that had used gRPC, where a client would hang;
+            if the package for `compression` is missing here or at the server.
     """
 
     expected_contract: ClassVar[ModelContract | None] = None
@@ -113,6 +118,7 @@ class RemoteModel(Generic[ObsType, ActType]):
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
     ) -> None:
         if not (model is None or isinstance(model, str)):
             raise ArgumentTypeError(f"model must be the name of a model or None, got {model!r:.80}")
@@ -129,6 +135,7 @@ class RemoteModel(Generic[ObsType, ActType]):
                 insecure=insecure,
                 reconnect=reconnect,
                 max_contract_bytes=max_contract_bytes,
+                compression=compression,
             ),
             model=model,
             expected=read_expected_model(expect, self.expected_contract),

@@ -38,7 +38,7 @@ from rlmesh.errors import (
     StateError,
 )
 from rlmesh.foreign_text import LONGEST_TEXT, one_line
-from rlmesh.transports.pipe import RESERVED, Received
+from rlmesh.transports.pipe import RESERVED
 from rlmesh.transports.transport import Transport, Wait
 from rlmesh_api.v1 import session_pb2
 
@@ -106,7 +106,9 @@ class ModelClient(EndpointCalls):
 
     def predict_chunk(self, observation: Any, prefix: Any, delay: int) -> Any:
         """The chunk for an observation."""
-        self.post_prediction(observation, chunk=True, prefix=prefix, delay=delay)
+        nothing = prefix is None and delay == 0
+        offer = None if nothing else self._offer(prefix, delay, chunk=True)
+        self._send(self._observation, observation, self._chunk, True, 0, offer)
         return self.take_prediction()
 
     def predict_batch(self, observations: Any, *, chunk: bool) -> Any:
@@ -139,9 +141,24 @@ class ModelClient(EndpointCalls):
             )
         try:
             received = self.take()
-            return self._read(received, layout)
+            found = read_prediction(*received, self._sequence)
+            if found is None:
+                found = predicted(self.read(received, "predict").predict)
+            if found.deviations:
+                self._note_deviations(found)
+            try:
+                value = layout.decode(found.buffer, found.start, found.nbytes, self._copy)
+            except ValueError as error:
+                raise ProtocolError(
+                    f"the answer of {self.address} cannot be read: "
+                    f"{one_line(str(error), LONGEST_TEXT)}. Its server is another "
+                    f"version of RLMesh, or no RLMesh server"
+                ) from error
+            self.hot_tally.done = perf_counter()
+            return value
         finally:
-            self.let_go()
+            # As `let_go`, without its frame.
+            self._free.append(True)
 
     def stats(self) -> dict[str, PredictionStats]:
         """What the calls of each kind have cost in this session."""
@@ -200,11 +217,20 @@ class ModelClient(EndpointCalls):
                 f"predict: the answer to what was posted to {self.address} was not taken; call "
                 f"take() first"
             )
-        self.hold()
+        # The code of `hold`, `_begin` and `_post_written` stands here again, to save three frames.
+        try:
+            self._free.pop()
+        except IndexError:
+            raise self._in_use() from None
         try:
             timeout = self._request_timeout
-            transport = self._begin("predict", known=self._dependent)
+            transport = self._transport
+            if self._closed or self._behind or transport is None:
+                transport = self._begin("predict", known=self._dependent)
+            else:
+                self._sequence += 1
             wait = _PREDICT if timeout is None else wait_for("predict", timeout)
+            tally = self.hot_tally
             if large:
                 try:
                     end = self._write(transport, wait, layout, value, chunk, count)
@@ -214,8 +240,11 @@ class ModelClient(EndpointCalls):
                     self._sequence -= 1
                     raise
                 if end:
-                    self.hot_tally.encoding += perf_counter() - began
-                    self._post_written(transport, _CALL_START, end, wait)
+                    self._before, self._behind = self._behind, True
+                    self._posted_to, self._wait, self._message = transport, wait, None
+                    self._tally, posted = tally, perf_counter()
+                    transport.post_written(_CALL_START, end)
+                    tally.begin(began, posted, end - _CALL_START)
                     self._awaited = answer
                     return
             if noticed or offer is not None:
@@ -223,7 +252,7 @@ class ModelClient(EndpointCalls):
                 message = _message(self._sequence, call, noticed, offer)
             else:
                 message = write_prediction_call(self._sequence, slab, chunk=chunk, count=count)
-            self.hot_tally.encoding += perf_counter() - began
+            tally.encoding += perf_counter() - began
             self._post(transport, message, wait)
             self._awaited = answer
         except BaseException:
@@ -261,23 +290,6 @@ class ModelClient(EndpointCalls):
         return write_prediction_call_into(
             buffer, _CALL_START, self._sequence, layout.size, chunk=chunk, count=count
         )
-
-    def _read(self, received: Received, layout: Layout) -> Any:
-        found = read_prediction(*received, self._sequence)
-        if found is None:
-            found = predicted(self.read(received, "predict").predict)
-        if found.deviations:
-            self._note_deviations(found)
-        try:
-            value = layout.decode(found.buffer, found.start, found.nbytes, self._copy)
-        except ValueError as error:
-            raise ProtocolError(
-                f"the answer of {self.address} cannot be read: "
-                f"{one_line(str(error), LONGEST_TEXT)}. Its server is another "
-                f"version of RLMesh, or no RLMesh server"
-            ) from error
-        self.hot_tally.done = perf_counter()
-        return value
 
     def _note_deviations(self, found: Predicted) -> None:
         listed = [

@@ -149,10 +149,10 @@ class MultiEndpoint:
         """Resets the sub-environments."""
         seeds = self._seeds(seed)
         asked = self._options(options)
-        wanted = [index for index, (_, skipped) in enumerate(asked) if not skipped]
-        if len(wanted) < len(asked) and not self._last:
-            raise InvalidArgumentError(self._why_no_mask(asked))
         with self._held():
+            wanted = [
+                index for index, (_, skipped) in enumerate(asked) if not (skipped and self._last)
+            ]
             for index in wanted:
                 self._env_clients[index].post_reset(seeds[index], asked[index][0])
             answers = self._taken(wanted, EnvClient.take_reset)
@@ -336,21 +336,6 @@ class MultiEndpoint:
                 f"the action was refused: {one_line(str(error), LONGEST_TEXT)}. No "
                 f"environment was called"
             ) from error
-
-    def _why_no_mask(self, asked: Sequence[tuple[Any, bool]]) -> str:
-        """Why a mask cannot leave out a whole endpoint, whose last observation is not known."""
-        left_out = ", ".join(
-            env_client.address
-            for env_client, (_, skipped) in zip(self._env_clients, asked, strict=True)
-            if skipped
-        )
-        says = f"reset: {RESET_MASK} leaves out every sub-environment of {left_out}"
-        if self.mode is AutoresetMode.DISABLED:
-            return f"{says}, which was not reset yet; the first reset must be of all"
-        return (
-            f"{says}, which several endpoints can do in the autoreset mode 'disabled' alone, and "
-            f"theirs is {self.mode.value!r}; reset all, or connect with autoreset='disabled'"
-        )
 
     def _together(self, observations: list[Any]) -> Any:
         if self.mode is AutoresetMode.DISABLED:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, ClassVar, Literal
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
+import rlmesh.client.gymnasium_version  # noqa: F401 # pyright: ignore[reportUnusedImport] - it checks it
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.exposed_attributes import ExposedAttributes
@@ -37,10 +36,12 @@ from rlmesh.contract.joint import (
 )
 from rlmesh.errors import ArgumentTypeError, InvalidActionError
 from rlmesh.limits import MAX_CONTRACT_BYTES
+from rlmesh.package_versions import require_version
 from rlmesh.security import ClientTLS
 from rlmesh.spaces import to_gymnasium_space
 
 try:
+    import pettingzoo  # pyright: ignore[reportMissingTypeStubs] # it has none
     from pettingzoo import (  # pyright: ignore[reportMissingTypeStubs] # it has none
         ParallelEnv,
     )
@@ -49,6 +50,7 @@ except ImportError as _error:
         "rlmesh.RemoteParallelEnv is a pettingzoo.ParallelEnv, and PettingZoo is not installed; "
         "install it with pip install 'pettingzoo>=1.25', as the extra rlmesh[pettingzoo] does"
     ) from _error
+require_version("rlmesh.RemoteParallelEnv", "pettingzoo", pettingzoo.__version__, "1.25")
 
 _NOTICES = (CONFORMANCE_WARNING, INFO_DEGRADED)
 
@@ -101,6 +103,10 @@ class RemoteParallelEnv(
         max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
             server cannot fill this process with a few bytes. The arrays of bounds count by their
             size, and each space as 32 KiB besides. Experimental.
+        compression: How large messages cross a network: as they are (`none`), by a lossless
+            compression (`lz4`, `zstd`), or by whichever of these is the fastest, as measured for
+            each kind of call (`auto`). Without effect on the transport `shm`. Needs
+            `pip install 'rlmesh[compression]'` on both sides. Experimental.
         render_mode: The render mode that the environment must have been made with.
             None: any.
 
@@ -115,13 +121,14 @@ class RemoteParallelEnv(
         TlsError: If no trusted connection can be made.
         ContractMismatchError: If the endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
-            `transport` is an unknown word, `expect` names no file with a contract, or the
-            environment has another render mode.
+            `transport` or `compression` is an unknown word, `expect` names no file with a contract,
+            or the environment has another render mode.
         ProtocolError: If what answers does not speak RLMesh, or if its contract would take more
             than `max_contract_bytes`.
         SystemResourceError: If this process has too few free descriptors.
         ArgumentTypeError: If an argument has the wrong type.
-        StateError: If this process is a fork of one that had used gRPC, where a client would hang.
+        StateError: If this process is a fork of one that had used gRPC, where a client would hang;
+            if the package for `compression` is missing here or at the server.
         ImportError: Where PettingZoo is not installed, as soon as the name is used.
     """
 
@@ -146,6 +153,7 @@ class RemoteParallelEnv(
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
         render_mode: str | None = None,
     ) -> None:
         options = EnvConnectOptions.read(
@@ -163,6 +171,7 @@ class RemoteParallelEnv(
             expected_contract=self.expected_contract,
             reconnect=reconnect,
             max_contract_bytes=max_contract_bytes,
+            compression=compression,
             render_mode=render_mode,
         )
         self._env_client: EnvClient = connect_or_follow(
@@ -336,17 +345,6 @@ class RemoteParallelEnv(
     def close(self) -> None:
         """Gives the environment back to its server, which goes on. May be called repeatedly."""
         self._finalizer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _may_have(self, name: str) -> bool:
         # Wrappers and PettingZoo's own tests set what an environment does not have.

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from rlmesh.address import Address
 from rlmesh.client.channel import ChannelFactory
+from rlmesh.client.compression import Compressing
 from rlmesh.client.connect_diagnosis import is_deserted
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.connection import Connection
@@ -81,6 +82,7 @@ class Session:
         self._connections: list[Connection] = []
         self._opened = session_pb2.OpenResult()
         self.exposed: frozenset[str] = frozenset()
+        self._compressing = Compressing(options.compression, self.address)
 
     @property
     def resume_seconds(self) -> float:
@@ -288,7 +290,7 @@ class Session:
             deadline=deadline,
         )
         self.transport = transport.name
-        return transport
+        return self._compressing.around(transport, self._opened.compressions)
 
     def _check_generation(self, generation: int) -> None:
         if not 1 <= generation <= PROTOCOL_GENERATION:

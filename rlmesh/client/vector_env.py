@@ -15,6 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 from typing_extensions import Self
 
+import rlmesh.client.gymnasium_version  # noqa: F401 # pyright: ignore[reportUnusedImport] - it checks it
 from rlmesh.client.address_source import AddressSource, source_of
 from rlmesh.client.async_steps import AsyncSteps
 from rlmesh.client.connect_options import EnvConnectOptions
@@ -99,6 +100,10 @@ class RemoteVectorEnv(
         max_contract_bytes: The memory that the spaces of a contract may take, in bytes, so that a
             server cannot fill this process with a few bytes. The arrays of bounds count by their
             size, and each space as 32 KiB besides. Experimental.
+        compression: How large messages cross a network: as they are (`none`), by a lossless
+            compression (`lz4`, `zstd`), or by whichever of these is the fastest, as measured for
+            each kind of call (`auto`). Without effect on the transport `shm`. Needs
+            `pip install 'rlmesh[compression]'` on both sides. Experimental.
         num_envs: How many sub-environments there must be, as `gymnasium.make_vec` passes it on
             where a client is registered. Of a server of single environments at one address, so many
             sessions become the sub-environments. None: as many as are served.
@@ -121,11 +126,11 @@ class RemoteVectorEnv(
         WrongEndpointKindError: If the endpoint is a single environment.
         ContractMismatchError: If an endpoint is not what is expected.
         InvalidArgumentError: If a timeout is negative, `max_contract_bytes` is not positive,
-            `transport` or `on_loss` is an unknown word, or `expect` names no file with a contract;
-            if `autoreset` is no mode, or one that is not available; if the environments of several
-            addresses differ in their spaces or modes; if there are not `num_envs`
-            sub-environments, or they have another render mode; if `batch_size` is more than there
-            are sub-environments.
+            `transport`, `compression` or `on_loss` is an unknown word, or `expect` names no file
+            with a contract; if `autoreset` is no mode, or one that is not available; if the
+            environments of several addresses differ in their spaces or modes; if there are not
+            `num_envs` sub-environments, or they have another render mode; if `batch_size` is more
+            than there are sub-environments.
         InvalidCredentialsError: If the token cannot be one or would cross a network in plaintext,
             or if a certificate cannot be used.
         AuthenticationError: If the server does not know this client.
@@ -134,7 +139,8 @@ class RemoteVectorEnv(
             than `max_contract_bytes`.
         SystemResourceError: If this process has too few free descriptors.
         ArgumentTypeError: If an argument has the wrong type.
-        StateError: If this process is a fork of one that had used gRPC, where a client would hang.
+        StateError: If this process is a fork of one that had used gRPC, where a client would hang;
+            if the package for `compression` is missing here or at the server.
     """
 
     expected_contract: ClassVar[EnvContract | None] = None
@@ -173,6 +179,7 @@ class RemoteVectorEnv(
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
         num_envs: int | None = None,
         render_mode: str | None = None,
         batch_size: int | None = None,
@@ -196,6 +203,7 @@ class RemoteVectorEnv(
             expected_contract=self.expected_contract,
             reconnect=reconnect,
             max_contract_bytes=max_contract_bytes,
+            compression=compression,
             render_mode=render_mode,
             autoreset=autoreset,
         )

@@ -15,6 +15,7 @@ OWN_NAMES = frozenset(
         "_finalizer",
         "_follow",
         "_may_have",
+        "_repr_html_",
         "_seed_generator",
         "_seeds",
         "_source",

@@ -209,8 +209,6 @@ class JointEnv:
             )
 
     def _infos(self, form: str, infos: Any) -> dict[str, Any]:
-        if infos is None:
-            return {}
         if not is_mapping(infos):
             raise BadResultError(f"{form}, each a dict, got {type(infos).__name__} as infos")
         return dict(infos)

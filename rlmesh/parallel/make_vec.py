@@ -67,7 +67,6 @@ def make_vec(
         RemoteEnvError: If making a sub-environment raised.
         EnvCrashedError: If a worker died while it started.
         StateError: If this system is not Linux.
-        SystemResourceError: If the system refuses the memory that the workers share.
     """
     factories = factories_of(env, num_envs, wrappers, env_kwargs)
     return ParallelVectorEnv(

@@ -25,7 +25,6 @@ from rlmesh.errors import (
     RemoteEnvError,
     RlmeshError,
     StateError,
-    SystemResourceError,
 )
 from rlmesh.parallel.factories import Factory
 from rlmesh.parallel.frames import Frame, split_parts
@@ -44,7 +43,7 @@ from rlmesh.parallel.worker_main import (
 from rlmesh.processes.pickling import pickled
 from rlmesh.processes.supervisor import Supervisor
 from rlmesh.transports.failures import error_from_failure
-from rlmesh.transports.shm.segment import SegmentRefusedError, create_segment, map_segment
+from rlmesh.transports.shm.segment import create_segment, map_segment
 from rlmesh_api.v1 import session_pb2
 
 __all__ = ["WorkerPool"]
@@ -82,7 +81,6 @@ class WorkerPool:
     Raises:
         RlmeshError: If a sub-environment cannot be made, or cannot be one of several.
         StateError: If this system has no anonymous shared memory.
-        SystemResourceError: If the system refuses the shared memory.
     """
 
     def __init__(self, factories: Sequence[Factory], workers: int, mode: AutoresetMode) -> None:
@@ -114,7 +112,7 @@ class WorkerPool:
             self.plan: SegmentPlan = SegmentPlan.of(
                 runs, self.contract.observation_space, self.contract.action_space
             )
-            self._descriptor = _segment_of(self.plan.size)
+            self._descriptor = create_segment(self.plan.size)
         except BaseException:
             self._kill("there is no vector environment")
             raise
@@ -549,19 +547,6 @@ class WorkerPool:
             worker.process.kill(why)
         for worker in self._workers:
             worker.end()
-
-
-def _segment_of(size: int) -> int:
-    """Makes the segment that all workers write into."""
-    try:
-        return create_segment(size)
-    except SegmentRefusedError as error:
-        raise SystemResourceError(
-            f"parallel sub-environments share memory, and the system refuses {size} bytes of it: "
-            f"{error.__cause__}. Allow memfd_create, raise the limits of descriptors (ulimit -n) "
-            f"and of file sizes (ulimit -f), or step the sub-environments in one process: with "
-            f"gymnasium.vector.SyncVectorEnv, or served as a list, EnvServer([make(), make()])"
-        ) from error
 
 
 def _error(env_index: int, content: bytes) -> RlmeshError:

@@ -99,11 +99,16 @@ class Fleet(RemoteVectorEnv[ObsType, ActType]):
             None: the `expected_contract` of the class.
         reconnect: Whether the client connects again when a connection breaks.
         max_contract_bytes: The memory that the spaces of a contract may take, in bytes.
+        compression: How large messages cross a network: as they are (`none`), by a lossless
+            compression (`lz4`, `zstd`), or by whichever of these is the fastest, as measured for
+            each kind of call (`auto`). Without effect on the transport `shm`. Needs
+            `pip install 'rlmesh[compression]'` on both sides. Experimental.
         render_mode: The render mode that the environments must have been made with. None: any.
         batch_size: For how many sub-environments `recv` waits. None: for all.
 
     Raises:
-        StateError: If this program is connected to no Ray cluster.
+        StateError: If this program is connected to no Ray cluster; if the package for `compression`
+            is missing here or at a server.
         InvalidArgumentError: If the nodes do not have the resources, or an argument is out of its
             range.
         ArgumentTypeError: If an argument has the wrong type, or the callable cannot be pickled.
@@ -143,6 +148,7 @@ class Fleet(RemoteVectorEnv[ObsType, ActType]):
         expect: EnvContract | str | os.PathLike[str] | None = None,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
         render_mode: str | None = None,
         batch_size: int | None = None,
     ) -> None:
@@ -171,6 +177,7 @@ class Fleet(RemoteVectorEnv[ObsType, ActType]):
             expected_contract=self.expected_contract,
             reconnect=reconnect,
             max_contract_bytes=max_contract_bytes,
+            compression=compression,
             render_mode=render_mode,
             autoreset=autoreset,
         )

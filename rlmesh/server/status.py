@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 
 from rlmesh.server.sessions.endpoint import Slot
 from rlmesh.server.sessions.manager import SessionManager
@@ -21,7 +22,7 @@ def status_of(manager: SessionManager) -> env_service_pb2.GetStatusResponse:
     sessions = manager.sessions()
     statuses = {id(session.slot): _status_of_session(session) for session in sessions}
     status.sessions.extend(statuses.values())
-    first = _longest(slots)
+    first = _longest(slots, statuses)
     if first is None:
         first = sessions[0].slot if sessions else None
     if first is not None:
@@ -38,10 +39,17 @@ def status_of(manager: SessionManager) -> env_service_pb2.GetStatusResponse:
     return status
 
 
-def _longest(slots: list[Slot]) -> Slot | None:
-    """The slot that has been in a call for longest."""
-    running = [(call.since, slot) for slot in slots if (call := slot.thread.running) is not None]
-    return min(running, key=lambda each: each[0])[1] if running else None
+def _longest(slots: list[Slot], of_sessions: Container[int]) -> Slot | None:
+    """The slot that has been in a call for longest; one of a session before a model's own.
+
+    The thread of a model may execute the calls of a session, and then both are in the same call.
+    """
+    running = [
+        (call.since, id(slot) not in of_sessions, slot)
+        for slot in slots
+        if (call := slot.thread.running) is not None
+    ]
+    return min(running, key=lambda each: each[:2])[2] if running else None
 
 
 def _status_of_slot(slot: Slot) -> env_service_pb2.SessionStatus:

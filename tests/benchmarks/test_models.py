@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from benchmarks.models import episodes, report
 from benchmarks.models.catalogue import CONTENDERS
 from benchmarks.models.installing import install
+from benchmarks.models.peers import HttpClient
 from benchmarks.models.processes import take_turns
 from benchmarks.models.results import ModelRun, verdicts
 from benchmarks.models.task import NOTHING
@@ -42,6 +45,30 @@ def test_contenders_take_turns_and_one_that_is_not_installed_is_named() -> None:
     turns, absent = take_turns(keys, NOTHING, 2, rounds=1, seconds=0.05, interpreters={})
     assert turns["shm"][0]["rate"] > 0
     assert absent == {"mosec": "mosec is not installed"}
+
+
+def test_a_client_over_http_connects_again_where_its_idle_connection_was_closed() -> None:
+    bodies: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as request:
+                while request.readline().strip():
+                    pass
+                bodies.append(request.read(4))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, args=(listener,))
+        serving.start()
+        client = HttpClient(listener.getsockname()[1], "/", "application/octet-stream")
+        try:
+            assert (client.post(b"1234"), client.post(b"5678")) == (b"ok", b"ok")
+        finally:
+            client.close()
+        serving.join()
+    assert bodies == [b"1234", b"5678"]
 
 
 def test_a_peer_that_cannot_be_installed_is_named_and_the_others_go_on(

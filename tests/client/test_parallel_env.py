@@ -168,25 +168,6 @@ def test_a_result_for_an_unknown_agent_is_an_error_that_names_it() -> None:
         remote.close()
 
 
-class WithoutInfos(Herd):
-    """Has no info to give."""
-
-    def reset(self, *arguments: Any, **options: Any) -> Any:
-        return super().reset(*arguments, **options)[0], None
-
-    def step(self, actions: dict[str, Any]) -> Any:
-        return [*super().step(actions)[:4], None]
-
-
-def test_a_client_is_a_context_manager_and_none_in_the_place_of_the_infos_is_no_info() -> None:
-    with serving(WithoutInfos()) as server:
-        with rlmesh.RemoteParallelEnv(server.address) as remote:
-            assert remote.reset(seed=0)[-1] == {}
-            assert remote.step({"zoe": 1})[-1] == {}
-        with pytest.raises(errors.StateError, match="is closed"):
-            remote.reset()
-
-
 class GraphHerd(Herd):
     def observation_space(self, agent: str) -> Any:
         return Graph(Discrete(2), None) if agent == "bob" else super().observation_space(agent)
@@ -207,17 +188,25 @@ def test_what_cannot_be_served_is_refused_at_construction(env: Any, error: Any, 
         rlmesh.EnvServer(env)
 
 
-def test_without_pettingzoo_the_name_says_what_to_install() -> None:
+def test_without_pettingzoo_or_with_an_old_one_the_name_says_what_to_install() -> None:
     program = (
         "import sys; sys.modules['pettingzoo'] = None; import rlmesh\n"
+        "try: rlmesh.RemoteParallelEnv\n"
+        "except ImportError as error: print(error)\n"
+        "del sys.modules['pettingzoo']; import pettingzoo; pettingzoo.__version__ = '1.24.3'\n"
         "try: rlmesh.RemoteParallelEnv\n"
         "except ImportError as error: print(error)"
     )
     found = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert "pip install 'pettingzoo>=1.25'" in found.stdout
-    assert "rlmesh[pettingzoo]" in found.stdout
+    missing, old = found.stdout.splitlines()
+    assert "pip install 'pettingzoo>=1.25'" in missing
+    assert "rlmesh[pettingzoo]" in missing
+    assert old == (
+        "rlmesh.RemoteParallelEnv needs pettingzoo 1.25 or newer, and 1.24.3 is installed; "
+        "pip install 'pettingzoo>=1.25'"
+    )
 
 
 # PettingZoo's own tests import environments by its former names.

@@ -31,6 +31,20 @@ def test_a_client_takes_and_gives_tensors() -> None:
         assert client.metadata["torch"] is True
 
 
+def test_a_tensor_on_the_cpu_shares_the_memory_that_was_received() -> None:
+    import rlmesh.torch
+
+    for dtype in (np.float32, np.uint8, np.int64, np.float16, np.bool_):
+        received = np.ones((2, 3), dtype)
+        view = received.view()
+        view.flags.writeable = False
+        made = rlmesh.torch._tensors({"one": received, "several": (received, view)}, None)
+        shared, (also, copied) = made["one"], made["several"]
+        assert shared.data_ptr() == also.data_ptr() == received.ctypes.data
+        # A tensor can be written on: what cannot be is copied.
+        assert copied.data_ptr() != received.ctypes.data
+
+
 def test_a_vector_client_takes_and_gives_tensors() -> None:
     import rlmesh.torch
 

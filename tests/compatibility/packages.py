@@ -23,6 +23,8 @@ class Package:
         seed: The seed of the first reset. None: the environment takes its seed when it is made.
         variables: The variables of the processes that run it.
         steps: How many steps are compared; fewer where each draws large images on the CPU.
+        unseeded: Keys of the info of a reset that no seed decides, which are not compared.
+        as_text: Keys of infos with objects of the package, which arrive as their text.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Package:
     seed: int | None = 17
     variables: dict[str, str] = field(default_factory=dict[str, str])
     steps: int = 500
+    unseeded: tuple[str, ...] = ()
+    as_text: tuple[str, ...] = ()
 
     @property
     def environment(self) -> str:
@@ -46,7 +50,7 @@ class Package:
 PISTONS = ("pettingzoo[butterfly,sisl]", "supersuit")
 JAX = ("brax", "gymnax", "gym", "six")
 
-# No version is pinned: the page says which one was run.
+# A version is bounded only where a newer one does not fit: the page says which one was run.
 PACKAGES = (
     Package(name="ale-py", env="ALE/Pong-v5", requires=("ale-py",), imports=("ale_py",)),
     Package(name="mujoco", env="HalfCheetah-v5", requires=("gymnasium[mujoco]",)),
@@ -69,6 +73,7 @@ PACKAGES = (
         kwargs={"config": {"vehicles_count": 5, "observation": {"type": "OccupancyGrid"}}},
         requires=("highway-env",),
         imports=("highway_env",),
+        unseeded=("action",),
     ),
     Package(
         name="gymnasium-robotics",
@@ -86,7 +91,8 @@ PACKAGES = (
     Package(
         name="dm-control",
         env="dm_control/cartpole-balance-v0",
-        requires=("shimmy[dm-control]", "packaging"),
+        # MuJoCo 4 has no `flex_vertedge`, which dm_control 1.0.50 reads.
+        requires=("shimmy[dm-control]", "packaging", "mujoco<4"),
         imports=("shimmy",),
     ),
     Package(
@@ -95,7 +101,12 @@ PACKAGES = (
         requires=("pybullet", "pybullet-envs-gymnasium"),
         imports=("pybullet_envs_gymnasium",),
     ),
-    Package(name="robosuite", env="compatibility.factories:lift", requires=("robosuite", "h5py")),
+    Package(
+        name="robosuite",
+        env="compatibility.factories:lift",
+        # It looks for a number among MuJoCo's enumerations, which in newer ones are equal to none.
+        requires=("robosuite", "h5py", "mujoco<3.9"),
+    ),
     Package(
         name="gym-aloha",
         env="gym_aloha/AlohaTransferCube-v0",
@@ -113,7 +124,14 @@ PACKAGES = (
         imports=("gym_pusht",),
     ),
     Package(name="gymnax", env="compatibility.factories:gymnax_cartpole", requires=JAX),
-    Package(name="brax", env="compatibility.factories:brax_pendulum", requires=JAX),
+    Package(
+        name="brax",
+        env="compatibility.factories:brax_pendulum",
+        requires=JAX,
+        # Each copy of the environment compiles its step for most of a minute.
+        variables={"JAX_COMPILATION_CACHE_DIR": "jax-cache"},
+        as_text=("first_pipeline_state",),
+    ),
     Package(
         name="envpool",
         env="envpool:make_gymnasium",

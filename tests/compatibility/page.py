@@ -16,6 +16,8 @@ _BEGIN, _END = (
     "<!-- compatibility: end -->",
 )
 _BLOCK = re.compile(f"{re.escape(_BEGIN)}\n.*?{re.escape(_END)}", re.DOTALL)
+_UNSEEDED = {package.environment: package.unseeded for package in PACKAGES if package.unseeded}
+_AS_TEXT = {package.environment: package.as_text for package in PACKAGES if package.as_text}
 _RATES = ("in-process", "shm", "direct", "grpc")
 
 
@@ -48,7 +50,7 @@ def table(results: dict[str, Any]) -> str:
         if "reason" in row:
             notes.append(f"- `{environment}` of {row['package']} was not run: `{row['reason']}`")
             continue
-        rates = " | ".join(f"{row['rates'][name]:,.0f}" for name in _RATES)
+        rates = " | ".join(_rate(row["rates"][name]) for name in _RATES)
         equal = "no" if row["differences"] else "but infos" if row["infos"] else "yes"
         lines.append(
             f"| {row['package']} | {row['version']} | `{environment}` | {row['steps']} | {equal} "
@@ -58,8 +60,26 @@ def table(results: dict[str, Any]) -> str:
             # It is mostly the same over each transport.
             lines_of_kind = sorted(set(row[kind].values()))
             notes += [f"- `{environment}`, {kind}: `{line}`" for line in lines_of_kind]
+        if environment in _UNSEEDED:
+            notes.append(
+                f"- `{environment}`: the info of a reset has {_keys(_UNSEEDED[environment])} from "
+                f"a generator that no seed reaches, which is not compared"
+            )
+        if environment in _AS_TEXT:
+            notes.append(
+                f"- `{environment}`: infos have objects of the package under "
+                f"{_keys(_AS_TEXT[environment])}, which arrive as their text"
+            )
     lines += ["", *notes, ""] if notes else [""]
     return "\n".join([*lines, *_frames(results["renderings"])])
+
+
+def _keys(keys: tuple[str, ...]) -> str:
+    return ", ".join(f"`{key}`" for key in keys)
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
 def _unknown(missing: list[str]) -> str:
@@ -88,7 +108,7 @@ def _frames(renderings: dict[str, Any]) -> list[str]:
         equal = "no" if row["differences"] else "yes"
         lines.append(
             f"| {row['package']} | {environment} | {backend} | {frame} | {equal} "
-            f"| {row['rate']:,.0f} |"
+            f"| {_rate(row['rate'])} |"
         )
         if row["differences"]:
             notes.append(f"- {environment} with {backend}: `{row['differences']}`")

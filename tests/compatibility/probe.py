@@ -7,6 +7,7 @@ prints what it found as JSON, and with `frames` what it found of an environment 
 from __future__ import annotations
 
 import contextlib
+import enum
 import inspect
 import json
 import os
@@ -51,13 +52,13 @@ def probe(package: Package, seconds: float, steps: int) -> dict[str, Any]:
                 # One that was stepped before may not be what it was when it was made.
                 with contextlib.closing(here(package)) as local:
                     values, infos = compare(package, remote, local, steps)
+                    if transport == TRANSPORTS[-1]:
+                        # By now it has compiled what it compiles.
+                        rates = measured(local, Actions(remote, package), package, seconds)
+                        found["rates"]["in-process"] = rates
                 found["differences"] |= {transport: values} if values else {}
                 found["infos"] |= {transport: infos} if infos else {}
                 found["rates"][transport] = rate(remote, package, seconds)
-                if transport == TRANSPORTS[-1]:
-                    actions = Actions(remote, package)
-                    with contextlib.closing(here(package)) as local:
-                        found["rates"]["in-process"] = measured(local, actions, package, seconds)
     return found
 
 
@@ -206,6 +207,7 @@ def compare(package: Package, remote: Any, local: Any, steps: int) -> tuple[str,
     step = 0
     must_reset, seed = True, package.seed
     while step < steps:
+        left_out = (*package.as_text, *(package.unseeded if must_reset else ()))
         if must_reset:
             call = f"the reset before step {step}"
             results = [_reset(env, seed) for env in (remote, local)]
@@ -222,7 +224,7 @@ def compare(package: Package, remote: Any, local: Any, steps: int) -> tuple[str,
             place = difference(list(remote.agents), list(local.agents), f"{call}, agents")
         if place is not None:
             return place, infos
-        got_info, its_info = (timeless(as_numpy(each)) for each in (info, its))
+        got_info, its_info = (comparable(as_numpy(each), left_out) for each in (info, its))
         infos = infos or difference(got_info, its_info, f"{call}, info") or ""
     return "", infos
 
@@ -253,7 +255,12 @@ def declared(package: Package, remote: Any, result: Any) -> tuple[Any, ...]:
 
 
 def as_numpy(info: Any) -> Any:
-    """An info with NumPy's arrays and scalars for those of another library, as they arrive."""
+    """An info with NumPy's arrays for those of another library, and integers for an IntEnum's.
+
+    So they arrive.
+    """
+    if isinstance(info, enum.IntEnum):
+        return int(info)
     if isinstance(info, dict):
         return {key: as_numpy(value) for key, value in info.items()}
     if isinstance(info, (list, tuple)):
@@ -263,8 +270,10 @@ def as_numpy(info: Any) -> Any:
     return np.asarray(info)[()]
 
 
-def timeless(info: Any) -> Any:
-    """An info without how many seconds an episode took, where a wrapper of Gymnasium says that."""
+def comparable(info: Any, left_out: tuple[str, ...] = ()) -> Any:
+    """An info without how many seconds an episode took, and without the keys that are left out."""
+    if left_out:
+        info = {key: value for key, value in info.items() if key not in left_out}
     episode = info.get("episode")
     if not isinstance(episode, dict) or "t" not in episode:
         return info

@@ -27,7 +27,7 @@ from support.repository import ROOT
 _FOLDER = Path(__file__).parent
 _BUILD = ROOT / "build/compatibility"
 _INSTALL_SECONDS = 900
-_PROBE_SECONDS = 300
+_PROBE_SECONDS = 900
 
 
 def main() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import signal
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 
 import rlmesh
-from rlmesh.errors import EnvCrashedError, InvalidEnvError, RemoteEnvError, SystemResourceError
+from rlmesh.errors import EnvCrashedError, InvalidEnvError, RemoteEnvError
 from support.frail_env import DEADLY, FrailEnv, way
 from support.parallel_envs import Forking, Other, Wrong, fail_to_make
 from support.process import child_processes
@@ -250,20 +249,6 @@ def test_a_fork_of_the_program_leaves_the_workers_to_it() -> None:
         "envs.step([0, 0])\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-
-
-def test_without_shared_memory_it_is_refused_with_what_to_do_and_nothing_runs_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def forbidden(*_: Any) -> int:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "memfd_create", forbidden)
-    before = set(child_processes())
-    for make in (rlmesh.make_vec, rlmesh.EnvServer):
-        with pytest.raises(SystemResourceError, match=r"Operation not permitted.*SyncVectorEnv"):
-            make(FrailEnv, num_envs=2, workers=1)
-    assert set(child_processes()) <= before
 
 
 def test_an_environment_that_forks_answers_once() -> None:

@@ -170,8 +170,11 @@ def wait_until_in(thread: threading.Thread, name: str) -> None:
     deadline = soon()
     while time.monotonic() < deadline:
         frame = sys._current_frames().get(thread.ident or 0)
-        if frame is not None and frame.f_code.co_name == name:
-            return
+        # It may be in what that function calls.
+        while frame is not None:
+            if frame.f_code.co_name == name:
+                return
+            frame = frame.f_back
         os.sched_yield()
     raise AssertionError(f"{thread.name} was never in {name}")
 

@@ -9,18 +9,18 @@ from typing import Any
 from support.repository import ROOT
 
 _SNIPPET = re.compile(
-    r"(?:^<!-- snippet: skip, tests/(\w+)/test_page\.py [^\n]* -->\n)?^```python\n(.*?)^```$",
+    r"(?:^<!-- snippet: skip, tests/(\w+/test_\w+)\.py [^\n]* -->\n)?^```python\n(.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
 
 
-def run_snippets(folder: str) -> int:
-    """Runs the snippets that are marked for a folder of tests, between those without a mark.
+def run_snippets(module: str) -> int:
+    """Runs the snippets that are marked for a module of tests, between those without a mark.
 
     They run in their order and in one namespace.
 
     Args:
-        folder: The name of the folder.
+        module: The module, as in `trainers/test_page`.
 
     Returns:
         How many marked ones ran.
@@ -31,7 +31,7 @@ def run_snippets(folder: str) -> int:
     names: dict[str, Any] = {"__name__": "page"}
     try:
         for mark, snippet in found:
-            if mark in ("", folder):
+            if mark in ("", module):
                 exec(compile(snippet, "docs/trainers.md", "exec"), names)  # noqa: S102 # of this repository
     finally:
         for server in ("single", "several"):
@@ -40,4 +40,4 @@ def run_snippets(folder: str) -> int:
         names.clear()
         # What Minari leaves behind, while the test ignores its warnings.
         gc.collect()
-    return sum(mark == folder for mark, _ in found)
+    return sum(mark == module for mark, _ in found)

@@ -223,3 +223,61 @@ def test_what_several_servers_send_is_of_jax_too() -> None:
         *arrays, infos = client.recv()
         assert [type(array) for array in arrays] == [type(observations)] * 4
         assert sorted(infos["env_id"]) == [0, 1]
+
+
+def test_a_function_is_a_model_that_is_compiled_for_the_sizes_of_its_warm_up_alone() -> None:
+    traced: list[int] = []
+
+    def policy(seen: Any) -> Any:
+        # Runs where JAX traces it, to compile it.
+        traced.append(len(seen["state"]))
+        return {"arm": jnp.tanh(seen["state"]), "open": seen["door"] > 0}
+
+    served = rlmesh.jax.Model(
+        policy,
+        spaces.Dict({"state": spaces.Box(-1, 1, (2,)), "door": spaces.Discrete(3)}),
+        spaces.Dict({"arm": spaces.Box(-1, 1, (2,)), "open": spaces.Discrete(2)}),
+        device="cpu",
+        warm_sizes=(4, 1),
+        narrow=True,
+    )
+    seen = {
+        "state": np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2),
+        "door": np.array([0, 1, 2]),
+    }
+    with rlmesh.ModelWorker(served) as worker, rlmesh.RemoteModel(worker.address) as model:
+        assert traced == [1, 4]
+        actions = model.predict_batch(seen)
+        one = model.predict({"state": seen["state"][2], "door": np.int64(2)})
+        assert traced == [1, 4]
+        assert not model.model_contract.keeps_state
+    np.testing.assert_allclose(actions["arm"], np.tanh(seen["state"]), rtol=1e-6)
+    assert actions["open"].tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(one["arm"], actions["arm"][2])
+
+
+def test_a_function_may_give_chunks_of_a_batch_that_is_larger_than_its_warm_up() -> None:
+    box = spaces.Box(-1, 1, (3,))
+    served = rlmesh.jax.Model(
+        lambda seen: jnp.repeat(seen[:, None, :], 5, axis=1), box, box, horizon=5
+    )
+    several = np.array([[0.0, 0.5, 1.0], [1.0, 0.0, 0.5]], np.float32)
+    with rlmesh.ModelWorker(served) as worker, rlmesh.RemoteModel(worker.address) as model:
+        chunks = model.predict_chunk_batch(several)
+        np.testing.assert_array_equal(chunks, np.repeat(several[:, None], 5, axis=1))
+        np.testing.assert_array_equal(model.predict(several[0]), several[0])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ({"warm_sizes": (0,)}, InvalidArgumentError, "warm_sizes must be 1 or more, got 0"),
+        ({"warm_sizes": (1.5,)}, ArgumentTypeError, "warm_sizes must be an int"),
+        ({"device": "abacus"}, InvalidArgumentError, "no such device"),
+    ],
+)
+def test_a_wrong_argument_of_a_model_is_refused(
+    wrong: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        rlmesh.jax.Model(lambda seen: seen, **wrong)

@@ -28,4 +28,4 @@ def test_the_snippets_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     np.random.seed(1)  # noqa: NPY002 # the generator of Stable-Baselines3
     torch.manual_seed(1)
-    assert run_snippets("trainers") > 5
+    assert run_snippets("trainers/test_page") > 5

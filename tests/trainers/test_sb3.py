@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -208,6 +210,15 @@ def test_what_is_no_address_and_no_client_is_refused() -> None:
             rlmesh.sb3.VecEnv(client, token="x")
     with pytest.raises(InvalidArgumentError, match="leave it out"):
         rlmesh.sb3.VecEnv("tcp://127.0.0.1:1", copy=False)
+
+
+def test_an_older_release_is_refused_with_the_one_that_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stable_baselines3.__version__", "1.8.0")
+    monkeypatch.delitem(sys.modules, "rlmesh.sb3")
+    with pytest.raises(ImportError, match=r"stable-baselines3 2\.0 or newer, and 1\.8\.0 is"):
+        importlib.import_module("rlmesh.sb3")
 
 
 def test_options_that_differ_are_refused() -> None:

@@ -14,4 +14,4 @@ from support.trainer_snippets import run_snippets
 def test_the_snippets_of_the_page_run() -> None:
     torch.manual_seed(1)
     torch.set_num_threads(1)
-    assert run_snippets("trainers_all") == 2
+    assert run_snippets("trainers_all/test_page") == 2

@@ -11,7 +11,7 @@ import pytest
 from gymnasium import spaces
 
 import rlmesh
-from rlmesh.transports.grpc.transport import _left_to_reader
+from rlmesh.transports.copying import left_to_reader
 from support.comparing import assert_same
 from support.sample_envs import SPACES, EchoEnv, ScriptedEnv
 from support.sample_spaces import BOOL
@@ -253,7 +253,7 @@ def test_an_observation_does_not_keep_an_info_that_is_much_larger() -> None:
 @pytest.mark.parametrize("nbytes", [1 << 15, (1 << 15) + 1, 1 << 20])
 def test_a_message_that_is_left_to_its_reader_is_not_copied(nbytes: int) -> None:
     message = bytes(range(256)) * (nbytes // 256) + bytes(nbytes % 256)
-    left = np.asarray(_left_to_reader(message))
+    left = np.asarray(left_to_reader(message))
     assert np.shares_memory(left, np.frombuffer(message, np.uint8))
     assert left.flags.writeable
     assert bytes(left) == message

@@ -171,25 +171,11 @@ def test_seeds_and_masks_are_for_all_sub_envs() -> None:
     with fleet([SubEnv() for _ in range(3)], autoreset="disabled") as client:
         with pytest.raises(InvalidArgumentError, match="each of the 3 sub-environments"):
             client.reset(seed=[1, 2])
-        first = {"reset_mask": np.array([True, False, True])}
-        with pytest.raises(InvalidArgumentError, match=r"tcp://\S+, which was not reset yet"):
-            client.reset(options=first)
         client.reset(seed=[1, None, 3])
-        client.reset(options=first)
         with pytest.raises(InvalidArgumentError, match="reset_mask"):
             client.reset(options={"reset_mask": np.ones(2, np.bool_)})
         with pytest.raises(InvalidArgumentError, match="one sub-environment or more"):
             client.reset(options={"reset_mask": np.zeros(3, np.bool_)})
-
-
-def test_a_mask_that_leaves_out_an_endpoint_needs_the_mode_in_which_its_observation_is_kept() -> (
-    None
-):
-    with fleet([SubEnv() for _ in range(2)], autoreset="next_step") as client:
-        client.reset()
-        with pytest.raises(InvalidArgumentError, match="connect with autoreset='disabled'"):
-            client.reset(options={"reset_mask": np.array([True, False])})
-        client.step(client.action_space.sample())
 
 
 def test_attributes_are_those_of_all_sub_envs() -> None:

@@ -165,6 +165,34 @@ reset; a model that keeps none goes on with the next call. Both are answered in 
 """
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
+class _Compression:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CompressionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compression.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPRESSION_UNSPECIFIED: _Compression.ValueType  # 0
+    """Never sent."""
+    COMPRESSION_IDENTITY: _Compression.ValueType  # 1
+    """Not at all."""
+    COMPRESSION_LZ4: _Compression.ValueType  # 2
+    """As one block of LZ4, without a frame."""
+    COMPRESSION_ZSTD: _Compression.ValueType  # 3
+    """As one frame of Zstandard, in whose header the number of bytes stands."""
+
+class Compression(_Compression, metaclass=_CompressionEnumTypeWrapper):
+    """How the bytes of a message are compressed. Experimental."""
+
+COMPRESSION_UNSPECIFIED: Compression.ValueType  # 0
+"""Never sent."""
+COMPRESSION_IDENTITY: Compression.ValueType  # 1
+"""Not at all."""
+COMPRESSION_LZ4: Compression.ValueType  # 2
+"""As one block of LZ4, without a frame."""
+COMPRESSION_ZSTD: Compression.ValueType  # 3
+"""As one frame of Zstandard, in whose header the number of bytes stands."""
+Global___Compression: _TypeAlias = Compression  # noqa: Y015
+
 class _AttributeVerb:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -236,6 +264,52 @@ class Peer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Peer: _TypeAlias = Peer  # noqa: Y015
+
+@_typing.final
+class CompressedMessage(_message.Message):
+    """A message that has crossed in another form. Experimental.
+
+    A client may send any call but `open` and `resume` like this, and choose for each call. A server
+    that has listed no compression in the answer to `open` need not know it. The answer to such a call
+    may come like this too; a server sends an answer that is small, or that would not become smaller, as
+    it is. The answer to any other call does not come like this, unless it is repeated.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPRESSION_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    compression: Global___Compression.ValueType
+    """How `data` is compressed."""
+    size: _builtins.int
+    """How many bytes the message has: of a request at most 2^26, of an answer at most 2^30. Another number
+    is a damaged message.
+    """
+    answer: Global___Compression.ValueType
+    """In a request: how the answer may be compressed. A compression that the server has not listed counts
+    as `IDENTITY`. In an answer: unspecified.
+    """
+    data: _builtins.bytes
+    """The serialized `SessionRequest` or `SessionResponse`, whose sequence is the one of the message around
+    it, and which is not itself `compressed`.
+    """
+    def __init__(
+        self,
+        *,
+        compression: Global___Compression.ValueType = ...,
+        size: _builtins.int = ...,
+        answer: Global___Compression.ValueType = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "compression", b"compression", "data", b"data", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompressedMessage: _TypeAlias = CompressedMessage  # noqa: Y015
 
 @_typing.final
 class Holder(_message.Message):
@@ -462,6 +536,7 @@ class OpenResult(_message.Message):
     RESUME_SECONDS_FIELD_NUMBER: _builtins.int
     EXPOSED_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    COMPRESSIONS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's name in logs and status pages."""
     protocol_generation: _builtins.int
@@ -484,6 +559,12 @@ class OpenResult(_message.Message):
         Any other name is refused.
         """
 
+    @_builtins.property
+    def compressions(self) -> _containers.RepeatedScalarFieldContainer[Global___Compression.ValueType]:
+        """How the server reads compressed calls, and can compress answers. Empty where it cannot.
+        Experimental.
+        """
+
     def __init__(
         self,
         *,
@@ -494,10 +575,11 @@ class OpenResult(_message.Message):
         resume_seconds: _builtins.float = ...,
         exposed: _abc.Iterable[_builtins.str] | None = ...,
         version: _builtins.int = ...,
+        compressions: _abc.Iterable[Global___Compression.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exposed", b"exposed", "protocol_generation", b"protocol_generation", "resume_seconds", b"resume_seconds", "secret", b"secret", "session_id", b"session_id", "transports", b"transports", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compressions", b"compressions", "exposed", b"exposed", "protocol_generation", b"protocol_generation", "resume_seconds", b"resume_seconds", "secret", b"secret", "session_id", b"session_id", "transports", b"transports", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1299,6 +1381,7 @@ class SessionRequest(_message.Message):
     RESUME_FIELD_NUMBER: _builtins.int
     PREDICT_FIELD_NUMBER: _builtins.int
     STEP_SOME_FIELD_NUMBER: _builtins.int
+    COMPRESSED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The call's number: 1 for `open`, then one more for every call; 0 for `resume`. A stream that
     begins with another number is refused.
@@ -1347,6 +1430,10 @@ class SessionRequest(_message.Message):
     def step_some(self) -> Global___StepSomeCall:
         """Step some sub-environments."""
 
+    @_builtins.property
+    def compressed(self) -> Global___CompressedMessage:
+        """A call in compressed form."""
+
     def __init__(
         self,
         *,
@@ -1362,12 +1449,13 @@ class SessionRequest(_message.Message):
         resume: Global___ResumeCall | None = ...,
         predict: Global___PredictCall | None = ...,
         step_some: Global___StepSomeCall | None = ...,
+        compressed: Global___CompressedMessage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "compressed", b"compressed", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "compressed", b"compressed", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "attribute", "step_many", "stats", "resume", "predict", "step_some"]  # noqa: Y015
+    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "attribute", "step_many", "stats", "resume", "predict", "step_some", "compressed"]  # noqa: Y015
     _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_call) -> _WhichOneofReturnType_call | None: ...
 
@@ -1392,6 +1480,7 @@ class SessionResponse(_message.Message):
     RESUME_FIELD_NUMBER: _builtins.int
     PREDICT_FIELD_NUMBER: _builtins.int
     STEP_SOME_FIELD_NUMBER: _builtins.int
+    COMPRESSED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The number of the call that this answers."""
     @_builtins.property
@@ -1442,6 +1531,10 @@ class SessionResponse(_message.Message):
     def step_some(self) -> Global___StepSomeResult:
         """The answer to `step_some`."""
 
+    @_builtins.property
+    def compressed(self) -> Global___CompressedMessage:
+        """An answer in compressed form."""
+
     def __init__(
         self,
         *,
@@ -1458,12 +1551,13 @@ class SessionResponse(_message.Message):
         resume: Global___ResumeResult | None = ...,
         predict: Global___PredictResult | None = ...,
         step_some: Global___StepSomeResult | None = ...,
+        compressed: Global___CompressedMessage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "compressed", b"compressed", "failure", b"failure", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "failure", b"failure", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attribute", b"attribute", "close", b"close", "compressed", b"compressed", "failure", b"failure", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "failure", "attribute", "step_many", "stats", "resume", "predict", "step_some"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "failure", "attribute", "step_many", "stats", "resume", "predict", "step_some", "compressed"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 

@@ -28,8 +28,8 @@ __all__ = ["FastCheck", "compile_fast_check", "compile_fast_text_check"]
 FastCheck: TypeAlias = Callable[[Readable, int], bool]
 """Takes a buffer and where the slab begins in it; returns whether every element is allowed."""
 
-# More elements are compared faster by NumPy.
-_FEW = 24
+# More elements are compared faster by NumPy: than in Python, and than in C.
+_FEW, _FEW_IN_C = 24, 256
 _MOST_UNPACKED = 96
 # More elements are read faster in one reduction than in a comparison and a search of its result.
 _MANY = 8192
@@ -46,11 +46,16 @@ def compile_fast_check(
     """
     small: list[list[NumericDomain]] = []
     probes: list[FastCheck] = []
+    in_c: list[tuple[int, str, float, float, bool]] = []
     unpacked = _MOST_UNPACKED
     for domain in domains:
         if domain.low is None and domain.high is None and domain.nan is not Nan.REJECT:
             continue
         count = domain.leaf.count
+        bounds = _bounds(domain) if compiled and 0 < count <= _FEW_IN_C else None
+        if bounds is not None:
+            in_c += bounds
+            continue
         if not 0 < count <= _FEW:
             probes.append(_compile_probe(domain))
             continue
@@ -60,6 +65,8 @@ def compile_fast_check(
             unpacked = count
         small[-1].append(domain)
     checks = [*map(_compile_comparison, small), *probes]
+    if compiled and in_c:
+        checks.insert(0, compiled.Check(tuple(in_c)).holds)
     if others is not None:
         checks.append(others)
     return _all_of(checks)
@@ -116,8 +123,6 @@ def compile_fast_text_check(domains: Sequence[TextDomain], size: int) -> FastChe
 
 def _compile_comparison(domains: Sequence[NumericDomain]) -> FastCheck:
     """Compiles the comparison of every element of small leaves that may be wrong."""
-    if compiled and (bounds := _bounds(domains)) is not None:
-        return compiled.Check(bounds).holds
     layout = "<"
     names: list[str] = []
     terms: list[str] = []
@@ -146,30 +151,27 @@ def _compile_comparison(domains: Sequence[NumericDomain]) -> FastCheck:
     return cast("FastCheck", namespace["holds"])
 
 
-def _bounds(
-    domains: Sequence[NumericDomain],
-) -> tuple[tuple[int, str, float, float, bool], ...] | None:
+def _bounds(domain: NumericDomain) -> list[tuple[int, str, float, float, bool]] | None:
     """Offset, code, bounds and whether NaN is allowed, of every element that may be wrong.
 
     None where C cannot compare it.
     """
+    leaf = domain.leaf
+    if leaf.code == "e":
+        return None
     found: list[tuple[int, str, float, float, bool]] = []
-    for domain in domains:
-        leaf = domain.leaf
-        if leaf.code == "e":
+    least, most = _limits(leaf.dtype)
+    lows, highs = _each(domain.low, leaf.shape), _each(domain.high, leaf.shape)
+    for index, bounds in enumerate(zip(lows, highs, strict=True)):
+        if not _term("v", *bounds, domain.nan):
+            continue
+        low, high = least if bounds[0] is None else bounds[0], bounds[1]
+        high = most if high is None else high
+        if not (least <= low <= most and least <= high <= most):
             return None
-        least, most = _limits(leaf.dtype)
-        lows, highs = _each(domain.low, leaf.shape), _each(domain.high, leaf.shape)
-        for index, bounds in enumerate(zip(lows, highs, strict=True)):
-            if not _term("v", *bounds, domain.nan):
-                continue
-            low, high = least if bounds[0] is None else bounds[0], bounds[1]
-            high = most if high is None else high
-            if not (least <= low <= most and least <= high <= most):
-                return None
-            offset = leaf.offset + index * leaf.dtype.itemsize
-            found.append((offset, leaf.code, low, high, domain.nan is Nan.DELIVER))
-    return tuple(found)
+        offset = leaf.offset + index * leaf.dtype.itemsize
+        found.append((offset, leaf.code, low, high, domain.nan is Nan.DELIVER))
+    return found
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:

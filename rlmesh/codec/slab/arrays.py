@@ -193,11 +193,14 @@ def compile_kept(leaf: Leaf) -> Read:
     """
     if is_scalar(leaf):
         return _compile_read_scalar(leaf)
-    view = compile_view(leaf)
+    if leaf.dtype.kind == "b":
+        return _compile_keep_bools(leaf)
+    dtype, shape, offset = leaf.dtype, leaf.shape, leaf.offset
+    if not dtype.isnative:
+        return _compile_read_swapped(leaf)
 
-    def keep(buffer: Readable, base: int, tail: Any, /) -> npt.NDArray[Any]:
-        array: npt.NDArray[Any] = view(buffer, base, tail)
-        array.setflags(write=True)
+    def keep(buffer: Readable, base: int, _tail: object, /) -> npt.NDArray[Any]:
+        array: npt.NDArray[Any] = ndarray(shape, dtype, buffer, base + offset)
         return array if array.flags.aligned else array.copy()
 
     return keep
@@ -259,6 +262,17 @@ def _compile_read_swapped(leaf: Leaf) -> Read:
     return lambda buffer, base, _tail, /: ndarray(shape, dtype, buffer, base + offset).astype(
         native
     )
+
+
+def _compile_keep_bools(leaf: Leaf) -> Read:
+    view = _compile_read_bools(leaf, copy=False)
+
+    def keep(buffer: Readable, base: int, tail: Any, /) -> npt.NDArray[Any]:
+        array: npt.NDArray[Any] = view(buffer, base, tail)
+        array.setflags(write=True)
+        return array
+
+    return keep
 
 
 def _compile_read_bools(leaf: Leaf, *, copy: bool) -> Read:

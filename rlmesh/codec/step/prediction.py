@@ -100,6 +100,10 @@ class Predicted(NamedTuple):
     deviations: tuple[session_pb2.Deviation, ...] = ()
 
 
+# Makes one of both without the frame of its constructor: every prediction passes here.
+_as_tuple = tuple.__new__  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] # typeshed leaves open of what
+
+
 @lru_cache(maxsize=256)
 def _before_slab(size: int, chunk: bool, count: int) -> bytes:
     """What stands between the sequence and the slab of observations of that many bytes."""
@@ -148,7 +152,7 @@ def read_prediction_call(message: bytes | memoryview) -> tuple[int, Asked] | Non
     _, chunk, _, count, _, _ = _NUMBERS.unpack(numbers)
     if tag != SEQUENCE_TAG or message[PREFIX:CALL_HEAD] != _before_slab(size, chunk, count):
         return None
-    return sequence, Asked(message, CALL_HEAD, size, chunk, count)
+    return sequence, _as_tuple(Asked, (message, CALL_HEAD, size, chunk, count, None))
 
 
 def write_prediction(
@@ -211,7 +215,7 @@ def read_prediction(buffer: Readable, start: int, end: int, sequence: int) -> Pr
     nbytes = unpadded(size)
     if nbytes != end - slab or unpadded(length) != end - start - PREFIX - INNER:
         return None
-    return Predicted(buffer, slab, nbytes, queue, model, batch)
+    return _as_tuple(Predicted, (buffer, slab, nbytes, queue, model, batch, ()))
 
 
 def predicted(result: session_pb2.PredictResult) -> Predicted:

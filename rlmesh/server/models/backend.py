@@ -36,12 +36,15 @@ class ModelBackend:
         served: The model.
 
     Attributes:
+        renders: False: a model has nothing to render.
         hot: Answers a prediction in the fixed form.
         timings: What this session's calls have cost.
         episodes: None: a model sees no end of an episode.
         dependent: The calls that depend on the call before.
         lender: None: calls in this process are answered by it.
     """
+
+    renders = False
 
     def __init__(self, served: ServedModel) -> None:
         self._served = served
@@ -56,6 +59,7 @@ class ModelBackend:
         self._reporter = Reporter()
         self.episodes: None = None
         self.timings: Timings = Timings()
+        self._timing = self.timings.of("predict")
         self.hot: HotCall = self._predict
         keeps = served.contract.keeps_state
         self.dependent: Collection[str] = frozenset({"predict"} if keeps else ())
@@ -106,6 +110,9 @@ class ModelBackend:
         # connection, or memory of a GPU.
         self._contexts = []
 
+    def make_watch(self) -> None:
+        """Returns None: viewers see a model's calls, and nothing besides."""
+
     def deviations(self) -> dict[str, int]:
         """How many actions were out of their bounds, by kind. Any thread may ask."""
         return dict(self._deviations)
@@ -118,11 +125,13 @@ class ModelBackend:
         noticed: Iterable[session_pb2.Deviation] = (),
     ) -> tuple[int, int]:
         observations = self._codecs.decode(asked, noticed)
-        contexts = self._contexts_for(len(observations))
+        contexts = self._contexts
+        if len(contexts) != len(observations):
+            contexts = self._contexts_for(len(observations))
         if asked.offer is not None:
             contexts[0].offer(*self._codecs.decode_offer(asked.offer, asked))
         request = PredictionRequest(self._version.caller, observations, contexts, chunk=asked.chunk)
-        timing = self.timings.of("predict")
+        timing = self._timing
         try:
             self._version.batcher.ask(request)
         finally:

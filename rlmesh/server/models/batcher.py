@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
 from rlmesh.codec.slab.violations import Violation
-from rlmesh.envs.forks import EndsInChild
+from rlmesh.envs import forks
 from rlmesh.server.call_thread import CallThread
 from rlmesh.server.failures import CallFailedError, draining, failed, model_raised
 from rlmesh.server.models.caller import ModelCaller
@@ -43,6 +42,7 @@ class PredictionRequest:
         queue_seconds: For how long it has waited.
         model_seconds: For how long the model has computed.
         batch_size: How many observations the model has computed at once.
+        done: Released once the model has; only where another thread waits for it.
     """
 
     __slots__ = (
@@ -67,6 +67,7 @@ class PredictionRequest:
         *,
         chunk: bool,
     ) -> None:
+        self.done: threading.Lock
         self.caller: ModelCaller = caller
         self.observations: Sequence[Any] = observations
         self.contexts: Sequence[SessionContext] = contexts
@@ -77,8 +78,6 @@ class PredictionRequest:
         self.queue_seconds: float = 0.0
         self.model_seconds: float = 0.0
         self.batch_size: int = 0
-        self.done: threading.Lock = threading.Lock()
-        self.done.acquire()
 
 
 class Batcher:
@@ -128,12 +127,16 @@ class Batcher:
         request.asked = perf_counter()
         if self._thread.is_current:
             # The only session there is: its calls run on the model's thread.
-            with contextlib.suppress(BaseException):
-                # The request has what the model raised, as where another thread waits for it.
-                _compute([request], self._limit, keeps_state=self._keeps_state)
-            if request.error is not None:
-                raise request.error
+            failure: CallFailedError | None = None
+            try:
+                _ask([request], self._limit)
+            except BaseException as error:  # noqa: BLE001 - the client is answered with it
+                failure = _failure(error)
+            if failure is not None:
+                raise failure
             return
+        request.done = threading.Lock()
+        request.done.acquire()
         with self._changed:
             if self._closed:
                 raise CallFailedError(draining())
@@ -272,13 +275,22 @@ def _ask(batch: list[PredictionRequest], limit: int | None) -> None:
         observations = [each for request in batch for each in request.observations]
         contexts = [each for request in batch for each in request.contexts]
     # One request may hold more observations than the model computes at once.
-    size = min(limit or len(observations), len(observations))
-    answers: list[Any] = []
+    count = len(observations)
+    size = min(limit or count, count)
+    # As `EndsInChild`, without its two frames.
+    process = forks.generation
     began = perf_counter()
-    with EndsInChild():
-        for begin in range(0, len(observations), size):
+    try:
+        answers = first.caller.ask(observations[:size], contexts[:size], chunk=first.chunk)
+        for begin in range(size, count, size):
             part = slice(begin, begin + size)
             answers += first.caller.ask(observations[part], contexts[part], chunk=first.chunk)
+    except BaseException as error:
+        if forks.generation != process:
+            forks.end_process(error)
+        raise
+    if forks.generation != process:
+        forks.end_process(None)
     seconds = perf_counter() - began
     place = 0
     for request in batch:

@@ -60,7 +60,7 @@ class ModelCaller:
             BaseException: What the model raises.
         """
         single, batch = self._single[chunk], self._batch[chunk]
-        if len(observations) == 1 and single is not None:
+        if single is not None and len(observations) == 1:
             return [single(observations[0], contexts[0])]
         if batch is None:
             ask = single or self._methods["predict"]

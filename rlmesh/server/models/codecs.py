@@ -144,9 +144,28 @@ class ModelCodecs:
         Raises:
             CallFailedError: If the action space does not hold an answer.
         """
+        found: list[Deviation] = []
         try:
-            value, form = self._formed(answers, asked)
-            return self._encoded(value, form, outbox, start)
+            if asked.batch:
+                value, form = self._batched(answers, asked)
+            else:
+                value, form = answers[0], self._chunk if asked.chunk else self._action
+            layout, base = form.layout, start + RESULT_HEAD
+            buffer = outbox.reserve(base + layout.size, start)
+            try:
+                length = layout.encode_into(value, buffer, base, found)
+            except BufferTooSmallError as error:
+                # Texts: their length is known only now.
+                found.clear()
+                buffer = outbox.reserve(base + error.needed, start)
+                length = layout.encode_into(value, buffer, base, found)
+            end = base + length
+            if not found and form.holds(buffer, base):
+                return buffer, end, _NOTHING
+            if found and self._policy is Policy.STRICT:
+                first = found[0]
+                raise Violation(first.kind, first.path, first.env_index, first.detail)
+            return buffer, end, [*found, *form.check(buffer, base, self._policy)]
         except Violation as error:
             raise failed(
                 session_pb2.ERROR_CODE_INVALID_ACTION,
@@ -154,35 +173,13 @@ class ModelCodecs:
                 error,
             ) from error
 
-    def _formed(self, answers: list[Any], asked: Asked) -> tuple[Any, _Form]:
-        if not asked.batch:
-            return answers[0], self._chunk if asked.chunk else self._action
+    def _batched(self, answers: list[Any], asked: Asked) -> tuple[Any, _Form]:
+        """The answers to a request with several observations, stacked."""
         if asked.chunk:
             answers = [
                 each for chunk in answers for each in self._unstack_actions(chunk, self._horizon)
             ]
         return self._stack_actions(answers), self._actions(len(answers))
-
-    def _encoded(
-        self, value: Any, form: _Form, outbox: Outbox, start: int
-    ) -> tuple[Writable, int, Sequence[Deviation]]:
-        layout, base = form.layout, start + RESULT_HEAD
-        found: list[Deviation] = []
-        buffer = outbox.reserve(base + layout.size, start)
-        try:
-            length = layout.encode_into(value, buffer, base, found)
-        except BufferTooSmallError as error:
-            # Texts: their length is known only now.
-            found.clear()
-            buffer = outbox.reserve(base + error.needed, start)
-            length = layout.encode_into(value, buffer, base, found)
-        end = base + length
-        if not found and form.holds(buffer, base):
-            return buffer, end, _NOTHING
-        if found and self._policy is Policy.STRICT:
-            first = found[0]
-            raise Violation(first.kind, first.path, first.env_index, first.detail)
-        return buffer, end, [*found, *form.check(buffer, base, self._policy)]
 
 
 def _compiled(space: Space, policy: Policy, count: int | None = None) -> _Form:

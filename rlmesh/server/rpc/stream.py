@@ -17,6 +17,7 @@ from rlmesh.server.sessions.endpoint import ThreadStoppedError
 from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.sessions.requests import Answered, Request, damaged, failed_so, read_request
 from rlmesh.server.sessions.session import Session
+from rlmesh.transports.compression.algorithms import available
 from rlmesh.transports.grpc.outbox import StreamOutbox
 from rlmesh.transports.grpc.pieces import whole_messages
 from rlmesh.transports.peer import PROTOCOL_GENERATION, bound_names
@@ -180,6 +181,7 @@ class StreamHandler:
             opened.transports.extend(self._transports)
             opened.secret = session.secret
             opened.exposed.extend(self._exposed)
+            opened.compressions.extend(available())
             backend = session.slot.made
             opened.version = 0 if backend is None else backend.version
             opened.resume_seconds = self._grace if session.resumes else 0.0

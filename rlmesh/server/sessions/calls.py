@@ -35,7 +35,8 @@ from rlmesh.server.sessions.requests import (
     write_answer,
 )
 from rlmesh.server.sessions.session import Session
-from rlmesh.transports.copying import left_or_bytes, receive_copy
+from rlmesh.transports.compression.pipe import CompressingPipe
+from rlmesh.transports.copying import CopyReceiver, left_or_bytes
 from rlmesh.transports.pipe import BadFrameError, Outbox, Pipe, Received, WakeReason
 from rlmesh_api.v1 import session_pb2
 
@@ -136,6 +137,9 @@ class SessionCalls:
             start, end = self._hot(sequence, payload, outbox)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
             return self._failed(self._hot_call, sequence, failure_of(error), outbox)
+        watch = session.watch
+        if watch is not None:
+            watch.note(sequence, outbox, start, end)
         return start, end, False
 
     def answer(self, request: Request, outbox: Outbox) -> Answered:
@@ -156,9 +160,13 @@ class SessionCalls:
                 # The next client may come as soon as this one knows that it has closed.
                 session.release()
                 return *write_answer(response, outbox), True
-            return *self._backend.answer(request, outbox), False
+            start, end = self._backend.answer(request, outbox)
         except Exception as error:  # noqa: BLE001 - as above
             return self._failed(request.name, sequence, failure_of(error), outbox)
+        watch = session.watch
+        if watch is not None:
+            watch.note(sequence, outbox, start, end, request)
+        return start, end, False
 
     @property
     def lender(self) -> Lender | None:
@@ -307,11 +315,13 @@ class CallReceiver:
         _receivers.add(self)
         self._calls = calls
         lender = self._lender = None if self.by_stream else calls.lender
-        self._receive = pipe.receive if lender is None else partial(self._lend, lender)
+        self._receive: Callable[[], Received | WakeReason] = (
+            pipe.receive if lender is None else partial(self._lend, lender)
+        )
         self._own: Callable[[Any], Any] = bytes
         if calls.kind.slab_at is not None:
             self._own = left_or_bytes
-            self._receive = partial(receive_copy, self._receive, calls.kind.slab_at)
+            self._receive = CopyReceiver(self._receive, calls.kind.slab_at).receive
         self._read_hot = calls.kind.read_hot
         self._hot_call = calls.kind.hot_call
         self._payload: Any = None
@@ -373,15 +383,30 @@ class CallReceiver:
 
     def _read(self, message: bytes) -> None:
         self._payload = None
-        request = self._request = read_request(bytes(message), self._calls.kind)
+        request = read_request(bytes(message), self._calls.kind)
+        compressed = request.message if request.kind == "compressed" else None
+        if compressed is not None and not isinstance(self._pipe, CompressingPipe):
+            # From the first on: a session whose calls are not compressed pays nothing.
+            pipe = self._pipe = CompressingPipe(self._pipe)
+            self._receive = pipe.receive
+            message = pipe.read(compressed)
+            hot = self._read_hot(message)
+            if hot is not None:
+                self.name = self._hot_call
+                self.sequence, self._payload = hot
+                return
+            request = read_request(message, self._calls.kind)
+        self._request = request
         self.name, self.sequence = request.name, request.sequence
 
     def execute(self) -> None:
         """Executes the call and writes its answer."""
         self._answer = self._error = None
         try:
-            if self._payload is not None:
-                self._answer = self._calls.hot(self.sequence, self._payload, self._pipe)
+            # Dropped with the call: a copy's memory takes the next message.
+            payload, self._payload = self._payload, None
+            if payload is not None:
+                self._answer = self._calls.hot(self.sequence, payload, self._pipe)
             else:
                 self._answer = self._calls.answer(self._request, self._pipe)
         except Exception as error:  # noqa: BLE001 - the client is answered, whatever goes wrong

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-import numpy as np
 from google.protobuf.message import DecodeError
 
 from rlmesh.codec.step.wire import sequence_of
 from rlmesh.errors import ConnectionLostError, EndpointDrainingError, EndpointError
+from rlmesh.transports.copying import left_to_reader
 from rlmesh.transports.failures import error_from_failure, error_from_rpc, status_of
 from rlmesh.transports.grpc.pieces import PIECE_BYTES, pieces
 from rlmesh.transports.grpc.stream_io import Ended, Inbox, StreamIO, open_stream
@@ -101,7 +101,7 @@ class GrpcTransport:
             answer = self._receive(wait)
             # Answers to calls that were given up come before it.
             if (sequence_of(answer) or sequence) >= sequence:
-                return answer if len(answer) < _LARGE else _left_to_reader(answer), 0, len(answer)
+                return answer if len(answer) < _LARGE else left_to_reader(answer), 0, len(answer)
             if self._exchanger is not None:
                 self._exchanger.ask()
 
@@ -206,18 +206,6 @@ class GrpcTransport:
         if stream is None or stream.code() is grpc.StatusCode.OK:
             return _ended(self._address)
         return _end_of_stream(stream, self._address)
-
-
-def _left_to_reader(message: bytes) -> memoryview:
-    """A message that nothing else refers to, as memory that may be written on; see `Received`.
-
-    NumPy reads a pickled array in this way, and leaves the bytes where they are.
-    """
-    array = np.empty(0, np.uint8)
-    # NumPy's stubs ask for a bool of NumPy, and it takes only one of Python, as it pickles.
-    state: Any = 1, (len(message),), array.dtype, False, message
-    array.__setstate__(state)
-    return array.data
 
 
 def _end_of_stream(error: grpc.RpcError, address: str) -> EndpointError:

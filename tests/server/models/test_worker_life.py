@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
@@ -115,6 +116,19 @@ def test_the_status_names_the_call_the_queue_and_the_place_in_the_code() -> None
             client.take()
             client.close()
         assert fetch_status(worker.address, 20.0).models[0].queue_length == 0
+
+
+def test_the_status_names_the_only_client_while_the_model_computes_for_it() -> None:
+    served = Gated()
+    with working(served) as worker, rlmesh.RemoteModel(worker.address) as client:
+        client.post(SEEN)
+        served.entered.acquire()
+        status = fetch_status(worker.address, 20.0)
+        served.go_on.release()
+        client.take()
+    assert (status.call, status.sequence, len(status.sessions)) == ("predict", 2, 1)
+    assert status.holder is not None
+    assert status.holder.pid == os.getpid()
 
 
 def test_a_drain_lets_what_was_asked_finish_and_closes_the_model_once() -> None:

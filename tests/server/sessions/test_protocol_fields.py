@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from support.raw_sessions import SECONDS
 from support.sample_envs import ScriptedEnv
 from support.serving import serving
 from support.watching import channel_to, status_when
+
+# It has no types.
+lz4_block: Any = importlib.import_module("lz4.block")
 
 SENSELESS = session_pb2.ERROR_CODE_PROTOCOL
 ARGUMENT = session_pb2.ERROR_CODE_INVALID_ARGUMENT
@@ -132,6 +136,14 @@ def steps(*actions: bytes) -> session_pb2.SessionRequest:
 def predicting(**fields: Any) -> session_pb2.SessionRequest:
     given: dict[str, Any] = {"observation": ZEROS, **fields}
     return call(predict=session_pb2.PredictCall(**given))
+
+
+def compressed(**fields: Any) -> session_pb2.SessionRequest:
+    message = reset().SerializeToString()
+    lz4 = session_pb2.COMPRESSION_LZ4
+    data = lz4_block.compress(message, store_size=False)
+    given: dict[str, Any] = {"compression": lz4, "size": len(message), "data": data, **fields}
+    return call(compressed=session_pb2.CompressedMessage(**given))
 
 
 def some(*actions: session_pb2.PartialAction, batch_size: int = 1) -> session_pb2.SessionRequest:
@@ -250,6 +262,27 @@ TABLE: dict[str, list[Try]] = {
     ],
     "ChunkOffer.delay": [
         Try("at an environment", predicting(offer=session_pb2.ChunkOffer(delay=9)), SENSELESS)
+    ],
+    # tests/transports/compression has what else can be wrong with one.
+    "SessionRequest.compressed": [
+        Try("a reset", compressed()),
+        Try("empty", call(compressed=session_pb2.CompressedMessage()), SENSELESS),
+    ],
+    "CompressedMessage.compression": [
+        Try("unspecified", compressed(compression=0), SENSELESS),
+        Try("an unknown one", compressed(compression=UNKNOWN), SENSELESS),
+    ],
+    "CompressedMessage.size": [
+        Try("another one", compressed(size=1), SENSELESS),
+        Try("too large", compressed(size=(1 << 26) + 1), SENSELESS),
+    ],
+    "CompressedMessage.answer": [
+        Try("one that the server knows", compressed(answer=session_pb2.COMPRESSION_ZSTD)),
+        Try("an unknown one", compressed(answer=UNKNOWN)),
+    ],
+    "CompressedMessage.data": [
+        Try("damaged", compressed(data=b"\xff" * 9), SENSELESS),
+        Try("none", compressed(data=b""), SENSELESS),
     ],
     "OpenCall.model": [Try("without effect", opening(model="any"))],
     "SessionRequest.render": [Try("empty", call(render=session_pb2.RenderCall()))],
