@@ -19,6 +19,7 @@ EXTRAS_trainers := [test,trainers]
 EXTRAS_trainers-all := [test,trainers-all]
 EXTRAS_openpi-client := [test,openpi-client]
 EXTRAS_ray := [test,ray]
+EXTRAS_browser := [test,browser]
 # Most tools have no release for Python 3.10 any more.
 LEAST_check := 11
 LEAST_bench := 11
@@ -37,8 +38,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate bench fuzz soak chaos docs clean
-.PHONY: hooks node-packages stubs trainers trainers-all cartpole compatibility openpi ray
+.PHONY: help demo test check generate bench capacity fuzz soak chaos docs clean
+.PHONY: hooks node-packages stubs trainers trainers-all cartpole compatibility openpi ray view
 .PHONY: codegen-check stability proto lint layers types fuzz-short test-all test-python format golden baseline
 
 help: ## Show this list.
@@ -50,7 +51,7 @@ demo: $(call installed,runtime) ## Serve CartPole-v1 in one process and drive 10
 test: $(call installed,test) ## Run the tests, all but those that ask the package index.
 	$(BIN)/python -m pytest -m "not wheel"
 
-check: codegen-check stability proto lint layers types docs fuzz-short test-all test-python trainers openpi ray legacy ## Run every check that a change must pass.
+check: codegen-check stability proto lint layers types docs fuzz-short test-all test-python trainers openpi ray view legacy ## Run every check that a change must pass.
 
 generate: $(call installed,test) ## Write generated/ anew from schema/ and api_metadata.json.
 	$(BIN)/python -m codegen
@@ -58,6 +59,9 @@ generate: $(call installed,test) ## Write generated/ anew from schema/ and api_m
 bench: $(call installed,bench) ## Measure, and write the numbers that the documentation quotes.
 	$(BIN)/python -m benchmarks --publish
 	$(BIN)/python -m benchmarks.models --peers $(VENV)/peers --publish
+
+capacity: $(call installed,bench) ## Measure what fleets cost, and write how many servers environments need.
+	$(BIN)/python -m benchmarks.capacity --publish
 
 soak: $(call installed,bench) ## Step a million times, and write into the documentation whether anything grew.
 	$(BIN)/python -m soak --publish
@@ -163,6 +167,15 @@ RAY := $(VENV)-ray
 ray: ## Run the tests on a Ray cluster of several nodes on this machine.
 	@$(MAKE) --no-print-directory VENV=$(RAY) $(RAY)/.installed-ray
 	$(RAY)/bin/python -m pytest -n0 tests/ray_fleets
+
+# In a virtual environment of their own: Playwright is large. It drives the Chromium of the system, which
+# Debian has as a package; without one, the tests are skipped, and say so.
+VIEW := $(VENV)-view
+view: ## Run the tests of the page in a real browser.
+	@$(MAKE) --no-print-directory VENV=$(VIEW) $(VIEW)/.installed-browser
+	@command -v chromium chromium-browser google-chrome >/dev/null || test "$$(id -u)" != 0 || \
+	  apt-get install --quiet --quiet --yes --no-install-recommends chromium || true
+	$(VIEW)/bin/python -m pytest -n0 tests/browser
 
 # The versions of Python that the server for old interpreters is tested on. All that it is for:
 #   make legacy LEGACY="3.7 3.8 3.9 3.10 3.11 3.12 3.13"

@@ -46,6 +46,15 @@ class Camera(_Endless):
         super().__init__(space, _frames(height, width))
 
 
+class Flat(_Endless):
+    """Four float32 each step, as CartPole observes."""
+
+    def __init__(self) -> None:
+        space = gym.spaces.Box(-np.inf, np.inf, (4,), np.float32)
+        states = np.random.default_rng(1).standard_normal((_FRAMES, 4)).astype(np.float32)
+        super().__init__(space, list(states))
+
+
 class Robot(_Endless):
     """A Dict: two cameras of 224x224x3 uint8, 32 float32 of state, and an instruction."""
 

@@ -9,10 +9,12 @@ from rlmesh._cli.compare import compare
 from rlmesh._cli.contract_diff import contract_diff
 from rlmesh._cli.demo import demo
 from rlmesh._cli.evaluate import evaluate
+from rlmesh._cli.play import play
 from rlmesh._cli.serve import serve
 from rlmesh._cli.serve_model import serve_model
 from rlmesh._cli.top import top
 from rlmesh._cli.typegen import typegen
+from rlmesh._cli.view import view
 from rlmesh._version import __version__
 
 
@@ -44,6 +46,8 @@ for command in (
     wait,
     status,
     top,
+    view,
+    play,
     contract,
     contract_diff,
     typegen,

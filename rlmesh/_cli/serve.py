@@ -144,6 +144,14 @@ ENDPOINT_OPTIONS = (
         f"--insecure. Default: nowhere.",
     ),
     click.option(
+        "--view",
+        metavar="ADDRESS",
+        callback=arguments.direct_address,
+        help=f"Show what runs in a browser, on a page at its own TCP port: {arguments.TCP_FORMS}. "
+        f"Port 0 takes a free one. The page asks for the token, where there is one. Default: "
+        f"nowhere.",
+    ),
+    click.option(
         "--ready-fd",
         metavar="N",
         type=int,
@@ -311,6 +319,7 @@ def run_serve(
     announce: str | None,
     health: TcpAddress | None,
     metrics: TcpAddress | None,
+    view: TcpAddress | None,
     transports: tuple[str, ...],
     ready_fd: ReadyFd | None,
     validation: str | None,
@@ -373,6 +382,7 @@ def run_serve(
             announce=announce,
             health=None if health is None else str(health),
             metrics=None if metrics is None else str(metrics),
+            view=None if view is None else str(view),
         )
         serve_until_ended(
             ServeRequest(

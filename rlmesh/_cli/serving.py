@@ -128,9 +128,14 @@ class ServedModels(ModelWorker):
 
 
 def _besides(server: EndpointServer) -> str:
-    health, metrics = server.health_address, server.metrics_address
-    probed = "" if health is None else f" and, for health probes, at {health}"
-    return probed if metrics is None else f"{probed} and, for Prometheus, at {metrics}"
+    others = {
+        "for health probes": server.health_address,
+        "for Prometheus": server.metrics_address,
+        "for browsers": server.view_url,
+    }
+    return "".join(
+        f" and, {whom}, at {address}" for whom, address in others.items() if address is not None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

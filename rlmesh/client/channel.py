@@ -181,13 +181,23 @@ class _Details(NamedTuple):
     compression: grpc.Compression | None
 
 
-class _TokenInterceptor(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
+class _TokenInterceptor(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
     """Sends the token with every call."""
 
     def __init__(self, header: str) -> None:
         self._header = header
 
     def intercept_unary_unary(
+        self, continuation: Any, client_call_details: Any, request: Any
+    ) -> Any:
+        """Adds the token."""
+        return continuation(self._with_token(client_call_details), request)
+
+    def intercept_unary_stream(
         self, continuation: Any, client_call_details: Any, request: Any
     ) -> Any:
         """Adds the token."""

@@ -58,6 +58,34 @@ def launch(
     )
 
 
+def launch_beside(module: str, descriptor: int) -> subprocess.Popen[bytes]:
+    """Starts a process that is no worker: it is told what to do on its standard input.
+
+    Args:
+        module: The name of the module whose `main` it runs, with this process's id and the
+            descriptor.
+        descriptor: A descriptor that it inherits.
+
+    Raises:
+        OSError: If the system starts no further process.
+    """
+    return own_group.popen(
+        [
+            sys.executable,
+            *_options(),
+            *_SAFE_PATH,
+            "-c",
+            _PROGRAM,
+            module,
+            f"{os.getpid()} {descriptor}",
+            *map(os.fspath, sys.path),
+        ],
+        pass_fds=[descriptor],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+
+
 def _options() -> list[str]:
     """The options of this interpreter that a worker gets too."""
     flags = sys.flags

@@ -27,6 +27,7 @@ _ENDPOINT_ARGUMENTS = frozenset(
         "port",
         "tls",
         "token",
+        "view",
     )
 )
 

@@ -20,6 +20,7 @@ from rlmesh.server.rpc.server import RpcServer
 from rlmesh.server.rpc.service import EndpointService
 from rlmesh.server.sessions.manager import SessionManager
 from rlmesh.server.signals import SignalListener
+from rlmesh.server.view_process import ViewProcess
 from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh.transports.system_resources import check_descriptors, system_resources
 from rlmesh_api.v1 import env_service_pb2
@@ -50,6 +51,7 @@ class EndpointServer:
     _rpc_server: RpcServer
     _life: Lifecycle
     _metrics: MetricsPort | None = None
+    _view: ViewProcess | None = None
 
     def _bind_provider(
         self,
@@ -88,9 +90,19 @@ class EndpointServer:
             if beside is not None:
                 self._listeners.add(beside(manager))
             self._bind_metrics(endpoint.metrics, manager, models)
+            if endpoint.view is not None:
+                self._view = ViewProcess(endpoint.view, endpoint.token)
+                self._listeners.add(self._view)
             self._rpc_server = RpcServer(
-                service, endpoint, self._listeners, provider.capacity, names
+                service,
+                endpoint,
+                self._listeners,
+                provider.capacity,
+                names,
+                private=None if self._view is None else self._view.private,
             )
+            if self._view is not None:
+                self._view.label = self.address
             undo.pop_all()
         self._life = Lifecycle(provider, manager, self._rpc_server, serving)
 
@@ -130,6 +142,11 @@ class EndpointServer:
     def metrics_address(self) -> str | None:
         """The resolved address of `metrics`, or None where there is none. Experimental."""
         return None if self._metrics is None else str(self._metrics.address)
+
+    @property
+    def view_url(self) -> str | None:
+        """Where a browser finds the page of `view`, or None where there is none. Experimental."""
+        return None if self._view is None else self._view.url
 
     def serve(self) -> None:
         """Answers clients until the server is shut down; what is served is called on this thread.

@@ -65,6 +65,10 @@ class EnvServer(EndpointServer):
         metrics: A TCP address with its own port, where Prometheus reads the metrics at `/metrics`,
             over HTTP, in plaintext and without a token; on the loopback, unless `insecure` is
             given. Default: nowhere. Needs `pip install 'rlmesh[metrics]'`. Experimental.
+        view: A TCP address with its own port, where a browser is shown what runs; `8008` stands for
+            `127.0.0.1:8008`. A process of its own answers there. The page asks for the token, where
+            there is one; beyond this machine without a token only where `insecure` is given.
+            Default: nowhere. Needs `pip install 'rlmesh[view]'`. Experimental.
         sessions: How many clients there can be at once, each with its own environment, which `env`,
             a callable, makes when the session begins. Default: one.
         isolation: `process` runs each environment in its own worker process, so that one that
@@ -92,7 +96,7 @@ class EnvServer(EndpointServer):
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
         StateError: If this process is a fork of one that had used gRPC, where a server would hang,
-            or if `metrics` is given and prometheus-client is not installed.
+            or if `metrics` or `view` is given and what it needs is not installed.
         SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 
@@ -115,6 +119,7 @@ class EnvServer(EndpointServer):
         announce: str | os.PathLike[str] | None = None,
         health: str | int | None = None,
         metrics: str | int | None = None,
+        view: str | int | None = None,
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
         nan: Literal["reject", "deliver"] = "reject",
@@ -141,6 +146,7 @@ class EnvServer(EndpointServer):
                 announce=announce,
                 health=health,
                 metrics=metrics,
+                view=view,
                 sessions=sessions,
                 isolation=isolation,
                 nan=nan,

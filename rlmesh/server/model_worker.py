@@ -90,6 +90,10 @@ class ModelWorker(EndpointServer):
         metrics: A TCP address with its own port, where Prometheus reads the metrics at `/metrics`,
             over HTTP, in plaintext and without a token; on the loopback, unless `insecure` is
             given. Default: nowhere. Needs `pip install 'rlmesh[metrics]'`. Experimental.
+        view: A TCP address with its own port, where a browser is shown what runs; `8008` stands for
+            `127.0.0.1:8008`. A process of its own answers there. The page asks for the token, where
+            there is one; beyond this machine without a token only where `insecure` is given.
+            Default: nowhere. Needs `pip install 'rlmesh[view]'`. Experimental.
         openpi: Where clients of openpi are answered besides: a TCP address with its own port, for
             websockets. Default: nowhere. Needs `pip install 'rlmesh[openpi]'`. Token, TLS and
             `insecure` are as for `address`.
@@ -121,8 +125,7 @@ class ModelWorker(EndpointServer):
         RemoteModelError: If that callable raises; `ModelCrashedError` if its process dies.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
         StateError: If this process is a fork of one that had used gRPC, where a worker would hang,
-            or if `openpi` is given and websockets is not installed, or `metrics` and
-            prometheus-client is not.
+            or if `openpi`, `metrics` or `view` is given and what it needs is not installed.
         SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 
@@ -146,6 +149,7 @@ class ModelWorker(EndpointServer):
         announce: str | os.PathLike[str] | None = None,
         health: str | int | None = None,
         metrics: str | int | None = None,
+        view: str | int | None = None,
         openpi: str | int | None = None,
         sessions: int = 64,
         max_batch_size: int | None = None,
@@ -178,6 +182,7 @@ class ModelWorker(EndpointServer):
             health=health,
             openpi=openpi,
             metrics=metrics,
+            view=view,
         )
         spaces = {"observation_space": observation_space, "action_space": action_space}
         make = ProcessMaker if check_isolation(isolation) else LocalMaker

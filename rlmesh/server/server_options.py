@@ -23,6 +23,7 @@ from rlmesh.server.envs.options import EnvOptions, ParallelOptions
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.rpc.listeners import check_transports
 from rlmesh.server.rpc.options import EndpointOptions
+from rlmesh.server.view_process import check_installed
 from rlmesh.transports.tls import ServerIdentity
 
 
@@ -65,6 +66,7 @@ def read_options(
     announce: str | os.PathLike[str] | None = None,
     health: str | int | None = None,
     metrics: str | int | None = None,
+    view: str | int | None = None,
     sessions: int | None = None,
     isolation: str | None = None,
     nan: str = "reject",
@@ -90,6 +92,7 @@ def read_options(
         announce=announce,
         health=health,
         metrics=metrics,
+        view=view,
     )
     return ServerOptions(
         endpoint=endpoint,
@@ -122,6 +125,7 @@ def read_endpoint(
     announce: str | os.PathLike[str] | None = None,
     health: str | int | None = None,
     metrics: str | int | None = None,
+    view: str | int | None = None,
 ) -> EndpointOptions:
     """Checks where a server shall answer, and whom.
 
@@ -140,6 +144,7 @@ def read_endpoint(
         announce: As `EnvServer` documents it.
         health: Likewise.
         metrics: Likewise.
+        view: Likewise.
 
     Raises:
         InvalidAddressError: If the address is invalid, or open to everybody.
@@ -161,12 +166,16 @@ def read_endpoint(
     metrics_address = None if metrics is None else _tcp_address("metrics", metrics)
     if metrics_address is not None:
         _check_metrics(metrics_address, insecure=insecure)
+    view_address = None if view is None else _tcp_address("view", view)
+    if view_address is not None:
+        _check_view(view_address, open_to_all=secret is None and not insecure)
     return EndpointOptions(
         address=bind_address,
         direct=direct_address,
         openpi=openpi_address,
         health=None if health is None else _tcp_address("health", health),
         metrics=metrics_address,
+        view=view_address,
         transports=names,
         announcement=None if announce is None else Announcement(announce),
         token=secret,
@@ -231,6 +240,16 @@ def _check_metrics(address: TcpAddress, *, insecure: bool) -> None:
             "metrics= needs prometheus-client, which is not installed; run `pip install "
             "'rlmesh[metrics]'`"
         )
+
+
+def _check_view(address: TcpAddress, *, open_to_all: bool) -> None:
+    if open_to_all and not address.is_loopback:
+        raise InvalidAddressError(
+            f"view={str(address)!r} is reachable from other machines, and everybody who reaches it "
+            f"would see what runs; pass token=, for which the page asks, or show it on 127.0.0.1, "
+            f"or pass insecure=True if everybody on that network may see it"
+        )
+    check_installed()
 
 
 def _tcp_address(name: str, given: Any) -> TcpAddress:

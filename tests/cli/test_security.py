@@ -181,6 +181,8 @@ def test_no_command_takes_a_token_as_an_argument() -> None:
         "serve-model",
         "status",
         "top",
+        "view",
+        "play",
         "contract",
         "contract diff",
         "typegen",

@@ -35,6 +35,9 @@ class Strange(env_service_pb2_grpc.EnvServiceServicer):
     def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
         raise NotImplementedError
 
+    def Watch(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+        raise NotImplementedError
+
     def Shutdown(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
         raise NotImplementedError
 

@@ -35,6 +35,10 @@ OPTIONAL = {
     "rlmesh/server/openpi/connection.py": {"websockets"},
     "rlmesh/server/openpi/gateway.py": {"websockets"},
     "rlmesh/torch.py": {"torch"},
+    "rlmesh/view/app.py": {"starlette"},
+    "rlmesh/view/guard.py": {"starlette"},
+    "rlmesh/view/images.py": {"PIL"},
+    "rlmesh/view/serving.py": {"uvicorn"},
 }
 
 

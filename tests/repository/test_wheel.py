@@ -178,6 +178,8 @@ def test_both_packages_are_in_the_wheel_with_their_types_and_nothing_else(wheel:
     names = zipfile.ZipFile(wheel).namelist()
     assert {"rlmesh/py.typed", "rlmesh_api/py.typed"} <= set(names)
     assert "rlmesh_api/contract.schema.json" in names
+    page = {"index.html", "view.css", "view.js", "card.js", "play.js", "plot.js", "icon.svg"}
+    assert {f"rlmesh/view/static/{name}" for name in page} <= set(names)
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"rlmesh", "rlmesh_api"}
 

@@ -378,3 +378,210 @@ class ShutdownResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ShutdownResponse: _TypeAlias = ShutdownResponse  # noqa: Y015
+
+@_typing.final
+class WatchRequest(_message.Message):
+    """Asks to watch the sessions of a server. Experimental."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RATE_FIELD_NUMBER: _builtins.int
+    ENV_INDEX_FIELD_NUMBER: _builtins.int
+    RENDER_RATE_FIELD_NUMBER: _builtins.int
+    rate: _builtins.float
+    """How many answers a second there are at most, up to 60. 0: 30."""
+    env_index: _builtins.int
+    """Which sub-environment of a vector environment is shown. A number beyond the last shows the last."""
+    render_rate: _builtins.float
+    """How many times a second the server calls the environment's `render`, at most, up to 60, where
+    its render mode is `rgb_array`: after a step or a reset, between two calls of its client. 0: it
+    calls it never.
+    """
+    def __init__(
+        self,
+        *,
+        rate: _builtins.float = ...,
+        env_index: _builtins.int = ...,
+        render_rate: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["env_index", b"env_index", "rate", b"rate", "render_rate", b"render_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class WatchResponse(_message.Message):
+    """The newest of every session. An answer is left out where the viewer has not taken the one before,
+    and where nothing has changed. Experimental.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchedSession]:
+        """The sessions, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        sessions: _abc.Iterable[Global___WatchedSession] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class WatchedSession(_message.Message):
+    """The newest of one session. Experimental."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    EPISODE_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    RENDER_FIELD_NUMBER: _builtins.int
+    RENDER_FAILURE_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    NUM_ENVS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's name in logs and status pages."""
+    sequence: _builtins.int
+    """The number of the call that was seen last; 0 before the first one, and at a model."""
+    steps: _builtins.int
+    """How many steps were executed since somebody watches it. A step of a vector environment is one."""
+    render: _builtins.bytes
+    """What the environment's `render` returned last, packed as in `RenderResult`. Empty where it was
+    not called.
+    """
+    render_failure: _builtins.str
+    """Why `render` is not called any more in this session. Empty where it is, or was never asked for."""
+    num_envs: _builtins.int
+    """The number of sub-environments; 0 at a single environment and at a model."""
+    @_builtins.property
+    def episode(self) -> Global___WatchedEpisode:
+        """The episode. Absent before the first step or reset is seen, and at a model."""
+
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchedImage]:
+        """The images in the observation that was seen last, of one sub-environment."""
+
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.CallStats]:
+        """What this session's calls have cost so far, one for each kind that was called."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        steps: _builtins.int = ...,
+        episode: Global___WatchedEpisode | None = ...,
+        images: _abc.Iterable[Global___WatchedImage] | None = ...,
+        render: _builtins.bytes = ...,
+        render_failure: _builtins.str = ...,
+        calls: _abc.Iterable[_session_pb2.CallStats] | None = ...,
+        num_envs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["episode", b"episode"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "episode", b"episode", "images", b"images", "num_envs", b"num_envs", "render", b"render", "render_failure", b"render_failure", "sequence", b"sequence", "session_id", b"session_id", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchedSession: _TypeAlias = WatchedSession  # noqa: Y015
+
+@_typing.final
+class WatchedEpisode(_message.Message):
+    """The newest of an episode, of one sub-environment. Experimental."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REWARD_FIELD_NUMBER: _builtins.int
+    EPISODE_RETURN_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
+    TERMINATED_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    LAST_RETURN_FIELD_NUMBER: _builtins.int
+    LAST_LENGTH_FIELD_NUMBER: _builtins.int
+    reward: _builtins.float
+    """The reward of the last step; 0 after a reset."""
+    episode_return: _builtins.float
+    """The sum of its rewards."""
+    length: _builtins.int
+    """Its length, in steps."""
+    partial: _builtins.bool
+    """Whether it began before somebody watched: the return and the length count from then on."""
+    terminated: _builtins.bool
+    """Whether it is terminated."""
+    truncated: _builtins.bool
+    """Whether it is truncated."""
+    ended: _builtins.int
+    """How many episodes have ended since somebody watches, of this sub-environment."""
+    last_return: _builtins.float
+    """The return of the last of them."""
+    last_length: _builtins.int
+    """The length of the last of them, in steps."""
+    def __init__(
+        self,
+        *,
+        reward: _builtins.float = ...,
+        episode_return: _builtins.float = ...,
+        length: _builtins.int = ...,
+        partial: _builtins.bool = ...,
+        terminated: _builtins.bool = ...,
+        truncated: _builtins.bool = ...,
+        ended: _builtins.int = ...,
+        last_return: _builtins.float = ...,
+        last_length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "episode_return", b"episode_return", "last_length", b"last_length", "last_return", b"last_return", "length", b"length", "partial", b"partial", "reward", b"reward", "terminated", b"terminated", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchedEpisode: _TypeAlias = WatchedEpisode  # noqa: Y015
+
+@_typing.final
+class WatchedImage(_message.Message):
+    """An image in an observation. Experimental."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
+    PIXELS_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Its place in the observation, `$.camera`."""
+    pixels: _builtins.bytes
+    """Its elements, one byte each, the last axis first."""
+    @_builtins.property
+    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Its shape: height and width, with the colours before or after them, or without."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        shape: _abc.Iterable[_builtins.int] | None = ...,
+        pixels: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "pixels", b"pixels", "shape", b"shape"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchedImage: _TypeAlias = WatchedImage  # noqa: Y015

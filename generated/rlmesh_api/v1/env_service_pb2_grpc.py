@@ -51,6 +51,11 @@ class EnvServiceStub(object):
                 request_serializer=rlmesh__api_dot_v1_dot_session__pb2.SessionRequest.SerializeToString,
                 response_deserializer=rlmesh__api_dot_v1_dot_session__pb2.SessionResponse.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/rlmesh_api.v1.EnvService/Watch',
+                request_serializer=rlmesh__api_dot_v1_dot_env__service__pb2.WatchRequest.SerializeToString,
+                response_deserializer=rlmesh__api_dot_v1_dot_env__service__pb2.WatchResponse.FromString,
+                _registered_method=True)
         self.Shutdown = channel.unary_unary(
                 '/rlmesh_api.v1.EnvService/Shutdown',
                 request_serializer=rlmesh__api_dot_v1_dot_env__service__pb2.ShutdownRequest.SerializeToString,
@@ -93,6 +98,14 @@ class EnvServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Watch(self, request, context):
+        """Returns the newest of every session again and again, for somebody who watches. It calls the
+        environment for `render` alone, and never waits for a viewer. Experimental.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Shutdown(self, request, context):
         """Ends the server as SIGTERM does. A server that does not allow it answers PERMISSION_DENIED.
         """
@@ -117,6 +130,11 @@ def add_EnvServiceServicer_to_server(servicer, server):
                     servicer.Session,
                     request_deserializer=rlmesh__api_dot_v1_dot_session__pb2.SessionRequest.FromString,
                     response_serializer=rlmesh__api_dot_v1_dot_session__pb2.SessionResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=rlmesh__api_dot_v1_dot_env__service__pb2.WatchRequest.FromString,
+                    response_serializer=rlmesh__api_dot_v1_dot_env__service__pb2.WatchResponse.SerializeToString,
             ),
             'Shutdown': grpc.unary_unary_rpc_method_handler(
                     servicer.Shutdown,
@@ -206,6 +224,33 @@ class EnvService(object):
             '/rlmesh_api.v1.EnvService/Session',
             rlmesh__api_dot_v1_dot_session__pb2.SessionRequest.SerializeToString,
             rlmesh__api_dot_v1_dot_session__pb2.SessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rlmesh_api.v1.EnvService/Watch',
+            rlmesh__api_dot_v1_dot_env__service__pb2.WatchRequest.SerializeToString,
+            rlmesh__api_dot_v1_dot_env__service__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,10 @@ class EnvServiceStub:
     answers pings, or be stopped, for so long. A client that sends pings leaves at least 5 seconds
     between two of them.
     """
+    Watch: _grpc.UnaryStreamMultiCallable[_env_service_pb2.WatchRequest, _env_service_pb2.WatchResponse]
+    """Returns the newest of every session again and again, for somebody who watches. It calls the
+    environment for `render` alone, and never waits for a viewer. Experimental.
+    """
     Shutdown: _grpc.UnaryUnaryMultiCallable[_env_service_pb2.ShutdownRequest, _env_service_pb2.ShutdownResponse]
     """Ends the server as SIGTERM does. A server that does not allow it answers PERMISSION_DENIED."""
 
@@ -75,6 +79,16 @@ class EnvServiceServicer(metaclass=_abc_1.ABCMeta):
         connection that does not answer within 110 seconds: a client may compute on the thread that
         answers pings, or be stopped, for so long. A client that sends pings leaves at least 5 seconds
         between two of them.
+        """
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _env_service_pb2.WatchRequest,
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_env_service_pb2.WatchResponse]:
+        """Returns the newest of every session again and again, for somebody who watches. It calls the
+        environment for `render` alone, and never waits for a viewer. Experimental.
         """
 
     @_abc_1.abstractmethod

@@ -28,6 +28,8 @@ class ModelServiceStub:
     """One client's session with a model, from `open` to `close` or to the end of the stream. Messages
     and pings are as those of `EnvService.Session`.
     """
+    Watch: _grpc.UnaryStreamMultiCallable[_env_service_pb2.WatchRequest, _env_service_pb2.WatchResponse]
+    """Returns the newest of every session again and again, for somebody who watches. Experimental."""
     Shutdown: _grpc.UnaryUnaryMultiCallable[_env_service_pb2.ShutdownRequest, _env_service_pb2.ShutdownResponse]
     """Ends the server as SIGTERM does. A server that does not allow it answers PERMISSION_DENIED."""
 
@@ -61,6 +63,14 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         """One client's session with a model, from `open` to `close` or to the end of the stream. Messages
         and pings are as those of `EnvService.Session`.
         """
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _env_service_pb2.WatchRequest,
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_env_service_pb2.WatchResponse]:
+        """Returns the newest of every session again and again, for somebody who watches. Experimental."""
 
     @_abc_1.abstractmethod
     def Shutdown(

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from rlmesh.codec.step.wire import read_action
 from rlmesh.contract import AutoresetMode, EnvContract
-from rlmesh.server.sessions.endpoint import Episodes, Lender
+from rlmesh.server.sessions.endpoint import Episodes, Lender, SessionWatch
 from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request
 from rlmesh.server.timings import Timings
@@ -109,6 +109,15 @@ class Backend(Protocol):
 
     def deviations(self) -> dict[str, int]:
         """How many values were out of their bounds in this session, by kind. Any thread may ask."""
+        ...
+
+    @property
+    def renders(self) -> bool:
+        """Whether viewers may have `render` called. Any thread may ask."""
+        ...
+
+    def make_watch(self) -> SessionWatch | None:
+        """What viewers see of this session. Any thread may ask."""
         ...
 
     def stack(self) -> str | None:

@@ -23,6 +23,7 @@ from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.partial_step import PartialStepExecutor
 from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.unreadable import unreadable
+from rlmesh.server.envs.watch import RENDERED, EnvWatch
 from rlmesh.server.failures import failed
 from rlmesh.server.sessions.requests import Request, write_answer
 from rlmesh.server.timings import Timings
@@ -93,7 +94,7 @@ class LocalBackend:
         self._render_env = compile_render(env)
         self._infos = InfoPacker(self._policy, codecs.num_envs)
         self.timings: Timings = Timings()
-        mode = mode or contract.autoreset_mode
+        mode = self._mode = mode or contract.autoreset_mode
         self.episodes: EpisodeCounter | VectorEpisodeCounter | None = None
         if self._counts:
             self.episodes = self._count_episodes(env, codecs.num_envs, mode)
@@ -164,6 +165,16 @@ class LocalBackend:
     def deviations(self) -> dict[str, int]:
         """How many values were out of their bounds in this session, by kind. Any thread may ask."""
         return dict(self._infos.deviations)
+
+    @property
+    def renders(self) -> bool:
+        """Whether viewers may have `render` called: it returns an image, and changes nothing."""
+        return self.contract.render_mode == RENDERED
+
+    def make_watch(self) -> EnvWatch:
+        """What viewers see of this session; see `Backend`."""
+        codecs = self._codecs
+        return EnvWatch(codecs.form, codecs.observation, codecs.num_envs, self._mode)
 
     def stack(self) -> str | None:
         """Returns None: the call in progress is where the slot's thread is."""

@@ -36,12 +36,15 @@ class ModelBackend:
         served: The model.
 
     Attributes:
+        renders: False: a model has nothing to render.
         hot: Answers a prediction in the fixed form.
         timings: What this session's calls have cost.
         episodes: None: a model sees no end of an episode.
         dependent: The calls that depend on the call before.
         lender: None: calls in this process are answered by it.
     """
+
+    renders = False
 
     def __init__(self, served: ServedModel) -> None:
         self._served = served
@@ -106,6 +109,9 @@ class ModelBackend:
         # The states end now, and not with the next run of the garbage collector: they may hold a
         # connection, or memory of a GPU.
         self._contexts = []
+
+    def make_watch(self) -> None:
+        """Returns None: viewers see a model's calls, and nothing besides."""
 
     def deviations(self) -> dict[str, int]:
         """How many actions were out of their bounds, by kind. Any thread may ask."""

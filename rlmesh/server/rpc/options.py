@@ -21,6 +21,7 @@ class EndpointOptions:
         openpi: Where clients of openpi are answered; None: nowhere.
         health: Where health is answered besides, in plaintext; None: nowhere.
         metrics: Where the metrics are answered, in plaintext; None: nowhere.
+        view: Where browsers are shown what runs; None: nowhere.
         token: What clients must show; None: nothing.
         announcement: Where the address is written while health says SERVING; None: nowhere.
         identity: The server's certificates; None: nothing is encrypted.
@@ -32,6 +33,7 @@ class EndpointOptions:
     openpi: TcpAddress | None = None
     health: TcpAddress | None = None
     metrics: TcpAddress | None = None
+    view: TcpAddress | None = None
     announcement: Announcement | None = None
     token: Token | None = field(default=None, repr=False)
     identity: ServerIdentity | None = field(default=None, repr=False)

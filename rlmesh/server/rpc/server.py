@@ -7,10 +7,11 @@ from collections.abc import Collection
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha import reflection
 
-from rlmesh.address import Address
+from rlmesh.address import Address, UnixAddress
 from rlmesh.server.rpc.auth import TokenInterceptor
 from rlmesh.server.rpc.binding import bind
 from rlmesh.server.rpc.call_threads import ThreadPerCall
@@ -40,11 +41,7 @@ class Methods(grpc.GenericRpcHandler):
         name = service.descriptor.full_name
         self._session_method = session_method(name)
         self._handlers = {
-            f"/{name}/{method.name}": grpc.unary_unary_rpc_method_handler(
-                getattr(service, method.name),
-                request_deserializer=GetMessageClass(method.input_type).FromString,
-                response_serializer=GetMessageClass(method.output_type).SerializeToString,
-            )
+            f"/{name}/{method.name}": _handler(service, method)
             for method in service.descriptor.methods
             if f"/{name}/{method.name}" != self._session_method
         }
@@ -66,6 +63,19 @@ _MAX_CALLS = 1000
 _FLUSH_SECONDS = 0.2
 
 
+def _handler(service: EndpointService, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+    behaviour = getattr(service, method.name)
+    read = GetMessageClass(method.input_type).FromString
+    if method.server_streaming:
+        # Without a serializer: several viewers are sent the same bytes.
+        return grpc.unary_stream_rpc_method_handler(behaviour, request_deserializer=read)
+    return grpc.unary_unary_rpc_method_handler(
+        behaviour,
+        request_deserializer=read,
+        response_serializer=GetMessageClass(method.output_type).SerializeToString,
+    )
+
+
 class RpcServer:
     """Answers at an address.
 
@@ -75,6 +85,7 @@ class RpcServer:
         listeners: The transports on offer beside the stream.
         sessions: How many sessions there can be at once.
         names: The names that health knows besides those of the services.
+        private: Where it answers besides, in plaintext, for processes that it has started itself.
 
     Attributes:
         address: Where it is bound, port 0 resolved.
@@ -93,6 +104,7 @@ class RpcServer:
         listeners: Listeners,
         sessions: int,
         names: Collection[str] = (),
+        private: UnixAddress | None = None,
     ) -> None:
         self._service = service
         self._listeners = listeners
@@ -124,6 +136,8 @@ class RpcServer:
                 options.address,
                 options.identity.for_grpc() if options.identity else None,
             )
+            if private is not None:
+                bind(self._server, private)
         except BaseException:
             if self._health_port is not None:
                 self._health_port.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from rlmesh.server.rpc.stream import StreamHandler
 from rlmesh.server.sessions.manager import SessionManager
+from rlmesh.server.sessions.watching import MOST_VIEWERS, TooManyViewersError
 from rlmesh.server.status import status_of
 from rlmesh.transports.peer import PROTOCOL_GENERATION, this_peer
 from rlmesh_api.v1 import env_service_pb2, session_pb2
@@ -85,6 +86,18 @@ class EndpointService:
     def session(self) -> StreamHandler:
         """Returns what serves one session's stream."""
         return StreamHandler(self._manager, self.transports, self._grace, self._exposed)
+
+    def Watch(  # noqa: N802 - gRPC's name
+        self, request: env_service_pb2.WatchRequest, context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
+        """Returns the newest of every session again and again, as messages that are bytes."""
+        try:
+            yield from self._manager.watching.watch(request, context.is_active)
+        except TooManyViewersError:
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{MOST_VIEWERS} viewers watch this server already; close one of them",
+            )
 
     def Shutdown(  # noqa: N802 - gRPC's name
         self, request: env_service_pb2.ShutdownRequest, context: grpc.ServicerContext

@@ -137,6 +137,9 @@ class SessionCalls:
             start, end = self._hot(sequence, payload, outbox)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hang its client
             return self._failed(self._hot_call, sequence, failure_of(error), outbox)
+        watch = session.watch
+        if watch is not None:
+            watch.note(sequence, outbox, start, end)
         return start, end, False
 
     def answer(self, request: Request, outbox: Outbox) -> Answered:
@@ -157,9 +160,13 @@ class SessionCalls:
                 # The next client may come as soon as this one knows that it has closed.
                 session.release()
                 return *write_answer(response, outbox), True
-            return *self._backend.answer(request, outbox), False
+            start, end = self._backend.answer(request, outbox)
         except Exception as error:  # noqa: BLE001 - as above
             return self._failed(request.name, sequence, failure_of(error), outbox)
+        watch = session.watch
+        if watch is not None:
+            watch.note(sequence, outbox, start, end, request)
+        return start, end, False
 
     @property
     def lender(self) -> Lender | None:

@@ -6,13 +6,13 @@ implement these protocols.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request
 from rlmesh.transports.pipe import Outbox, Pipe
-from rlmesh_api.v1 import session_pb2
+from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 
 class ThreadStoppedError(Exception):
@@ -259,6 +259,55 @@ class Lender(Protocol):
         ...
 
 
+class SessionWatch(Protocol):
+    """What somebody who watches sees of one session.
+
+    Attributes:
+        sequence: The number of the last call that was seen; 0 before the first one.
+        has_newest: Whether the images are of that call. Any thread may ask for both.
+        work: What the slot's thread does once, after the next call and before its answer leaves;
+            None: nothing. It raises nothing. A viewer's thread sets it.
+    """
+
+    sequence: int
+    has_newest: bool
+    work: Callable[[], None] | None
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there can be images. Any thread may ask."""
+        ...
+
+    def note(
+        self, sequence: int, outbox: Outbox, start: int, end: int, request: Request | None = None
+    ) -> None:
+        """A call has been executed, and its answer written. On the slot's thread. Raises nothing.
+
+        Args:
+            sequence: The call's number.
+            outbox: Where the answer was written.
+            start: Where it begins.
+            end: Where it ends.
+            request: The call; None: the hot call.
+        """
+        ...
+
+    def note_kept(self, sequence: int, answer: bytes) -> None:
+        """The answer of the last call, after which nothing has come.
+
+        On the slot's thread, or where a stream carries the calls on that of a viewer.
+        """
+        ...
+
+    def want(self, env_indices: frozenset[int]) -> None:
+        """Has the images of the next call kept, of these sub-environments. Any thread may."""
+        ...
+
+    def describe(self, session: env_service_pb2.WatchedSession, env_index: int) -> None:
+        """Says what there is to see of one sub-environment. Any thread may ask."""
+        ...
+
+
 class SessionBackend(Protocol):
     """What answers a session's calls, on the slot's thread."""
 
@@ -306,6 +355,15 @@ class SessionBackend(Protocol):
 
     def deviations(self) -> dict[str, int]:
         """How many values were out of their bounds in this session, by kind. Any thread may ask."""
+        ...
+
+    @property
+    def renders(self) -> bool:
+        """Whether viewers may have `render` called. Any thread may ask."""
+        ...
+
+    def make_watch(self) -> SessionWatch | None:
+        """What viewers see of this session; None: nothing but its calls. Any thread may ask."""
         ...
 
 

@@ -19,6 +19,7 @@ from rlmesh.server.sessions.opening import busy, check_generation, check_seconds
 from rlmesh.server.sessions.session import Session
 from rlmesh.server.sessions.totals import Totals, outcome_of
 from rlmesh.server.sessions.watchdog import Watchdog
+from rlmesh.server.sessions.watching import Watching
 from rlmesh.transports.peer import describe
 from rlmesh.transports.spin_policy import SpinPolicy
 from rlmesh_api.v1 import session_pb2
@@ -42,6 +43,7 @@ class SessionManager:
 
     Attributes:
         last_vacated: When a session ended last, on the monotonic clock, in seconds.
+        watching: Shows the sessions to those who watch.
     """
 
     def __init__(self, provider: Provider, options: ServeOptions, *, counts: bool = False) -> None:
@@ -60,6 +62,7 @@ class SessionManager:
         self._ended = 0
         self._admission = Admission(provider.capacity)
         self._watchdog = Watchdog(options, self.sessions)
+        self.watching: Watching = Watching(self.sessions)
         self._draining = False
 
     @property
@@ -271,6 +274,7 @@ class SessionManager:
             self._draining = True
         self._admission.close()
         self._watchdog.close()
+        self.watching.close()
         for session in self.sessions():
             session.drain(draining())
 

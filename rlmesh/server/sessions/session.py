@@ -15,13 +15,20 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
 from rlmesh.server.failures import CallFailedError, gone
 from rlmesh.server.sessions.connections import Receiver, SessionStream
-from rlmesh.server.sessions.endpoint import LoanEnd, Slot, ThreadStoppedError, Timing
+from rlmesh.server.sessions.endpoint import (
+    LoanEnd,
+    SessionWatch,
+    Slot,
+    ThreadStoppedError,
+    Timing,
+)
 from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request, failed_so, read_request
 from rlmesh.transports.listener import SECRET_BYTES
@@ -110,6 +117,7 @@ class Session:
             process. Guarded by `_lock`.
         kept: The last call's number and answer, if the connection that it came by is over.
         failures: How many of its calls failed.
+        watch: What viewers see of it; None: nobody watches. A viewer's thread sets it.
     """
 
     __slots__ = (
@@ -140,6 +148,7 @@ class Session:
         "state",
         "stream",
         "transport",
+        "watch",
     )
 
     def __init__(
@@ -175,6 +184,7 @@ class Session:
         self.drains: bool = False
         self.kept: tuple[int, bytes] | None = None
         self.failures: int = 0
+        self.watch: SessionWatch | None = None
         self._owner = owner
         self._lock = threading.Lock()
         self._release_posted = False
@@ -368,14 +378,39 @@ class Session:
         if self.state is State.RELEASED:
             self._owner.count_last(timing)
 
+    def between_calls(self, work: Callable[[], None], name: str) -> bool:
+        """Has the slot's thread do something between two calls. Any thread may ask.
+
+        Args:
+            work: What to do; it raises nothing.
+            name: Its name on status pages.
+
+        Returns:
+            False where that is not possible: a stream carries the calls, which nothing but its end
+            wakes up, or the slot's thread takes no more calls.
+        """
+        with self._lock:
+            receiver = self.receiver
+            if receiver is not None and receiver.by_stream:
+                return False
+            try:
+                self.slot.thread.post(work, name=name)
+            except ThreadStoppedError:
+                return False
+        return True
+
     # Loans: another process answers the calls. On the slot's thread.
 
     def lends(self) -> bool:
-        """Notes that another process is about to answer calls; False if none are executed."""
+        """Notes that another process is about to answer calls; False if it may not.
+
+        It may not where calls are refused, nor while somebody watches: viewers see the answers that
+        this process sends.
+        """
         # In this order, as `drain` does it the other way round.
         self.in_call = True
         with self._lock:
-            lent = self.lent = self.refusal is None
+            lent = self.lent = self.refusal is None and self.watch is None
         return lent
 
     def lent_until(self, end: LoanEnd | None) -> bool:

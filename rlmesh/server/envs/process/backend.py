@@ -8,8 +8,11 @@ from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
 
+from rlmesh.codec.slab.layout import compile_layout
+from rlmesh.codec.step.result import compile_step_result
 from rlmesh.codec.step.wire import FAILURE, PREFIX, write_action
 from rlmesh.contract import AutoresetMode, EnvContract, compare_contracts
+from rlmesh.server.envs.autoreset import requested_mode
 from rlmesh.server.envs.backend import DEPENDENT, Step
 from rlmesh.server.envs.process.call_page import NotedCall
 from rlmesh.server.envs.process.env_worker import EnvWorker
@@ -17,6 +20,7 @@ from rlmesh.server.envs.process.handshake import await_env
 from rlmesh.server.envs.process.lent_episodes import LentEpisodes
 from rlmesh.server.envs.process.lent_timings import LentTimings
 from rlmesh.server.envs.process.loan import Loan
+from rlmesh.server.envs.watch import RENDERED, EnvWatch
 from rlmesh.server.failures import CallFailedError, another_contract, failed, log_text
 from rlmesh.server.sessions.endpoint import LoanEnd
 from rlmesh.server.sessions.requests import Request, write_answer
@@ -142,6 +146,22 @@ class ProcessBackend:
         if status is not None:
             self._deviations = {each.kind: each.count for each in status.deviations}
         return self._deviations
+
+    @property
+    def renders(self) -> bool:
+        """Whether viewers may have `render` called; see `Backend`."""
+        return self.contract.render_mode == RENDERED
+
+    def make_watch(self) -> EnvWatch:
+        """What viewers see of this session; see `Backend`."""
+        contract, opened = self.contract, self._opened or session_pb2.OpenCall()
+        num_envs = contract.num_envs if contract.vector else 1 if opened.as_vector else None
+        return EnvWatch(
+            compile_step_result(num_envs),
+            compile_layout(contract.observation_space, num_envs),
+            num_envs,
+            requested_mode(opened) or contract.autoreset_mode,
+        )
 
     def close(self) -> None:
         """Has the worker close the environment and exit."""

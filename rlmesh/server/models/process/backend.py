@@ -51,12 +51,15 @@ class RelayBackend:
         served: The model.
 
     Attributes:
+        renders: False: a model has nothing to render.
         hot: Relays a prediction in the fixed form.
         timings: What this session's calls have cost.
         episodes: None: a model sees no end of an episode.
         dependent: The calls that depend on the call before.
         lender: None: the server relays every call.
     """
+
+    renders = False
 
     def __init__(self, served: Versions) -> None:
         self._served = served
@@ -114,6 +117,9 @@ class RelayBackend:
         """The session is over."""
         self._hang_up()
         self._served.leave(self._version)
+
+    def make_watch(self) -> None:
+        """Returns None: viewers see a model's calls, and nothing besides."""
 
     def deviations(self) -> dict[str, int]:
         """How many actions were out of their bounds, by kind. Any thread may ask."""
