@@ -24,6 +24,7 @@ class Package:
         variables: The variables of the processes that run it.
         steps: How many steps are compared; fewer where each draws large images on the CPU.
         unseeded: Keys of the info of a reset that no seed decides, which are not compared.
+        as_text: Keys of infos with objects of the package, which arrive as their text.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Package:
     variables: dict[str, str] = field(default_factory=dict[str, str])
     steps: int = 500
     unseeded: tuple[str, ...] = ()
+    as_text: tuple[str, ...] = ()
 
     @property
     def environment(self) -> str:
@@ -128,6 +130,7 @@ PACKAGES = (
         requires=JAX,
         # Each copy of the environment compiles its step for most of a minute.
         variables={"JAX_COMPILATION_CACHE_DIR": "jax-cache"},
+        as_text=("first_pipeline_state",),
     ),
     Package(
         name="envpool",

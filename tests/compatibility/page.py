@@ -17,6 +17,7 @@ _BEGIN, _END = (
 )
 _BLOCK = re.compile(f"{re.escape(_BEGIN)}\n.*?{re.escape(_END)}", re.DOTALL)
 _UNSEEDED = {package.environment: package.unseeded for package in PACKAGES if package.unseeded}
+_AS_TEXT = {package.environment: package.as_text for package in PACKAGES if package.as_text}
 _RATES = ("in-process", "shm", "direct", "grpc")
 
 
@@ -60,13 +61,21 @@ def table(results: dict[str, Any]) -> str:
             lines_of_kind = sorted(set(row[kind].values()))
             notes += [f"- `{environment}`, {kind}: `{line}`" for line in lines_of_kind]
         if environment in _UNSEEDED:
-            keys = ", ".join(f"`{key}`" for key in _UNSEEDED[environment])
             notes.append(
-                f"- `{environment}`: the info of a reset has {keys} from a generator that no seed "
-                f"reaches, which is not compared"
+                f"- `{environment}`: the info of a reset has {_keys(_UNSEEDED[environment])} from "
+                f"a generator that no seed reaches, which is not compared"
+            )
+        if environment in _AS_TEXT:
+            notes.append(
+                f"- `{environment}`: infos have objects of the package under "
+                f"{_keys(_AS_TEXT[environment])}, which arrive as their text"
             )
     lines += ["", *notes, ""] if notes else [""]
     return "\n".join([*lines, *_frames(results["renderings"])])
+
+
+def _keys(keys: tuple[str, ...]) -> str:
+    return ", ".join(f"`{key}`" for key in keys)
 
 
 def _rate(rate: float) -> str:

@@ -52,13 +52,13 @@ def probe(package: Package, seconds: float, steps: int) -> dict[str, Any]:
                 # One that was stepped before may not be what it was when it was made.
                 with contextlib.closing(here(package)) as local:
                     values, infos = compare(package, remote, local, steps)
+                    if transport == TRANSPORTS[-1]:
+                        # By now it has compiled what it compiles.
+                        rates = measured(local, Actions(remote, package), package, seconds)
+                        found["rates"]["in-process"] = rates
                 found["differences"] |= {transport: values} if values else {}
                 found["infos"] |= {transport: infos} if infos else {}
                 found["rates"][transport] = rate(remote, package, seconds)
-                if transport == TRANSPORTS[-1]:
-                    actions = Actions(remote, package)
-                    with contextlib.closing(here(package)) as local:
-                        found["rates"]["in-process"] = measured(local, actions, package, seconds)
     return found
 
 
@@ -207,7 +207,7 @@ def compare(package: Package, remote: Any, local: Any, steps: int) -> tuple[str,
     step = 0
     must_reset, seed = True, package.seed
     while step < steps:
-        left_out = package.unseeded if must_reset else ()
+        left_out = (*package.as_text, *(package.unseeded if must_reset else ()))
         if must_reset:
             call = f"the reset before step {step}"
             results = [_reset(env, seed) for env in (remote, local)]

@@ -79,7 +79,7 @@ WAYS: dict[str, Way] = {
     "torchrl_ppo single": SINGLE,
     "torchrl_ppo vector": SAME_STEP,
 }
-STEPS = 256
+STEPS = 2048
 
 
 # TorchRL warns of classes that it declares itself.

@@ -98,9 +98,9 @@ class EnvWatch:
         self._num_envs = num_envs
         self._read_answer = form.read_answer
         self._images = _images_of(observation.leaves)
-        self._episodes: _Episodes = (
-            _Episode() if num_envs is None else _VectorEpisodes(num_envs, mode)
-        )
+        # The episodes of a single environment; None: of a vector environment.
+        self._one = _Episode() if num_envs is None else None
+        self._episodes: _Episodes = self._one or _VectorEpisodes(num_envs or 1, mode)
         self._steps = 0
         self._seen = False
         # Of which sub-environments the images of the next call are kept.
@@ -117,6 +117,20 @@ class EnvWatch:
         self, sequence: int, outbox: Outbox, start: int, end: int, request: Request | None = None
     ) -> None:
         """A call has been executed, and its answer written; see `SessionWatch`."""
+        one = self._one
+        if one is not None and request is None and not self._wanted:
+            # The usual step of a single environment in the shortest way: it is on the path of a
+            # step.
+            step = self._read_answer(outbox.reserve(end, end), start, end, sequence)
+            if step is not None and not (step[1] or step[2] or one.over):
+                self._steps += 1
+                one.reward = reward = step[0]
+                one.total += reward
+                one.length += 1
+                self.sequence, self.has_newest, self._seen = sequence, False, True
+                if self.work is not None:
+                    self._work()
+                return
         if self._broken:
             return
         try:
@@ -125,8 +139,7 @@ class EnvWatch:
             _log.exception("a call cannot be watched; this session is not watched any more")
             self._broken = True
         if self.work is not None:
-            work, self.work = self.work, None
-            work()
+            self._work()
 
     def note_kept(self, sequence: int, answer: bytes) -> None:
         """The answer of the last call, after which nothing has come; see `SessionWatch`."""
@@ -160,6 +173,11 @@ class EnvWatch:
             session.episode.CopyFrom(self._episodes.to_proto(index))
         for image, pixels in zip(self._images, self._kept.get(index, ()), strict=False):
             session.images.add(path=image.path, shape=image.shape, pixels=pixels)
+
+    def _work(self) -> None:
+        work, self.work = self.work, None
+        if work is not None:
+            work()
 
     def _note(
         self, sequence: int, buffer: Readable, start: int, end: int, request: Request | None
@@ -216,35 +234,47 @@ class EnvWatch:
 
 
 class _Episode:
-    """Follows the episodes of a single environment."""
+    """Follows the episodes of a single environment.
+
+    `EnvWatch.note` adds an ordinary step by itself. A viewer may read at worst the reward of this
+    step beside the return of the last one.
+    """
+
+    __slots__ = ("ended", "length", "over", "partial", "reward", "total", "truncated")
 
     def __init__(self) -> None:
-        self._state = 0.0, 0.0, 0, True, False, False
-        self._ended = 0, 0.0, 0
+        self.reward = 0.0
+        self.total = 0.0
+        self.length = 0
+        self.partial = True
+        self.over = False
+        self.truncated = False
+        self.ended = 0, 0.0, 0
 
     def begin(self, options: Any) -> None:
-        self._state = 0.0, 0.0, 0, False, False, False
+        self.reward, self.total, self.length = 0.0, 0.0, 0
+        self.partial = self.over = False
 
     def step(self, reward: float, terminated: bool, truncated: bool) -> None:
-        _, total, length, partial, was_terminated, was_truncated = self._state
-        if was_terminated or was_truncated:
-            total, length, partial = 0.0, 0, False
-        total += reward
-        length += 1
-        self._state = reward, total, length, partial, terminated, truncated
+        if self.over:
+            self.begin(None)
+        self.reward = reward
+        self.total += reward
+        self.length += 1
         if terminated or truncated:
-            self._ended = self._ended[0] + 1, total, length
+            self.truncated = not terminated
+            self.over = True
+            self.ended = self.ended[0] + 1, self.total, self.length
 
     def to_proto(self, env_index: int) -> env_service_pb2.WatchedEpisode:
-        reward, total, length, partial, terminated, truncated = self._state
-        ended, last_return, last_length = self._ended
+        ended, last_return, last_length = self.ended
         return env_service_pb2.WatchedEpisode(
-            reward=reward,
-            episode_return=total,
-            length=length,
-            partial=partial,
-            terminated=terminated,
-            truncated=truncated,
+            reward=self.reward,
+            episode_return=self.total,
+            length=self.length,
+            partial=self.partial,
+            terminated=self.over and not self.truncated,
+            truncated=self.over and self.truncated,
             ended=ended,
             last_return=last_return,
             last_length=last_length,
