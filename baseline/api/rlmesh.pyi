@@ -1,10 +1,8 @@
 # Written by `make baseline`; do not edit.
 __stability__ = Stable
 
-ActT = TypeVar("ActT")
 ActType = TypeVar("ActType", default=Any)
 M = TypeVar("M", bound=google.protobuf.message.Message)
-ObsT = TypeVar("ObsT")
 ObsType = TypeVar("ObsType", default=Any)
 
 @Stable
@@ -731,12 +729,12 @@ class Recorder:
     @overload
     def __new__(
         cls,
-        env: gymnasium.Env[ObsT, ActT],
+        env: gymnasium.Env[ObsType, ActType],
         path: str | os.PathLike[str],
         *,
         max_bytes: int | None = None,
         observations: Literal["all", "digest"] = "all",
-    ) -> rlmesh.recording.recorder.SingleRecorder[ObsT, ActT]: ...
+    ) -> rlmesh.recording.recorder.SingleRecorder[ObsType, ActType]: ...
     def __init__(
         self,
         env: Any,

@@ -1,18 +1,20 @@
 # Written by `make baseline`; do not edit.
 __stability__ = Experimental
 
-ActT = TypeVar("ActT")
-ObsT = TypeVar("ObsT")
+ActType = TypeVar("ActType", default=Any)
+ObsType = TypeVar("ObsType", default=Any)
 
 Recorder = rlmesh.Recorder
 
 @Experimental
 class SingleRecorder(
-    rlmesh.Recorder, gymnasium.Wrapper[ObsT, ActT, ObsT, ActT], Generic[ObsT, ActT]
+    rlmesh.Recorder,
+    gymnasium.Wrapper[ObsType, ActType, ObsType, ActType],
+    Generic[ObsType, ActType],
 ):
     def __init__(
         self,
-        env: gymnasium.Env[ObsT, ActT],
+        env: gymnasium.Env[ObsType, ActType],
         path: str | os.PathLike[str],
         *,
         max_bytes: int | None = None,
@@ -20,8 +22,10 @@ class SingleRecorder(
     ) -> None: ...
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ObsT, dict[str, Any]]: ...
-    def step(self, action: ActT) -> tuple[ObsT, SupportsFloat, bool, bool, dict[str, Any]]: ...
+    ) -> tuple[ObsType, dict[str, Any]]: ...
+    def step(
+        self, action: ActType
+    ) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]: ...
     def close(self) -> None: ...
 
 @Experimental
