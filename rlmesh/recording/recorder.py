@@ -18,7 +18,51 @@ from rlmesh.type_arguments import ActType, ObsType
 __all__ = ["Recorder", "SingleRecorder", "VectorRecorder"]
 
 
-class Recorder:
+class _Records:
+    """What recorders have in common."""
+
+    _recorded: RecordedEnv
+    _contract: EnvContract
+
+    def __init__(
+        self,
+        env: Any,
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        observations: Literal["all", "digest"] = "all",
+    ) -> None:
+        contract = contract_in_use(env)
+        self._recorded = RecordedEnv(
+            env, contract, path, max_bytes=max_bytes, observations=observations
+        )
+        self._contract = contract
+        # One that is forgotten ends its recording as one that is closed.
+        weakref.finalize(self, self._recorded.writer.close_quietly)
+
+    @property
+    def env_contract(self) -> EnvContract:
+        """The contract of the environment, which the recording holds."""
+        return self._contract
+
+    def flush(self) -> None:
+        """Writes what happened so far, which otherwise happens twice a second.
+
+        Raises:
+            OSError: If it cannot be written. What was written before stays.
+        """
+        self._recorded.writer.flush()
+
+    def end(self) -> None:
+        """Ends the recording, and leaves the environment open. What follows is not kept.
+
+        Raises:
+            OSError: If the rest cannot be written. What was written before stays.
+        """
+        self._recorded.writer.close()
+
+
+class Recorder(_Records):
     """An environment, single or vector, that keeps what happens in it in a file of MCAP.
 
     Around a `gymnasium.Env` it is one, and around a `gymnasium.vector.VectorEnv` one of those. It
@@ -51,9 +95,6 @@ class Recorder:
         OSError: If the file cannot be made.
         StateError: If the package `mcap` is not installed.
     """
-
-    _recorded: RecordedEnv
-    _contract: EnvContract
 
     @overload
     def __new__(
@@ -94,43 +135,6 @@ class Recorder:
             f"{type(env).__name__}; EnvServer(env, record=...) records whatever it serves"
         )
 
-    def __init__(
-        self,
-        env: Any,
-        path: str | os.PathLike[str],
-        *,
-        max_bytes: int | None = None,
-        observations: Literal["all", "digest"] = "all",
-    ) -> None:
-        contract = contract_in_use(env)
-        self._recorded = RecordedEnv(
-            env, contract, path, max_bytes=max_bytes, observations=observations
-        )
-        self._contract = contract
-        # One that is forgotten ends its recording as one that is closed.
-        weakref.finalize(self, self._recorded.writer.close_quietly)
-
-    @property
-    def env_contract(self) -> EnvContract:
-        """The contract of the environment, which the recording holds."""
-        return self._contract
-
-    def flush(self) -> None:
-        """Writes what happened so far, which otherwise happens twice a second.
-
-        Raises:
-            OSError: If it cannot be written. What was written before stays.
-        """
-        self._recorded.writer.flush()
-
-    def end(self) -> None:
-        """Ends the recording, and leaves the environment open. What follows is not kept.
-
-        Raises:
-            OSError: If the rest cannot be written. What was written before stays.
-        """
-        self._recorded.writer.close()
-
 
 class SingleRecorder(
     Recorder, gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Generic[ObsType, ActType]
@@ -157,7 +161,7 @@ class SingleRecorder(
         observations: Literal["all", "digest"] = "all",
     ) -> None:
         gymnasium.Wrapper.__init__(self, env)
-        Recorder.__init__(self, env, path, max_bytes=max_bytes, observations=observations)
+        _Records.__init__(self, env, path, max_bytes=max_bytes, observations=observations)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -231,7 +235,7 @@ class VectorRecorder(Recorder, VectorWrapper[Any, Any, Any, Any, Any]):
         observations: Literal["all", "digest"] = "all",
     ) -> None:
         VectorWrapper.__init__(self, env)
-        Recorder.__init__(self, env, path, max_bytes=max_bytes, observations=observations)
+        _Records.__init__(self, env, path, max_bytes=max_bytes, observations=observations)
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
