@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,16 +52,19 @@ def write_minari(files: list[RecordingFiles], dataset_id: str) -> list[str]:
     reader = EpisodeReader(files)
     spec = contract.spec
     known = None if spec is None else gymnasium.registry.get(spec.id)
-    minari.create_dataset_from_buffers(
-        dataset_id,
-        _buffers(reader, minari.data_collector.EpisodeBuffer),
-        env=known,
-        observation_space=to_gymnasium_space(contract.observation_space),
-        action_space=to_gymnasium_space(contract.action_space),
-        description="Exported from a recording of RLMesh.",
-        data_format="hdf5",
-        jpeg_encoding=False,
-    )
+    with warnings.catch_warnings():
+        # It wishes for an author and for the address of code, which a recording does not have.
+        warnings.simplefilter("ignore", UserWarning)
+        minari.create_dataset_from_buffers(
+            dataset_id,
+            _buffers(reader, minari.data_collector.EpisodeBuffer),
+            env=known,
+            observation_space=to_gymnasium_space(contract.observation_space),
+            action_space=to_gymnasium_space(contract.action_space),
+            description="Exported from a recording of RLMesh.",
+            data_format="hdf5",
+            jpeg_encoding=False,
+        )
     return [*reader.notes, "infos are not in the data set"]
 
 
