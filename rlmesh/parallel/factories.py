@@ -76,7 +76,7 @@ def check_workers(workers: int | None, num_envs: int) -> int:
     if workers > num_envs:
         raise InvalidArgumentError(
             f"workers={workers} is more than there are sub-environments ({num_envs}), and each "
-            f"worker has one or more; give {num_envs} workers at most"
+            "worker has one or more; lower workers=, or raise num_envs="
         )
     return workers
 
@@ -119,14 +119,17 @@ def _check_wrappers(wrappers: object) -> tuple[Callable[[Any], Any], ...]:
         raise ArgumentTypeError(
             f"wrappers must be a list of callables that take an environment, got {wrappers!r:.80}"
         )
-    return tuple(_check_callable(each, "each of the wrappers") for each in wrappers)
+    example = "gymnasium.wrappers.FlattenObservation"
+    return tuple(_check_callable(each, "each of the wrappers", example) for each in wrappers)
 
 
-def _check_callable(value: Any, name: str) -> Callable[..., Any]:
+def _check_callable(
+    value: Any, name: str, example: str = "lambda: gymnasium.make('CartPole-v1')"
+) -> Callable[..., Any]:
     if not callable(value) or (hasattr(value, "step") and not isinstance(value, type)):
         raise ArgumentTypeError(
             f"{name} must be a callable, as it is called in another process, got "
-            f"{type(value).__name__}; pass lambda: gymnasium.make('CartPole-v1'), for instance"
+            f"{type(value).__name__}; pass {example}, for instance"
         )
     called: Callable[..., Any] = value
     return called

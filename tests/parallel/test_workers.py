@@ -285,7 +285,7 @@ def _unpicklable() -> Callable[[], Any]:
 @pytest.mark.parametrize(
     ("arguments", "kind", "says"),
     [
-        (("CartPole-v1", 2, {"workers": 3}), ValueError, "more than there are sub-environments"),
+        (("CartPole-v1", 2, {"workers": 3}), ValueError, "more than there are.*raise num_envs="),
         (("CartPole-v1", 0, {}), ValueError, "num_envs must be 1 or more"),
         (("CartPole-v1", 2, {"workers": 0}), ValueError, "workers must be 1 or more"),
         (("CartPole-v1", 2, {"workers": 1.5}), TypeError, "workers must be an int"),
@@ -297,6 +297,11 @@ def _unpicklable() -> Callable[[], Any]:
         (([FrailEnv, FrailEnv], 3, {}), ValueError, "does not fit a list of 2"),
         (([], None, {}), ValueError, "empty list"),
         ((FrailEnv, 2, {"render_mode": "ansi"}), TypeError, "render_mode"),
+        (
+            (FrailEnv, 2, {"wrappers": [3]}),
+            TypeError,
+            "wrappers must.*int; pass gymnasium.wrappers",
+        ),
         ((_unpicklable(), 2, {}), TypeError, "cannot be pickled"),
         ((fail_to_make, 2, {}), LookupError, "no scene"),
         ((partial(int, 3), 2, {}), InvalidEnvError, "sub-environment 0"),
