@@ -126,7 +126,7 @@ trainers: $(call installed,check) ## Run the tests with the packages of trainers
 	$(TRAINERS)/bin/python -m pytest -n2 tests/trainers tests/client/test_torch.py \
 	  tests/examples/test_examples.py::test_a_torch_policy_learns \
 	  tests/examples/test_examples.py::test_a_loop_that_jax_compiles_steps_a_remote_environment \
-	  tests/evaluation tests/cli/test_evaluate.py
+	  tests/evaluation tests/exporting tests/cli/test_evaluate.py
 
 # Not a part of `make check`: RLlib is larger than all the others together. d3rlpy insists on Gymnasium
 # 1.0.0 and runs with newer ones: pip installs it without looking at what it needs. PufferLib is alike,

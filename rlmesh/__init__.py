@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from rlmesh.evaluation.results import Evaluation
     from rlmesh.parallel.make_vec import make_vec
     from rlmesh.parallel.vector_env import ParallelVectorEnv
+    from rlmesh.recording.recorder import Recorder
+    from rlmesh.replaying.replaying import replay
+    from rlmesh.replaying.results import Replay
     from rlmesh.security import ClientTLS, ServerTLS
     from rlmesh.server.env_server import EnvServer
     from rlmesh.server.model_worker import ModelWorker
@@ -57,10 +60,12 @@ __all__ = [
     "ModelWorker",
     "ParallelVectorEnv",
     "PredictionStats",
+    "Recorder",
     "RemoteEnv",
     "RemoteModel",
     "RemoteParallelEnv",
     "RemoteVectorEnv",
+    "Replay",
     "RlmeshError",
     "ServeOptions",
     "ServerTLS",
@@ -72,6 +77,7 @@ __all__ = [
     "errors",
     "evaluate",
     "make_vec",
+    "replay",
     "spaces",
 ]
 
@@ -91,10 +97,12 @@ _LAZY = {
     "ModelWorker": "rlmesh.server.model_worker",
     "ParallelVectorEnv": "rlmesh.parallel.vector_env",
     "PredictionStats": "rlmesh.client.stats",
+    "Recorder": "rlmesh.recording.recorder",
     "RemoteEnv": "rlmesh.client.env",
     "RemoteModel": "rlmesh.client.model",
     "RemoteParallelEnv": "rlmesh.client.parallel_env",
     "RemoteVectorEnv": "rlmesh.client.vector_env",
+    "Replay": "rlmesh.replaying.results",
     "ServeOptions": "rlmesh.server.options",
     "ServerTLS": "rlmesh.security",
     "Transitions": "rlmesh.client.transitions",
@@ -103,6 +111,7 @@ _LAZY = {
     "compare_contracts": "rlmesh.contract",
     "evaluate": "rlmesh.evaluation.evaluating",
     "make_vec": "rlmesh.parallel.make_vec",
+    "replay": "rlmesh.replaying.replaying",
 }
 
 

@@ -27,6 +27,9 @@ def rlmesh_serve(
     num_envs: IntRange[x >= 1] = None,
     on_crash: Literal["raise", "replace"] = None,
     ready_fd: int = None,
+    record: str = None,
+    record_max_bytes: IntRange[x >= 1048576] = None,
+    record_observations: Literal["all", "digest"] = None,
     render_mode: str = None,
     resume_timeout_seconds: float = 10.0,
     session_idle_timeout_seconds: float = None,
@@ -39,6 +42,7 @@ def rlmesh_serve(
     validation: Literal["warn", "strict", "off"] = None,
     vectorization_mode: Literal["sync", "async"] = None,
     verbose: bool = False,
+    view: str = None,
     workers: IntRange[x >= 1] = None,
     v: bool = False,
 ) -> int: ...
@@ -78,6 +82,7 @@ def rlmesh_serve_model(
     transport: Literal["shm", "direct", "grpc"] | list[Literal["shm", "direct", "grpc"]] = None,
     validation: Literal["warn", "strict", "off"] = None,
     verbose: bool = False,
+    view: str = None,
     v: bool = False,
 ) -> int: ...
 @Experimental
@@ -116,6 +121,39 @@ def rlmesh_top(
     insecure: bool = False,
     interval: float = 1.0,
     timeout: float = 5.0,
+    tls: bool = False,
+    tls_ca: str = None,
+    tls_cert: str = None,
+    tls_key: str = None,
+    tls_server_name: str = None,
+    token_file: str = None,
+) -> int: ...
+@Experimental
+def rlmesh_view(
+    addresses: str | list[str] = None,
+    /,
+    *,
+    host_name: str | list[str] = None,
+    insecure: bool = False,
+    listen: str = "127.0.0.1:8008",
+    render: FloatRange[x >= 0, x <= 60] = 0.0,
+    tls: bool = False,
+    tls_ca: str = None,
+    tls_cert: str = None,
+    tls_key: str = None,
+    tls_server_name: str = None,
+    token_file: str = None,
+) -> int: ...
+@Experimental
+def rlmesh_play(
+    address: str = None,
+    /,
+    *,
+    fps: FloatRange[x >= 0.1, x <= 120] = None,
+    host_name: str | list[str] = None,
+    insecure: bool = False,
+    listen: str = "127.0.0.1:8008",
+    seed: IntRange[x >= 0] = None,
     tls: bool = False,
     tls_ca: str = None,
     tls_cert: str = None,
@@ -191,6 +229,7 @@ def rlmesh_evaluate(
     max_steps: IntRange[x >= 1] = None,
     plot: str = None,
     policy: str,
+    record: str = None,
     render_mode: str = None,
     resume: str = None,
     success: Literal["end", "any"] = "end",
@@ -207,6 +246,35 @@ def rlmesh_evaluate(
 ) -> int: ...
 @Experimental
 def rlmesh_compare(a: str, b: str, /, *, json: bool = False) -> int: ...
+@Experimental
+def rlmesh_record_show(file: str, /, *, all: bool = False, json: bool = False) -> int: ...
+@Experimental
+def rlmesh_replay(
+    file: str,
+    env: str,
+    /,
+    *,
+    ignore: str | list[str] = None,
+    import_: str | list[str] = None,
+    insecure: bool = False,
+    json: bool = False,
+    kwargs_json: str = "{}",
+    render_mode: str = None,
+    timeout: float = 5.0,
+    tls: bool = False,
+    tls_ca: str = None,
+    tls_cert: str = None,
+    tls_key: str = None,
+    tls_server_name: str = None,
+    token_file: str = None,
+    tolerance: FloatRange[x >= 0] = None,
+    verbose: bool = False,
+    v: bool = False,
+) -> int: ...
+@Experimental
+def rlmesh_export(
+    file: str, /, *, fps: FloatRange[x > 0] = None, out: str, to: Literal["minari", "csv", "video"]
+) -> int: ...
 @Experimental
 def rlmesh_demo(
     *,
@@ -249,6 +317,9 @@ def python_m_rlmesh__cli_serve_env(
     num_envs: IntRange[x >= 1] = None,
     on_crash: Literal["raise", "replace"] = None,
     ready_fd: int = None,
+    record: str = None,
+    record_max_bytes: IntRange[x >= 1048576] = None,
+    record_observations: Literal["all", "digest"] = None,
     render_mode: str = None,
     resume_timeout_seconds: float = 10.0,
     session_idle_timeout_seconds: float = None,
@@ -261,6 +332,7 @@ def python_m_rlmesh__cli_serve_env(
     validation: Literal["warn", "strict", "off"] = None,
     vectorization_mode: Literal["sync", "async"] = None,
     verbose: bool = False,
+    view: str = None,
     workers: IntRange[x >= 1] = None,
     v: bool = False,
 ) -> int: ...

@@ -5,6 +5,28 @@ ActType = TypeVar("ActType", default=Any)
 ObsType = TypeVar("ObsType", default=Any)
 
 @Experimental
+class Model:
+    keeps_state: bool = False
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        observation_space: Any = None,
+        action_space: Any = None,
+        *,
+        device: Any = None,
+        horizon: int | None = None,
+        warm_sizes: Sequence[int] = (1,),
+        jit: bool = True,
+        narrow: bool = False,
+    ) -> None: ...
+    observation_space: Any
+    action_space: Any
+    horizon: int | None
+    predict_batch: Callable[[Any], Any]
+    predict_chunk_batch: Callable[[Any], Any]
+    def warmup(self) -> None: ...
+
+@Experimental
 class RemoteEnv(rlmesh.RemoteEnv[ObsType, ActType], Generic[ObsType, ActType]):
     def __init__(
         self, address: str, *, device: Any = None, narrow: bool = False, **options: Any

@@ -26,12 +26,16 @@ class EnvServer:
         announce: str | os.PathLike[str] | None = None,
         health: str | int | None = None,
         metrics: str | int | None = None,
+        view: str | int | None = None,
         sessions: int | None = None,
         isolation: Literal["process"] | None = None,
         nan: Literal["reject", "deliver"] = "reject",
         num_envs: int | None = None,
         workers: int | None = None,
         on_crash: Literal["raise", "replace"] | None = None,
+        record: str | os.PathLike[str] | None = None,
+        record_max_bytes: int | None = None,
+        record_observations: Literal["all", "digest"] = "all",
     ) -> None: ...
     @property
     def env_contract(self) -> rlmesh.EnvContract: ...
@@ -45,6 +49,8 @@ class EnvServer:
     def health_address(self) -> str | None: ...
     @property
     def metrics_address(self) -> str | None: ...
+    @property
+    def view_url(self) -> str | None: ...
     def serve(self) -> None: ...
     def start(self) -> None: ...
     def wait(self, timeout: float | None = None) -> bool: ...
@@ -99,6 +105,7 @@ class RemoteEnv(gymnasium.Env[ObsType, ActType], Generic[ObsType, ActType]):
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
         render_mode: str | None = None,
     ) -> None: ...
     env_contract: rlmesh.EnvContract
@@ -163,6 +170,7 @@ class RemoteVectorEnv(
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
         num_envs: int | None = None,
         render_mode: str | None = None,
         batch_size: int | None = None,
@@ -254,6 +262,7 @@ class RemoteParallelEnv(pettingzoo.ParallelEnv[str, Any, Any]):
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
         render_mode: str | None = None,
     ) -> None: ...
     env_contract: rlmesh.EnvContract
@@ -400,6 +409,7 @@ class ModelWorker:
         announce: str | os.PathLike[str] | None = None,
         health: str | int | None = None,
         metrics: str | int | None = None,
+        view: str | int | None = None,
         openpi: str | int | None = None,
         sessions: int = 64,
         max_batch_size: int | None = None,
@@ -425,6 +435,8 @@ class ModelWorker:
     def health_address(self) -> str | None: ...
     @property
     def metrics_address(self) -> str | None: ...
+    @property
+    def view_url(self) -> str | None: ...
     def wait(self, timeout: float | None = None) -> bool: ...
     def shutdown(self) -> None: ...
     def __enter__(self) -> Self: ...
@@ -470,6 +482,7 @@ class RemoteModel(Generic[ObsType, ActType]):
         busy_timeout_seconds: float | None = 0.0,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
     ) -> None: ...
     model_contract: rlmesh.ModelContract
     adapter: rlmesh.Adapter | None
@@ -632,6 +645,7 @@ def evaluate(
     success: Literal["end", "any"] | Callable[[Mapping[str, Any]], bool | None] = "end",
     max_steps: int | None = None,
     latency: Literal["frozen", "measured"] | float = "frozen",
+    record: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     on_episode: Callable[[rlmesh.evaluation.Episode], None] | None = None,
 ) -> rlmesh.Evaluation: ...
@@ -697,6 +711,76 @@ class Comparison:
         only_b: int,
         success_p: float | None,
         remarks: tuple[str, ...] = (),
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@Experimental
+class Recorder:
+    @overload
+    def __new__(
+        cls,
+        env: gymnasium.vector.VectorEnv[Any, Any, Any],
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        observations: Literal["all", "digest"] = "all",
+    ) -> rlmesh.recording.recorder.VectorRecorder: ...
+    @overload
+    def __new__(
+        cls,
+        env: gymnasium.Env[ObsType, ActType],
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        observations: Literal["all", "digest"] = "all",
+    ) -> rlmesh.recording.recorder.SingleRecorder[ObsType, ActType]: ...
+    def __init__(
+        self,
+        env: Any,
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        observations: Literal["all", "digest"] = "all",
+    ) -> None: ...
+    @property
+    def env_contract(self) -> rlmesh.EnvContract: ...
+    def flush(self) -> None: ...
+    def end(self) -> None: ...
+
+@Experimental
+def replay(
+    path: str | os.PathLike[str],
+    env_or_address: Any,
+    *,
+    tolerance: float | None = None,
+    ignore: Collection[str] = (),
+) -> rlmesh.Replay: ...
+
+@Experimental
+class Replay:
+    contract_differences: tuple[rlmesh.ContractDifference, ...]
+    refused: str | None
+    episodes: tuple[rlmesh.replaying.ReplayedEpisode, ...]
+    ignored: tuple[str, ...]
+    damages: tuple[str, ...]
+    skipped_steps: int
+    tolerance: float | None
+    @property
+    def same(self) -> bool: ...
+    @property
+    def difference(self) -> rlmesh.replaying.Difference | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __init__(
+        self,
+        *,
+        contract_differences: tuple[rlmesh.ContractDifference, ...],
+        refused: str | None,
+        episodes: tuple[rlmesh.replaying.ReplayedEpisode, ...],
+        ignored: tuple[str, ...],
+        damages: tuple[str, ...],
+        skipped_steps: int,
+        tolerance: float | None,
     ) -> None: ...
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...

@@ -32,6 +32,7 @@ class Fleet(rlmesh.RemoteVectorEnv[ObsType, ActType]):
         expect: rlmesh.EnvContract | str | os.PathLike[str] | None = None,
         reconnect: bool = True,
         max_contract_bytes: int = MAX_CONTRACT_BYTES,
+        compression: Literal["none", "lz4", "zstd", "auto"] = "none",
         render_mode: str | None = None,
         batch_size: int | None = None,
     ) -> None: ...

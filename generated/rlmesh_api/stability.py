@@ -223,6 +223,24 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 summary="Two policies in the same episodes: what differs, and whether chance explains it.",
             ),
             Export(
+                name="Recorder",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Keeps what happens in an environment, bit for bit, in a file of MCAP.",
+            ),
+            Export(
+                name="replay",
+                kind="function",
+                stability=Stability.EXPERIMENTAL,
+                summary="Repeats what a recording holds, and names the first difference.",
+            ),
+            Export(
+                name="Replay",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="What became of a recording in another environment.",
+            ),
+            Export(
                 name="PredictionStats",
                 kind="class",
                 stability=Stability.EXPERIMENTAL,
@@ -527,6 +545,40 @@ EXPORTS: Mapping[str, tuple[Export, ...]] = MappingProxyType(
                 kind="class",
                 stability=Stability.EXPERIMENTAL,
                 summary="What an environment or a policy was, as its contract says.",
+            ),
+        ),
+        "rlmesh.recording.recorder": (
+            Export(
+                name="Recorder",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Keeps what happens in an environment, bit for bit, in a file of MCAP.",
+            ),
+            Export(
+                name="SingleRecorder",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A `rlmesh.Recorder` that is a `gymnasium.Env`.",
+            ),
+            Export(
+                name="VectorRecorder",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="A `rlmesh.Recorder` that is a `gymnasium.vector.VectorEnv`.",
+            ),
+        ),
+        "rlmesh.replaying": (
+            Export(
+                name="Difference",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="Where what an environment did differs from what was recorded.",
+            ),
+            Export(
+                name="ReplayedEpisode",
+                kind="class",
+                stability=Stability.EXPERIMENTAL,
+                summary="One episode of a recording, and its first difference.",
             ),
         ),
         "rlmesh.errors": (

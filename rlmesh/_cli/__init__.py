@@ -11,6 +11,9 @@ Commands:
     typegen: `typegen`.
     evaluate: `evaluate`.
     compare: `compare`.
+    record_show: `record show`.
+    replay: `replay`.
+    export: `export`.
     demo: `demo`.
 
 Serving:

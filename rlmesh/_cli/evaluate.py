@@ -89,6 +89,12 @@ def _latency(
     "so long, and the last action is held.",
 )
 @click.option(
+    "--record",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep what happens in files of this folder, which `rlmesh replay` repeats.",
+)
+@click.option(
     "--resume",
     metavar="FILE",
     type=_OUTPUT,

@@ -44,6 +44,7 @@ class EvaluationRequest:
         success: Whether the last step or any must say success.
         max_steps: After how many steps an episode is ended; None: by the environment alone.
         latency: How long the world waits for the policy.
+        record: The folder that takes what happens in the environments.
         resume: The file that keeps each episode as it ends.
         json_file: Where to write the result.
         csv_file: Where to write the episodes.
@@ -64,6 +65,7 @@ class EvaluationRequest:
     success: Literal["end", "any"]
     max_steps: int | None
     latency: Literal["frozen", "measured"] | float
+    record: Path | None
     resume: Path | None
     json_file: Path | None
     csv_file: Path | None
@@ -127,6 +129,7 @@ def _plan(request: EvaluationRequest) -> Plan:
         success=request.success,
         max_steps=request.max_steps,
         latency=request.latency,
+        record=request.record,
         resume=request.resume,
         env_options={**options, "tls": request.tls},
         policy_options={**options, "tls": trusted},

@@ -9,7 +9,10 @@ from rlmesh._cli.compare import compare
 from rlmesh._cli.contract_diff import contract_diff
 from rlmesh._cli.demo import demo
 from rlmesh._cli.evaluate import evaluate
+from rlmesh._cli.export import export
 from rlmesh._cli.play import play
+from rlmesh._cli.record_show import record_show
+from rlmesh._cli.replay import replay
 from rlmesh._cli.serve import serve
 from rlmesh._cli.serve_model import serve_model
 from rlmesh._cli.top import top
@@ -53,6 +56,9 @@ for command in (
     typegen,
     evaluate,
     compare,
+    record_show,
+    replay,
+    export,
     demo,
 ):
     main.add_command(command)

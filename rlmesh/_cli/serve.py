@@ -277,6 +277,25 @@ SERVING_OPTIONS = (
         help="Run the environment in a worker process, so that the server lives on when it "
         "crashes or hangs. Default: in the server's process.",
     ),
+    click.option(
+        "--record",
+        metavar="FOLDER",
+        help="Keep what happens in each environment in files of this folder, which `rlmesh replay` "
+        "repeats. Default: nothing is kept.",
+    ),
+    click.option(
+        "--record-max-bytes",
+        metavar="N",
+        type=click.IntRange(min=1 << 20),
+        help="How many bytes the recordings of that folder may take; what was written first is "
+        "removed. Needs --record. Default: there is no limit.",
+    ),
+    click.option(
+        "--record-observations",
+        type=click.Choice(["all", "digest"]),
+        help="What a recording keeps of each observation: all of it, or 16 bytes that tell it from "
+        "others. Needs --record. Default: all.",
+    ),
     *LIFE_OPTIONS,
 )
 
@@ -326,6 +345,9 @@ def run_serve(
     nan: str,
     expose: tuple[str, ...],
     isolation: str | None,
+    record: str | None,
+    record_max_bytes: int | None,
+    record_observations: Literal["all", "digest"] | None,
     allow_remote_shutdown: bool,
     idle_timeout_seconds: float | None,
     drain_timeout_seconds: float | None,
@@ -339,6 +361,8 @@ def run_serve(
     if vectorization_mode is not None and num_envs is None:
         raise click.UsageError("--vectorization-mode needs --num-envs.")
     _check_workers(workers, num_envs, vectorization_mode, on_crash, isolation)
+    if record is None and (record_max_bytes, record_observations) != (None, None):
+        raise click.UsageError("--record-max-bytes and --record-observations need --record.")
     check_direct(direct, address, transports)
     check_metrics(metrics, insecure=insecure)
     tls = server_tls(tls_cert, tls_key, tls_client_ca)
@@ -383,6 +407,9 @@ def run_serve(
             health=None if health is None else str(health),
             metrics=None if metrics is None else str(metrics),
             view=None if view is None else str(view),
+            record=record,
+            record_max_bytes=record_max_bytes,
+            record_observations=record_observations or "all",
         )
         serve_until_ended(
             ServeRequest(

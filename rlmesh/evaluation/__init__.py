@@ -12,6 +12,7 @@ Modules:
     policies: What a policy may be, and how it is asked.
     latency: For how long the world goes on while the policy computes.
     success: Whether an episode solved its task.
+    kept: Records what happens in the environments.
     journal: The file of the episodes that have ended.
     episode: What one episode was.
     json_data: Data as JSON gives it.

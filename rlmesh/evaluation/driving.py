@@ -6,17 +6,20 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, Protocol, TypeAlias
 
 from rlmesh.contract import EnvContract, ModelContract
 from rlmesh.errors import EndpointError, InvalidArgumentError, SessionLostError
 from rlmesh.evaluation.episode import Episode, Identity
+from rlmesh.evaluation.kept import recorded
 from rlmesh.evaluation.lane import Judge, Lane
 from rlmesh.evaluation.latency import Latency
 from rlmesh.evaluation.policies import Actor, PolicySource
 from rlmesh.evaluation.sources import Source
 from rlmesh.evaluation.worlds import World, one_of, world_of
+from rlmesh.recording.writer import RecordingError
 
 Found: TypeAlias = "Episode | Identity"
 
@@ -30,12 +33,14 @@ class Rules:
         latency: For how long the world goes on while the policy computes.
         max_steps: After how many steps an episode is ended; None: by the environment alone.
         judge: Says whether the task is solved.
+        record: The folder that takes what happens; None: nothing is kept.
     """
 
     policy: PolicySource
     latency: Latency
     max_steps: int | None
     judge: Judge
+    record: Path | None = None
 
 
 class Seeds(Protocol):
@@ -150,6 +155,12 @@ class Drive:
         env = self._source.open()
         if self._source.owned:
             self._open.callback(env.close)
+        if self._rules.record is not None:
+            # It has the form of an environment.
+            world_of(env)
+            recorder = recorded(env, self._rules.record)
+            self._open.callback(recorder.end)
+            env = recorder
         world = world_of(env)
         if self._rules.latency.moves and world.step_seconds is None:
             raise InvalidArgumentError(
@@ -226,6 +237,9 @@ class Drive:
 
     def _fail(self, error: Exception) -> None:
         """Ends all episodes in progress: what drives them failed."""
+        if isinstance(error, RecordingError):
+            # No outcome of an episode, and every other one would fail alike.
+            raise error
         lanes = list(self._lanes.values())
         seeds = [lane.seed for lane in lanes]
         self._lanes.clear()

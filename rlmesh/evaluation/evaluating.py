@@ -18,6 +18,7 @@ from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.evaluation.driving import Found, Rules
 from rlmesh.evaluation.episode import Episode, Identity
 from rlmesh.evaluation.journal import Journal
+from rlmesh.evaluation.kept import check_recording
 from rlmesh.evaluation.latency import Latency
 from rlmesh.evaluation.policies import PolicySource
 from rlmesh.evaluation.results import Evaluation
@@ -36,6 +37,7 @@ def evaluate(
     success: Literal["end", "any"] | Callable[[Mapping[str, Any]], bool | None] = "end",
     max_steps: int | None = None,
     latency: Literal["frozen", "measured"] | float = "frozen",
+    record: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     on_episode: Callable[[Episode], None] | None = None,
 ) -> Evaluation:
@@ -67,6 +69,8 @@ def evaluate(
             is held for as many whole steps as fit into the time that the policy takes, `measured`
             or given in seconds. A step lasts `1 / metadata["render_fps"]` seconds. The first action
             of an episode is waited for, as there is none to hold.
+        record: A folder, made where there is none, that takes what happens in each environment, as
+            `rlmesh.Recorder` keeps it. None: nothing is kept.
         resume: A file that takes each episode as it ends. Where it has some already, of the same
             evaluation, only the others are run. None: nothing is kept.
         on_episode: Called on this thread with each episode as it ends.
@@ -81,8 +85,9 @@ def evaluate(
             environment resets itself, the policy acts in one episode at a time and there are
             several, or `latency` needs `render_fps` and there is none.
         ArgumentTypeError: If the policy or an environment is none of what is allowed.
-        StateError: If another evaluation is writing the file of `resume`.
-        OSError: If that file cannot be written.
+        StateError: If another evaluation is writing the file of `resume`, or `record` needs the
+            package `mcap` and it is not installed.
+        OSError: If that file or a recording cannot be written.
         RlmeshError: If connecting fails, or fails again after a connection broke.
         Exception: What making an environment raised, or `success`, or `on_episode`.
     """
@@ -95,6 +100,7 @@ def evaluate(
         success=success,
         max_steps=max_steps,
         latency=latency,
+        record=record,
         resume=resume,
     )
     plan.run(on_episode or _ignore)
@@ -129,6 +135,7 @@ class Plan:
         success: Literal["end", "any"] | Callable[[Mapping[str, Any]], bool | None],
         max_steps: int | None,
         latency: Literal["frozen", "measured"] | float,
+        record: str | os.PathLike[str] | None = None,
         resume: str | os.PathLike[str] | None,
         env_options: Mapping[str, Any] | None = None,
         policy_options: Mapping[str, Any] | None = None,
@@ -140,6 +147,7 @@ class Plan:
             latency=Latency(latency),
             max_steps=None if max_steps is None else _positive("max_steps", max_steps),
             judge=judge_of(success),
+            record=None if record is None else check_recording(record),
         )
         self._rules.policy.check(self._workers or 1)
         self._tasks = tasks_of(envs, env_options or {})

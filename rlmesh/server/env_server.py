@@ -82,6 +82,13 @@ class EnvServer(EndpointServer):
         workers: How many worker processes these have. Default: one for each processor.
         on_crash: What to do about such a worker that has died: `raise` or `replace`, as for
             `rlmesh.make_vec`. Default: `raise`.
+        record: A folder, made where there is none, that takes what happens in each environment, as
+            `rlmesh.Recorder` keeps it; `rlmesh.replay` repeats it. A full disk ends the recording,
+            with a line in the log, and not the server. Default: nowhere. Experimental.
+        record_max_bytes: How many bytes the recordings in that folder may take, 1 MiB at least.
+            What was written first is removed. Default: there is no limit. Experimental.
+        record_observations: `all`, or `digest` for 16 bytes instead of each observation. Default:
+            `all`. Experimental.
         nan: `deliver` delivers NaN in a `Box` of floats bit for bit, in observations and in
             actions, whatever `validation` says; the contract says so too. Default: `reject`.
 
@@ -96,7 +103,7 @@ class EnvServer(EndpointServer):
         ArgumentTypeError: If an argument has the wrong type.
         InvalidCredentialsError: If the token cannot be one, or a certificate cannot be used.
         StateError: If this process is a fork of one that had used gRPC, where a server would hang,
-            or if `metrics` or `view` is given and what it needs is not installed.
+            or if `metrics`, `view` or `record` is given and what it needs is not installed.
         SystemResourceError: If the operating system refuses what is needed, such as a descriptor.
     """
 
@@ -126,6 +133,9 @@ class EnvServer(EndpointServer):
         num_envs: int | None = None,
         workers: int | None = None,
         on_crash: Literal["raise", "replace"] | None = None,
+        record: str | os.PathLike[str] | None = None,
+        record_max_bytes: int | None = None,
+        record_observations: Literal["all", "digest"] = "all",
     ) -> None:
         check_not_forked("server")
         self._bind(
@@ -153,6 +163,9 @@ class EnvServer(EndpointServer):
                 num_envs=num_envs,
                 workers=workers,
                 on_crash=on_crash,
+                record=record,
+                record_max_bytes=record_max_bytes,
+                record_observations=record_observations,
             ),
         )
 

@@ -19,7 +19,7 @@ from rlmesh.errors import (
 from rlmesh.security import ServerTLS, token_from
 from rlmesh.server.announcement import Announcement
 from rlmesh.server.envs.attributes import check_exposed
-from rlmesh.server.envs.options import EnvOptions, ParallelOptions
+from rlmesh.server.envs.options import EnvOptions, ParallelOptions, RecordOptions
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.rpc.listeners import check_transports
 from rlmesh.server.rpc.options import EndpointOptions
@@ -73,6 +73,9 @@ def read_options(
     num_envs: int | None = None,
     workers: int | None = None,
     on_crash: Literal["raise", "replace"] | None = None,
+    record: str | os.PathLike[str] | None = None,
+    record_max_bytes: int | None = None,
+    record_observations: Literal["all", "digest"] = "all",
 ) -> ServerOptions:
     """Checks the arguments of an `EnvServer`, which documents each; raises what it raises."""
     serving = check_serving(options)
@@ -101,6 +104,7 @@ def read_options(
             exposed=check_exposed(expose),
             delivers_nan=delivers_nan,
             counts_episodes=metrics is not None,
+            record=_record(record, record_max_bytes, record_observations),
         ),
         serving=serving,
         sessions=sessions,
@@ -215,6 +219,30 @@ def _parallel(
             f"sub-environments run in worker processes already; leave isolation out"
         )
     return ParallelOptions(num_envs=num_envs, workers=workers, on_crash=on_crash or "raise")
+
+
+def _record(
+    folder: str | os.PathLike[str] | None,
+    max_bytes: int | None,
+    observations: Literal["all", "digest"],
+) -> RecordOptions | None:
+    if folder is None:
+        if max_bytes is not None or observations != "all":
+            raise InvalidArgumentError(
+                "record_max_bytes= and record_observations= are for what record= records; give "
+                "record= too"
+            )
+        return None
+    from rlmesh.recording.container import mcap
+    from rlmesh.recording.parts import check_folder
+    from rlmesh.recording.recorded_env import check_observations
+
+    # What is missing is said before anything is served.
+    mcap("writer")
+    check_observations(observations)
+    return RecordOptions(
+        folder=check_folder(folder, max_bytes), max_bytes=max_bytes, observations=observations
+    )
 
 
 def _refuse_open_endpoint(doing: str, *addresses: Address | None) -> None:

@@ -188,6 +188,7 @@ def test_no_command_takes_a_token_as_an_argument() -> None:
         "typegen",
         "demo",
         "evaluate",
+        "replay",
     }
 
 

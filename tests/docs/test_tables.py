@@ -513,6 +513,23 @@ HELD_BY: dict[str, list[str]] = {
         "evaluation/test_evaluate.py::test_an_environment_of_the_caller_stays_open",
         "evaluation/test_evaluate.py::test_tasks_have_their_names_and_the_same_seeds",
     ],
+    "docs/recording.md / Where it can be switched on: Where": [
+        "recording/test_recorder.py::test_each_call_is_kept_bit_for_bit",
+        "server/envs/test_recording.py::test_each_environment_has_its_recording",
+        "evaluation/test_recorded.py::test_each_environment_of_an_evaluation_is_recorded",
+    ],
+    "docs/recording.md / In other formats: `--to`": [
+        "exporting/test_export.py::test_a_data_set_of_minari_has_the_same_bits",
+        "exporting/test_export.py::test_a_table_reads_to_the_same_bits",
+        "exporting/test_export.py::test_a_video_has_a_frame_for_each_observation",
+    ],
+    "docs/replaying.md / What is compared: Case": [
+        "replaying/test_replay.py::test_a_tolerance_lets_small_differences_pass",
+        "replaying/test_replay.py::test_an_episode_without_a_seed_is_replayed_and_marked",
+        "replaying/test_replay.py::test_the_wall_clock_is_not_compared_and_is_listed",
+        "recording/test_recorder.py::test_a_file_that_was_cut_is_read_as_far_as_it_is_whole",
+        "recording/test_recorder.py::test_a_digest_keeps_no_observation_and_still_tells_them_apart",
+    ],
     "docs/trainers.md / With your trainer: What a trainer calls": [
         "trainers/test_learning.py::test_a_learner_learns_the_same_weights_in_a_vec_env",
     ],
@@ -754,7 +771,7 @@ def test_what_a_full_machine_refuses_is_listed() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_error_that_a_page_names_exists(page: str) -> None:
     named = set(re.findall(r"`(?:rlmesh\.)?([A-Z][A-Za-z]+Error)\b", (ROOT / page).read_text()))
-    built_in = {"AttributeError", "ConnectionError"}
+    built_in = {"AttributeError", "ConnectionError", "OSError"}
     assert named - built_in <= set(errors.__all__)
 
 

@@ -21,6 +21,7 @@ from rlmesh.server.envs.infos import InfoPacker
 from rlmesh.server.envs.list_vector_env import vector_of
 from rlmesh.server.envs.options import EnvOptions
 from rlmesh.server.envs.partial_step import PartialStepExecutor
+from rlmesh.server.envs.recording import EnvRecording
 from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.unreadable import unreadable
 from rlmesh.server.envs.watch import RENDERED, EnvWatch
@@ -71,7 +72,11 @@ class LocalBackend:
         self._own_codecs = Codecs(
             contract, contract.num_envs if contract.vector else None, options.policy
         )
+        self._recording: EnvRecording | None = None
         self.begin_session(None)
+        if options.record is not None:
+            # From the first client on.
+            self._recording = EnvRecording(options.record)
 
     def begin_session(
         self,
@@ -90,11 +95,13 @@ class LocalBackend:
             raise failed(session_pb2.ERROR_CODE_INVALID_ARGUMENT, str(error)) from error
         self._codecs = codecs
         self._attributes = Attributes(env, self._exposed, vector=contract.vector)
-        self._reset = compile_reset(env)
         self._render_env = compile_render(env)
         self._infos = InfoPacker(self._policy, codecs.num_envs)
         self.timings: Timings = Timings()
         mode = self._mode = mode or contract.autoreset_mode
+        if self._recording is not None:
+            env = self._recording.around(env, contract, mode)
+        self._reset = compile_reset(env)
         self.episodes: EpisodeCounter | VectorEpisodeCounter | None = None
         if self._counts:
             self.episodes = self._count_episodes(env, codecs.num_envs, mode)
@@ -216,6 +223,8 @@ class LocalBackend:
     def close(self) -> None:
         """Closes the environment; what its `close` raises passes through."""
         self._closed = True
+        if self._recording is not None:
+            self._recording.close()
         with EndsInChild():
             self._own_env.close()
 

@@ -36,7 +36,9 @@ class _Viewer:
 
     @classmethod
     def of(cls, request: env_service_pb2.WatchRequest) -> _Viewer:
-        rate = min(max(request.rate or _USUAL_RATE, _LEAST_RATE), _MOST_RATE)
+        # Also NaN is no rate.
+        given = request.rate if request.rate > 0 else _USUAL_RATE
+        rate = min(max(given, _LEAST_RATE), _MOST_RATE)
         renders = min(request.render_rate, _MOST_RATE)
         return cls(
             1 / rate, request.env_index, 1 / max(renders, _LEAST_RATE) if renders > 0 else None

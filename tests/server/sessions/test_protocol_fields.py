@@ -18,7 +18,7 @@ from gymnasium.vector import SyncVectorEnv
 import rlmesh
 from rlmesh.codec.infos.packing import pack
 from rlmesh.transports.grpc.transport import session_method
-from rlmesh_api.v1 import contract_pb2, env_service_pb2, session_pb2
+from rlmesh_api.v1 import contract_pb2, env_service_pb2, env_service_pb2_grpc, session_pb2
 from support.raw_sessions import SECONDS
 from support.sample_envs import ScriptedEnv
 from support.serving import serving
@@ -474,6 +474,14 @@ CASES = [
 ]
 
 
+# What a viewer asks for; a server takes all of it.
+WATCHES: dict[str, list[float]] = {
+    "WatchRequest.rate": [0.0, 60.0, math.inf, -math.inf, math.nan],
+    "WatchRequest.env_index": [0, 1, 2**32 - 1],
+    "WatchRequest.render_rate": [0.0, 60.0, math.inf, -math.inf, math.nan],
+}
+
+
 def fields_of(message: Descriptor, seen: set[str]) -> Iterator[str]:
     """Every field of a message, and of the messages in it."""
     if message.name in seen:
@@ -489,7 +497,7 @@ def test_the_table_has_every_field_that_a_client_can_send() -> None:
     seen: set[str] = set()
     service = env_service_pb2.DESCRIPTOR.services_by_name["EnvService"]
     fields = {field for method in service.methods for field in fields_of(method.input_type, seen)}
-    assert TABLE.keys() == fields
+    assert TABLE.keys() | WATCHES.keys() == fields
 
 
 @pytest.fixture(scope="module")
@@ -506,6 +514,20 @@ def vector() -> Generator[tuple[rlmesh.EnvServer, list[Probe]]]:
     makers: Any = [lambda env=env: env for env in members]
     with serving(SyncVectorEnv(makers)) as server:
         yield server, members
+
+
+def test_a_viewer_gets_an_answer_whatever_it_asks_for(
+    single: tuple[rlmesh.EnvServer, list[Probe]],
+) -> None:
+    asked: list[dict[str, Any]] = [
+        {field.partition(".")[2]: value} for field, values in WATCHES.items() for value in values
+    ]
+    with channel_to(single[0].address) as channel:
+        stub = env_service_pb2_grpc.EnvServiceStub(channel)
+        for fields in asked:
+            answers = stub.Watch(env_service_pb2.WatchRequest(**fields), timeout=SECONDS)
+            next(answers)
+            answers.cancel()
 
 
 @pytest.mark.parametrize("case", CASES)
