@@ -206,6 +206,7 @@ class Model:
             UnsupportedSpaceError: If the space of observations cannot be carried.
             InvalidArgumentError: If observations are of 64 bits, JAX has x64 disabled, and `narrow`
                 is false.
+            ArgumentTypeError: If the function returns a value that JAX still traces.
         """
         if self.observation_space is None:
             return

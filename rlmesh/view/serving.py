@@ -80,7 +80,7 @@ def make_server(
         "ws_max_size": 1 << 16,
         "ws_per_message_deflate": False,
         "server_header": False,
-        "timeout_graceful_shutdown": 1,
+        "timeout_graceful_shutdown": 3,
     }
     return uvicorn.Server(uvicorn.Config(view.app, **config))
 

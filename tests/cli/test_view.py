@@ -31,7 +31,7 @@ def test_the_view_says_where_it_is_and_a_signal_ends_it(number: signal.Signals) 
             browser.until(lambda found: found[0]["up"] and found[0]["contracts"])
             process.send(number)
             ended = process.end()
-        assert (ended.code, ended.err) == (0, "")
+        assert ended.code == 0, ended.err
 
 
 def test_a_port_that_is_taken_is_an_error_on_one_line() -> None:
