@@ -67,6 +67,20 @@ def test_a_served_and_a_local_environment_are_measured_alike(address: str, tmp_p
 
 
 @pytest.mark.usefixtures("stats")
+def test_the_episodes_are_recorded_where_that_is_asked_for(tmp_path: Path) -> None:
+    result = invoke("evaluate", COUNTDOWN, *DECIDE, "--episodes=3", f"--record={tmp_path}")
+    assert (result.exit_code, result.stderr) == (0, "")
+    shown = [
+        json.loads(invoke("record", "show", file, "--json").stdout) for file in tmp_path.iterdir()
+    ]
+    episodes = [episode for each in shown for episode in each["episodes"]]
+    expected = rlmesh.evaluate(decide, Countdown, episodes=3).episodes
+    assert sorted((each["seed"], each["steps"]) for each in episodes) == sorted(
+        (each.seed, each.length) for each in expected
+    )
+
+
+@pytest.mark.usefixtures("stats")
 def test_a_signal_ends_it_with_what_is_done_and_the_file_goes_on(tmp_path: Path) -> None:
     kept, written = tmp_path / "kept", tmp_path / "e.json"
     arguments = ("evaluate", "support.evaluated:Slow", *DECIDE, "--episodes=400")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import pytest
@@ -12,6 +15,7 @@ from mcap.reader import make_reader
 
 import rlmesh
 from rlmesh._cli.main import main
+from support.processes import command
 from support.serving import serving
 
 
@@ -55,13 +59,13 @@ def test_show_says_what_is_damaged(recording: Path) -> None:
 
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mcap").write_text("Dear diary")
-    for command in (("record", "show"), ("replay",), ("export",)):
+    for words in (("record", "show"), ("replay",), ("export",)):
         ends: dict[str, list[object]] = {
             "replay": ["CartPole-v1"],
             "export": ["--to", "csv", "--out", tmp_path / "a.csv"],
         }
-        result = run(*command, tmp_path / "a.mcap", *ends.get(command[0], []))
-        assert result.exit_code == (2 if command[0] == "replay" else 1)
+        result = run(*words, tmp_path / "a.mcap", *ends.get(words[0], []))
+        assert result.exit_code == (2 if words[0] == "replay" else 1)
         assert "is no recording" in result.stderr
     assert run("record", "show", tmp_path / "absent").exit_code == 2
 
@@ -100,3 +104,19 @@ def test_export_says_what_is_left_out(recording: Path, tmp_path: Path) -> None:
     again = run("export", recording, "--to", "csv", "--out", tmp_path / "a.csv")
     assert again.exit_code == 1
     assert "File exists" in again.stderr
+
+
+def test_serve_records_what_its_clients_did(tmp_path: Path) -> None:
+    arguments = ("serve", "CartPole-v1", "--address=tcp://127.0.0.1:0", f"--record={tmp_path}")
+    with command(*arguments) as process:
+        address = process.line().partition("served at ")[2].partition(";")[0]
+        with contextlib.closing(rlmesh.RemoteEnv[Any, Any](address)) as client:
+            client.reset(seed=7)
+            for _ in range(5):
+                client.step(1)
+        process.send(signal.SIGTERM)
+        assert process.end().code == 0
+    [file] = tmp_path.iterdir()
+    [episode] = json.loads(run("record", "show", file, "--json").stdout)["episodes"]
+    assert (episode["seed"], episode["steps"]) == (7, 5)
+    assert run("replay", file, "CartPole-v1").exit_code == 0

@@ -55,3 +55,14 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], message: str) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
+
+
+def test_serve_shows_what_it_serves_to_browsers() -> None:
+    arguments = ("serve", "CartPole-v1", "--address=tcp://127.0.0.1:0", "--view=127.0.0.1:0")
+    with command(*arguments) as process:
+        line = process.line()
+        url = line.partition("for browsers, at ")[2].partition(";")[0]
+        with Browser(url) as browser:
+            browser.until(lambda found: found[0]["up"] and found[0]["contracts"])
+        process.send(signal.SIGTERM)
+        assert process.end().code == 0
