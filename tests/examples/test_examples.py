@@ -199,8 +199,8 @@ def test_an_example_with_a_trainer_is_short_listed_and_run(name: str) -> None:
     assert len((EXAMPLES / f"trainers/{name}.py").read_text().splitlines()) <= 80
     listed = f"[trainers/{name}.py](trainers/{name}.py)"
     assert listed in (EXAMPLES / "README.md").read_text()
-    tests = ROOT.glob("tests/trainers*/test_examples.py")
-    assert any(f'"{name}' in test.read_text() for test in tests), "no test runs it"
+    tests = [test.read_text() for test in ROOT.glob("tests/trainers*/test_*.py")]
+    assert any(f'"{name}' in test or f"/{name}.py" in test for test in tests), "no test runs it"
 
 
 def test_a_model_is_adapted_to_an_environment(folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -117,10 +119,13 @@ def test_a_video_has_a_frame_for_each_observation(tmp_path: Path) -> None:
     assert any("not lossless" in note for note in notes)
     paths = sorted((tmp_path / "videos").iterdir())
     assert [path.name for path in paths] == ["episode-00000-eye.mp4", "episode-00001-eye.mp4"]
-    reader = ffmpeg.read_frames(str(paths[0]))
-    meta = next(reader)
-    frames = [np.frombuffer(frame, np.uint8) for frame in reader]
-    assert (meta["size"], meta["fps"], meta["codec"]) == ((18, 16), 10.0, "h264")
+    # imageio_ffmpeg reads frames too, and leaves its pipes to the garbage collector.
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    read = subprocess.run(
+        [ffmpeg.get_ffmpeg_exe(), "-i", str(paths[0]), *raw], capture_output=True, check=True
+    )
+    assert re.search(rb"Video: h264.* 18x16.* 10 fps", read.stderr), read.stderr
+    frames = np.frombuffer(read.stdout, np.uint8).reshape(-1, 16, 18, 3)
     brightness = [float(frame.mean()) for frame in frames]
     np.testing.assert_allclose(brightness, [0, 40, 80, 120, 160], atol=6)
     with pytest.raises(ValueError, match="exists already"):

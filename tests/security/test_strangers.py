@@ -39,6 +39,7 @@ METHODS = {
     f"{SERVICE}/GetStatus": False,
     f"{SERVICE}/Shutdown": False,
     f"{SERVICE}/Session": True,
+    f"{SERVICE}/Watch": True,
     REFLECTION: True,
     f"{HEALTH}/List": False,
     "/no.such.Service/Method": False,

@@ -93,7 +93,7 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Returns the newest of every session again and again, for somebody who watches. Experimental.
+        """Returns the newest of every session again and again, for somebody who watches.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -29,7 +29,7 @@ class ModelServiceStub:
     and pings are as those of `EnvService.Session`.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_env_service_pb2.WatchRequest, _env_service_pb2.WatchResponse]
-    """Returns the newest of every session again and again, for somebody who watches. Experimental."""
+    """Returns the newest of every session again and again, for somebody who watches."""
     Shutdown: _grpc.UnaryUnaryMultiCallable[_env_service_pb2.ShutdownRequest, _env_service_pb2.ShutdownResponse]
     """Ends the server as SIGTERM does. A server that does not allow it answers PERMISSION_DENIED."""
 
@@ -70,7 +70,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _env_service_pb2.WatchRequest,
         context: _grpc.ServicerContext,
     ) -> _abc.Iterator[_env_service_pb2.WatchResponse]:
-        """Returns the newest of every session again and again, for somebody who watches. Experimental."""
+        """Returns the newest of every session again and again, for somebody who watches."""
 
     @_abc_1.abstractmethod
     def Shutdown(
