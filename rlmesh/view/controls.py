@@ -45,12 +45,12 @@ class Controls:
         self._space: Any = space
         self._buttons: list[tuple[int, tuple[str, ...]]] = []
         self._sliders: list[dict[str, Any]] = []
-        self.has_own_keys = False
+        self.has_own_keys: bool = False
         if _is(space, spaces.Discrete):
             if space.n > _MOST_BUTTONS:
                 raise UnplayableError(f"{space} has more than {_MOST_BUTTONS} actions")
             found = _keys_of(keys, space)
-            self.has_own_keys = bool(found)
+            self.has_own_keys: bool = bool(found)
             self._buttons = found or _default_keys(space)
         else:
             self._sliders = _sliders_of(space)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from google.protobuf.message import DecodeError
 
 from rlmesh.codec.slab.protocols import Writable
@@ -36,14 +38,14 @@ class CompressingPipe:
         self._buffer: Writable | None = None
         self._compression: session_pb2.Compression.ValueType = IDENTITY
         self.reserved: int = pipe.reserved
-        self.watch = pipe.watch
-        self.send = pipe.send
-        self.last = pipe.last
-        self.send_out_of_band = pipe.send_out_of_band
-        self.finish = pipe.finish
-        self.close = pipe.close
-        self.leave_to_parent = pipe.leave_to_parent
-        self.release = pipe.release
+        self.watch: Callable[[int], None] = pipe.watch
+        self.send: Callable[[bytes], None] = pipe.send
+        self.last: Callable[[], bytes] = pipe.last
+        self.send_out_of_band: Callable[[bytes], None] = pipe.send_out_of_band
+        self.finish: Callable[[], None] = pipe.finish
+        self.close: Callable[[], None] = pipe.close
+        self.leave_to_parent: Callable[[], None] = pipe.leave_to_parent
+        self.release: Callable[[], None] = pipe.release
 
     @property
     def answer_pending(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 
 from google.protobuf.message import DecodeError
@@ -44,8 +45,8 @@ class CompressingTransport:
         self._call = ""
         self._sent = 0
         self._posted = 0.0
-        self.close = transport.close
-        self.leave_to_parent = transport.leave_to_parent
+        self.close: Callable[[], None] = transport.close
+        self.leave_to_parent: Callable[[], None] = transport.leave_to_parent
 
     def post(self, message: bytes, wait: Wait) -> None:
         """Sends a request; see `Transport`."""
