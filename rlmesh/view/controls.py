@@ -50,7 +50,7 @@ class Controls:
             if space.n > _MOST_BUTTONS:
                 raise UnplayableError(f"{space} has more than {_MOST_BUTTONS} actions")
             found = _keys_of(keys, space)
-            self.has_own_keys: bool = bool(found)
+            self.has_own_keys = bool(found)
             self._buttons = found or _default_keys(space)
         else:
             self._sliders = _sliders_of(space)
