@@ -36,7 +36,14 @@ from support.repository import ROOT
 # The tables of measurements are held by tests/benchmarks/, tests/soak/ and tests/compatibility/.
 MEASURED = {
     ROOT / f"docs/{name}.md"
-    for name in ("capacity", "compatibility", "performance", "model-performance", "endurance")
+    for name in (
+        "capacity",
+        "compatibility",
+        "network",
+        "performance",
+        "model-performance",
+        "endurance",
+    )
 }
 PAGES = sorted(str(page.relative_to(ROOT)) for page in {*ROOT.glob("docs/*.md")} - MEASURED)
 ROWS = {f"{page} / {name}": rows for page in PAGES for name, rows in tables(page).items()}
