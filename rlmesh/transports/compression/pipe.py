@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from google.protobuf.message import DecodeError
 
 from rlmesh.codec.slab.protocols import Writable
@@ -38,19 +36,43 @@ class CompressingPipe:
         self._buffer: Writable | None = None
         self._compression: session_pb2.Compression.ValueType = IDENTITY
         self.reserved: int = pipe.reserved
-        self.watch: Callable[[int], None] = pipe.watch
-        self.send: Callable[[bytes], None] = pipe.send
-        self.last: Callable[[], bytes] = pipe.last
-        self.send_out_of_band: Callable[[bytes], None] = pipe.send_out_of_band
-        self.finish: Callable[[], None] = pipe.finish
-        self.close: Callable[[], None] = pipe.close
-        self.leave_to_parent: Callable[[], None] = pipe.leave_to_parent
-        self.release: Callable[[], None] = pipe.release
 
     @property
     def answer_pending(self) -> bool:
         """Whether a message was sent whose answer was not received."""
         return self._pipe.answer_pending
+
+    def watch(self, wake_fd: int) -> None:
+        """Has a descriptor end every later `receive`; see `Pipe`."""
+        self._pipe.watch(wake_fd)
+
+    def send(self, message: bytes) -> None:
+        """Sends a message as it is; see `Pipe`."""
+        self._pipe.send(message)
+
+    def last(self) -> bytes:
+        """The message that was sent last, as it crossed; see `Pipe`."""
+        return self._pipe.last()
+
+    def send_out_of_band(self, message: bytes) -> None:
+        """Sends a message as it is, beside another thread; see `Pipe`."""
+        self._pipe.send_out_of_band(message)
+
+    def finish(self) -> None:
+        """Ends the transport once the last message has left; see `Pipe`."""
+        self._pipe.finish()
+
+    def close(self) -> None:
+        """Ends the transport; see `Pipe`."""
+        self._pipe.close()
+
+    def leave_to_parent(self) -> None:
+        """Closes what a forked process has inherited; see `Pipe`."""
+        self._pipe.leave_to_parent()
+
+    def release(self) -> None:
+        """Ends the transport and frees what it holds; see `Pipe`."""
+        self._pipe.release()
 
     def reserve(self, nbytes: int, keep: int = 0) -> Writable:
         """A buffer for a message; see `Outbox`."""
