@@ -98,9 +98,9 @@ class EnvWatch:
         self._num_envs = num_envs
         self._read_answer = form.read_answer
         self._images = _images_of(observation.leaves)
-        # The episodes of a single environment; None: of a vector environment.
-        self._one = _Episode() if num_envs is None else None
-        self._episodes: _Episodes = self._one or _VectorEpisodes(num_envs or 1, mode)
+        self._episodes: _Episodes = (
+            _Episode() if num_envs is None else _VectorEpisodes(num_envs, mode)
+        )
         self._steps = 0
         self._seen = False
         # Of which sub-environments the images of the next call are kept.
@@ -117,27 +117,12 @@ class EnvWatch:
         self, sequence: int, outbox: Outbox, start: int, end: int, request: Request | None = None
     ) -> None:
         """A call has been executed, and its answer written; see `SessionWatch`."""
-        one = self._one
-        if one is not None and request is None and not self._wanted:
-            # The usual step of a single environment in the shortest way: it is on the path of a
-            # step.
-            step = self._read_answer(outbox.reserve(end, end), start, end, sequence)
-            if step is not None and not (step[1] or step[2] or one.over):
-                self._steps += 1
-                one.reward = reward = step[0]
-                one.total += reward
-                one.length += 1
-                self.sequence, self.has_newest, self._seen = sequence, False, True
-                if self.work is not None:
-                    self._work()
-                return
-        if self._broken:
-            return
-        try:
-            self._note(sequence, outbox.reserve(end, end), start, end, request)
-        except Exception:  # noqa: BLE001 - whoever watches never disturbs the session
-            _log.exception("a call cannot be watched; this session is not watched any more")
-            self._broken = True
+        if not self._broken:
+            try:
+                self._note(sequence, outbox.reserve(end, end), start, end, request)
+            except Exception:  # noqa: BLE001 - whoever watches never disturbs the session
+                _log.exception("a call cannot be watched; this session is not watched any more")
+                self._broken = True
         if self.work is not None:
             self._work()
 
@@ -236,8 +221,7 @@ class EnvWatch:
 class _Episode:
     """Follows the episodes of a single environment.
 
-    `EnvWatch.note` adds an ordinary step by itself. A viewer may read at worst the reward of this
-    step beside the return of the last one.
+    A viewer may read at worst the reward of this step beside the return of the last one.
     """
 
     __slots__ = ("ended", "length", "over", "partial", "reward", "total", "truncated")
