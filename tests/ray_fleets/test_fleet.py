@@ -219,7 +219,7 @@ def test_a_certificate_that_the_program_does_not_trust_is_named_with_its_node(
             tls=certificates.client(ca=trusted, server_name=name),
             server_tls=certificates.server("node"),
         )
-    assert "this is server 0 on node" in "".join(caught.value.__notes__)
+    assert "this is server 0 on node" in str(vars(caught.value)["__notes__"])
 
 
 def test_certificates_that_are_not_on_a_node_are_named_with_it(tmp_path: Path) -> None:

@@ -82,8 +82,9 @@ def hosts() -> Generator[tuple[Host, Host, Host]]:
         # Ray's sockets have room for a short path alone.
         folder = Path(tempfile.mkdtemp(prefix="rlmesh-", dir="/tmp"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        # Before their folder is removed.
-        stack.callback(lambda: [host.kill() for host in (head, *others)])
+        for host in (head, *others):
+            # Before their folder is removed.
+            stack.callback(host.kill)
         start(head, folder, "--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false")
         with ThreadPoolExecutor() as pool:
             joining = f"--address={head.address}:{PORT}", "--num-cpus=4"
