@@ -394,7 +394,8 @@ def test_after_a_given_up_call_a_model_that_keeps_state_needs_a_reset() -> None:
     served.keeps_state = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] # a model may
     with working(served) as worker:
         with rlmesh.RemoteModel(worker.address, request_timeout_seconds=0.2) as model:
-            with pytest.raises(rlmesh.errors.CallTimeoutError):
+            reason = "in that call. The next call of a model that keeps state must be a reset"
+            with pytest.raises(rlmesh.errors.CallTimeoutError, match=reason):
                 model.predict(SEEN[0])
             with pytest.raises(StateError, match="reset"):
                 model.predict(SEEN[0])
