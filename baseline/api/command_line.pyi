@@ -241,6 +241,7 @@ def rlmesh_evaluate(
     tls_server_name: str = None,
     token_file: str = None,
     verbose: bool = False,
+    video: str = None,
     workers: IntRange[x >= 1] = None,
     v: bool = False,
 ) -> int: ...

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,8 +37,30 @@ def _latency(
     return seconds
 
 
+# No id, address or callable has such a beginning.
+_NAMED = re.compile(r"([\w .-]+)=(.+)")
+
+
+def _tasks(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> Mapping[str, Sequence[str]]:
+    """The environments of each task; without names there is one task, whose name is empty."""
+    found: dict[str, list[str]] = {}
+    for each in value:
+        named = _NAMED.fullmatch(each)
+        task, env = named.groups() if named else ("", each)
+        found.setdefault(task, []).append(env)
+    if "" in found and len(found) > 1:
+        raise click.BadParameter(
+            f"{found[''][0]} has no name and others have; give each as NAME=ENV, or none",
+            ctx=ctx,
+            param=param,
+        )
+    return found
+
+
 @click.command(short_help="Measure a policy: run it in environments, each seed once.")
-@click.argument("envs", metavar="ENV...", nargs=-1, required=True)
+@click.argument("envs", metavar="[NAME=]ENV...", nargs=-1, required=True, callback=_tasks)
 @click.option(
     "--policy",
     metavar="POLICY",
@@ -95,6 +119,12 @@ def _latency(
     help="Keep what happens in files of this folder, which `rlmesh replay` repeats.",
 )
 @click.option(
+    "--video",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a video of each episode into this folder, of what the environment renders.",
+)
+@click.option(
     "--resume",
     metavar="FILE",
     type=_OUTPUT,
@@ -109,7 +139,7 @@ def _latency(
 @VERBOSE
 def evaluate(
     *,
-    envs: tuple[str, ...],
+    envs: Mapping[str, Sequence[str]],
     policy: str,
     first_seed: int,
     episodes: int,
@@ -128,7 +158,8 @@ def evaluate(
 
     ENV is the address of a served environment, single or vector, or where addresses stand
     (file:PATH, dns:NAME:PORT); or an environment as `rlmesh serve` takes it. Several share the
-    seeds. The result does not depend on how many run at once.
+    seeds. Those with a NAME are tasks: each is run with all seeds, and several of one name share
+    them. The result does not depend on how many run at once.
 
     Ctrl-C ends it early, and shows and writes what is done. Exit codes: 0 when all episodes were
     run; 1 when something failed, the signal came first or all episodes ended with an error; 2 for

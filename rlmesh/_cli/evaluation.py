@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rlmesh._cli.console import is_live, make_console
-from rlmesh._cli.loading import EnvRequest, load, load_policy
+from rlmesh._cli.loading import EnvRequest, is_callable, load, load_policy
 from rlmesh._cli.signals import CommandSignals, EndedBySignal
 from rlmesh.address import UnixAddress, parse_address
 from rlmesh.client.address_source import source_of
@@ -37,7 +37,8 @@ class EvaluationRequest:
     """What to measure, and what to write.
 
     Attributes:
-        envs: Addresses, sources of them, or environments as `rlmesh serve` takes them.
+        envs: Addresses, sources of them, or environments as `rlmesh serve` takes them; by the
+            names of their tasks, where the one task that there is has an empty name.
         policy: `module:callable`, or the address of a model.
         seeds: The seeds.
         workers: How many environments to drive at once; None: one for each of `envs`.
@@ -49,6 +50,7 @@ class EvaluationRequest:
         json_file: Where to write the result.
         csv_file: Where to write the episodes.
         plot_file: Where to draw the result.
+        video: The folder that takes a video of each episode.
         kwargs: The keyword arguments to make environments with.
         imports: Packages to import first.
         timeout: Until when a server must have answered, in seconds.
@@ -58,7 +60,7 @@ class EvaluationRequest:
         insecure: Whether the token may cross a network that reads it.
     """
 
-    envs: tuple[str, ...]
+    envs: Mapping[str, Sequence[str]]
     policy: str
     seeds: Sequence[int]
     workers: int | None
@@ -70,6 +72,7 @@ class EvaluationRequest:
     json_file: Path | None
     csv_file: Path | None
     plot_file: Path | None
+    video: Path | None
     kwargs: dict[str, Any]
     imports: tuple[str, ...]
     timeout: float
@@ -120,9 +123,10 @@ def _plan(request: EvaluationRequest) -> Plan:
     }
     address = _address(request.policy)
     trusted = None if address is not None and _is_here(address) else request.tls
+    envs = {task: [_env(name, request) for name in names] for task, names in request.envs.items()}
     return Plan(
         address or load_policy(request.policy, request.imports),
-        [_env(name, request) for name in request.envs],
+        envs,
         seeds=request.seeds,
         episodes=None,
         workers=request.workers,
@@ -131,6 +135,7 @@ def _plan(request: EvaluationRequest) -> Plan:
         latency=request.latency,
         record=request.record,
         resume=request.resume,
+        video=request.video,
         env_options={**options, "tls": request.tls},
         policy_options={**options, "tls": trusted},
     )
@@ -143,7 +148,11 @@ def _env(name: str, request: EvaluationRequest) -> str | Callable[[], Any]:
     address = _address(name)
     if address is not None:
         return address
-    return partial(load, EnvRequest(name=name, kwargs=request.kwargs, imports=request.imports))
+    kwargs = request.kwargs
+    if request.video is not None and not is_callable(name):
+        # Whatever Gymnasium makes takes it; a callable may know no such argument.
+        kwargs = {"render_mode": "rgb_array", **kwargs}
+    return partial(load, EnvRequest(name=name, kwargs=kwargs, imports=request.imports))
 
 
 def _address(name: str) -> str | None:

@@ -41,12 +41,18 @@ def load(request: EnvRequest) -> Any:
     _see_working_directory()
     for package in request.imports:
         _import(package)
-    module, _, attribute = request.name.partition(":")
-    # What follows the colon of `package:id` is an id, with a version or a namespace.
-    if attribute and all(part.isidentifier() for part in attribute.split(".")):
+    if is_callable(request.name):
+        module, _, attribute = request.name.partition(":")
         factory = _callable(module, attribute, _NAMED)
         return _explained(f"making {request.name}", lambda: _call(factory, request))
     return _explained(f"making {request.name}", lambda: _make(request))
+
+
+def is_callable(name: str) -> bool:
+    """Whether an environment's name is that of a callable, and no id."""
+    _, _, attribute = name.partition(":")
+    # What follows the colon of `package:id` is an id, with a version or a namespace.
+    return bool(attribute) and all(part.isidentifier() for part in attribute.split("."))
 
 
 def load_model(name: str, kwargs: dict[str, Any], imports: tuple[str, ...] = ()) -> Any:

@@ -14,9 +14,9 @@ from rlmesh.adapters.adapter import Adapter
 from rlmesh.client.adapted_model_client import AdaptedModelClient, Predicts
 from rlmesh.client.connect_options import read_common
 from rlmesh.client.expected_contract import read_adapter_steps, read_env, read_expected_model
-from rlmesh.client.model_client import ModelClient
 from rlmesh.client.model_endpoint import ModelConnectOptions
 from rlmesh.client.stats import PredictionStats
+from rlmesh.client.traced_clients import connect_model
 from rlmesh.contract import EnvContract, ModelContract, contract_html
 from rlmesh.errors import ArgumentTypeError
 from rlmesh.limits import MAX_CONTRACT_BYTES
@@ -51,8 +51,9 @@ class RemoteModel(Generic[ObsType, ActType]):
             the path of a file with that. Connecting fails where one gives what the other does not
             take, after the steps, and the error lists every difference. None: any.
         steps: The steps between the two, as the functions of `rlmesh.adapters` make them, or an
-            `Adaptation`. Observations are then those of the environment, and so are actions. None:
-            those that the model's contract has where `env` is given, else none.
+            `Adaptation`. Observations are then those of the environment, and so are actions. The
+            worker applies those that make values larger, if it can; `adapter.sides` says which.
+            None: those that the model's contract has where `env` is given, else none.
         connect_timeout_seconds: Seconds until the worker must have answered. A worker that is not
             up yet is tried again until then. None: no limit.
         request_timeout_seconds: Seconds until each call must have been answered. None: no limit.
@@ -142,15 +143,16 @@ class RemoteModel(Generic[ObsType, ActType]):
             env=env_contract,
             steps=read_adapter_steps(steps, env_contract),
         )
-        self._client = ModelClient(address, options)
+        self._client = connect_model(address, options)
         # A client that is dropped without close() must not hold its session for ever.
         self._finalizer = weakref.finalize(self, self._client.close)
         # At the end of the program the client closes itself.
         self._finalizer.atexit = False
         self.model_contract: ModelContract = self._client.contract
         self.adapter: Adapter | None = self._client.adapter
+        applied = self._client.applied
         self._asked: Predicts = (
-            self._client if self.adapter is None else AdaptedModelClient(self._client, self.adapter)
+            self._client if applied is None else AdaptedModelClient(self._client, applied)
         )
 
     @property

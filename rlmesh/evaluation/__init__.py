@@ -13,6 +13,7 @@ Modules:
     latency: For how long the world goes on while the policy computes.
     success: Whether an episode solved its task.
     kept: Records what happens in the environments.
+    filming: Films the episodes.
     journal: The file of the episodes that have ended.
     episode: What one episode was.
     json_data: Data as JSON gives it.

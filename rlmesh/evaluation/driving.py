@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from rlmesh.contract import EnvContract, ModelContract
 from rlmesh.errors import EndpointError, InvalidArgumentError, SessionLostError
 from rlmesh.evaluation.episode import Episode, Identity
+from rlmesh.evaluation.filming import Films, check_rendering
 from rlmesh.evaluation.kept import recorded
 from rlmesh.evaluation.lane import Judge, Lane
 from rlmesh.evaluation.latency import Latency
@@ -34,6 +35,7 @@ class Rules:
         max_steps: After how many steps an episode is ended; None: by the environment alone.
         judge: Says whether the task is solved.
         record: The folder that takes what happens; None: nothing is kept.
+        video: The folder that takes a video of each episode; None: nothing is filmed.
     """
 
     policy: PolicySource
@@ -41,6 +43,7 @@ class Rules:
     max_steps: int | None
     judge: Judge
     record: Path | None = None
+    video: Path | None = None
 
 
 class Seeds(Protocol):
@@ -89,6 +92,7 @@ class Drive:
         self._actors: list[Actor] = []
         # The episodes in progress, by the index of their sub-environment.
         self._lanes: dict[int, Lane] = {}
+        self._films: Films | None = None
         # What is run again, and whether one at a time.
         self._again: deque[int] = deque()
         self._alone = False
@@ -135,6 +139,10 @@ class Drive:
             self._fail(error)
             return True
         seconds = perf_counter() - before
+        if self._films is not None:
+            for seed in begun.values():
+                self._films.begin(seed)
+            self._film(self._films, begun)
         self._each(begun, lambda index, lane: lane.begin(observations[index], seconds))
         return True
 
@@ -175,6 +183,10 @@ class Drive:
             self._actors.append(actor)
             if len(self._actors) == 1:
                 self._identify("policy", model)
+        if self._rules.video is not None:
+            check_rendering(world)
+            self._films = Films(self._rules.video, self._task, world.step_seconds)
+            self._open.callback(self._films.close)
         self._world = world
         return world
 
@@ -188,7 +200,7 @@ class Drive:
             self._report(found)
 
     def _close(self) -> None:
-        self._world, self._actors = None, []
+        self._world, self._actors, self._films = None, [], None
         self._open.close()
 
     def _step(self) -> None:
@@ -210,6 +222,10 @@ class Drive:
             self._fail(error)
             return
         seconds = perf_counter() - before
+        if self._films is not None:
+            self._film(self._films, [index for index, step in steps.items() if step.lost is None])
+            if not self._lanes:
+                return
         for index, step in steps.items():
             lane = self._lanes[index]
             if step.lost is not None:
@@ -219,7 +235,19 @@ class Drive:
             lane.stepped(step, seconds)
             if lane.ending is not None:
                 del self._lanes[index]
-                self._report(lane.episode())
+                self._end(lane)
+
+    def _film(self, films: Films, indices: Iterable[int]) -> None:
+        """Adds what these sub-environments render to the videos of their episodes."""
+        if self._world is None:
+            return
+        try:
+            frames = self._world.render()
+        except EndpointError as error:
+            self._fail(error)
+            return
+        for index in indices:
+            films.add(self._lanes[index].seed, frames[index])
 
     def _each(self, indices: Iterable[int], ask: Callable[[int, Lane], None]) -> None:
         """Asks the policy of each of these episodes; an error of it ends that episode alone."""
@@ -243,6 +271,9 @@ class Drive:
         lanes = list(self._lanes.values())
         seeds = [lane.seed for lane in lanes]
         self._lanes.clear()
+        if self._films is not None and len(seeds) > 1:
+            for seed in seeds:
+                self._films.drop(seed)
         broken = isinstance(error, EndpointError)
         if broken:
             self._close()
@@ -265,7 +296,14 @@ class Drive:
         else:
             self._lost.add(lane.seed)
             self._again.append(lane.seed)
+            if self._films is not None:
+                self._films.drop(lane.seed)
 
     def _end_by(self, lane: Lane, error: Exception) -> None:
         lane.fail(error)
+        self._end(lane)
+
+    def _end(self, lane: Lane) -> None:
+        if self._films is not None:
+            self._films.end(lane.seed)
         self._report(lane.episode())

@@ -9,6 +9,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from rlmesh._version import __version__
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.evaluation.driving import Found, Rules
 from rlmesh.evaluation.episode import Episode, Identity
+from rlmesh.evaluation.filming import check_films
 from rlmesh.evaluation.journal import Journal
 from rlmesh.evaluation.kept import check_recording
 from rlmesh.evaluation.latency import Latency
@@ -113,6 +115,8 @@ class Plan:
     Args:
         policy: As `evaluate` has it, as all that is not said here.
         envs: Likewise.
+        video: A folder for a video of each episode, of what the environment renders; None: nothing
+            is filmed. A video of the same task and seed is replaced.
         env_options: How to connect to environments, as keyword arguments of `RemoteEnv`.
         policy_options: How to connect to a model, as those of `RemoteModel`.
 
@@ -137,10 +141,12 @@ class Plan:
         latency: Literal["frozen", "measured"] | float,
         record: str | os.PathLike[str] | None = None,
         resume: str | os.PathLike[str] | None,
+        video: Path | None = None,
         env_options: Mapping[str, Any] | None = None,
         policy_options: Mapping[str, Any] | None = None,
     ) -> None:
         chosen = _seeds(seeds, episodes)
+        self._tasks = tasks_of(envs, env_options or {})
         self._workers = None if workers is None else _positive("workers", workers)
         self._rules = Rules(
             policy=PolicySource(policy, policy_options or {}),
@@ -148,9 +154,9 @@ class Plan:
             max_steps=None if max_steps is None else _positive("max_steps", max_steps),
             judge=judge_of(success),
             record=None if record is None else check_recording(record),
+            video=None if video is None else check_films(video, self._tasks),
         )
         self._rules.policy.check(self._workers or 1)
-        self._tasks = tasks_of(envs, env_options or {})
         self._order = [(task, seed) for task in self._tasks for seed in chosen]
         self._resume = resume
         self._described = {

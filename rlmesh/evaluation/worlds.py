@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import numbers
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -12,7 +14,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
+from rlmesh.client.env import RemoteEnv
 from rlmesh.client.expected_contract import read_env
+from rlmesh.client.vector_env import RemoteVectorEnv
 from rlmesh.codec.infos.info_keys import ENV_REPLACED
 from rlmesh.contract import EnvContract
 from rlmesh.errors import ArgumentTypeError, InvalidArgumentError, UnsupportedSpaceError
@@ -46,11 +50,13 @@ class World(Protocol):
         contract: The contract of the environment; None: RLMesh has none for such spaces.
         step_seconds: How long a step lasts in the world, in seconds, as `metadata["render_fps"]`
             says; None: it does not say.
+        render_mode: How it renders; None: it does not.
     """
 
     num_envs: int
     contract: EnvContract | None
     step_seconds: float | None
+    render_mode: str | None
 
     def reset(self, seeds: Mapping[int, int]) -> dict[int, Any]:
         """Begins episodes in some sub-environments.
@@ -71,6 +77,10 @@ class World(Protocol):
         """
         ...
 
+    def render(self) -> Sequence[Any]:
+        """What each sub-environment renders, by its index."""
+        ...
+
     def close(self) -> None:
         """Closes the environment."""
         ...
@@ -84,6 +94,7 @@ class SingleWorld:
         self.num_envs: int = 1
         self.contract: EnvContract | None = _contract_of(env)
         self.step_seconds: float | None = _step_seconds(env)
+        self.render_mode: str | None = getattr(env, "render_mode", None)
 
     def reset(self, seeds: Mapping[int, int]) -> dict[int, Any]:
         """Resets the environment; see `World`."""
@@ -94,6 +105,11 @@ class SingleWorld:
         """Steps the environment; see `World`."""
         observation, reward, terminated, truncated, info = self._env.step(actions[0])
         return {0: Step(observation, float(reward), bool(terminated), bool(truncated), info)}
+
+    def render(self) -> Sequence[Any]:
+        """What the environment renders; see `World`."""
+        with _rendering(self._env):
+            return [self._env.render()]
 
     def close(self) -> None:
         """Closes the environment."""
@@ -125,6 +141,7 @@ class VectorWorld:
         self.num_envs: int = env.num_envs
         self.contract: EnvContract | None = _contract_of(env)
         self.step_seconds: float | None = _step_seconds(env)
+        self.render_mode: str | None = getattr(env, "render_mode", None)
         # Which sub-environments must be reset before they are stepped.
         self._over = np.ones(self.num_envs, bool)
 
@@ -172,9 +189,25 @@ class VectorWorld:
             )
         return found
 
+    def render(self) -> Sequence[Any]:
+        """What the sub-environments render; see `World`."""
+        with _rendering(self._env):
+            rendered: Any = self._env.render()
+        return [None] * self.num_envs if rendered is None else list(rendered)
+
     def close(self) -> None:
         """Closes the environment."""
         self._env.close()
+
+
+# Pygame, which many environments render with, is for one thread at a time.
+_one_renders = threading.Lock()
+
+
+def _rendering(env: Any) -> contextlib.AbstractContextManager[object]:
+    """Keeps the other environments of this process from rendering meanwhile."""
+    served = isinstance(getattr(env, "unwrapped", env), RemoteEnv | RemoteVectorEnv)
+    return contextlib.nullcontext() if served else _one_renders
 
 
 def world_of(env: Any) -> World:

@@ -1,27 +1,25 @@
-"""A video for each camera and episode, encoded as H.264 by FFmpeg."""
+"""A video for each camera and episode."""
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.codec.slab.leaves import Leaf
 from rlmesh.codec.slab.structure import compile_flatten
-from rlmesh.errors import InvalidArgumentError, StateError
+from rlmesh.errors import InvalidArgumentError
 from rlmesh.exporting.episodes import EpisodeReader
 from rlmesh.recording.reading import RecordingFiles
+from rlmesh.recording.video import VideoWriter, check_encoder, rate_of
 from rlmesh_api.contract import BoxSpace
 
 _LEAST = 8
 """The least height and width of what is taken for an image."""
-_DEFAULT_RATE = 30.0
 
 
 def write_videos(files: list[RecordingFiles], folder: Path, fps: float | None) -> list[str]:
@@ -50,14 +48,8 @@ def write_videos(files: list[RecordingFiles], folder: Path, fps: float | None) -
             f"or (height, width, 1, 3 or 4), {_LEAST} pixels wide and high at least; there are "
             f"{places}"
         )
-    try:
-        encoder: Any = importlib.import_module("imageio_ffmpeg")
-    except ImportError as error:
-        raise StateError(
-            "videos are encoded by imageio-ffmpeg, which is not installed; "
-            "pip install imageio-ffmpeg"
-        ) from error
-    rate = fps or _rate(contract.metadata.get("render_fps"))
+    check_encoder()
+    rate = fps or rate_of(contract.metadata)
     folder.mkdir(parents=True, exist_ok=True)
     reader = EpisodeReader(files)
     for count, episode in enumerate(reader.episodes()):
@@ -67,8 +59,7 @@ def write_videos(files: list[RecordingFiles], folder: Path, fps: float | None) -
             path = folder / f"episode-{count:05}-{word}.mp4"
             if path.exists():
                 raise InvalidArgumentError(f"{path} exists already; give another folder")
-            frames = (_frame(parts[number]) for parts in leaves)
-            _encode(encoder, path, frames, leaf, rate)
+            _write(path, (parts[number] for parts in leaves), rate)
     return [
         *reader.notes,
         "a video is not lossless: colours are those of H.264 with 4:2:0",
@@ -86,37 +77,11 @@ def _is_image(leaf: Leaf) -> bool:
     )
 
 
-def _rate(declared: object) -> float:
-    known = isinstance(declared, int | float) and declared > 0
-    return float(declared) if known and isinstance(declared, int | float) else _DEFAULT_RATE
-
-
-def _frame(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """An image as RGB with an even height and width, as the encoder needs it."""
-    if image.ndim == 2:
-        image = image[..., None]
-    rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
-    height, width = rgb.shape[:2]
-    return np.ascontiguousarray(np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
-
-
-def _encode(
-    encoder: Any, path: Path, frames: Iterator[npt.NDArray[np.uint8]], leaf: Leaf, rate: float
-) -> None:
-    height, width = (length + length % 2 for length in leaf.shape[:2])
-    writer = encoder.write_frames(
-        str(path),
-        (width, height),
-        fps=rate,
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        macro_block_size=2,
-        output_params=["-crf", "18"],
-        ffmpeg_log_level="error",
-    )
-    writer.send(None)
+def _write(path: Path, frames: Iterator[Any], rate: float) -> None:
+    video = VideoWriter(path, rate)
     try:
         for frame in frames:
-            writer.send(frame.tobytes())
+            video.add(frame)
+        video.close()
     finally:
-        writer.close()
+        video.abandon()

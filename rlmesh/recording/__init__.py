@@ -14,4 +14,5 @@ Modules:
     reading: Recordings, read call by call.
     episodes: Which episode and step a call belongs to.
     summary: What is in a recording.
+    video: Files of video.
 """

@@ -81,6 +81,32 @@ def test_the_episodes_are_recorded_where_that_is_asked_for(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("stats")
+def test_environments_with_a_name_are_tasks_and_those_of_one_name_share_the_seeds(
+    address: str, tmp_path: Path
+) -> None:
+    written = tmp_path / "e.json"
+    given = (f"near it={COUNTDOWN}", f"far={address}", f"far={COUNTDOWN}")
+    result = invoke("evaluate", *given, *DECIDE, "--episodes=5", f"--json={written}")
+    assert (result.exit_code, result.stderr) == (0, "")
+    expected = rlmesh.evaluate(decide, {"near it": Countdown, "far": Countdown}, episodes=5)
+    assert rlmesh.Evaluation.from_json(written).episodes == expected.episodes
+    assert "near it" in result.stdout
+
+
+@pytest.mark.usefixtures("stats")
+def test_the_episodes_are_filmed_where_that_is_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    pytest.importorskip("pygame")
+    wanted = ("--policy=support.evaluated:push", "--episodes=2", "--max-steps=3")
+    result = invoke("evaluate", "CartPole-v1", *wanted, f"--video={tmp_path}")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "seed-00000.mp4",
+        "seed-00001.mp4",
+    ]
+
+
+@pytest.mark.usefixtures("stats")
 def test_a_signal_ends_it_with_what_is_done_and_the_file_goes_on(tmp_path: Path) -> None:
     kept, written = tmp_path / "kept", tmp_path / "e.json"
     arguments = ("evaluate", "support.evaluated:Slow", *DECIDE, "--episodes=400")
@@ -148,6 +174,8 @@ def test_a_served_model_is_a_policy_and_the_token_is_shown(tmp_path: Path) -> No
         ((COUNTDOWN, *DECIDE, "--latency=-1"), 2, "is not between 0 and"),
         ((COUNTDOWN, *DECIDE, "--json=/nowhere/e.json"), 2, "There is no folder /nowhere"),
         ((COUNTDOWN,), 2, "Missing option '--policy'"),
+        ((COUNTDOWN, f"a={COUNTDOWN}", *DECIDE), 2, "has no name and others have"),
+        ((COUNTDOWN, *DECIDE, "--video=films"), 1, "its render mode is None: make it with"),
     ],
 )
 @pytest.mark.usefixtures("stats")

@@ -83,6 +83,11 @@ def decide(observation: Any) -> int:
     return int(hashlib.sha256(np.ascontiguousarray(observation).tobytes()).digest()[0]) % 5
 
 
+def push(observation: Any) -> int:
+    """Always the same action."""
+    return 1
+
+
 def main() -> None:
     """Evaluates as the arguments say, and prints a line for each episode; for tests that kill."""
     import rlmesh

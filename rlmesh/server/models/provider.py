@@ -16,7 +16,11 @@ from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 MODEL = EndpointKind(
-    noun="model", hot_call="predict", read_hot=read_prediction_call, slab_at=CALL_HEAD
+    noun="model",
+    service="rlmesh_api.v1.ModelService",
+    hot_call="predict",
+    read_hot=read_prediction_call,
+    slab_at=CALL_HEAD,
 )
 """The kind of endpoint that a model is."""
 
@@ -65,15 +69,25 @@ class ModelProvider:
         return self.models.get(name)
 
     def take(self, call: session_pb2.OpenCall) -> ModelSlot:
-        """A slot for a session."""
+        """A slot for a session.
+
+        Raises:
+            CallFailedError: If the steps that the client asks for cannot be applied.
+        """
         served = self.find(call.model)
         if served is None:
             raise InvalidModelError(f"no model {call.model!r:.80} is served here")
+        backend = served.maker.make_backend(served)
+        try:
+            backend.adapt(call)
+        except BaseException:
+            backend.end()
+            raise
         with self._lock:
             others = [each for each in self._slots if each.served is served]
             for other in others:
                 other.make_room()
-            slot = ModelSlot(served, alone=not others)
+            slot = ModelSlot(served, backend, alone=not others)
             self._slots.append(slot)
         return slot
 

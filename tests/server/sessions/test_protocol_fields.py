@@ -18,7 +18,14 @@ from gymnasium.vector import SyncVectorEnv
 import rlmesh
 from rlmesh.codec.infos.packing import pack
 from rlmesh.transports.grpc.transport import session_method
-from rlmesh_api.v1 import contract_pb2, env_service_pb2, env_service_pb2_grpc, session_pb2
+from rlmesh_api.v1 import (
+    adapter_pb2,
+    contract_pb2,
+    env_service_pb2,
+    env_service_pb2_grpc,
+    session_pb2,
+    space_pb2,
+)
 from support.raw_sessions import SECONDS
 from support.sample_envs import ScriptedEnv
 from support.serving import serving
@@ -122,6 +129,11 @@ def step(**fields: Any) -> session_pb2.SessionRequest:
     return call(step=session_pb2.StepCall(**given))
 
 
+def traced(**fields: Any) -> session_pb2.SessionRequest:
+    trace = session_pb2.TraceContext(**fields)
+    return call(reset=session_pb2.ResetCall(), trace=trace)
+
+
 def noticing(vector: bool = False, **fields: Any) -> session_pb2.SessionRequest:
     given: dict[str, Any] = {"kind": "overflow", "path": "$", **fields}
     deviation = session_pb2.Deviation(**given)
@@ -172,6 +184,9 @@ def packed(value: Any) -> str:
     return f"{type(value).__name__} {value!r}"
 
 
+NO_SPACE = space_pb2.Space()
+UNKNOWN_STEPS = adapter_pb2.Adaptation(steps=[adapter_pb2.AdapterStep(name="dream")])
+BESIDE = session_pb2.SessionAdaptation()
 ONE_ACTION = session_pb2.PartialAction(env_ids=[0], action=ZEROS)
 NO_SEEDS: list[Any] = [-1, 1.5, "x", True, [1], (1,), {}, np.int64(1), b"1"]
 SEEDS_FOR_TWO: list[Any] = [None, 3, [1, 2], [None, 2**40]]
@@ -285,6 +300,26 @@ TABLE: dict[str, list[Try]] = {
         Try("none", compressed(data=b""), SENSELESS),
     ],
     "OpenCall.model": [Try("without effect", opening(model="any"))],
+    # tests/server/models/test_steps_beside.py has the models that take one.
+    "OpenCall.adaptation": [Try("without effect", opening(adaptation=BESIDE))],
+    "SessionAdaptation.observation_space": [
+        Try(
+            "without effect",
+            opening(adaptation=session_pb2.SessionAdaptation(observation_space=NO_SPACE)),
+        )
+    ],
+    "SessionAdaptation.action_space": [
+        Try(
+            "without effect",
+            opening(adaptation=session_pb2.SessionAdaptation(action_space=NO_SPACE)),
+        )
+    ],
+    "SessionAdaptation.adaptation": [
+        Try(
+            "without effect",
+            opening(adaptation=session_pb2.SessionAdaptation(adaptation=UNKNOWN_STEPS)),
+        )
+    ],
     "SessionRequest.render": [Try("empty", call(render=session_pb2.RenderCall()))],
     "SessionRequest.stats": [Try("empty", call(stats=session_pb2.StatsCall()))],
     "SessionRequest.close": [Try("empty", call(close=session_pb2.CloseCall()))],
@@ -441,6 +476,21 @@ TABLE: dict[str, list[Try]] = {
         Try("a refused one", steps(NAN)),
         Try("a damaged one", steps(b"", ZEROS), SENSELESS),
     ],
+    "SessionRequest.trace": [
+        Try("one", traced(traceparent=f"00-{'a' * 32}-{'b' * 16}-01")),
+        Try("an empty one", traced()),
+    ],
+    "TraceContext.traceparent": [
+        Try("none that can be read", traced(traceparent="00-" + "z" * 52)),
+        Try("an endless one", traced(traceparent="0" * 1_000_000)),
+        Try("no text", traced(traceparent=MARK), SENSELESS),
+    ],
+    "TraceContext.tracestate": [
+        Try("one", traced(tracestate="vendor=value")),
+        Try("none that can be read", traced(tracestate="=,;" * 100)),
+        Try("an endless one", traced(tracestate="a=b," * 250_000)),
+        Try("no text", traced(tracestate=MARK), SENSELESS),
+    ],
     "AttributeCall.verb": [
         Try("get", attribute(GET, "level")),
         Try("set", attribute(SET, "level", pack(2))),
@@ -482,9 +532,13 @@ WATCHES: dict[str, list[float]] = {
 }
 
 
+# Steps and spaces are read as those of a contract are: tests/server/models/test_steps_beside.py.
+CONVERSATION = {f"rlmesh_api/v1/{name}.proto" for name in ("env_service", "session")}
+
+
 def fields_of(message: Descriptor, seen: set[str]) -> Iterator[str]:
-    """Every field of a message, and of the messages in it."""
-    if message.name in seen:
+    """Every field of a message, and of the messages in it but for those of a contract."""
+    if message.name in seen or message.file.name not in CONVERSATION:
         return
     seen.add(message.name)
     for field in message.fields:
