@@ -17,6 +17,7 @@ from rlmesh.client.connect_diagnosis import is_listening
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.expected_contract import check_unchanged
+from rlmesh.client.traced_clients import connect_env
 from rlmesh.errors import (
     ContractMismatchError,
     EndpointError,
@@ -171,7 +172,7 @@ class Replacement:
         if address == lost.address and not lost.closed:
             # Takes the place of the session that its server may still hold.
             return lost.reset(seeds, options)
-        found = EnvClient(address, self._options)
+        found = connect_env(address, self._options)
         try:
             check_unchanged(lost.contract, address, found.contract)
             begun = found.reset(seeds, options)

@@ -83,6 +83,12 @@ HELD_BY: dict[str, list[str]] = {
         "adapters/test_images.py::test_proportions_are_kept_with_a_border_or_by_a_cut",
         "adapters/test_frame_stack.py::test_an_episode_begins_with_padding_and_forgets_what_is_old",
     ],
+    "docs/tracing.md / The spans: Span": [
+        "test_tracing.py::test_one_trace_holds_the_spans_of_a_client_and_of_its_server",
+        "test_tracing.py::test_a_prediction_has_a_span_on_either_side",
+        "test_tracing.py::test_each_sub_environment_has_its_episodes",
+        "test_tracing.py::test_steps_have_spans_where_they_are_asked_for",
+    ],
     "docs/chunks.md / What it counts: Attribute": [
         "chunking/test_chunks.py::test_each_step_has_its_action_and_each_action_its_count",
         "chunking/test_chunks.py::test_without_prefetch_all_is_on_the_callers_thread_and_counts_are_exact",
