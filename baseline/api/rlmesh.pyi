@@ -562,12 +562,6 @@ def adapt(model_contract: Any, env_contract: Any, steps: Any = None) -> rlmesh.A
 
 @Experimental
 class Adapter:
-    def __init__(
-        self,
-        model: tuple[rlmesh.spaces.Space, rlmesh.spaces.Space],
-        env: tuple[rlmesh.spaces.Space, rlmesh.spaces.Space],
-        steps: Sequence[rlmesh.adapters.AdapterStep],
-    ) -> None: ...
     steps: tuple[rlmesh.adapters.AdapterStep, ...]
     adaptation: rlmesh.adapters.Adaptation
     model_observation_space: rlmesh.spaces.Space
@@ -579,12 +573,22 @@ class Adapter:
     remembers: bool
     observation_space: rlmesh.spaces.Space
     action_space: rlmesh.spaces.Space
+    def __init__(
+        self,
+        model: tuple[rlmesh.spaces.Space, rlmesh.spaces.Space],
+        env: tuple[rlmesh.spaces.Space, rlmesh.spaces.Space],
+        steps: Sequence[rlmesh.adapters.AdapterStep],
+        *,
+        max_bytes: int | None = None,
+    ) -> None: ...
     def history(self) -> rlmesh.adapters.History: ...
     def observation(self, value: Any, history: rlmesh.adapters.History | None = None) -> Any: ...
     def action(self, value: Any) -> Any: ...
     def halves(
         self, names: Collection[str] | None = None
     ) -> tuple[rlmesh.Adapter, rlmesh.Adapter]: ...
+    @property
+    def sizes(self) -> tuple[tuple[int, ...], tuple[int, ...]]: ...
     def wrap(self, model: Any) -> Any: ...
     def explain(self) -> None: ...
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from rlmesh.adapters.adapted_model import AdaptedModel
-from rlmesh.adapters.boxes import Array
-from rlmesh.adapters.compiling import CompiledStep, StepError, compile_steps
+from rlmesh.adapters.boxes import Array, limited
+from rlmesh.adapters.compiling import (
+    CompiledStep,
+    StepError,
+    compile_steps,
+    without_spaces,
+)
 from rlmesh.adapters.endpoints import read_steps, steps_of, two_spaces
 from rlmesh.adapters.faults import ValueFault
 from rlmesh.adapters.histories import History
 from rlmesh.adapters.reading import compile_read
 from rlmesh.adapters.table import table
-from rlmesh.adapters.wire_bytes import bytes_of
+from rlmesh.adapters.wire_bytes import bytes_of, size_of
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.contract.differences import ContractDifference
 from rlmesh.contract.space_comparison import compare_spaces
@@ -49,6 +55,9 @@ class Adapter:
         model: The observation space and the action space of the model.
         env: Those of the environment.
         steps: The steps, in order.
+        max_bytes: For steps of a stranger: how many bytes the values may take that a step gives,
+            and all steps of a flow together four times as many. `explain`, `halves` and `sizes` are
+            of no use then. None: what a message holds.
 
     Attributes:
         steps: The steps, in the order in which they were given.
@@ -70,38 +79,74 @@ class Adapter:
         ContractMismatchError: If a step cannot be applied, or something is left to bridge.
     """
 
+    steps: tuple[AdapterStep, ...]
+    adaptation: Adaptation
+    model_observation_space: Space
+    model_action_space: Space
+    env_observation_space: Space
+    env_action_space: Space
+    differences: tuple[ContractDifference, ...]
+    sides: tuple[Side, ...] | None
+    remembers: bool
+    observation_space: Space
+    action_space: Space
+
     def __init__(
-        self, model: tuple[Space, Space], env: tuple[Space, Space], steps: Sequence[AdapterStep]
+        self,
+        model: tuple[Space, Space],
+        env: tuple[Space, Space],
+        steps: Sequence[AdapterStep],
+        *,
+        max_bytes: int | None = None,
     ) -> None:
-        self.steps: tuple[AdapterStep, ...] = tuple(steps)
-        self.adaptation: Adaptation = Adaptation(steps=self.steps)
-        self.model_observation_space: Space = model[0]
-        self.model_action_space: Space = model[1]
-        self.env_observation_space: Space = env[0]
-        self.env_action_space: Space = env[1]
-        numbered = list(enumerate(self.steps, 1))
+        numbered = list(enumerate(steps, 1))
         found: list[ContractDifference] = []
-        self._observing = _compiled(
-            [pair for pair in numbered if pair[1].on is AdapterFlow.OBSERVATION],
-            self.env_observation_space,
-            self.model_observation_space,
-            _OBSERVATION,
-            found,
-        )
-        self._acting = _compiled(
-            [pair for pair in numbered if pair[1].on is AdapterFlow.ACTION],
-            self.model_action_space,
-            self.env_action_space,
-            _ACTION,
-            found,
-        )
+        with limited(max_bytes):
+            observing = _compiled(
+                [pair for pair in numbered if pair[1].on is AdapterFlow.OBSERVATION],
+                env[0],
+                model[0],
+                _OBSERVATION,
+                found,
+            )
+            acting = _compiled(
+                [pair for pair in numbered if pair[1].on is AdapterFlow.ACTION],
+                model[1],
+                env[1],
+                _ACTION,
+                found,
+            )
         if any(each.breaking for each in found):
             raise _mismatch([each for each in found if each.breaking])
-        self.differences: tuple[ContractDifference, ...] = tuple(found)
-        self.sides: tuple[Side, ...] | None = None
-        self.remembers: bool = any(step.recall is not None for step in self._observing)
-        self.observation_space: Space = _last(self._observing, self.env_observation_space)
-        self.action_space: Space = _last(self._acting, self.model_action_space)
+        if max_bytes is not None:
+            # The bounds of large arrays take many times as much memory as their values, and what
+            # is not explained needs none.
+            observing, acting = without_spaces(observing), without_spaces(acting)
+            found = []
+        self._set(model, env, steps, observing, acting, found)
+
+    def _set(
+        self,
+        model: tuple[Space, Space],
+        env: tuple[Space, Space],
+        steps: Sequence[AdapterStep],
+        observing: list[CompiledStep],
+        acting: list[CompiledStep],
+        differences: Sequence[ContractDifference],
+    ) -> None:
+        self.steps = tuple(steps)
+        self.adaptation = Adaptation(steps=self.steps)
+        self.model_observation_space = model[0]
+        self.model_action_space = model[1]
+        self.env_observation_space = env[0]
+        self.env_action_space = env[1]
+        self._observing = observing
+        self._acting = acting
+        self.differences = tuple(differences)
+        self.sides = None
+        self.remembers = any(step.recall is not None for step in observing)
+        self.observation_space = _last(observing, self.env_observation_space)
+        self.action_space = _last(acting, self.model_action_space)
         self._read_observation = compile_read(self.env_observation_space)
         self._read_action = compile_read(self.model_action_space)
         # They give what the model and the environment call the same, in the order of their keys.
@@ -183,18 +228,49 @@ class Adapter:
         acting = [(step, step.space) for step in self._acting]
         seeing = _beside(observing, self.model_observation_space, names)
         doing = _beside(acting, self.model_action_space, names)
-        numbers = {step.number for step, _ in (*observing[:seeing], *acting[:doing])}
         middle = (
             observing[seeing - 1][1] if seeing else self.model_observation_space,
             acting[doing - 1][1] if doing else self.model_action_space,
         )
         env = (self.env_observation_space, self.env_action_space)
         model = (self.model_observation_space, self.model_action_space)
-        numbered = list(enumerate(self.steps, 1))
-        return (
-            Adapter(middle, env, [step for number, step in numbered if number not in numbers]),
-            Adapter(model, middle, [step for number, step in numbered if number in numbers]),
+        cut = len(observing) - seeing
+        client = self._part(middle, env, self._observing[:cut], self._acting[doing:])
+        beside = self._part(model, middle, self._observing[cut:], self._acting[:doing])
+        # What the model never reaches is found by who gives it the observation.
+        for each in self.differences:
+            giver = beside if seeing and each.place.startswith(_OBSERVATION) else client
+            giver.differences = (*giver.differences, each)
+        return client, beside
+
+    def _part(
+        self,
+        model: tuple[Space, Space],
+        env: tuple[Space, Space],
+        observing: list[CompiledStep],
+        acting: list[CompiledStep],
+    ) -> Adapter:
+        """An adapter of some of the steps, which are compiled already."""
+        numbers = sorted(step.number for step in (*observing, *acting))
+        observing, acting = (
+            [replace(step, number=numbers.index(step.number) + 1) for step in flow]
+            for flow in (observing, acting)
         )
+        part = Adapter.__new__(Adapter)
+        steps = [self.steps[each - 1] for each in numbers]
+        part._set(model, env, steps, observing, acting, ())  # noqa: SLF001 - of this class
+        return part
+
+    @property
+    def sizes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """How many bytes the values take that each step gives, of observations and of actions.
+
+        Each character that a text may have counts as one.
+        """
+        seen, acted = (
+            tuple(size_of(step.space) for step in flow) for flow in (self._observing, self._acting)
+        )
+        return seen, acted
 
     def wrap(self, model: Any) -> Any:
         """A model for this environment: it adapts what goes to a model and what comes from it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlmesh.adapters.arrays import (
@@ -37,7 +37,7 @@ from rlmesh.adapters.structure import (
     compile_wrap,
 )
 from rlmesh.adapters.texts import compile_text
-from rlmesh.adapters.wire_bytes import bytes_of
+from rlmesh.adapters.wire_bytes import size_of
 from rlmesh.contract.differences import ContractDifference
 from rlmesh.errors import InvalidArgumentError
 from rlmesh.spaces.containers import Dict, Tuple
@@ -51,7 +51,15 @@ from rlmesh_api.contract import (
     TupleSpace,
 )
 
-__all__ = ["OPERATIONS", "CompiledStep", "StepError", "compile_steps", "place_of"]
+__all__ = [
+    "MOST_TOGETHER",
+    "OPERATIONS",
+    "CompiledStep",
+    "StepError",
+    "compile_steps",
+    "place_of",
+    "without_spaces",
+]
 
 OPERATIONS: Mapping[str, Callable[[Any, Space], Compiled]] = {
     "cast": compile_cast,
@@ -79,6 +87,12 @@ OPERATIONS: Mapping[str, Callable[[Any, Space], Compiled]] = {
     "wrap": compile_wrap,
 }
 """What compiles the operation of each kind."""
+
+
+MOST_TOGETHER = 4
+"""How many times the limit of one step all of a flow may take; see `rlmesh.adapters.boxes`."""
+
+_NOTHING = Tuple([])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +138,21 @@ def compile_steps(
         StepError: If one cannot be applied.
     """
     compiled: list[CompiledStep] = []
-    most = limit()
+    most, total = limit(), 0
     for number, step in steps:
         place = place_of(step, space, root)
         try:
             recall = _recall(step)
             space, change = _at(step.at, step.operation, space)
-            if most is not None and (size := bytes_of(space)) > most:
-                raise StepFault(f"values of at most {most} bytes", size)
+            if most is not None:
+                size = size_of(space)
+                total += size
+                if size > most or total > MOST_TOGETHER * most:
+                    raise StepFault(
+                        f"values of at most {most} bytes, and {MOST_TOGETHER * most} of all steps",
+                        f"{size} and {total}",
+                    )
+                compiled = without_spaces(compiled)
         except (StepFault, InvalidArgumentError) as error:
             # A space that a step would make may have no room, or too many names.
             fault = error if isinstance(error, StepFault) else StepFault("a space", error)
@@ -152,6 +173,11 @@ def compile_steps(
             )
         )
     return compiled
+
+
+def without_spaces(steps: Sequence[CompiledStep]) -> list[CompiledStep]:
+    """Steps that only change values."""
+    return [replace(step, space=_NOTHING) for step in steps]
 
 
 def _recall(step: AdapterStep) -> Recall | None:

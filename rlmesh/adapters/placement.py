@@ -6,9 +6,8 @@ import importlib.util
 from collections.abc import Collection, Sequence
 
 from rlmesh.adapters.adapter import Adapter, Side
-from rlmesh.adapters.boxes import limited
-from rlmesh.adapters.compiling import OPERATIONS
-from rlmesh.adapters.wire_bytes import bytes_of
+from rlmesh.adapters.compiling import MOST_TOGETHER, OPERATIONS
+from rlmesh.adapters.wire_bytes import bytes_of, size_of
 from rlmesh.errors import ContractMismatchError
 from rlmesh_api.contract import AdapterFlow, AdapterStep, Space
 
@@ -52,8 +51,7 @@ def strangers_adapter(model: Spaces, crossing: Spaces, steps: Sequence[AdapterSt
                 f"$.{name}_space: expected values of at most {bytes_of(own)} bytes, as the model "
                 f"has, got {bytes_of(other)}"
             )
-    counts = [sum(each.on is flow for each in steps) for flow in {each.on for each in steps}]
-    if max(counts, default=0) > MOST_STEPS:
+    if any(sum(each.on is flow for each in steps) > MOST_STEPS for flow in AdapterFlow):
         raise ContractMismatchError(
             f"expected at most {MOST_STEPS} steps for observations and as many for actions, got "
             f"{len(steps)}"
@@ -61,9 +59,7 @@ def strangers_adapter(model: Spaces, crossing: Spaces, steps: Sequence[AdapterSt
     for each in steps:
         if each.name in _REMEMBERS:
             raise ContractMismatchError(f"the step {each.name} is for clients alone")
-    most = max(_LEAST_ROOM, _GROWTH * max(map(bytes_of, model)))
-    with limited(most):
-        return Adapter(model, crossing, steps)
+    return Adapter(model, crossing, steps, max_bytes=_room(model))
 
 
 def place(adapter: Adapter, names: Collection[str]) -> tuple[Adapter, Adapter] | None:
@@ -76,23 +72,29 @@ def place(adapter: Adapter, names: Collection[str]) -> tuple[Adapter, Adapter] |
     Returns:
         The adapter of the client and that of the worker; None where the client applies all.
     """
-    client, worker = adapter.halves(names)
-    model = (adapter.model_observation_space, adapter.model_action_space)
-    crossing = (worker.env_observation_space, worker.env_action_space)
+    client, worker = adapter.halves(frozenset(names) - _REMEMBERS)
     observing, acting = AdapterFlow.OBSERVATION, AdapterFlow.ACTION
     # Those of observations that come last, and those of actions that come first.
     after, before = (len(_numbers(worker, flow)) for flow in (observing, acting))
-    observed, acted = _numbers(adapter, observing), _numbers(adapter, acting)
-    theirs = {*observed[len(observed) - after :], *acted[:before]}
-    try:
-        strangers_adapter(model, crossing, worker.steps)
-    except ContractMismatchError:
-        # The worker would refuse them.
-        theirs.clear()
+    theirs = {*_numbers(adapter, observing)[::-1][:after], *_numbers(adapter, acting)[:before]}
+    room = _room((adapter.model_observation_space, adapter.model_action_space))
+    for sizes in worker.sizes:
+        if (
+            len(sizes) > MOST_STEPS
+            or max(sizes, default=0) > room
+            or sum(sizes) > MOST_TOGETHER * room
+        ):
+            # The worker would refuse them.
+            theirs.clear()
     numbers = range(len(adapter.steps))
     sides: list[Side] = ["worker" if number in theirs else "client" for number in numbers]
     adapter.sides = tuple(sides)
     return (client, worker) if theirs else None
+
+
+def _room(model: Spaces) -> int:
+    """How many bytes the values may take that a step gives; see `Adapter`."""
+    return max(_LEAST_ROOM, _GROWTH * max(map(size_of, model)))
 
 
 def _numbers(adapter: Adapter, flow: AdapterFlow) -> list[int]:

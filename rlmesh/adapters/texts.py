@@ -36,13 +36,10 @@ def compile_text(operation: TextOperation, space: Any) -> Compiled:
         if characters is not None:
             charset = held.charset
             characters = None if charset is None else characters | set(change(charset))
-    allowed = limit()
-    if allowed is not None and most > allowed:
-        raise StepFault(f"a text of at most {allowed} characters", most)
     written = Text(most, min_length=least, charset=characters)
     into = operation.into
     pairs = [(key, each) for key, each in (entries | {into: written}).items()]
-    write = _writer(parts, change, None if allowed is None else most)
+    write = _writer(parts, change, None if limit() is None else most)
     return Dict(pairs), lambda value: {**value, into: write(value)}
 
 

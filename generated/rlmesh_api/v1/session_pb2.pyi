@@ -480,9 +480,9 @@ class SessionAdaptation(_message.Message):
 
     A server refuses steps that it does not know, and names the first; steps after which something is
     left to bridge; and what takes much: neither space may have more bytes than that of the model, no
-    step may make a value of more than four times as many or of 1 MiB, and there are at most 64 steps
-    for observations and as many for actions. A step that remembers what it has seen is refused too, as
-    a session may be lost. Experimental.
+    step may make a value of more than four times as many or of 1 MiB, whichever is more, nor all steps
+    for observations, or for actions, together of four times that; and there are at most 64 of each. A
+    step that remembers what it has seen is refused too, as a session may be lost. Experimental.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
