@@ -6,10 +6,10 @@ it slept through. So neither a slow environment nor a slow policy makes it spin,
 be quick now and then.
 
 Where there are more processes than processors, a side that spins takes time from those that could
-work. So a side yields its processor now and then, which costs next to nothing while no other
-process wants it. While others want it, the side yields at every wait, and sleeps only if the answer
-has not come after a few turns of the others: two processes that share one processor need no
-wake-up.
+work. So a side yields its processor now and then, and after each wait that outlasted the spinning;
+that costs next to nothing while no other process wants it. While others want it, the side yields at
+every wait, and sleeps only if the answer has not come after a few turns of the others: two
+processes that share one processor need no wake-up.
 
 A process with several sessions never spins: the thread that spins would hold Python's lock.
 """
@@ -143,6 +143,9 @@ class SpinPolicy:
             seconds: How long the whole wait was.
         """
         self.misses += 1
+        # The other side may wait for this processor, and would have answered without the spinning:
+        # the next wait looks whether it does, and spinning for longer would not help.
+        self.crowd = self.crowd or 1
         if seconds < _LONG_SPIN:
             self.span = min(max(self.span, 1.5 * seconds), _LONG_SPIN)
         if self.misses >= _TOLERANCE:

@@ -89,6 +89,19 @@ def test_one_long_yield_is_no_crowd(side: SpinPolicy, monkeypatch: pytest.Monkey
     assert side.crowd == 0
 
 
+def test_a_wait_that_was_too_long_has_the_next_one_look_whether_others_want_the_processor(
+    side: SpinPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(_: float | None) -> str:
+        pytest.fail("what came after a yield needs no sleep")
+
+    made = yields(monkeypatch, [TURN] * 4)
+    side.missed(SHORT)
+    # Not the number of a wait that looks anyway. Three yields to be sure, and one for the others.
+    assert side.wait(1, lambda: "came", sleep, None) == "came"
+    assert made() == 4
+
+
 def test_others_who_take_every_turn_are_a_crowd_for_longer_and_longer(
     side: SpinPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
