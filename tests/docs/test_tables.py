@@ -465,6 +465,7 @@ HELD_BY: dict[str, list[str]] = {
         "ray_fleets/test_fleet.py::test_resources_that_others_have_are_waited_for_and_then_named",
         "ray_fleets/test_fleet.py::test_arguments_are_refused_before_anything_is_started",
         "ray_fleets/test_fleet.py::test_an_environment_that_cannot_be_made_is_reported_with_its_node_and_traceback",
+        "ray_fleets/test_fleet.py::test_a_process_that_dies_of_making_the_environment_is_reported_at_once",
         "ray_fleets/test_fleet.py::test_servers_of_different_contracts_are_refused",
         "ray_fleets/test_fleet.py::test_a_certificate_that_the_program_does_not_trust_is_named_with_its_node",
         "ray_fleets/test_fleet.py::test_certificates_that_are_not_on_a_node_are_named_with_it",
