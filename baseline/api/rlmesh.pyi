@@ -571,6 +571,7 @@ class Adapter:
     differences: tuple[rlmesh.ContractDifference, ...]
     sides: tuple[Literal["client", "worker"], ...] | None
     remembers: bool
+    adapts_actions: bool
     observation_space: rlmesh.spaces.Space
     action_space: rlmesh.spaces.Space
     def __init__(

@@ -70,6 +70,8 @@ class Adapter:
         model_action_space: The space of the actions that the model gives.
         remembers: Whether a step puts what was seen before into an observation, so that
             `observation` needs a history.
+        adapts_actions: Whether a step adapts actions. No step turns those of the environment back
+            into those of the model, so then no prefix of a chunk can be offered.
         differences: What is narrower than it might be, and breaks nothing: bounds that are never
             reached, for instance those of a gripper whose range was not changed.
         sides: Where each step is applied, `client` or `worker`, in the order of `steps`, where this
@@ -88,6 +90,7 @@ class Adapter:
     differences: tuple[ContractDifference, ...]
     sides: tuple[Side, ...] | None
     remembers: bool
+    adapts_actions: bool
     observation_space: Space
     action_space: Space
 
@@ -145,6 +148,7 @@ class Adapter:
         self.differences = tuple(differences)
         self.sides = None
         self.remembers = any(step.recall is not None for step in observing)
+        self.adapts_actions = bool(acting)
         self.observation_space = _last(observing, self.env_observation_space)
         self.action_space = _last(acting, self.model_action_space)
         self._read_observation = compile_read(self.env_observation_space)

@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ LEAST_BYTES: Final = 1 << 20
 _PART = re.compile(r".+-\d{8}T\d{6}-[0-9a-f]{8}-(\d{4,})\.mcap")
 # A part takes so much of what all may take; what is removed is a whole part.
 _SHARE = 8
+# Where parts that are being written take all of it, they end at so many bytes.
+_LEAST_PART_BYTES = 1 << 16
 # Without a limit, parts are as large as this: the index of a part stays in memory until its end.
 _PART_BYTES = 1 << 30
 _PART_CHUNKS = 20_000
@@ -48,19 +51,32 @@ class Place:
     ) -> None:
         given = self._given = check_place(path, max_bytes)
         self._max_bytes = max_bytes
+        self._crowded = False
         self._folder: Path | None = None if given.suffix == ENDING else given
         if self._folder is None:
-            if given.exists():
+            if given.exists() or given.is_symlink():
                 raise InvalidArgumentError(
                     f"{given} exists already, and no recording is overwritten; give another path, "
                     f"or a folder, in which each recording has its own file"
                 )
             given.parent.mkdir(parents=True, exist_ok=True)
             return
+        if given.exists() and not given.is_dir():
+            raise InvalidArgumentError(
+                f"{given} is a file, and no recording is overwritten; give a path that ends in "
+                f"{ENDING} and does not exist yet, or a folder"
+            )
         given.mkdir(parents=True, exist_ok=True)
         began = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         word = re.sub(r"[^\w.-]+", "-", name)
         self._stem = f"{word}-{began}-{secrets.token_hex(4)}"
+
+    @property
+    def part_bytes(self) -> int:
+        """How many bytes a part has at the next reset, at most."""
+        if self._max_bytes is None:
+            return _PART_BYTES
+        return _LEAST_PART_BYTES if self._crowded else self._max_bytes // _SHARE
 
     def part(self, number: int) -> Path:
         """The path of a part."""
@@ -78,9 +94,8 @@ class Place:
         """
         if self._folder is None:
             return False
-        most = _PART_BYTES if self._max_bytes is None else self._max_bytes // _SHARE
         times = 1 if at_reset else 2
-        return size >= times * most or chunks >= times * _PART_CHUNKS
+        return size >= times * self.part_bytes or chunks >= times * _PART_CHUNKS
 
     def make_room(self, count: int) -> None:
         """Removes the oldest parts of the folder, until there is room for so many bytes more.
@@ -93,9 +108,10 @@ class Place:
         total = sum(size for _, _, size in found) + count
         for _, path, size in found:
             if total <= self._max_bytes:
-                return
+                break
             if _removed(path):
                 total -= size
+        self._crowded = total > self._max_bytes
 
 
 def check_place(path: object, max_bytes: object) -> Path:
@@ -126,7 +142,8 @@ def check_folder(path: object, max_bytes: object) -> Path:
     """The folder where recordings are to be written, made where there is none.
 
     Raises:
-        InvalidArgumentError: If it is a file, or cannot be made, or `max_bytes` is too small.
+        InvalidArgumentError: If it is a file, cannot be made or written to, or `max_bytes` is too
+            small.
         ArgumentTypeError: If `path` is no path, or `max_bytes` no integer.
     """
     given = check_place(path, max_bytes)
@@ -141,6 +158,12 @@ def check_folder(path: object, max_bytes: object) -> Path:
         raise InvalidArgumentError(
             f"the folder {given} for recordings cannot be made: {error.strerror}"
         ) from error
+    try:
+        tempfile.TemporaryFile(dir=given).close()
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"the folder {given} for recordings cannot be written to: {error.strerror}"
+        ) from error
     return given.absolute()
 
 
@@ -153,10 +176,18 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
     given = Path(os.fspath(path))
     if not given.is_dir():
         return [given]
-    found = sorted(given.glob(f"*{ENDING}"))
+    # A part that was begun on a full disk, or just now, holds nothing.
+    found = sorted(each for each in given.glob(f"*{ENDING}") if not _is_empty(each))
     if not found:
         raise InvalidArgumentError(f"there is no recording in {given}: no file ends in {ENDING}")
     return found
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return not path.stat().st_size
+    except FileNotFoundError:
+        return True  # another recording has removed it
 
 
 def _sizes(folder: Path) -> Iterator[tuple[int, Path, int]]:
