@@ -313,6 +313,7 @@ class Session:
             head=self._endpoint.head,
             report_seconds=_SHORT_REPORT_SECONDS if self.resume_seconds else _LONG_REPORT_SECONDS,
             deadline=deadline,
+            silent_seconds=self._options.longest_silence,
         )
         self.transport = transport.name
         return self._compressing.around(transport, self._opened.compressions)

@@ -473,7 +473,7 @@ HELD_BY: dict[str, list[str]] = {
         "ray_fleets/test_losses.py::test_a_killed_server_ends_only_the_episodes_of_its_own_environments",
         "ray_fleets/test_losses.py::test_an_actor_that_is_killed_for_good_is_started_again",
         "ray_fleets/test_losses.py::test_the_servers_of_a_node_that_is_killed_go_on_elsewhere",
-        "ray_fleets/test_hosts.py::test_a_fleet_over_hosts_steps_over_tls_survives_a_lost_host_and_ends_with_its_program",
+        "ray_fleets/test_hosts.py::test_a_fleet_over_hosts_steps_over_tls_survives_a_silent_host_and_ends_with_its_program",
     ],
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",
