@@ -84,7 +84,7 @@ class Measured:
 
     def ratios(self, at_once: int) -> tuple[float, float]:
         """How long it took, in parts of the ideal and of the greedy schedule."""
-        ideal = max(sum(self.lengths) / at_once, max(self.lengths))
+        ideal = max(sum(self.lengths) / at_once, *self.lengths)
         ends = [0] * at_once
         for length in self.lengths:
             heapq.heapreplace(ends, ends[0] + length)
@@ -118,8 +118,12 @@ def measure(at_once: int, episodes: int, address: str, rounds: int) -> dict[str,
 
 def _ours(envs: Any, at_once: int, episodes: int) -> tuple[float, Sequence[int]]:
     began = time.perf_counter()
-    result = rlmesh.evaluate(lambda _: 0, envs, episodes=episodes, workers=at_once)
+    result = rlmesh.evaluate(_stay, envs, episodes=episodes, workers=at_once)
     return time.perf_counter() - began, [each.length for each in result.episodes]
+
+
+def _stay(observation: Any) -> int:
+    return 0
 
 
 def _theirs(at_once: int, episodes: int) -> tuple[float, Sequence[int]]:
@@ -164,9 +168,8 @@ def _served() -> Generator[str]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
         try:
-            yield process.stdout.readline().strip()
+            yield next(iter(process.stdout or ())).strip()
         finally:
             process.terminate()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -51,6 +52,27 @@ def test_the_result_does_not_depend_on_how_many_episodes_run_at_once(
     assert run(workers) == expected
     assert [each.seed for each in expected.episodes] == list(range(20))
     assert len({each.total_reward for each in expected.episodes}) > 5
+
+
+def test_no_worker_waits_for_the_longest_episode() -> None:
+    others_over = threading.Event()
+
+    class Long(Countdown):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            if seed == 0:
+                assert others_over.wait(30)
+            return super().reset(seed=seed, options=options)
+
+    ended: list[int] = []
+
+    def note(episode: Episode) -> None:
+        ended.append(episode.seed)
+        if len(ended) == 19:
+            others_over.set()
+
+    found = run(2, Long, on_episode=note)
+    assert ended == [*range(1, 20), 0]
+    assert [each.error for each in found.episodes] == [None] * 20
 
 
 def test_vector_and_served_environments_have_the_same_episodes(
