@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
 
 from rlmesh.adapters.adapted_model import AdaptedModel
 from rlmesh.adapters.boxes import Array
@@ -27,7 +27,10 @@ from rlmesh.errors import (
 from rlmesh.spaces.paths import ROOT
 from rlmesh_api.contract import Adaptation, AdapterFlow, AdapterStep, Space
 
-__all__ = ["Adapter", "adapt", "line_of"]
+__all__ = ["Adapter", "Side", "adapt", "line_of"]
+
+Side = Literal["client", "worker"]
+"""Where a step is applied."""
 
 _OBSERVATION, _ACTION = f"{ROOT}.observation_space", f"{ROOT}.action_space"
 # What no value of a space depends on.
@@ -60,6 +63,8 @@ class Adapter:
             `observation` needs a history.
         differences: What is narrower than it might be, and breaks nothing: bounds that are never
             reached, for instance those of a gripper whose range was not changed.
+        sides: Where each step is applied, `client` or `worker`, in the order of `steps`, where this
+            is the adapter of a `RemoteModel`; else None.
 
     Raises:
         ContractMismatchError: If a step cannot be applied, or something is left to bridge.
@@ -93,6 +98,7 @@ class Adapter:
         if any(each.breaking for each in found):
             raise _mismatch([each for each in found if each.breaking])
         self.differences: tuple[ContractDifference, ...] = tuple(found)
+        self.sides: tuple[Side, ...] | None = None
         self.remembers: bool = any(step.recall is not None for step in self._observing)
         self.observation_space: Space = _last(self._observing, self.env_observation_space)
         self.action_space: Space = _last(self._acting, self.model_action_space)
@@ -153,12 +159,16 @@ class Adapter:
         except (Violation, ValueFault) as error:
             raise InvalidActionError(f"the action cannot be adapted: {error}") from error
 
-    def halves(self) -> tuple[Adapter, Adapter]:
+    def halves(self, names: Collection[str] | None = None) -> tuple[Adapter, Adapter]:
         """Splits the adapter where the least crosses a network.
 
         The steps before that place of observations, and after that of actions, are for the client;
         the others stand beside the model. So an image is made smaller before it is sent, and one of
-        uint8 becomes one of floats afterwards.
+        uint8 becomes one of floats afterwards. Of places where as much crosses it is the one at
+        which the client has the most steps.
+
+        Args:
+            names: The names of the steps that can stand beside the model. None: all.
 
         Returns:
             The adapter of the client and that of the model; one after the other they do what this
@@ -167,16 +177,23 @@ class Adapter:
         Raises:
             ContractMismatchError: Never: what fits as a whole fits at every place.
         """
-        observing, observation_space = _cut(self._observing, self.env_observation_space)
-        acting, action_space = _cut(self._acting, self.model_action_space)
-        middle = (observation_space, action_space)
-        client = sorted([*observing[0], *acting[1]])
-        server = sorted([*observing[1], *acting[0]])
+        # Away from the model, each with the space of what crosses where the model has it.
+        before = [self.env_observation_space, *(step.space for step in self._observing[:-1])]
+        observing = [*zip(self._observing, before, strict=False)][::-1]
+        acting = [(step, step.space) for step in self._acting]
+        seeing = _beside(observing, self.model_observation_space, names)
+        doing = _beside(acting, self.model_action_space, names)
+        numbers = {step.number for step, _ in (*observing[:seeing], *acting[:doing])}
+        middle = (
+            observing[seeing - 1][1] if seeing else self.model_observation_space,
+            acting[doing - 1][1] if doing else self.model_action_space,
+        )
         env = (self.env_observation_space, self.env_action_space)
         model = (self.model_observation_space, self.model_action_space)
+        numbered = list(enumerate(self.steps, 1))
         return (
-            Adapter(middle, env, [self.steps[number - 1] for number in client]),
-            Adapter(model, middle, [self.steps[number - 1] for number in server]),
+            Adapter(middle, env, [step for number, step in numbered if number not in numbers]),
+            Adapter(model, middle, [step for number, step in numbered if number in numbers]),
         )
 
     def wrap(self, model: Any) -> Any:
@@ -209,8 +226,14 @@ class Adapter:
     def __str__(self) -> str:
         """The table of `explain`."""
         tables = [
-            table("observation", self.env_observation_space, self._observing, "env", "model"),
-            table("action", self.model_action_space, self._acting, "model", "env"),
+            table(
+                "observation",
+                self.env_observation_space,
+                self._observing,
+                ("env", "model"),
+                self.sides,
+            ),
+            table("action", self.model_action_space, self._acting, ("model", "env"), self.sides),
         ]
         if self.differences:
             tables.append("\n".join(["what is never reached:", *map(line_of, self.differences)]))
@@ -304,14 +327,23 @@ def _changed(
     return value
 
 
-def _cut(
-    compiled: Sequence[CompiledStep], space: Space
-) -> tuple[tuple[list[int], list[int]], Space]:
-    """The numbers of the steps before and after the place where values are the smallest."""
-    spaces = [space, *(step.space for step in compiled)]
-    best = min(range(len(spaces)), key=lambda index: bytes_of(spaces[index]))
-    numbers = [step.number for step in compiled]
-    return (numbers[:best], numbers[best:]), spaces[best]
+def _beside(
+    steps: Sequence[tuple[CompiledStep, Space]], space: Space, names: Collection[str] | None
+) -> int:
+    """How many steps stand beside a model.
+
+    Args:
+        steps: The steps of one flow, that next to the model first, and the space of what crosses
+            where the model has it and those before it.
+        space: The space of what crosses where the model has none.
+        names: The names of those that may stand there; None: all.
+    """
+    crossing = [bytes_of(space)]
+    for step, crosses in steps:
+        if names is not None and step.step.name not in names:
+            break
+        crossing.append(bytes_of(crosses))
+    return crossing.index(min(crossing))
 
 
 def _mismatch(faults: list[ContractDifference]) -> ContractMismatchError:

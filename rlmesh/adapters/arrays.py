@@ -13,6 +13,7 @@ from rlmesh.adapters.boxes import (
     Compiled,
     bounds,
     box,
+    check_room,
     finite,
     float_box,
     from_ends,
@@ -55,6 +56,7 @@ def compile_take(operation: TakeOperation, space: Space) -> Compiled:
     indices = _indices(operation.indices, whole)
     if not indices:
         raise StepFault("one place or more as `indices`", "none")
+    check_room((*whole.shape[:-1], len(indices)), whole)
     low, high = bounds(whole)
     return box(low[..., indices], high[..., indices]), lambda array: array[..., indices]
 

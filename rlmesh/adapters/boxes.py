@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextvars import ContextVar
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -25,6 +27,8 @@ __all__ = [
     "finite",
     "float_box",
     "from_ends",
+    "limit",
+    "limited",
     "numbers",
     "plain_box",
     "spaces_differ",
@@ -38,6 +42,25 @@ Compiled: TypeAlias = tuple[Space, Change]
 """The space of the changed values, and what changes them."""
 
 T = TypeVar("T")
+
+# The bytes of the largest value that a stranger's steps may make. A variable of the context, for of
+# more than twenty operations only five can make a value as large as they like.
+_limit: ContextVar[int | None] = ContextVar("_limit", default=None)
+
+
+@contextlib.contextmanager
+def limited(size: int | None) -> Generator[None]:
+    """Has the steps that are compiled meanwhile make no value of more bytes; None: any."""
+    token = _limit.set(size)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def limit() -> int | None:
+    """The bytes of the largest value that the steps may make; None: no more than a message has."""
+    return _limit.get()
 
 
 def plain_box(space: Space) -> BoxSpace:
@@ -80,16 +103,15 @@ def box(low: Array, high: Array) -> Box:
 
 
 def check_room(shape: Sequence[int], space: BoxSpace) -> None:
-    """Checks that a larger array, of the dtype of a space, is not too large to be sent.
+    """Checks that a larger array, of the dtype of a space, is within the limit, and can be sent.
 
     Raises:
         StepFault: If it is.
     """
     size = math.prod(shape) * np.dtype(space.dtype.value).itemsize
-    if size > MAX_MESSAGE_BYTES:
-        raise StepFault(
-            f"a result of at most {MAX_MESSAGE_BYTES} bytes", f"{size}, of the shape {(*shape,)}"
-        )
+    most = _limit.get() or MAX_MESSAGE_BYTES
+    if size > most:
+        raise StepFault(f"a result of at most {most} bytes", f"{size}, of the shape {(*shape,)}")
 
 
 def from_ends(space: BoxSpace, change: Callable[[Array], Array]) -> Box:

@@ -16,7 +16,7 @@ from rlmesh.adapters.arrays import (
     compile_scale,
     compile_take,
 )
-from rlmesh.adapters.boxes import Change, Compiled
+from rlmesh.adapters.boxes import Change, Compiled, limit
 from rlmesh.adapters.faults import StepFault, brief
 from rlmesh.adapters.histories import Recall, compile_frame_stack, compile_recall
 from rlmesh.adapters.images import (
@@ -37,6 +37,7 @@ from rlmesh.adapters.structure import (
     compile_wrap,
 )
 from rlmesh.adapters.texts import compile_text
+from rlmesh.adapters.wire_bytes import bytes_of
 from rlmesh.contract.differences import ContractDifference
 from rlmesh.errors import InvalidArgumentError
 from rlmesh.spaces.containers import Dict, Tuple
@@ -123,11 +124,14 @@ def compile_steps(
         StepError: If one cannot be applied.
     """
     compiled: list[CompiledStep] = []
+    most = limit()
     for number, step in steps:
         place = place_of(step, space, root)
         try:
             recall = _recall(step)
             space, change = _at(step.at, step.operation, space)
+            if most is not None and (size := bytes_of(space)) > most:
+                raise StepFault(f"values of at most {most} bytes", size)
         except (StepFault, InvalidArgumentError) as error:
             # A space that a step would make may have no room, or too many names.
             fault = error if isinstance(error, StepFault) else StepFault("a space", error)

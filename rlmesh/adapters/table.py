@@ -15,26 +15,38 @@ from rlmesh_api.contract import DictSpace, Space, TupleSpace
 __all__ = ["table"]
 
 _HEADER: tuple[str, ...] = ("", "step", "at", "with", "gives", "bytes")
+_SIDE = "on"
 _WIDEST = 60
 
 
-def table(flow: str, space: Space, steps: Sequence[CompiledStep], source: str, target: str) -> str:
+def table(
+    flow: str,
+    space: Space,
+    steps: Sequence[CompiledStep],
+    ends: tuple[str, str],
+    sides: Sequence[str] | None,
+) -> str:
     """The table.
 
     Args:
         flow: What the values are.
         space: The space of the values before all steps.
         steps: The steps.
-        source: Who gives the values.
-        target: Who takes them.
+        ends: Who gives the values, and who takes them.
+        sides: Where each of all steps is applied, which is a column; None: there is none.
     """
+    source, target = ends
     rows = [_HEADER, *_rows(("", source, "$", ""), _leaves(space), space)]
     for each in steps:
         before, space = space, each.space
         place = ROOT + each.place.split("_space", 1)[1]
         cells = (str(each.number), each.step.name, place, _options(each))
         rows += _rows(cells, _changed(before, space), space)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    if sides is not None:
+        placed = {str(each.number): sides[each.number - 1] for each in steps}
+        rows = [(row[0], placed.get(row[0], ""), *row[1:]) for row in rows]
+        rows[0] = ("", _SIDE, *_HEADER[1:])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows

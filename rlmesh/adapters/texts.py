@@ -6,8 +6,8 @@ import string
 from collections.abc import Callable
 from typing import Any
 
-from rlmesh.adapters.boxes import Compiled
-from rlmesh.adapters.faults import StepFault, brief
+from rlmesh.adapters.boxes import Compiled, limit
+from rlmesh.adapters.faults import StepFault, ValueFault, brief
 from rlmesh.adapters.structure import entries_of
 from rlmesh.spaces.containers import Dict
 from rlmesh.spaces.text import Text
@@ -36,10 +36,13 @@ def compile_text(operation: TextOperation, space: Any) -> Compiled:
         if characters is not None:
             charset = held.charset
             characters = None if charset is None else characters | set(change(charset))
+    allowed = limit()
+    if allowed is not None and most > allowed:
+        raise StepFault(f"a text of at most {allowed} characters", most)
     written = Text(most, min_length=least, charset=characters)
     into = operation.into
     pairs = [(key, each) for key, each in (entries | {into: written}).items()]
-    write = _writer(parts, change)
+    write = _writer(parts, change, None if allowed is None else most)
     return Dict(pairs), lambda value: {**value, into: write(value)}
 
 
@@ -62,9 +65,15 @@ def _lower(text: str) -> str:
 
 
 def _writer(
-    parts: list[tuple[str, str | None]], change: Callable[[str], str]
+    parts: list[tuple[str, str | None]], change: Callable[[str], str], most: int | None
 ) -> Callable[[Any], str]:
+    """Writes a text; of a stranger's texts none that is longer than its space allows."""
+
     def write(value: Any) -> str:
+        if most is not None:
+            length = sum(len(each) + len(value[key] if key else "") for each, key in parts)
+            if length > most:
+                raise ValueFault(f"expected a text of at most {most} characters, got {length}")
         return "".join(
             literal if key is None else literal + change(value[key]) for literal, key in parts
         )

@@ -51,8 +51,9 @@ class RemoteModel(Generic[ObsType, ActType]):
             the path of a file with that. Connecting fails where one gives what the other does not
             take, after the steps, and the error lists every difference. None: any.
         steps: The steps between the two, as the functions of `rlmesh.adapters` make them, or an
-            `Adaptation`. Observations are then those of the environment, and so are actions. None:
-            those that the model's contract has where `env` is given, else none.
+            `Adaptation`. Observations are then those of the environment, and so are actions. The
+            worker applies those that make values larger, if it can; `adapter.sides` says which.
+            None: those that the model's contract has where `env` is given, else none.
         connect_timeout_seconds: Seconds until the worker must have answered. A worker that is not
             up yet is tried again until then. None: no limit.
         request_timeout_seconds: Seconds until each call must have been answered. None: no limit.
@@ -149,8 +150,9 @@ class RemoteModel(Generic[ObsType, ActType]):
         self._finalizer.atexit = False
         self.model_contract: ModelContract = self._client.contract
         self.adapter: Adapter | None = self._client.adapter
+        applied = self._client.applied
         self._asked: Predicts = (
-            self._client if self.adapter is None else AdaptedModelClient(self._client, self.adapter)
+            self._client if applied is None else AdaptedModelClient(self._client, applied)
         )
 
     @property

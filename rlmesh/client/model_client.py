@@ -58,7 +58,8 @@ class ModelClient(EndpointCalls):
 
     Attributes:
         contract: The model's contract.
-        adapter: What stands between an environment and the model; the client does not apply it.
+        adapter: What stands between an environment and the model.
+        applied: The part of it that does not run beside the model. This client does not apply it.
         version: Which version of the model answers until the next reset.
         notices: What RLMesh has to say about the session's actions.
     """
@@ -69,20 +70,20 @@ class ModelClient(EndpointCalls):
         contract = endpoint.contract
         self.contract: ModelContract = contract
         self.adapter: Adapter | None = endpoint.adapter
+        self.applied: Adapter | None = endpoint.applied
         self.version: int = self._session.version
         self.notices: Notices = Notices()
         self._copy = options.copy
         self._dependent: bool = contract.keeps_state
-        self._observation: Layout = compile_layout(contract.observation_space)
-        self._action: Layout = compile_layout(contract.action_space)
-        self._chunk: Layout = compile_layout(contract.action_space, contract.horizon)
-        self._observations = lru_cache(_MOST_SIZES)(
-            partial(compile_layout, contract.observation_space)
-        )
-        self._actions = lru_cache(_MOST_SIZES)(partial(compile_layout, contract.action_space))
-        self._stack = compile_checked_stack(contract.observation_space)
-        self._stack_actions = compile_stack(contract.action_space)
-        self._unstack_actions = compile_unstack(contract.action_space)
+        observations, actions = endpoint.observation_space, endpoint.action_space
+        self._observation: Layout = compile_layout(observations)
+        self._action: Layout = compile_layout(actions)
+        self._chunk: Layout = compile_layout(actions, contract.horizon)
+        self._observations = lru_cache(_MOST_SIZES)(partial(compile_layout, observations))
+        self._actions = lru_cache(_MOST_SIZES)(partial(compile_layout, actions))
+        self._stack = compile_checked_stack(observations)
+        self._stack_actions = compile_stack(actions)
+        self._unstack_actions = compile_unstack(actions)
         # The layout of the answer to the call that was posted.
         self._awaited: Layout | None = None
 

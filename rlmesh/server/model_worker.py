@@ -9,6 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
+from rlmesh.adapters.placement import applied_here
 from rlmesh.address import TcpAddress
 from rlmesh.codec.checks.conformance import policy_from
 from rlmesh.codec.infos.type_guards import is_mapping
@@ -429,6 +430,7 @@ def _contract_answers(
             server=this_peer(),
             protocol_generation=PROTOCOL_GENERATION,
             models=sorted(provider.models),
+            adapter_steps=applied_here(),
         )
 
     return answer

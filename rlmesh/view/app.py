@@ -21,6 +21,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from rlmesh.codec.infos.type_guards import is_mapping
+from rlmesh.foreign_text import one_line
 from rlmesh.security import Token
 from rlmesh.view.endpoint import WatchedEndpoint, arrays_of, state_of
 from rlmesh.view.guard import Guard
@@ -126,10 +127,10 @@ class View:
             await self._serve(socket)
 
     async def _is_known(self, socket: WebSocket) -> bool:
-        shown = await asyncio.wait_for(socket.receive_text(), _TOKEN_SECONDS)
+        shown = await asyncio.wait_for(_next_command(socket), _TOKEN_SECONDS)
         if self._token is None:
             return True
-        text = _command(shown).get("token")
+        text = shown.get("token")
         return isinstance(text, str) and self._token.is_shown_by(
             f"Bearer {text}".encode(errors="replace")
         )
@@ -167,7 +168,7 @@ class View:
         """Reads what a browser asks for, until it goes."""
         with contextlib.suppress(WebSocketDisconnect):
             while True:
-                command = _command(await socket.receive_text())
+                command = await _next_command(socket)
                 if command.get("next") is True:
                     browser.ready.set()
                 play = command.get("play")
@@ -200,8 +201,9 @@ class View:
                 if browser.shown.get(key) != version:
                     try:
                         picture = self._pictures.of(key, version, read)
-                    except (ValueError, TypeError) as error:
-                        image["error"] = f"this cannot be shown as an image: {error}"
+                    except Exception as error:  # noqa: BLE001 - one image disturbs no page
+                        # Of Pillow too, which packs no image of any size.
+                        image["error"] = one_line(f"this cannot be shown as an image: {error}", 500)
                     else:
                         image.update(
                             new=True, type=picture.kind, height=picture.height, width=picture.width
@@ -262,13 +264,25 @@ class _Pictures:
             return packed[1]
 
 
+async def _next_command(socket: WebSocket) -> dict[str, Any]:
+    """What a browser asks for next; nothing where that cannot be read.
+
+    Raises:
+        WebSocketDisconnect: If it has gone.
+    """
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1000))
+    # Bytes are nothing that the page sends.
+    return _command(message.get("text") or "")
+
+
 def _command(text: str) -> dict[str, Any]:
-    """What a browser asks for; nothing where that cannot be read."""
     if len(text) > _MOST_COMMAND_BYTES:
         return {}
     try:
         command = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(key): value for key, value in command.items()} if is_mapping(command) else {}
 

@@ -273,6 +273,8 @@ def _unpacker(packed: bytes, index: int) -> Callable[[], Any]:
         frame: Any = unpack(packed)
         # A vector environment returns a frame of each sub-environment.
         if is_row(frame):
+            if not frame:
+                raise ValueError("render() returned no frame")
             return frame[min(index, len(frame) - 1)]
         return frame
 

@@ -394,6 +394,7 @@ def test_the_halves_meet_where_the_least_crosses() -> None:
     assert [step.name for step in client.steps] == [
         "rename",
         "resize",
+        "channel_order",
         "split",
         "gripper",
         "concatenate",

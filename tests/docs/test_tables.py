@@ -460,11 +460,14 @@ HELD_BY: dict[str, list[str]] = {
         "ray_fleets/test_fleet.py::test_arguments_are_refused_before_anything_is_started",
         "ray_fleets/test_fleet.py::test_an_environment_that_cannot_be_made_is_reported_with_its_node_and_traceback",
         "ray_fleets/test_fleet.py::test_servers_of_different_contracts_are_refused",
+        "ray_fleets/test_fleet.py::test_a_certificate_that_the_program_does_not_trust_is_named_with_its_node",
+        "ray_fleets/test_fleet.py::test_certificates_that_are_not_on_a_node_are_named_with_it",
     ],
     "docs/ray.md / When a server is lost: What is lost": [
         "ray_fleets/test_losses.py::test_a_killed_server_ends_only_the_episodes_of_its_own_environments",
         "ray_fleets/test_losses.py::test_an_actor_that_is_killed_for_good_is_started_again",
         "ray_fleets/test_losses.py::test_the_servers_of_a_node_that_is_killed_go_on_elsewhere",
+        "ray_fleets/test_hosts.py::test_a_fleet_over_hosts_steps_over_tls_survives_a_lost_host_and_ends_with_its_program",
     ],
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",

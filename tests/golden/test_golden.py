@@ -182,4 +182,4 @@ def test_a_client_of_this_version_understands_an_older_worker_as_ever(
             yield bytes_of(call["response"])
 
     with answering(lambda _: bytes_of(golden["contract"]), session, MODEL_SERVICE) as address:
-        assert asked(address) == golden["returned"], ADVICE
+        assert asked(name, address) == golden["returned"], ADVICE

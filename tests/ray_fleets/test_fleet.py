@@ -16,12 +16,15 @@ import rlmesh
 import rlmesh.ray
 from rlmesh.errors import (
     ArgumentTypeError,
+    AuthenticationError,
     ContractMismatchError,
     EndpointUnreachableError,
     InvalidArgumentError,
     InvalidCredentialsError,
     RemoteEnvError,
+    TlsError,
 )
+from support.certificates import Certificates, make_certificates
 from support.comparing import assert_same
 from support.fleets import ID, SHARE, is_open, is_running, local
 from support.waiting import wait_until
@@ -159,3 +162,67 @@ def test_a_server_on_another_machine_needs_tls_or_the_word_insecure(
     with rlmesh.ray.Fleet(ID, size=1, resources=SHARE, insecure=True) as fleet:
         assert fleet.status()[0].node_address in fleet.addresses[0]
         fleet.reset(seed=0)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """Those of an authority, with one for all nodes, which names none of their addresses."""
+    made = make_certificates(tmp_path)
+    made.issue("node", "envs.internal")
+    return made
+
+
+@pytest.mark.parametrize("transport", ["direct", "grpc"])
+def test_a_fleet_with_certificates_steps_over_tls_as_local_environments(
+    transport: Any, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that servers listen at the addresses of their nodes, as they do on other machines.
+    monkeypatch.setattr("rlmesh.ray.fleet.this_host", lambda: "elsewhere")
+    tls = certificates.client(server_name="envs.internal")
+    with rlmesh.ray.Fleet(
+        ID,
+        size=4,
+        sessions_per_server=2,
+        resources=SHARE,
+        tls=tls,
+        server_tls=certificates.server("node"),
+        transport=transport,
+    ) as fleet:
+        assert fleet.transport == transport
+        assert fleet.status()[0].node_address in fleet.addresses[0]
+        expected = local(4)
+        assert_same(fleet.reset(seed=1), expected.reset(seed=1))
+        assert_same(fleet.step(np.ones(4, np.int64)), expected.step(np.ones(4, np.int64)))
+        expected.close()
+        with pytest.raises(TlsError, match="uses TLS and this client does not"):
+            rlmesh.RemoteEnv(fleet.addresses[0])
+        with pytest.raises(AuthenticationError, match="who show its token"):
+            rlmesh.RemoteEnv(fleet.addresses[0], tls=tls)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "name", "told"),
+    [
+        ("other-ca.pem", "envs.internal", "is not signed by an authority that this client trusts"),
+        ("ca.pem", "models.internal", "is not valid for 'models.internal'"),
+    ],
+    ids=["authority", "name"],
+)
+def test_a_certificate_that_the_program_does_not_trust_is_named_with_its_node(
+    trusted: str, name: str, told: str, certificates: Certificates
+) -> None:
+    with pytest.raises(TlsError, match=told) as caught:
+        rlmesh.ray.Fleet(
+            ID,
+            size=1,
+            resources=SHARE,
+            tls=certificates.client(ca=trusted, server_name=name),
+            server_tls=certificates.server("node"),
+        )
+    assert "this is server 0 on node" in str(vars(caught.value)["__notes__"])
+
+
+def test_certificates_that_are_not_on_a_node_are_named_with_it(tmp_path: Path) -> None:
+    missing = rlmesh.ServerTLS(certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+    with pytest.raises(InvalidCredentialsError, match=r"server 0 on node \S+ .*cert.pem cannot be"):
+        rlmesh.ray.Fleet(ID, size=1, resources=SHARE, tls=rlmesh.ClientTLS(), server_tls=missing)

@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,59 +13,14 @@ import pytest
 import ray
 
 import rlmesh.ray
-from support.fleets import ID, SHARE, is_open, is_running, local
-from support.process import child_processes
+from support.fleets import ID, MOST_STEPS, SHARE, is_open, is_running, local, step_until_replaced
+from support.process import descendants
 from support.serving import start_python
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 # Only a defect takes longer than that.
-MOST_STEPS, SOON = 2000, 60.0
-
-
-def step_until_replaced(fleet: Any, lose: Callable[[], None], lost: list[int]) -> float:
-    """Loses something in the middle of an epoch, and steps until what was lost is back.
-
-    All other sub-environments step as local ones do, bit for bit; so do those that were lost, from
-    the seeds on that the infos name.
-
-    Returns:
-        How many seconds the longest step took.
-    """
-    twin = local(fleet.num_envs)
-    twin.action_space.seed(3)
-    observations, _ = fleet.reset(seed=11)
-    expected, _ = twin.reset(seed=11)
-    assert (observations == expected).all()
-    others = np.ones(fleet.num_envs, np.bool_)
-    replaced: list[int] = []
-    longest, since = 0.0, None
-    for number in range(MOST_STEPS):
-        if number == 10:
-            lose()
-        actions = twin.action_space.sample()
-        began = time.monotonic()
-        step = fleet.step(actions)
-        longest = max(longest, time.monotonic() - began)
-        wanted = twin.step(actions)
-        mask = step[4].get("_rlmesh.env.replaced")
-        if mask is not None and mask.any():
-            since = number
-            replaced += np.flatnonzero(mask).tolist()
-            others[mask] = False
-            assert step[3][mask].all()
-            assert (step[1][mask] == 0).all()
-            for index in np.flatnonzero(mask):
-                seed = int(step[4]["rlmesh.env.seed"][index])
-                first, _ = twin.envs[index].reset(seed=seed)
-                assert (step[0][index] == first).all()
-        for actual, right in zip(step[:4], wanted[:4], strict=True):
-            assert (actual[others] == right[others]).all()
-        if since is not None and number > since + 20 and sorted(replaced) == lost:
-            break
-    twin.close()
-    assert sorted(replaced) == lost
-    return longest
+SOON = 60.0
 
 
 def test_a_killed_server_ends_only_the_episodes_of_its_own_environments(cluster: Any) -> None:
@@ -156,8 +109,3 @@ def test_a_program_that_is_killed_leaves_no_process_and_no_socket_behind(cluster
     assert "ray.init()" in said["refusal"]
     wait_until(lambda: not any(map(is_running, pids)))
     assert not any(is_open(address) for _, address in said["rows"])
-
-
-def descendants(pid: int) -> list[int]:
-    found = list(child_processes(pid))
-    return found + [each for child in found for each in descendants(child)]

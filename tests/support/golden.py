@@ -13,10 +13,12 @@ import gymnasium
 import numpy as np
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from gymnasium.spaces import Box, Dict
 from gymnasium.vector.utils import concatenate, create_empty_array
 from typing_extensions import Self
 
 import rlmesh
+from rlmesh import adapters as ad
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.contract import EnvContract, ModelContract, read_contract, read_model_contract
 from rlmesh.envs.agents import joint_env, read_joint_contract
@@ -25,7 +27,7 @@ from rlmesh_api.v1 import session_pb2
 from support.agents import Herd
 from support.contracts import a_contract, full_model_contract, fully_set
 from support.golden_frames import MESSAGES, frames_of, text_of
-from support.models import OfChunks, Planning, Recurrent, observation, working
+from support.models import OBSERVATIONS, OfChunks, Planning, Recurrent, observation, working
 from support.repository import ROOT
 from support.sample_envs import EchoEnv, echo_vector
 from support.sample_spaces import SAMPLE_SPACES, UNSAMPLEABLE
@@ -49,7 +51,16 @@ MODELS: dict[str, Callable[[], Any]] = {
     "actions": Recurrent,
     "chunks": OfChunks,
     "planning": Planning,
+    "adapted": OfChunks,
 }
+# What the client of "adapted" has its worker apply.
+STEPS = [ad.cast("float32", at="state"), ad.take([1], on="action")]
+SMALLER = a_contract(
+    observation_space=from_gymnasium_space(
+        Dict({"image": OBSERVATIONS["image"], "state": Box(-1, 1, (3,), np.int8)})
+    ),
+    action_space=from_gymnasium_space(Box(-1, 1, (1,), np.float32)),
+)
 
 
 def plain(value: Any) -> Any:
@@ -82,7 +93,9 @@ def recording() -> dict[str, Any]:
         },
         "conversations": {name: _conversation(name, make()) for name, make in ENVS.items()},
         "model_contracts": {name: _contract(each) for name, each in _model_contracts().items()},
-        "model_conversations": {name: _model_conversation(make()) for name, make in MODELS.items()},
+        "model_conversations": {
+            name: _model_conversation(name, make()) for name, make in MODELS.items()
+        },
         "frames": {name: frames_of(message) for name, message in MESSAGES.items()},
     }
 
@@ -177,11 +190,15 @@ def drive(name: str, address: str) -> list[Any]:
     return driven(address, vector=name == "sub_envs")
 
 
-def asked(address: str) -> list[Any]:
-    """Asks a model in a short session; what its calls return, as JSON data."""
-    remote = rlmesh.RemoteModel(address, transport="grpc")
-    remote.reset(seed=3, options={"a": [1, 2.5, None]})
+def asked(name: str, address: str) -> list[Any]:
+    """Asks one of `MODELS` in a short session; what its calls return, as JSON data."""
     seen = [observation(seed) for seed in range(2)]
+    settings: dict[str, Any] = {}
+    if name == "adapted":
+        settings = {"env": SMALLER, "steps": STEPS}
+        seen = [{**each, "state": np.array([1, -1, 0], np.int8)} for each in seen]
+    remote = rlmesh.RemoteModel(address, transport="grpc", **settings)
+    remote.reset(seed=3, options={"a": [1, 2.5, None]})
     results: list[Any] = [remote.version, remote.predict(seen[0]), remote.predict_chunk(seen[1])]
     results += [remote.predict_batch(seen), remote.predict_chunk_batch(seen)]
     if remote.model_contract.takes_prefix:
@@ -197,10 +214,10 @@ def _conversation(name: str, env: Any) -> dict[str, Any]:
     return _recorded(crossed, returned)
 
 
-def _model_conversation(model: Any) -> dict[str, Any]:
+def _model_conversation(name: str, model: Any) -> dict[str, Any]:
     """The same with a model."""
     with working(model) as worker, _listening(worker.address, MODEL_SERVICE) as (address, crossed):
-        returned = asked(address)
+        returned = asked(name, address)
     return _recorded(crossed, returned)
 
 

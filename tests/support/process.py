@@ -33,6 +33,12 @@ def child_processes(parent: int | None = None) -> dict[int, str]:
     }
 
 
+def descendants(pid: int) -> list[int]:
+    """The children of a process, their children, and so on."""
+    found = list(child_processes(pid))
+    return found + [each for child in found for each in descendants(child)]
+
+
 def _command_line(pid: str) -> str:
     try:
         return (

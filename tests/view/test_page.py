@@ -136,6 +136,42 @@ def test_images_and_numbers_of_a_session_are_sent_once_each() -> None:
         assert session["holder"].startswith("pytest") or "pid" in session["holder"]
 
 
+def test_what_no_page_sends_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    with viewing(NOWHERE) as url, Browser(url) as browser:
+        for nonsense in (b"\0", "[" * 4000, '{"play":' * 500, "[]", '{"endpoint": 1e999}'):
+            browser.socket.send(nonsense)
+        assert browser.next()[0][0]["address"] == NOWHERE
+        with Browser(url, token="\ud800") as another:
+            assert another.next()[0][0]["address"] == NOWHERE
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize(
+    ("frame", "why"),
+    [
+        ([], "no frame"),
+        (np.zeros((2, 70_000), np.uint8), "cannot be shown as an image"),
+        ("text", "is no image"),
+    ],
+)
+def test_a_frame_that_cannot_be_shown_says_why_and_the_page_goes_on(frame: Any, why: str) -> None:
+    env = ScriptedEnv()
+    env.render_mode = "rgb_array"
+    env.script["render"] = lambda: frame
+    with (
+        serving(env) as server,
+        rlmesh.RemoteEnv[Any, Any](server.address) as client,
+        viewing(server.address, render_rate=60.0) as url,
+        Browser(url) as browser,
+    ):
+        client.reset()
+        browser.until(lambda found: client.step(np.zeros(2, np.float32)) and found[0]["images"])
+        for _ in range(2):
+            endpoints, images = browser.next()
+            assert why in endpoints[0]["images"][0]["error"]
+            assert images == []
+
+
 @pytest.mark.parametrize(
     ("shape", "height_and_width"),
     [

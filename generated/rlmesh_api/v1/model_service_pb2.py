@@ -27,7 +27,7 @@ from rlmesh_api.v1 import env_service_pb2 as rlmesh__api_dot_v1_dot_env__service
 from rlmesh_api.v1 import session_pb2 as rlmesh__api_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!rlmesh_api/v1/model_service.proto\x12\rrlmesh_api.v1\x1a\x1crlmesh_api/v1/contract.proto\x1a\x1frlmesh_api/v1/env_service.proto\x1a\x1brlmesh_api/v1/session.proto\"/\n\x1eModelServiceGetContractRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xa3\x01\n\x1fModelServiceGetContractResponse\x12.\n\x08\x63ontract\x18\x01 \x01(\x0b\x32\x1c.rlmesh_api.v1.ModelContract\x12#\n\x06server\x18\x02 \x01(\x0b\x32\x13.rlmesh_api.v1.Peer\x12\x1b\n\x13protocol_generation\x18\x03 \x01(\r\x12\x0e\n\x06models\x18\x04 \x03(\t2\xad\x03\n\x0cModelService\x12l\n\x0bGetContract\x12-.rlmesh_api.v1.ModelServiceGetContractRequest\x1a..rlmesh_api.v1.ModelServiceGetContractResponse\x12N\n\tGetStatus\x12\x1f.rlmesh_api.v1.GetStatusRequest\x1a .rlmesh_api.v1.GetStatusResponse\x12L\n\x07Session\x12\x1d.rlmesh_api.v1.SessionRequest\x1a\x1e.rlmesh_api.v1.SessionResponse(\x01\x30\x01\x12\x44\n\x05Watch\x12\x1b.rlmesh_api.v1.WatchRequest\x1a\x1c.rlmesh_api.v1.WatchResponse0\x01\x12K\n\x08Shutdown\x12\x1e.rlmesh_api.v1.ShutdownRequest\x1a\x1f.rlmesh_api.v1.ShutdownResponseBP\n\x11\x63om.rlmesh.api.v1P\x01Z9github.com/rlmesh/rlmesh/gen/go/rlmesh_api/v1;rlmeshapiv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!rlmesh_api/v1/model_service.proto\x12\rrlmesh_api.v1\x1a\x1crlmesh_api/v1/contract.proto\x1a\x1frlmesh_api/v1/env_service.proto\x1a\x1brlmesh_api/v1/session.proto\"/\n\x1eModelServiceGetContractRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xba\x01\n\x1fModelServiceGetContractResponse\x12.\n\x08\x63ontract\x18\x01 \x01(\x0b\x32\x1c.rlmesh_api.v1.ModelContract\x12#\n\x06server\x18\x02 \x01(\x0b\x32\x13.rlmesh_api.v1.Peer\x12\x1b\n\x13protocol_generation\x18\x03 \x01(\r\x12\x0e\n\x06models\x18\x04 \x03(\t\x12\x15\n\radapter_steps\x18\x05 \x03(\t2\xad\x03\n\x0cModelService\x12l\n\x0bGetContract\x12-.rlmesh_api.v1.ModelServiceGetContractRequest\x1a..rlmesh_api.v1.ModelServiceGetContractResponse\x12N\n\tGetStatus\x12\x1f.rlmesh_api.v1.GetStatusRequest\x1a .rlmesh_api.v1.GetStatusResponse\x12L\n\x07Session\x12\x1d.rlmesh_api.v1.SessionRequest\x1a\x1e.rlmesh_api.v1.SessionResponse(\x01\x30\x01\x12\x44\n\x05Watch\x12\x1b.rlmesh_api.v1.WatchRequest\x1a\x1c.rlmesh_api.v1.WatchResponse0\x01\x12K\n\x08Shutdown\x12\x1e.rlmesh_api.v1.ShutdownRequest\x1a\x1f.rlmesh_api.v1.ShutdownResponseBP\n\x11\x63om.rlmesh.api.v1P\x01Z9github.com/rlmesh/rlmesh/gen/go/rlmesh_api/v1;rlmeshapiv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICEGETCONTRACTREQUEST']._serialized_start=144
   _globals['_MODELSERVICEGETCONTRACTREQUEST']._serialized_end=191
   _globals['_MODELSERVICEGETCONTRACTRESPONSE']._serialized_start=194
-  _globals['_MODELSERVICEGETCONTRACTRESPONSE']._serialized_end=357
-  _globals['_MODELSERVICE']._serialized_start=360
-  _globals['_MODELSERVICE']._serialized_end=789
+  _globals['_MODELSERVICEGETCONTRACTRESPONSE']._serialized_end=380
+  _globals['_MODELSERVICE']._serialized_start=383
+  _globals['_MODELSERVICE']._serialized_end=812
 # @@protoc_insertion_point(module_scope)

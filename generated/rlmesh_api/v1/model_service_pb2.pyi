@@ -52,6 +52,7 @@ class ModelServiceGetContractResponse(_message.Message):
     SERVER_FIELD_NUMBER: _builtins.int
     PROTOCOL_GENERATION_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    ADAPTER_STEPS_FIELD_NUMBER: _builtins.int
     protocol_generation: _builtins.int
     """The highest protocol generation that the server speaks."""
     @_builtins.property
@@ -68,6 +69,12 @@ class ModelServiceGetContractResponse(_message.Message):
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The names of all models, sorted."""
 
+    @_builtins.property
+    def adapter_steps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the steps that the server applies for a client that asks for it when it opens its
+        session, sorted; see `SessionAdaptation`. Empty: none, as at a server that does not know it.
+        """
+
     def __init__(
         self,
         *,
@@ -75,10 +82,11 @@ class ModelServiceGetContractResponse(_message.Message):
         server: _session_pb2.Peer | None = ...,
         protocol_generation: _builtins.int = ...,
         models: _abc.Iterable[_builtins.str] | None = ...,
+        adapter_steps: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "server", b"server"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "models", b"models", "protocol_generation", b"protocol_generation", "server", b"server"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_steps", b"adapter_steps", "contract", b"contract", "models", b"models", "protocol_generation", b"protocol_generation", "server", b"server"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,7 +31,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from rlmesh_api.v1 import adapter_pb2 as _adapter_pb2
 from rlmesh_api.v1 import contract_pb2 as _contract_pb2
+from rlmesh_api.v1 import space_pb2 as _space_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -362,6 +364,7 @@ class OpenCall(_message.Message):
     REQUEST_TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
     REPLACES_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    ADAPTATION_FIELD_NUMBER: _builtins.int
     protocol_generation: _builtins.int
     """The highest protocol generation that the client speaks."""
     autoreset_mode: _contract_pb2.AutoresetMode.ValueType
@@ -400,6 +403,13 @@ class OpenCall(_message.Message):
     def peer(self) -> Global___Peer:
         """The client."""
 
+    @_builtins.property
+    def adaptation(self) -> Global___SessionAdaptation:
+        """Steps that the server applies in this session, beside the model. Absent: none, and always so at
+        an environment, which ignores it. Only a server whose `adapter_steps` has the name of every step
+        reads it. Experimental.
+        """
+
     def __init__(
         self,
         *,
@@ -412,16 +422,68 @@ class OpenCall(_message.Message):
         request_timeout_seconds: _builtins.float = ...,
         replaces: _builtins.bytes = ...,
         model: _builtins.str = ...,
+        adaptation: Global___SessionAdaptation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "autoreset_mode", b"autoreset_mode", "peer", b"peer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_adaptation", b"_adaptation", "_autoreset_mode", b"_autoreset_mode", "adaptation", b"adaptation", "autoreset_mode", b"autoreset_mode", "peer", b"peer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode", "as_vector", b"as_vector", "autoreset_mode", b"autoreset_mode", "model", b"model", "peer", b"peer", "protocol_generation", b"protocol_generation", "replaces", b"replaces", "request_timeout_seconds", b"request_timeout_seconds", "resumes", b"resumes", "wait_seconds", b"wait_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adaptation", b"_adaptation", "_autoreset_mode", b"_autoreset_mode", "adaptation", b"adaptation", "as_vector", b"as_vector", "autoreset_mode", b"autoreset_mode", "model", b"model", "peer", b"peer", "protocol_generation", b"protocol_generation", "replaces", b"replaces", "request_timeout_seconds", b"request_timeout_seconds", "resumes", b"resumes", "wait_seconds", b"wait_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__adaptation: _TypeAlias = _typing.Literal["adaptation"]  # noqa: Y015
+    _WhichOneofArgType__adaptation: _TypeAlias = _typing.Literal["_adaptation", b"_adaptation"]  # noqa: Y015
     _WhichOneofReturnType__autoreset_mode: _TypeAlias = _typing.Literal["autoreset_mode"]  # noqa: Y015
     _WhichOneofArgType__autoreset_mode: _TypeAlias = _typing.Literal["_autoreset_mode", b"_autoreset_mode"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adaptation) -> _WhichOneofReturnType__adaptation | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__autoreset_mode) -> _WhichOneofReturnType__autoreset_mode | None: ...
 
 Global___OpenCall: _TypeAlias = OpenCall  # noqa: Y015
+
+@_typing.final
+class SessionAdaptation(_message.Message):
+    """What the server of a model applies to the values of one session: the client's observations become
+    those of the model by the steps for observations, and the model's actions become those that the
+    client is sent by the steps for actions. Slabs, those of batches and chunks too, are then those of
+    the two spaces here. A prefix that is offered holds actions of the model.
+
+    A server refuses steps that it does not know, and names the first; steps after which something is
+    left to bridge; and what takes much: neither space may have more bytes than that of the model, no
+    step may make a value of more than four times as many or of 1 MiB, and there are at most 64 steps
+    for observations and as many for actions. A step that remembers what it has seen is refused too, as
+    a session may be lost. Experimental.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBSERVATION_SPACE_FIELD_NUMBER: _builtins.int
+    ACTION_SPACE_FIELD_NUMBER: _builtins.int
+    ADAPTATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def observation_space(self) -> _space_pb2.Space:
+        """The space of the observations that the client sends."""
+
+    @_builtins.property
+    def action_space(self) -> _space_pb2.Space:
+        """The space of the actions that the client is sent."""
+
+    @_builtins.property
+    def adaptation(self) -> _adapter_pb2.Adaptation:
+        """The steps."""
+
+    def __init__(
+        self,
+        *,
+        observation_space: _space_pb2.Space | None = ...,
+        action_space: _space_pb2.Space | None = ...,
+        adaptation: _adapter_pb2.Adaptation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action_space", b"action_space", "adaptation", b"adaptation", "observation_space", b"observation_space"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_space", b"action_space", "adaptation", b"adaptation", "observation_space", b"observation_space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionAdaptation: _TypeAlias = SessionAdaptation  # noqa: Y015
 
 @_typing.final
 class ResumeCall(_message.Message):

@@ -11,8 +11,10 @@ from rlmesh.codec.slab.violations import Deviation
 from rlmesh.codec.step.prediction import RESULT_HEAD, Asked, write_prediction
 from rlmesh.server.arguments import options_of, seed_of
 from rlmesh.server.failures import failed, model_raised
+from rlmesh.server.models.adapted_codecs import AdaptedCodecs
 from rlmesh.server.models.batcher import PredictionRequest
 from rlmesh.server.models.caller import call_with_context
+from rlmesh.server.models.codecs import ModelCodecs
 from rlmesh.server.models.context import SessionContext
 from rlmesh.server.models.served_model import ServedModel
 from rlmesh.server.models.version import ModelVersion
@@ -49,7 +51,7 @@ class ModelBackend:
     def __init__(self, served: ServedModel) -> None:
         self._served = served
         self.lender: None = None
-        self._codecs = served.codecs
+        self._codecs: ModelCodecs | AdaptedCodecs = served.codecs
         self._version: ModelVersion = served.join()
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
@@ -63,6 +65,18 @@ class ModelBackend:
         self.hot: HotCall = self._predict
         keeps = served.contract.keeps_state
         self.dependent: Collection[str] = frozenset({"predict"} if keeps else ())
+
+    def adapt(self, call: session_pb2.OpenCall) -> None:
+        """Has the session's values go through the steps that its client asks for, if it does.
+
+        Before the first call, on any thread.
+
+        Raises:
+            CallFailedError: If they cannot.
+        """
+        if call.HasField("adaptation"):
+            served = self._served
+            self._codecs = AdaptedCodecs(served.codecs, served.contract, call.adaptation)
 
     def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
         """Executes any call but `close`, and writes the answer; see `SessionBackend`.

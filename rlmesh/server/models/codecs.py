@@ -77,24 +77,21 @@ class ModelCodecs:
         """
         count = asked.batch
         if count > MOST_IN_A_REQUEST:
-            raise failed(
-                session_pb2.ERROR_CODE_PROTOCOL,
-                f"a request has at most {MOST_IN_A_REQUEST} observations, got {count}",
-            )
+            raise too_many(count)
         form = self._observations(count) if count else self._observation
         try:
             value = form.layout.decode(asked.message, asked.start, asked.nbytes, True)
             if not form.holds(asked.message, asked.start):
                 form.check(asked.message, asked.start, self._policy)
         except Violation as error:
-            raise _bad_observation(_reason(error, "observation")) from error
+            raise bad_observation(_reason(error, "observation")) from error
         except ValueError as error:
             raise failed(
                 session_pb2.ERROR_CODE_PROTOCOL, f"the observation's slab is damaged: {error}"
             ) from error
         if self._policy is Policy.STRICT:
             for each in noticed:
-                raise _bad_observation(f"{each.path}: {each.detail}")
+                raise bad_observation(f"{each.path}: {each.detail}")
         return self._unstack_observations(value, count) if count else [value]
 
     def decode_offer(self, offer: session_pb2.ChunkOffer, asked: Asked) -> tuple[Any, int]:
@@ -197,7 +194,16 @@ def _reason(error: Violation, noun: str) -> str:
     return f"{error.path}{where}: {error.detail}"
 
 
-def _bad_observation(reason: str) -> CallFailedError:
+def too_many(count: int) -> CallFailedError:
+    """Why a request with so many observations is refused."""
+    return failed(
+        session_pb2.ERROR_CODE_PROTOCOL,
+        f"a request has at most {MOST_IN_A_REQUEST} observations, got {count}",
+    )
+
+
+def bad_observation(reason: str) -> CallFailedError:
+    """Why a request is refused whose observation the model does not take."""
     return failed(
         session_pb2.ERROR_CODE_INVALID_OBSERVATION,
         f"the observation was refused: {reason}. The model was not called",

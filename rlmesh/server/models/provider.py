@@ -65,15 +65,25 @@ class ModelProvider:
         return self.models.get(name)
 
     def take(self, call: session_pb2.OpenCall) -> ModelSlot:
-        """A slot for a session."""
+        """A slot for a session.
+
+        Raises:
+            CallFailedError: If the steps that the client asks for cannot be applied.
+        """
         served = self.find(call.model)
         if served is None:
             raise InvalidModelError(f"no model {call.model!r:.80} is served here")
+        backend = served.maker.make_backend(served)
+        try:
+            backend.adapt(call)
+        except BaseException:
+            backend.end()
+            raise
         with self._lock:
             others = [each for each in self._slots if each.served is served]
             for other in others:
                 other.make_room()
-            slot = ModelSlot(served, alone=not others)
+            slot = ModelSlot(served, backend, alone=not others)
             self._slots.append(slot)
         return slot
 

@@ -14,19 +14,20 @@ class ModelSlot:
 
     Args:
         served: The model.
+        backend: Answers the calls.
         alone: Whether no other session has a slot of the model. Then the model's own thread
             executes the session's calls, so that no call waits for another thread to wake up;
             `make_room` ends that.
 
     Attributes:
         served: As given.
-        backend: Answers the calls.
+        backend: As given.
         thread: The thread that executes the session's calls.
     """
 
-    def __init__(self, served: ServedModel, *, alone: bool) -> None:
+    def __init__(self, served: ServedModel, backend: Any, *, alone: bool) -> None:
         self.served: ServedModel = served
-        self.backend: Any = served.maker.make_backend(served)
+        self.backend: Any = backend
         self._host: Any = self.backend.answering
         hosted = alone and served.maker.hosts
         if hosted:

@@ -141,14 +141,9 @@ class SessionManager:
                 raise CallFailedError(draining())
             noun = self._provider.kind.noun
             raise CallFailedError(busy(self.sessions(), self.capacity, call.wait_seconds, noun))
-        try:
-            slot = self._provider.take(call)
-        except BaseException as error:
-            self._admission.give_back()
-            raise env_raised("the server has no room for another session and", error) from error
         session = Session(
             call.peer,
-            slot,
+            self._take(call),
             stream,
             kind=self._provider.kind,
             resumes=call.resumes and self._grace > 0,
@@ -162,7 +157,7 @@ class SessionManager:
         try:
             if refused:
                 raise CallFailedError(draining())
-            slot.thread.call(lambda: self._enter(session, call), name="open")
+            session.slot.thread.call(lambda: self._enter(session, call), name="open")
             session.opened()
             if not stream.active:
                 raise CallFailedError(gone())
@@ -178,6 +173,16 @@ class SessionManager:
         if self._watchdog.watches_connected:
             self._watchdog.look_again()
         return session
+
+    def _take(self, call: session_pb2.OpenCall) -> Slot:
+        try:
+            slot: Slot = self._provider.take(call)
+        except BaseException as error:
+            self._admission.give_back()
+            if isinstance(error, CallFailedError):
+                raise
+            raise env_raised("the server has no room for another session and", error) from error
+        return slot
 
     def resume(self, call: session_pb2.ResumeCall, stream: SessionStream) -> Session:
         """Goes on with a session by another stream. On that stream's thread.

@@ -23,6 +23,9 @@ _LEAST_RATE = 0.1
 _MOST_RATE = 60.0
 MOST_VIEWERS = 16
 """How many viewers a server has at once; each holds a thread."""
+MOST_FRAME_BYTES = 24 << 20
+"""Of what `render` returned, as much as is shown of an observation. Larger frames, many times a
+second, would have the server answer nobody else."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +74,12 @@ class _Followed:
             call = session_pb2.SessionRequest(render=session_pb2.RenderCall())
             request = Request("render", 0, "render", message=call)
             start, end = backend.answer(request, _Outbox(outbox))
+            if end - start > MOST_FRAME_BYTES:
+                self.failure = (
+                    f"the environment's render() returned {end - start} bytes; frames of up to "
+                    f"{MOST_FRAME_BYTES} are shown"
+                )
+                return
             answer = session_pb2.SessionResponse.FromString(bytes(outbox.view[start:end]))
             self.frame = answer.render.frame
         except CallFailedError as error:

@@ -50,6 +50,21 @@ def test_a_served_model_is_offered_what_a_local_one_is(prefetch: int, transport:
     assert served.offers[1][0].shape == (2 + prefetch, 2)
 
 
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("transport", ["shm", "direct", "grpc"])
+def test_an_episode_takes_as_many_messages_as_chunks(prefetch: int, transport: Any) -> None:
+    with remote_model(OfChunk(), transport=transport) as model:
+        with rlmesh.Chunks(model, prefetch=prefetch) as policy:
+            policy.reset(seed=1)
+            for each in SEEN:
+                policy.act(each)
+        # Also where the last chunk was asked for ahead.
+        calls = {kind: each.count for kind, each in model.stats().items()}
+        assert calls == {"reset": 1, "predict": policy.stats().asked}
+        executed = HORIZON - prefetch
+        assert policy.stats().asked == len(SEEN) // executed + bool(prefetch)
+
+
 def test_a_model_that_takes_neither_is_offered_neither_and_a_caller_reads_why() -> None:
     with remote_model(OfChunk()) as model, rlmesh.Chunks(model, prefetch=2) as policy:
         contract = model.model_contract

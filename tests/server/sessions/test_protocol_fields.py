@@ -18,7 +18,14 @@ from gymnasium.vector import SyncVectorEnv
 import rlmesh
 from rlmesh.codec.infos.packing import pack
 from rlmesh.transports.grpc.transport import session_method
-from rlmesh_api.v1 import contract_pb2, env_service_pb2, env_service_pb2_grpc, session_pb2
+from rlmesh_api.v1 import (
+    adapter_pb2,
+    contract_pb2,
+    env_service_pb2,
+    env_service_pb2_grpc,
+    session_pb2,
+    space_pb2,
+)
 from support.raw_sessions import SECONDS
 from support.sample_envs import ScriptedEnv
 from support.serving import serving
@@ -172,6 +179,9 @@ def packed(value: Any) -> str:
     return f"{type(value).__name__} {value!r}"
 
 
+NO_SPACE = space_pb2.Space()
+UNKNOWN_STEPS = adapter_pb2.Adaptation(steps=[adapter_pb2.AdapterStep(name="dream")])
+BESIDE = session_pb2.SessionAdaptation()
 ONE_ACTION = session_pb2.PartialAction(env_ids=[0], action=ZEROS)
 NO_SEEDS: list[Any] = [-1, 1.5, "x", True, [1], (1,), {}, np.int64(1), b"1"]
 SEEDS_FOR_TWO: list[Any] = [None, 3, [1, 2], [None, 2**40]]
@@ -285,6 +295,26 @@ TABLE: dict[str, list[Try]] = {
         Try("none", compressed(data=b""), SENSELESS),
     ],
     "OpenCall.model": [Try("without effect", opening(model="any"))],
+    # tests/server/models/test_steps_beside.py has the models that take one.
+    "OpenCall.adaptation": [Try("without effect", opening(adaptation=BESIDE))],
+    "SessionAdaptation.observation_space": [
+        Try(
+            "without effect",
+            opening(adaptation=session_pb2.SessionAdaptation(observation_space=NO_SPACE)),
+        )
+    ],
+    "SessionAdaptation.action_space": [
+        Try(
+            "without effect",
+            opening(adaptation=session_pb2.SessionAdaptation(action_space=NO_SPACE)),
+        )
+    ],
+    "SessionAdaptation.adaptation": [
+        Try(
+            "without effect",
+            opening(adaptation=session_pb2.SessionAdaptation(adaptation=UNKNOWN_STEPS)),
+        )
+    ],
     "SessionRequest.render": [Try("empty", call(render=session_pb2.RenderCall()))],
     "SessionRequest.stats": [Try("empty", call(stats=session_pb2.StatsCall()))],
     "SessionRequest.close": [Try("empty", call(close=session_pb2.CloseCall()))],
@@ -482,9 +512,13 @@ WATCHES: dict[str, list[float]] = {
 }
 
 
+# Steps and spaces are read as those of a contract are: tests/server/models/test_steps_beside.py.
+CONVERSATION = {f"rlmesh_api/v1/{name}.proto" for name in ("env_service", "session")}
+
+
 def fields_of(message: Descriptor, seen: set[str]) -> Iterator[str]:
-    """Every field of a message, and of the messages in it."""
-    if message.name in seen:
+    """Every field of a message, and of the messages in it but for those of a contract."""
+    if message.name in seen or message.file.name not in CONVERSATION:
         return
     seen.add(message.name)
     for field in message.fields:

@@ -17,7 +17,7 @@ import rlmesh
 from rlmesh.client.watching import EndpointWatcher
 from rlmesh.errors import AuthenticationError, RlmeshError
 from rlmesh.security import ANYBODY, Credentials, Token
-from rlmesh.server.sessions.watching import MOST_VIEWERS
+from rlmesh.server.sessions.watching import MOST_FRAME_BYTES, MOST_VIEWERS
 from rlmesh_api.v1 import env_service_pb2
 from support.models import OfOne, observation, working
 from support.serving import serving
@@ -219,6 +219,26 @@ def test_render_is_called_where_a_viewer_asks_for_it_and_on_the_environments_thr
         assert env.step(0)[0]["camera"][0, 0, 0] == before + 1
         [session] = server._life._manager.sessions()
         assert session.rejoined == 0
+
+
+def test_a_frame_that_is_too_large_is_not_sent_and_the_viewer_is_told_so() -> None:
+    class Cinema(Camera):
+        def render(self) -> Any:
+            super().render()
+            return np.zeros(MOST_FRAME_BYTES, np.uint8)
+
+    camera = Cinema(render_mode="rgb_array")
+    with (
+        serving(camera) as server,
+        rlmesh.RemoteEnv[Any, Any](server.address) as env,
+        watched(server.address, render_rate=60.0) as shown,
+    ):
+        env.reset(seed=0)
+        session = until(shown, lambda session: env.step(0) and session.render_failure)
+        assert "are shown" in session.render_failure
+        assert not session.render
+        env.step(0)
+        assert len(camera.rendered) == 1
 
 
 def test_a_render_that_fails_is_shown_and_not_called_again() -> None:

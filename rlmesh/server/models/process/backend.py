@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from rlmesh.codec.step.prediction import Asked, read_prediction, write_prediction_call
 from rlmesh.codec.step.wire import FAILURE, PREFIX
 from rlmesh.server.failures import CallFailedError
+from rlmesh.server.models.adapted_codecs import AdaptedCodecs
+from rlmesh.server.models.codecs import ModelCodecs
 from rlmesh.server.models.process.model_process import Line
 from rlmesh.server.models.process.version import ProcessVersion
 from rlmesh.server.sessions.endpoint import HotCall
@@ -27,9 +29,11 @@ class Versions(Protocol):
 
     Attributes:
         contract: The model's contract.
+        codecs: What its values go through.
     """
 
     contract: ModelContract
+    codecs: ModelCodecs
 
     def join(self) -> Any:
         """The version for an episode that begins; `leave` gives it back."""
@@ -68,13 +72,27 @@ class RelayBackend:
         self._key = self._version.new_key()
         self._line: Line | None = None
         self._lost: session_pb2.Failure | None = None
-        # The last reset, which a model without state gets again in another process.
+        # How the session is opened in each process, and the last reset, which a model without state
+        # gets again in another one.
+        self._open: bytes | None = None
         self._reset: bytes | None = None
         self.episodes: None = None
         self.timings: Timings = Timings()
         self.hot: HotCall = self._predict
         self._keeps = served.contract.keeps_state
         self.dependent: Collection[str] = frozenset({"predict"} if self._keeps else ())
+
+    def adapt(self, call: session_pb2.OpenCall) -> None:
+        """Has the worker put the session's values through steps; see `ModelBackend.adapt`.
+
+        Raises:
+            CallFailedError: If it cannot.
+        """
+        if call.HasField("adaptation"):
+            served = self._served
+            AdaptedCodecs(served.codecs, served.contract, call.adaptation)
+            opening = session_pb2.OpenCall(adaptation=call.adaptation)
+            self._open = session_pb2.SessionRequest(open=opening).SerializeToString()
 
     def answer(self, request: Request, outbox: Outbox) -> tuple[int, int]:
         """Executes any call but `close`, and writes the answer; see `SessionBackend`.
@@ -196,11 +214,12 @@ class RelayBackend:
             raise self._lose(line, f"before {name}() was called")
         self._hang_up()
         line = self._line = self._version.connect(self._key)
-        if self._reset is not None and name != "reset":
-            # The seed and the options of the episode, which goes on: the model keeps no state.
-            received = self._asked(line, self._reset)
+        # The seed and the options of the episode, which goes on: the model keeps no state.
+        reset = None if name == "reset" else self._reset
+        for data, call in ((self._open, "open"), (reset, "reset")):
+            received = None if data is None else self._asked(line, data)
             if isinstance(received, WakeReason):
-                raise self._lose(line, "in reset()")
+                raise self._lose(line, f"in {call}()")
         return line
 
     def _lose(self, line: Line, when: str) -> CallFailedError:

@@ -219,6 +219,10 @@ def _answer(backend: ModelBackend, message: bytes, outbox: Outbox) -> tuple[int,
     except DecodeError as error:
         return write_answer(failed_so(0, failure_of(damaged(error))), outbox)
     try:
+        if request.kind == "open":
+            # Of a session with steps, whose server has checked them.
+            backend.adapt((request.message or session_pb2.SessionRequest()).open)
+            return write_answer(session_pb2.SessionResponse(), outbox)
         return backend.answer(request, outbox)
     except Exception as error:  # noqa: BLE001 - a defect of RLMesh must not end the session
         return write_answer(failed_so(request.sequence, failure_of(error)), outbox)
