@@ -354,6 +354,8 @@ class ProtocolError(EndpointError):
 class CallTimeoutError(RlmeshError, TimeoutError):
     """A deadline passed without an answer; the next call must be a reset.
 
+    A model that keeps no state is asked again without one.
+
     Attributes:
         status: What the environment of the session was doing, as the server said a moment later;
             None where it did not answer.

@@ -12,7 +12,7 @@ from rlmesh._cli import arguments
 from rlmesh._cli.console import make_console
 from rlmesh._cli.contract_table import contract_view
 from rlmesh._cli.failure import failures_on_one_line
-from rlmesh._cli.serve import TOKEN_FILE, with_options
+from rlmesh._cli.options import TOKEN_FILE, with_options
 from rlmesh._cli.status_table import introduce, status_dict, status_view
 from rlmesh.client.probing import fetch_contract, fetch_status, wait_until_serving
 from rlmesh.security import ClientTLS, Credentials, credentials_from

@@ -17,7 +17,7 @@ from rlmesh._cli.asking import as_json_option, credential_options, model_option,
 from rlmesh._cli.console import make_console
 from rlmesh._cli.contract_source import contract_source, read_source
 from rlmesh._cli.failure import failures_on_one_line
-from rlmesh._cli.serve import with_options
+from rlmesh._cli.options import with_options
 from rlmesh.contract import ContractDifference, EnvContract, ModelContract, compare_contracts
 from rlmesh.foreign_text import paragraphs
 

@@ -8,7 +8,7 @@ import click
 
 from rlmesh._cli import arguments
 from rlmesh._cli.failure import failures_on_one_line
-from rlmesh._cli.serve import (
+from rlmesh._cli.options import (
     LOADING_OPTIONS,
     TOKEN_FILE,
     VERBOSE,

@@ -14,7 +14,7 @@ import click
 from rlmesh._cli import arguments
 from rlmesh._cli.asking import credential_options, timeout_option, tls_of
 from rlmesh._cli.failure import failures_on_one_line
-from rlmesh._cli.serve import LOADING_OPTIONS, VERBOSE, with_options, with_render_mode
+from rlmesh._cli.options import LOADING_OPTIONS, VERBOSE, with_options, with_render_mode
 
 _OUTPUT = click.Path(dir_okay=False, path_type=Path)
 

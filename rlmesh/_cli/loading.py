@@ -134,8 +134,8 @@ def _callable(module: str, attribute: str, how: str) -> Callable[..., Any]:
     found = _attribute(module, attribute, how)
     if not callable(found):
         raise LoadError(
-            f"{module}:{attribute} is no callable but a {type(found).__name__}; name a function "
-            f"or class that makes what is served"
+            f"{module}:{attribute} is no callable but of the type {type(found).__name__}; name a "
+            f"function or class that makes what is served"
         )
     factory: Callable[..., Any] = found
     return factory

@@ -13,7 +13,7 @@ import click
 from rlmesh._cli.asking import as_json_option, credential_options, timeout_option, tls_of
 from rlmesh._cli.failure import failures_on_one_line
 from rlmesh._cli.loading import EnvRequest, load
-from rlmesh._cli.serve import LOADING_OPTIONS, VERBOSE, with_options, with_render_mode
+from rlmesh._cli.options import LOADING_OPTIONS, VERBOSE, with_options, with_render_mode
 from rlmesh.foreign_text import paragraphs
 
 DIFFERENT = 1

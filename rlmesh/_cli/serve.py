@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
 from typing import Any, Literal
 
 import click
@@ -12,13 +11,21 @@ import click
 from rlmesh._cli import arguments
 from rlmesh._cli.failure import failures_on_one_line
 from rlmesh._cli.loading import EnvRequest, load
+from rlmesh._cli.options import (
+    LOADING_OPTIONS,
+    TOKEN_FILE,
+    VERBOSE,
+    server_tls,
+    with_options,
+    with_render_mode,
+)
 from rlmesh._cli.output import Output
 from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.serving import ServedEnv, ServeRequest
 from rlmesh._cli.serving import serve as serve_until_ended
 from rlmesh.address import Address, TcpAddress
 from rlmesh.codec.checks.policy import POLICY_VARIABLE, Nan, Policy
-from rlmesh.security import TOKEN_VARIABLE, ServerTLS
+from rlmesh.security import TOKEN_VARIABLE
 from rlmesh.server.options import ServeOptions
 from rlmesh.server.server_options import read_options
 from rlmesh.transports.transport import TRANSPORTS
@@ -33,46 +40,6 @@ Exit codes: 0 when the server was ended and the environment closed, 1 when the e
 not be made or served, 2 for wrong usage. A second signal, a while after the first, ends \
 the process at once.
 """
-
-VERBOSE = click.option(
-    "-v",
-    "--verbose",
-    is_flag=True,
-    help="Log what the server does, and show the traceback of a failure.",
-)
-
-LOADING_OPTIONS = (
-    click.option(
-        "--kwargs-json",
-        "kwargs",
-        metavar="OBJECT",
-        default="{}",
-        show_default=True,
-        callback=arguments.json_object,
-        help="Keyword arguments to make the environment with, as a JSON object.",
-    ),
-    click.option(
-        "--render-mode",
-        metavar="MODE",
-        help="The render mode to make it with, rgb_array for instance. Default: none.",
-    ),
-    click.option(
-        "--import",
-        "imports",
-        metavar="PACKAGE",
-        multiple=True,
-        help="A package to import first, which registers environments. May be given repeatedly.",
-    ),
-)
-
-TOKEN_FILE = click.option(
-    "--token-file",
-    "token",
-    metavar="FILE",
-    callback=arguments.token_file,
-    help=f"A file that holds the token which clients show. Default: the environment variable "
-    f"{TOKEN_VARIABLE}, else none.",
-)
 
 ENDPOINT_OPTIONS = (
     click.option(
@@ -300,15 +267,6 @@ SERVING_OPTIONS = (
 )
 
 
-def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds options to a command, in their order."""
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        return reduce(lambda decorated, option: option(decorated), reversed(options), command)
-
-    return add
-
-
 @click.command(help=SERVE_HELP, short_help="Serve an environment until a signal ends it.")
 @click.argument("env")
 @with_options(*LOADING_OPTIONS, *SERVING_OPTIONS)
@@ -450,15 +408,6 @@ def _check_workers(
         )
 
 
-def server_tls(certificate: str | None, key: str | None, client_ca: str | None) -> ServerTLS | None:
-    """Where a server's certificates are, if anywhere."""
-    if certificate is not None and key is not None:
-        return ServerTLS(certificate=certificate, key=key, client_ca=client_ca)
-    if certificate is None and key is None and client_ca is None:
-        return None
-    raise click.UsageError("TLS needs both --tls-cert and --tls-key.")
-
-
 def check_reach(doing: str, *addresses: Address | None) -> None:
     """Refuses an address that is open to everybody; `doing` says to do what."""
     for reached in addresses:
@@ -493,12 +442,3 @@ def check_direct(direct: TcpAddress | None, address: Address, transports: tuple[
         raise click.UsageError(
             f"--direct needs another port than --address, {address}; 0 takes a free one."
         )
-
-
-def with_render_mode(kwargs: dict[str, Any], render_mode: str | None) -> dict[str, Any]:
-    """The keyword arguments with the render mode among them."""
-    if render_mode is None:
-        return kwargs
-    if "render_mode" in kwargs:
-        raise click.UsageError("Give the render mode once: --render-mode, or in --kwargs-json.")
-    return {**kwargs, "render_mode": render_mode}

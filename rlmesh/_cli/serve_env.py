@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 
 import click
 
+from rlmesh._cli.options import LOADING_OPTIONS, with_options
 from rlmesh._cli.readiness import write_ready_fd
-from rlmesh._cli.serve import LOADING_OPTIONS, SERVE_HELP, SERVING_OPTIONS, run_serve, with_options
+from rlmesh._cli.serve import SERVE_HELP, SERVING_OPTIONS, run_serve
 
 __all__ = ["main", "write_ready_fd"]
 

@@ -12,6 +12,7 @@ import click
 from rlmesh._cli import arguments
 from rlmesh._cli.failure import failures_on_one_line
 from rlmesh._cli.loading import load_model
+from rlmesh._cli.options import server_tls, with_options
 from rlmesh._cli.output import Output
 from rlmesh._cli.readiness import ReadyFd
 from rlmesh._cli.serve import (
@@ -20,8 +21,6 @@ from rlmesh._cli.serve import (
     check_direct,
     check_metrics,
     check_reach,
-    server_tls,
-    with_options,
 )
 from rlmesh._cli.serving import ServedModels, ServeRequest
 from rlmesh._cli.serving import serve as serve_until_ended

@@ -22,7 +22,7 @@ from rlmesh._cli import arguments
 from rlmesh._cli.asking import credential_options, credentials_of, timeout_option
 from rlmesh._cli.console import is_live, make_console
 from rlmesh._cli.failure import one_line
-from rlmesh._cli.serve import with_options
+from rlmesh._cli.options import with_options
 from rlmesh.client.probing import fetch_status
 from rlmesh.client.status import EndpointStatus, SessionStatus
 from rlmesh.errors import RlmeshError

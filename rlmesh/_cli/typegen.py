@@ -10,7 +10,7 @@ import click
 from rlmesh._cli.asking import credential_options, model_option, timeout_option
 from rlmesh._cli.contract_source import contract_source, read_source
 from rlmesh._cli.failure import LoadError, failures_on_one_line
-from rlmesh._cli.serve import with_options
+from rlmesh._cli.options import with_options
 from rlmesh.typegen import render_module
 
 _STDOUT = Path("-")

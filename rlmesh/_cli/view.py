@@ -13,7 +13,7 @@ import click
 from rlmesh._cli import arguments
 from rlmesh._cli.asking import credential_options, credentials_of
 from rlmesh._cli.failure import failures_on_one_line
-from rlmesh._cli.serve import with_options
+from rlmesh._cli.options import with_options
 from rlmesh.address import TcpAddress
 from rlmesh.errors import StateError
 from rlmesh.security import Credentials

@@ -8,6 +8,7 @@ none is the whole value. The package knows no network.
     structure_steps, array_steps, image_steps   make the steps
     making            what they share: places, words, numbers
     adapter           `adapt` and `Adapter`
+    placement         which steps of a client its worker applies, and what it takes of strangers
     adapted_model     a model behind an adapter
     adapted_values    what goes to a model and comes from it: values, batches, chunks
     histories         what was seen of an episode, for `frame_stack`

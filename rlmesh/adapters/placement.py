@@ -82,12 +82,13 @@ def place(adapter: Adapter, names: Collection[str]) -> tuple[Adapter, Adapter] |
     observing, acting = AdapterFlow.OBSERVATION, AdapterFlow.ACTION
     # Those of observations that come last, and those of actions that come first.
     after, before = (len(_numbers(worker, flow)) for flow in (observing, acting))
-    theirs = {*_numbers(adapter, observing)[::-1][:after], *_numbers(adapter, acting)[:before]}
+    observed, acted = _numbers(adapter, observing), _numbers(adapter, acting)
+    theirs = {*observed[len(observed) - after :], *acted[:before]}
     try:
         strangers_adapter(model, crossing, worker.steps)
     except ContractMismatchError:
         # The worker would refuse them.
-        theirs = set()
+        theirs.clear()
     numbers = range(len(adapter.steps))
     sides: list[Side] = ["worker" if number in theirs else "client" for number in numbers]
     adapter.sides = tuple(sides)

@@ -37,6 +37,8 @@ class ConnectOptions:
         longest_resume: For how many seconds at most the client tries to resume its session, or to
             open another one in its place. None: as long as the server keeps it, and as long as
             `connect_timeout` says.
+        longest_silence: After how many seconds without a word from the server's machine the
+            transport `direct` ends. None: when the stream notices it, which takes a minute.
     """
 
     connect_timeout: float | None
@@ -49,6 +51,7 @@ class ConnectOptions:
     max_contract_bytes: int
     compression: str = "none"
     longest_resume: float | None = None
+    longest_silence: float | None = None
 
 
 def read_common(

@@ -133,6 +133,7 @@ class Connection:
         head: int,
         report_seconds: float,
         deadline: float,
+        silent_seconds: float | None,
     ) -> Transport:
         """Takes the first transport on offer that is wanted and reachable, else the stream.
 
@@ -143,12 +144,20 @@ class Connection:
             head: How many bytes of most answers stand before their slab.
             report_seconds: How long a transport that has ended waits for the stream to say why.
             deadline: Until when one is looked for, on the monotonic clock.
+            silent_seconds: After how long without a word from the server's machine the transport
+                `direct` ends. None: when the stream notices it, which takes a minute.
         """
         stream = self._stream
         if stream is None:
             raise ValueError("a transport is chosen after the stream has begun")
         found = enter(
-            offers, secret, wanted=wanted, channels=self._channels, head=head, deadline=deadline
+            offers,
+            secret,
+            wanted=wanted,
+            channels=self._channels,
+            head=head,
+            deadline=deadline,
+            silent_seconds=silent_seconds,
         )
         if found is None:
             return stream

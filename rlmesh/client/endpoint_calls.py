@@ -7,7 +7,9 @@ import os
 import time
 import weakref
 from time import perf_counter
+from typing import TYPE_CHECKING
 
+from rlmesh.address import Address
 from rlmesh.client.channel import dialable
 from rlmesh.client.connect_options import ConnectOptions
 from rlmesh.client.connection import read_answer
@@ -23,9 +25,13 @@ from rlmesh.errors import (
     RlmeshError,
     StateError,
 )
+from rlmesh.tracing import configured_tracer
 from rlmesh.transports.pipe import Received
 from rlmesh.transports.transport import Transport, Wait, closed_meanwhile
 from rlmesh_api.v1 import session_pb2
+
+if TYPE_CHECKING:
+    from rlmesh.client.call_spans import CallSpans
 
 
 class EndpointCalls:
@@ -41,6 +47,7 @@ class EndpointCalls:
         address: The endpoint's address.
         hot_tally: What the calls of that name have cost.
         gave_way: Whether it was closed so that a newer client could have its place.
+        spans: The spans of OpenTelemetry; None: this process makes none.
 
     Raises:
         InvalidAddressError: If a client cannot connect to such an address.
@@ -59,7 +66,8 @@ class EndpointCalls:
     ) -> None:
         parsed = dialable(address)
         self.address: str = str(parsed)
-        session = self._session = Session(parsed, options, endpoint)
+        self.spans: CallSpans | None = _spans(parsed, endpoint)
+        session = self._session = Session(parsed, options, endpoint, self.spans)
         limits = [options.connect_timeout, options.longest_resume]
         self._reconnect = Reconnect(
             session, min((limit for limit in limits if limit is not None), default=None)
@@ -171,6 +179,10 @@ class EndpointCalls:
         timeout = self._request_timeout
         transport = self._begin(name, known=known)
         request.sequence = self._sequence
+        if self.spans is not None:
+            carried = self.spans.carried()
+            if carried is not None:
+                request.trace.CopyFrom(carried)
         wait = Wait(name) if timeout is None else wait_for(name, timeout)
         self._post(transport, request.SerializeToString(), wait)
 
@@ -356,6 +368,16 @@ class EndpointCalls:
         return StateError(
             f"another thread is in a call to {self.address}; a client makes one call at a time"
         )
+
+
+def _spans(address: Address, endpoint: Endpoint) -> CallSpans | None:
+    tracer = configured_tracer()
+    if tracer is None:
+        return None
+    # Only here: OpenTelemetry may not be installed.
+    from rlmesh.client.call_spans import CallSpans
+
+    return CallSpans(tracer, address, endpoint.kind.service)
 
 
 def _name(request: session_pb2.SessionRequest) -> str:

@@ -154,7 +154,7 @@ class EnvClient:
     def post_step(self, slab: bytes, noticed: list[Deviation]) -> None:
         """Sends a step, whose result `take_step` returns; only between `hold` and `let_go`."""
         if noticed:
-            call = session_pb2.SessionRequest(step=_step_call(slab, noticed))
+            call = session_pb2.SessionRequest(step=step_call(slab, noticed))
             self._call_client.post(call, known=True)
         else:
             self._call_client.post_step(slab)
@@ -216,7 +216,7 @@ class EnvClient:
             raise _refused(error) from error
         tally = self._tally
         if noticed:
-            call = session_pb2.SessionRequest(step=_step_call(slab, noticed))
+            call = session_pb2.SessionRequest(step=step_call(slab, noticed))
             found = self._call_client.exchange_step(call)
             tally.encoding += tally.posted - began
         else:
@@ -267,7 +267,7 @@ class EnvClient:
                     f"called for it"
                 )
                 break
-            call.steps.append(_step_call(slab, noticed))
+            call.steps.append(step_call(slab, noticed))
         if not call.steps:
             raise refused or InvalidArgumentError("step_many needs one action or more, got none")
         found, failure = self._call_client.step_many(call)
@@ -392,7 +392,8 @@ def _refused(error: Violation) -> InvalidActionError:
     return InvalidActionError(f"the action was refused: {reason}. The environment was not called")
 
 
-def _step_call(slab: bytes, noticed: list[Deviation]) -> session_pb2.StepCall:
+def step_call(slab: bytes, noticed: list[Deviation]) -> session_pb2.StepCall:
+    """The call of a step, with what was noticed while its action was encoded."""
     call = session_pb2.StepCall(action=slab)
     for part in noticed:
         call.deviations.add(

@@ -14,9 +14,9 @@ from rlmesh.adapters.adapter import Adapter
 from rlmesh.client.adapted_model_client import AdaptedModelClient, Predicts
 from rlmesh.client.connect_options import read_common
 from rlmesh.client.expected_contract import read_adapter_steps, read_env, read_expected_model
-from rlmesh.client.model_client import ModelClient
 from rlmesh.client.model_endpoint import ModelConnectOptions
 from rlmesh.client.stats import PredictionStats
+from rlmesh.client.traced_clients import connect_model
 from rlmesh.contract import EnvContract, ModelContract, contract_html
 from rlmesh.errors import ArgumentTypeError
 from rlmesh.limits import MAX_CONTRACT_BYTES
@@ -143,7 +143,7 @@ class RemoteModel(Generic[ObsType, ActType]):
             env=env_contract,
             steps=read_adapter_steps(steps, env_contract),
         )
-        self._client = ModelClient(address, options)
+        self._client = connect_model(address, options)
         # A client that is dropped without close() must not hold its session for ever.
         self._finalizer = weakref.finalize(self, self._client.close)
         # At the end of the program the client closes itself.

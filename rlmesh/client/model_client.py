@@ -168,6 +168,13 @@ class ModelClient(EndpointCalls):
             for name, (tally, served) in self.call_stats().items()
         }
 
+    def _in_use(self) -> StateError:
+        if self._awaited is None:
+            return super()._in_use()
+        return StateError(
+            f"the answer to what was posted to {self.address} was not taken; call take() first"
+        )
+
     def _offer(self, prefix: Any, delay: Any, *, chunk: bool) -> session_pb2.ChunkOffer:
         contract = self.contract
         given = {"prefix": prefix is not None, "delay": delay != 0}
@@ -213,11 +220,6 @@ class ModelClient(EndpointCalls):
         noticed: list[Deviation] = []
         large = layout.size > SMALL and not layout.has_text and offer is None
         slab = b"" if large else _encoded(layout, value, noticed)
-        if self._awaited is not None:
-            raise StateError(
-                f"predict: the answer to what was posted to {self.address} was not taken; call "
-                f"take() first"
-            )
         # The code of `hold`, `_begin` and `_post_written` stands here again, to save three frames.
         try:
             self._free.pop()

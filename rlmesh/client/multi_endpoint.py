@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import pairwise
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient, Transition
 from rlmesh.client.partial_steps import PartialSteps
 from rlmesh.client.stats import CallStats, added
+from rlmesh.client.traced_clients import connect_env
 from rlmesh.client.transitions import Transitions
 from rlmesh.client.unexposed import unexposed
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
@@ -68,7 +70,7 @@ class MultiEndpoint:
             for address in addresses:
                 if enough is not None and sum(one.num_envs for one in env_clients) >= enough:
                     break
-                env_client = EnvClient(address, options)
+                env_client = connect_env(address, options)
                 undo.callback(env_client.close)
                 env_clients.append(env_client)
             self._use(env_clients)
@@ -99,7 +101,7 @@ class MultiEndpoint:
                 if kept.get(address):
                     env_clients.append(kept[address].pop())
                     continue
-                env_clients.append(EnvClient(address, self._connect_options))
+                env_clients.append(connect_env(address, self._connect_options))
                 undo.callback(env_clients[-1].close)
             self._use(env_clients)
             undo.pop_all()
@@ -155,7 +157,7 @@ class MultiEndpoint:
             ]
             for index in wanted:
                 self._env_clients[index].post_reset(seeds[index], asked[index][0])
-            answers = self._taken(wanted, EnvClient.take_reset)
+            answers = self._taken(wanted, methodcaller("take_reset"))
         observations: list[Any] = list(self._last) or [None] * len(self._env_clients)
         infos: list[dict[str, Any]] = [{}] * len(self._env_clients)
         for index, (observation, info) in zip(wanted, answers, strict=True):
@@ -171,7 +173,7 @@ class MultiEndpoint:
         with self._held():
             for env_client, one in zip(self._env_clients, encoded, strict=True):
                 env_client.post_step(*one)
-            made = self._taken(range(len(self._env_clients)), EnvClient.take_step)
+            made = self._taken(range(len(self._env_clients)), methodcaller("take_step"))
         return self._stepped(made)
 
     def _stepped(self, made: list[Transition]) -> Transition:

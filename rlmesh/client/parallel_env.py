@@ -18,6 +18,7 @@ from rlmesh.client.exposed_attributes import ExposedAttributes
 from rlmesh.client.local_spec import local_metadata
 from rlmesh.client.reruns import connect_or_follow
 from rlmesh.client.stats import CallStats
+from rlmesh.client.traced_clients import connect_env
 from rlmesh.codec.infos.info_keys import CONFORMANCE_WARNING, INFO_DEGRADED
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.contract import EnvContract
@@ -175,7 +176,7 @@ class RemoteParallelEnv(
             render_mode=render_mode,
         )
         self._env_client: EnvClient = connect_or_follow(
-            lambda options: EnvClient(address, options), address, options
+            lambda options: connect_env(address, options), address, options
         )
         # An environment that is dropped without close() must not hold its session for ever.
         self._finalizer = weakref.finalize(self, self._env_client.close)

@@ -17,6 +17,7 @@ from rlmesh.client.connect_diagnosis import is_listening
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.expected_contract import check_unchanged
+from rlmesh.client.traced_clients import connect_env
 from rlmesh.errors import (
     ContractMismatchError,
     EndpointError,
@@ -26,9 +27,10 @@ from rlmesh.errors import (
     StateError,
 )
 
-# For how long a client tries to resume a session before its endpoint counts as lost. With the
+# How long the machine of an endpoint may say nothing before its connection counts as broken, and
+# for how long a client tries to resume a session before its endpoint counts as lost. With the
 # attempts to connect elsewhere it stays below ten seconds.
-LONGEST_RESUME = 3.0
+LONGEST_SILENCE, LONGEST_RESUME = 2.0, 3.0
 # How long one attempt to connect may take, and a look whether a server listens at all.
 _ATTEMPT_SECONDS, _LOOK_SECONDS = 2.0, 0.5
 # How long to pause between two rounds over the addresses: at first, and at most.
@@ -170,7 +172,7 @@ class Replacement:
         if address == lost.address and not lost.closed:
             # Takes the place of the session that its server may still hold.
             return lost.reset(seeds, options)
-        found = EnvClient(address, self._options)
+        found = connect_env(address, self._options)
         try:
             check_unchanged(lost.contract, address, found.contract)
             begun = found.reset(seeds, options)

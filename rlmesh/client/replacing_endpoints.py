@@ -14,7 +14,7 @@ from rlmesh.client.address_source import AddressSource
 from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import Transition
 from rlmesh.client.multi_endpoint import MultiEndpoint
-from rlmesh.client.replacement import LONGEST_RESUME, Replacement
+from rlmesh.client.replacement import LONGEST_RESUME, LONGEST_SILENCE, Replacement
 from rlmesh.codec.infos.info_keys import ENV_REPLACED, ENV_SEED
 from rlmesh.codec.infos.type_guards import is_mapping
 from rlmesh.codec.vector.infos import add_info
@@ -60,7 +60,9 @@ class ReplacingEndpoints(MultiEndpoint):
         options: EnvConnectOptions,
         enough: int | None = None,
     ) -> None:
-        limited = dataclasses.replace(options, longest_resume=LONGEST_RESUME)
+        limited = dataclasses.replace(
+            options, longest_resume=LONGEST_RESUME, longest_silence=LONGEST_SILENCE
+        )
         super().__init__(addresses, limited, enough)
         self.replaced_seeds: dict[int, int] = {}
         self._replacement = Replacement(source, limited, self._env_clients, self.address)

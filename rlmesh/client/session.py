@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rlmesh.address import Address
 from rlmesh.client.channel import ChannelFactory
@@ -32,6 +33,9 @@ from rlmesh.transports.peer import PROTOCOL_GENERATION, this_peer
 from rlmesh.transports.transport import Transport, Wait
 from rlmesh_api.v1 import session_pb2
 
+if TYPE_CHECKING:
+    from rlmesh.client.call_spans import CallSpans
+
 # How long a client that leaves waits for the server to confirm it.
 _FAREWELL_SECONDS = 2.0
 # How long a check whether a server listens may take.
@@ -48,6 +52,7 @@ class Session:
         address: Where the endpoint is.
         options: How to connect.
         endpoint: What only the kind of the endpoint knows.
+        spans: Its spans; None: there are none.
 
     Attributes:
         address: The endpoint's address.
@@ -67,6 +72,7 @@ class Session:
         address: Address,
         options: ConnectOptions,
         endpoint: Endpoint,
+        spans: CallSpans | None = None,
     ) -> None:
         self.address: str = str(address)
         self._address = address
@@ -82,6 +88,7 @@ class Session:
         self._connections: list[Connection] = []
         self._opened = session_pb2.OpenResult()
         self.exposed: frozenset[str] = frozenset()
+        self._spans = spans
         self._compressing = Compressing(options.compression, self.address)
 
     @property
@@ -207,6 +214,8 @@ class Session:
         self.closing.set()
         for connection in list(self._connections):
             connection.close()
+        if self._spans is not None:
+            self._spans.end()
 
     def leave_to_parent(self) -> None:
         """Gives back what a forked process holds of its parent's session, which goes on."""
@@ -229,6 +238,20 @@ class Session:
             self._connections.remove(connection)
 
     def _open(self, connection: Connection, deadline: float) -> Transport:
+        spans = self._spans
+        if spans is None:
+            return self._open_with(connection, deadline, None)
+        try:
+            transport = self._open_with(connection, deadline, spans)
+        except BaseException as error:
+            spans.end_session(error)
+            raise
+        spans.opened(self._opened.session_id, self.transport)
+        return transport
+
+    def _open_with(
+        self, connection: Connection, deadline: float, spans: CallSpans | None
+    ) -> Transport:
         options = self._options
         busy = LONGEST_SECONDS if options.busy_timeout is None else options.busy_timeout
         remaining = max(0.001, deadline - time.monotonic()) + busy
@@ -243,6 +266,8 @@ class Session:
         )
         self._endpoint.prepare(call)
         request = session_pb2.SessionRequest(sequence=1, open=call)
+        if spans is not None:
+            spans.begin_session(request)
         try:
             answer = connection.begin(request, None if remaining >= LONGEST_SECONDS else remaining)
         except CallTimeoutError as error:
@@ -288,6 +313,7 @@ class Session:
             head=self._endpoint.head,
             report_seconds=_SHORT_REPORT_SECONDS if self.resume_seconds else _LONG_REPORT_SECONDS,
             deadline=deadline,
+            silent_seconds=self._options.longest_silence,
         )
         self.transport = transport.name
         return self._compressing.around(transport, self._opened.compressions)

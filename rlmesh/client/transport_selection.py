@@ -49,6 +49,7 @@ def enter(
     channels: ChannelFactory,
     head: int,
     deadline: float,
+    silent_seconds: float | None,
 ) -> tuple[str, Pipe] | None:
     """Connects to the first listener that accepts, of a transport that is wanted.
 
@@ -59,6 +60,7 @@ def enter(
         channels: Encrypts the connection as those to the endpoint are.
         head: How many bytes of most answers stand before their slab.
         deadline: Until when the client looks for a transport, on the monotonic clock.
+        silent_seconds: As for `enter_direct`.
 
     Returns:
         The transport's name and the client's end of its pipe; None where no listener accepts.
@@ -80,7 +82,13 @@ def enter(
             if where is not None:
                 host, port = where.host, where.port
                 pipe = enter_direct(
-                    host, port, secret, head=head, secure=channels.secure, seconds=seconds
+                    host,
+                    port,
+                    secret,
+                    head=head,
+                    secure=channels.secure,
+                    seconds=seconds,
+                    silent_seconds=silent_seconds,
                 )
         if pipe is not None:
             return offer.transport, pipe

@@ -13,6 +13,7 @@ from rlmesh.client.connect_options import EnvConnectOptions
 from rlmesh.client.env_client import EnvClient
 from rlmesh.client.multi_endpoint import MultiEndpoint
 from rlmesh.client.replacing_endpoints import ReplacingEndpoints
+from rlmesh.client.traced_clients import connect_env
 from rlmesh.codec.infos.type_guards import is_row
 from rlmesh.counts import check_count
 from rlmesh.errors import (
@@ -58,7 +59,7 @@ def connect_vector(
         return _replacing(list(address) if several else [address], options, num_envs)
     made: EnvClient | MultiEndpoint
     try:
-        made = MultiEndpoint(list(address), options) if several else EnvClient(address, options)
+        made = MultiEndpoint(list(address), options) if several else connect_env(address, options)
     except WrongEndpointKindError:
         if several or num_envs is None:
             raise

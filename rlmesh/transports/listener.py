@@ -32,6 +32,7 @@ from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
 from rlmesh.transports.shm.segment import BadSegmentError, create_segment
 from rlmesh.transports.tcp.lending import LendableTcpPipe
 from rlmesh.transports.tcp.pipe import TcpPipe
+from rlmesh.transports.tcp.silence import end_when_silent
 from rlmesh.transports.tcp.tls_socket import TlsSocket, secured
 from rlmesh.transports.tls import ServerIdentity
 
@@ -293,6 +294,7 @@ def enter_direct(
     head: int = 0,
     secure: Secure | None = None,
     seconds: float = GREETING_SECONDS,
+    silent_seconds: float | None = None,
 ) -> TcpPipe | None:
     """Connects to a listener of the direct transport.
 
@@ -303,6 +305,8 @@ def enter_direct(
         head: How many bytes of most answers stand before their slab.
         secure: Encrypts the connection before the secret is sent; None: nothing is encrypted.
         seconds: How long connecting may take, name lookup excepted.
+        silent_seconds: After how long without a word from the other machine the pipe ends. None:
+            it does not.
 
     Returns:
         The client's end of a pipe, or None where the listener cannot be reached or refuses.
@@ -311,6 +315,8 @@ def enter_direct(
         try:
             deadline = time.monotonic() + seconds
             sock = undo.enter_context(socket.create_connection((host, port), seconds))
+            if silent_seconds is not None:
+                end_when_silent(sock, silent_seconds)
             sock.settimeout(max(_SHORTEST_SECONDS, deadline - time.monotonic()))
             if secure is not None:
                 sock = undo.enter_context(secure(sock))

@@ -97,9 +97,10 @@ def exchange(transport: Transport, message: bytes, sequence: int, wait: Wait) ->
 
 def late(wait: Wait, address: str) -> CallTimeoutError:
     """The error for an answer that did not come in time."""
+    which = "next call of a model that keeps state" if wait.call == "predict" else "next call"
     return CallTimeoutError(
-        f"{wait.call}: no answer from {address} within {wait.timeout} s; the environment may still "
-        f"be in that call. The next call must be a reset"
+        f"{wait.call}: no answer from {address} within {wait.timeout} s; the server may still be "
+        f"in that call. The {which} must be a reset"
     )
 
 

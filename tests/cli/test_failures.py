@@ -71,7 +71,7 @@ def test_a_module_that_has_no_such_callable(failure: Failure) -> None:
 
 
 def test_a_name_that_is_no_callable(failure: Failure) -> None:
-    assert "is no callable but a ndarray" in failure("support.cli_envs:NOT_CALLABLE")
+    assert "is no callable but of the type ndarray" in failure("support.cli_envs:NOT_CALLABLE")
 
 
 def test_an_environment_that_raises_while_it_is_made(failure: Failure) -> None:

@@ -83,6 +83,12 @@ HELD_BY: dict[str, list[str]] = {
         "adapters/test_images.py::test_proportions_are_kept_with_a_border_or_by_a_cut",
         "adapters/test_frame_stack.py::test_an_episode_begins_with_padding_and_forgets_what_is_old",
     ],
+    "docs/tracing.md / The spans: Span": [
+        "test_tracing.py::test_one_trace_holds_the_spans_of_a_client_and_of_its_server",
+        "test_tracing.py::test_a_prediction_has_a_span_on_either_side",
+        "test_tracing.py::test_each_sub_environment_has_its_episodes",
+        "test_tracing.py::test_steps_have_spans_where_they_are_asked_for",
+    ],
     "docs/chunks.md / What it counts: Attribute": [
         "chunking/test_chunks.py::test_each_step_has_its_action_and_each_action_its_count",
         "chunking/test_chunks.py::test_without_prefetch_all_is_on_the_callers_thread_and_counts_are_exact",
@@ -467,7 +473,7 @@ HELD_BY: dict[str, list[str]] = {
         "ray_fleets/test_losses.py::test_a_killed_server_ends_only_the_episodes_of_its_own_environments",
         "ray_fleets/test_losses.py::test_an_actor_that_is_killed_for_good_is_started_again",
         "ray_fleets/test_losses.py::test_the_servers_of_a_node_that_is_killed_go_on_elsewhere",
-        "ray_fleets/test_hosts.py::test_a_fleet_over_hosts_steps_over_tls_survives_a_lost_host_and_ends_with_its_program",
+        "ray_fleets/test_hosts.py::test_a_fleet_over_hosts_steps_over_tls_survives_a_silent_host_and_ends_with_its_program",
     ],
     "docs/serving.md / What can be served: You pass": [
         "docs/test_claims.py::test_a_single_environment_is_driven_with_remote_env",

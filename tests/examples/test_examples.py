@@ -135,6 +135,13 @@ def test_a_cut_connection_is_resumed(folder: Path) -> None:
     assert int(found[1]) >= 5
 
 
+def test_a_trace_holds_client_and_server(folder: Path) -> None:
+    printed = run("trace_with_opentelemetry.py", folder=folder)
+    assert "rlmesh.reset (server), in rlmesh.reset: UNSET" in printed
+    assert "rlmesh.episode (internal), in rlmesh.session: UNSET" in printed
+    assert "ended after 8 steps" in printed
+
+
 def test_a_typed_client_drives(folder: Path) -> None:
     (folder / "cartpole.py").write_text((EXAMPLES / "cartpole.py").read_text())
     with serving(gymnasium.make("CartPole-v1")) as server:

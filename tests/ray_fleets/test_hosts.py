@@ -25,6 +25,8 @@ from support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 PORT = 6379
+# Ten seconds are what users are told; a busy machine may take longer.
+SOON = 40.0
 # The cluster's own secret, whatever Ray has on this machine.
 RAY = ("env", "RAY_AUTH_MODE=token", f"RAY_AUTH_TOKEN={secrets.token_hex(32)}")
 
@@ -68,8 +70,8 @@ lost = [
     if row.node_address == victim
     for index in (2 * number, 2 * number + 1)
 ]
-step_until_replaced(fleet, lose, lost)
-say(lost=lost)
+took = step_until_replaced(fleet, lose, lost)
+say(lost=lost, took=took)
 while True:
     fleet.step([0] * 8)
 """
@@ -104,7 +106,7 @@ def start(host: Host, folder: Path, *arguments: str) -> None:
     assert ended.returncode == 0, log.read_text()
 
 
-def test_a_fleet_over_hosts_steps_over_tls_survives_a_lost_host_and_ends_with_its_program(
+def test_a_fleet_over_hosts_steps_over_tls_survives_a_silent_host_and_ends_with_its_program(
     hosts: tuple[Host, Host, Host], tmp_path: Path
 ) -> None:
     head, kept, victim = hosts
@@ -123,11 +125,13 @@ def test_a_fleet_over_hosts_steps_over_tls_survives_a_lost_host_and_ends_with_it
             assert program.stdout is not None
             assert program.stdin is not None
             assert program.stdout.readline() == "lose it\n"
-            victim.kill()
+            victim.cut()
             program.stdin.write("\n")
             program.stdin.flush()
             second = told(program)
             assert len(second["lost"]) == 4
+            # Not when Ray or gRPC count the silent host as gone, which takes a minute.
+            assert second["took"] < SOON
             assert {row["node_address"] for row in second["rows"]} == {kept.address}
             assert sorted(row["restarts"] for row in second["rows"]) == [0, 0, 1, 1]
             # Those of the environments too, which share memory with their servers.

@@ -19,6 +19,7 @@ from support.repository import ROOT, dependencies
 # What a module imports that users install by themselves, when they want that module.
 OPTIONAL = {
     "rlmesh/adapters/images.py": {"PIL"},
+    "rlmesh/client/call_spans.py": {"opentelemetry"},
     "rlmesh/client/parallel_env.py": {"pettingzoo"},
     "rlmesh/envs/agents.py": {"pettingzoo"},
     "rlmesh/evaluation/intervals.py": {"scipy"},
@@ -34,7 +35,9 @@ OPTIONAL = {
     "rlmesh/server/metrics/port.py": {"prometheus_client"},
     "rlmesh/server/openpi/connection.py": {"websockets"},
     "rlmesh/server/openpi/gateway.py": {"websockets"},
+    "rlmesh/server/sessions/spans.py": {"opentelemetry"},
     "rlmesh/torch.py": {"torch"},
+    "rlmesh/tracing.py": {"opentelemetry"},
     "rlmesh/view/app.py": {"starlette"},
     "rlmesh/view/guard.py": {"starlette"},
     "rlmesh/view/images.py": {"PIL"},

@@ -710,7 +710,7 @@ COMMANDS = [
     breaks(
         "take a command away",
         "the command `rlmesh demo` is listed in api_metadata.json, and there is no such command",
-        swap("rlmesh/_cli/main.py", "    demo,\n):", "):"),
+        swap("rlmesh/_cli/main.py", '    "demo": "rlmesh._cli.demo.demo",\n', ""),
     ),
     breaks(
         "add a command that is not listed",

@@ -22,10 +22,14 @@ class Host:
     Attributes:
         name: Its name.
         address: Its IP address on the bridge.
+        bridge: The host that the bridge is on.
+        cable: The device there that leads to this host.
     """
 
     name: str
     address: str
+    bridge: str
+    cable: str
 
     @property
     def prefix(self) -> list[str]:
@@ -41,6 +45,10 @@ class Host:
         command = [*self.prefix, "ss", "--no-header", "--tcp", "--listening", "--numeric"]
         lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         return {line.split()[3].rpartition(":")[2] for line in lines.splitlines()}
+
+    def cut(self) -> None:
+        """Cuts its cable: it is silent from now on, as a machine without power is."""
+        _ip("-n", self.bridge, "link", "set", self.cable, "down")
 
     def kill(self) -> None:
         """Kills all of its processes, and those that they start meanwhile."""
@@ -63,8 +71,15 @@ def joined_hosts(count: int) -> Generator[list[Host]]:
     """
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need the rights of root and the tool ip")
-    hosts = [Host(f"rlmesh-{os.getpid()}-{n}", f"10.77.1.{n}") for n in range(1, count + 1)]
-    bridge = hosts[0].name
+    bridge = f"rlmesh-{os.getpid()}-1"
+    hosts = [
+        # The bridge itself leads to the host that it is on.
+        Host(bridge, "10.77.1.1", bridge, "line"),
+        *(
+            Host(f"rlmesh-{os.getpid()}-{n}", f"10.77.1.{n}", bridge, f"to-{n}")
+            for n in range(2, count + 1)
+        ),
+    ]
     with contextlib.ExitStack() as stack:
         for host in hosts:
             try:
@@ -75,12 +90,10 @@ def joined_hosts(count: int) -> Generator[list[Host]]:
             stack.callback(host.kill)
             _ip("-n", host.name, "link", "set", "lo", "up")
         _ip("-n", bridge, "link", "add", "line", "type", "bridge")
-        for number, host in enumerate(hosts[1:], 2):
-            # The bridge is in the network of the first host, with one end of each other's cable.
-            end = f"to-{number}"
-            cable = ("type", "veth", "peer", "name", "line", "netns", host.name)
-            _ip("-n", bridge, "link", "add", end, *cable)
-            _ip("-n", bridge, "link", "set", end, "master", "line", "up")
+        for host in hosts[1:]:
+            other_end = ("type", "veth", "peer", "name", "line", "netns", host.name)
+            _ip("-n", bridge, "link", "add", host.cable, *other_end)
+            _ip("-n", bridge, "link", "set", host.cable, "master", "line", "up")
         for host in hosts:
             _ip("-n", host.name, "address", "add", f"{host.address}/24", "dev", "line")
             _ip("-n", host.name, "link", "set", "line", "up")

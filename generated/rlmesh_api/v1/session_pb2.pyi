@@ -314,6 +314,38 @@ class CompressedMessage(_message.Message):
 Global___CompressedMessage: _TypeAlias = CompressedMessage  # noqa: Y015
 
 @_typing.final
+class TraceContext(_message.Message):
+    """Where a call stands in a trace, as of OpenTelemetry: the headers of W3C Trace Context. Experimental.
+
+    A server that keeps no trace ignores it. One that does begins another trace where `traceparent` cannot be
+    read, and drops a `tracestate` that cannot: neither fails a call.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    TRACESTATE_FIELD_NUMBER: _builtins.int
+    traceparent: _builtins.str
+    """The header `traceparent`, which names the client's span of the call. At most 512 characters; more
+    cannot be read.
+    """
+    tracestate: _builtins.str
+    """The header `tracestate`. Empty where there is none. At most 512 characters; more cannot be read."""
+    def __init__(
+        self,
+        *,
+        traceparent: _builtins.str = ...,
+        tracestate: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["traceparent", b"traceparent", "tracestate", b"tracestate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceContext: _TypeAlias = TraceContext  # noqa: Y015
+
+@_typing.final
 class Holder(_message.Message):
     """A client that holds an environment, and since when."""
 
@@ -1444,6 +1476,7 @@ class SessionRequest(_message.Message):
     PREDICT_FIELD_NUMBER: _builtins.int
     STEP_SOME_FIELD_NUMBER: _builtins.int
     COMPRESSED_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The call's number: 1 for `open`, then one more for every call; 0 for `resume`. A stream that
     begins with another number is refused.
@@ -1496,6 +1529,10 @@ class SessionRequest(_message.Message):
     def compressed(self) -> Global___CompressedMessage:
         """A call in compressed form."""
 
+    @_builtins.property
+    def trace(self) -> Global___TraceContext:
+        """Where the call stands in a trace of the client. Absent where there is none. Experimental."""
+
     def __init__(
         self,
         *,
@@ -1512,10 +1549,11 @@ class SessionRequest(_message.Message):
         predict: Global___PredictCall | None = ...,
         step_some: Global___StepSomeCall | None = ...,
         compressed: Global___CompressedMessage | None = ...,
+        trace: Global___TraceContext | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "compressed", b"compressed", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "compressed", b"compressed", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "compressed", b"compressed", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "call", b"call", "close", b"close", "compressed", b"compressed", "open", b"open", "predict", b"predict", "render", b"render", "reset", b"reset", "resume", b"resume", "sequence", b"sequence", "stats", b"stats", "step", b"step", "step_many", b"step_many", "step_some", b"step_some", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["open", "reset", "step", "render", "close", "attribute", "step_many", "stats", "resume", "predict", "step_some", "compressed"]  # noqa: Y015
     _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015

@@ -14,7 +14,12 @@ from rlmesh.server.timings import Timings
 from rlmesh.transports.pipe import Outbox
 from rlmesh.transports.shm.pipe import SegmentLayout
 
-ENV: Final = EndpointKind(noun="environment", hot_call="step", read_hot=read_action)
+ENV: Final = EndpointKind(
+    noun="environment",
+    service="rlmesh_api.v1.EnvService",
+    hot_call="step",
+    read_hot=read_action,
+)
 """The kind of endpoint that an environment is."""
 
 DEPENDENT: Final = frozenset({"step", "step_many", "step_some"})

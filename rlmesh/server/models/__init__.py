@@ -10,5 +10,6 @@ Modules:
     slot: The slot of one session, and its thread.
     backend: Answers the calls of one session.
     codecs: Decodes and checks observations, encodes and checks actions.
+    adapted_codecs: The same where steps that the client has sent stand before and after that.
     options: How models are served.
 """

@@ -23,6 +23,7 @@ from rlmesh.errors import (
     InvalidObservationError,
     StateError,
 )
+from rlmesh.limits import MAX_MESSAGE_BYTES
 from rlmesh.server.failures import failed
 from rlmesh.server.models.codecs import MOST_IN_A_REQUEST, ModelCodecs, bad_observation, too_many
 from rlmesh.transports.pipe import Outbox
@@ -82,6 +83,11 @@ class AdaptedCodecs:
         count = asked.batch or None
         if asked.batch > MOST_IN_A_REQUEST:
             raise too_many(asked.batch)
+        if asked.batch * self._model.observation_size > MAX_MESSAGE_BYTES:
+            # What is small here may be large for the model.
+            raise bad_observation(
+                f"{asked.batch} of them have more than {MAX_MESSAGE_BYTES} bytes for the model"
+            )
         layout = self._received(count)
         try:
             value = layout.decode(asked.message, asked.start, asked.nbytes, False)

@@ -16,7 +16,11 @@ from rlmesh.transports.shm.pipe import SegmentLayout
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
 MODEL = EndpointKind(
-    noun="model", hot_call="predict", read_hot=read_prediction_call, slab_at=CALL_HEAD
+    noun="model",
+    service="rlmesh_api.v1.ModelService",
+    hot_call="predict",
+    read_hot=read_prediction_call,
+    slab_at=CALL_HEAD,
 )
 """The kind of endpoint that a model is."""
 

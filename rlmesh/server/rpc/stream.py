@@ -173,7 +173,7 @@ class StreamHandler:
             )
         if call == "open":
             bound_names(first.open.peer)
-            session = self._manager.open(first.open, stream)
+            session = self._manager.open(first.open, stream, first.trace)
             session.sequence = first.sequence
             opened = answer.open
             opened.session_id = session.id

@@ -114,6 +114,12 @@ class SessionCalls:
         self.kind: EndpointKind = session.kind
         self._hot = backend.hot
         self._hot_call = self.kind.hot_call
+        self._execute: Callable[[Request, Outbox], tuple[int, int]] = backend.answer
+        spans = session.spans
+        if spans is not None:
+            self._execute = spans.answering(backend.answer)
+            if self._hot_call == "predict":
+                self._hot = spans.predicting(backend.hot)
         self._hot_timing: Timing = backend.timings.of(self._hot_call)
         # What takes the timing of the call in progress. Every call sets it, and so does a thread
         # that gives the call up.
@@ -160,7 +166,7 @@ class SessionCalls:
                 # The next client may come as soon as this one knows that it has closed.
                 session.release()
                 return *write_answer(response, outbox), True
-            start, end = self._backend.answer(request, outbox)
+            start, end = self._execute(request, outbox)
         except Exception as error:  # noqa: BLE001 - as above
             return self._failed(request.name, sequence, failure_of(error), outbox)
         watch = session.watch
@@ -205,6 +211,8 @@ class SessionCalls:
         timing = self._timing
         if not isinstance(timing, _NoTiming | _FailedTiming):
             self._timing = _FailedTiming(timing, failure.code)
+        if self._session.spans is not None:
+            self._session.spans.fail_call(failure)
 
     def attach(self, pipe: Pipe, transport: str, process: int) -> None:
         """Has the session's calls come through a pipe from now on; see `PipeOwner`."""

@@ -13,6 +13,7 @@ class EndpointKind:
 
     Attributes:
         noun: What is served, for messages: `environment`.
+        service: The full name of its service.
         hot_call: The name of the call whose bytes are laid out by hand: `step`.
         read_hot: Reads such a call in the fixed form; returns its sequence and what the hot call is
             given, or None where protobuf must read it.
@@ -22,6 +23,7 @@ class EndpointKind:
     """
 
     noun: str
+    service: str
     hot_call: str
     read_hot: Callable[[Any], tuple[int, Any] | None]
     slab_at: int | None = None

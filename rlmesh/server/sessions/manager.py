@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections import deque
+from typing import TYPE_CHECKING
 
 from rlmesh.server.failures import CallFailedError, draining, env_raised, gone
 from rlmesh.server.options import ServeOptions
@@ -20,9 +21,13 @@ from rlmesh.server.sessions.session import Session
 from rlmesh.server.sessions.totals import Totals, outcome_of
 from rlmesh.server.sessions.watchdog import Watchdog
 from rlmesh.server.sessions.watching import Watching
+from rlmesh.tracing import configured_tracer
 from rlmesh.transports.peer import describe
 from rlmesh.transports.spin_policy import SpinPolicy
 from rlmesh_api.v1 import session_pb2
+
+if TYPE_CHECKING:
+    from rlmesh.server.sessions.spans import SessionSpans
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -64,6 +69,7 @@ class SessionManager:
         self._watchdog = Watchdog(options, self.sessions)
         self.watching: Watching = Watching(self.sessions)
         self._draining = False
+        self._tracer = configured_tracer()
 
     @property
     def kind(self) -> EndpointKind:
@@ -111,21 +117,44 @@ class SessionManager:
             if ended == self._ended:
                 return totals
 
-    def open(self, call: session_pb2.OpenCall, stream: SessionStream) -> Session:
+    def open(
+        self,
+        call: session_pb2.OpenCall,
+        stream: SessionStream,
+        trace: session_pb2.TraceContext | None = None,
+    ) -> Session:
         """Gives a slot to a client, which may wait for one. On the stream's thread.
+
+        Args:
+            call: What the client asks for.
+            stream: Its stream.
+            trace: Where the call stands in a trace of the client.
 
         Raises:
             CallFailedError: If there is no place, the server is draining, the client speaks no
                 generation that this server knows or waits for a time that is none, or the slot
                 cannot do what the client asks for.
         """
+        spans = self._spans(trace)
         try:
-            return self._open(call, stream)
+            return self._open(call, stream, spans)
         except CallFailedError as error:
             self._count_refused(error.failure)
+            if spans is not None:
+                spans.end(error.failure)
             raise
 
-    def _open(self, call: session_pb2.OpenCall, stream: SessionStream) -> Session:
+    def _spans(self, trace: session_pb2.TraceContext | None) -> SessionSpans | None:
+        if self._tracer is None:
+            return None
+        # Only here: OpenTelemetry may not be installed.
+        from rlmesh.server.sessions.spans import SessionSpans
+
+        return SessionSpans(self._tracer, self.kind.service, trace or session_pb2.TraceContext())
+
+    def _open(
+        self, call: session_pb2.OpenCall, stream: SessionStream, spans: SessionSpans | None
+    ) -> Session:
         check_generation(call.protocol_generation)
         check_seconds(call)
         self._provider.check(call)
@@ -148,6 +177,7 @@ class SessionManager:
             kind=self._provider.kind,
             resumes=call.resumes and self._grace > 0,
             owner=self,
+            spans=spans,
         )
         with self._lock:
             self._sessions[session.id] = session
@@ -261,6 +291,8 @@ class SessionManager:
             SpinPolicy.left(session)
             self.last_vacated = time.monotonic()
         _log.info("session %s ends", session.id)
+        if session.spans is not None:
+            session.spans.end(session.refusal)
         self._admission.give_back()
 
     def look_again(self) -> None:

@@ -16,7 +16,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -33,6 +33,9 @@ from rlmesh.server.sessions.kind import EndpointKind
 from rlmesh.server.sessions.requests import Request, failed_so, read_request
 from rlmesh.transports.listener import SECRET_BYTES
 from rlmesh_api.v1 import session_pb2
+
+if TYPE_CHECKING:
+    from rlmesh.server.sessions.spans import SessionSpans
 
 _log = logging.getLogger("rlmesh.server")
 
@@ -88,6 +91,7 @@ class Session:
         kind: What kind of endpoint it is.
         resumes: Whether the client comes back after its connection has broken.
         owner: The session manager.
+        spans: Its spans of OpenTelemetry; None: this process makes none.
 
     Attributes:
         peer: As given.
@@ -104,6 +108,7 @@ class Session:
         process: The client's process id where the system tells it, else 0.
         lost_since: Since when it has had no connection, in seconds; None while it has one.
         refusal: What further calls are answered; None while they are executed.
+        spans: As given.
         ended_at: Since when nobody waits for its calls, in seconds; 0 before.
         rejoined: What `sequence` was when the client came back; 0 if it never did.
         sequence: The number of the last call that was executed, or is being executed. Written on
@@ -145,6 +150,7 @@ class Session:
         "sequence",
         "since",
         "slot",
+        "spans",
         "state",
         "stream",
         "transport",
@@ -160,6 +166,7 @@ class Session:
         kind: EndpointKind,
         resumes: bool,
         owner: SessionOwner,
+        spans: SessionSpans | None = None,
     ) -> None:
         self.peer: session_pb2.Peer = peer
         self.slot: Slot = slot
@@ -175,6 +182,7 @@ class Session:
         self.process: int = 0
         self.lost_since: float | None = None
         self.refusal: session_pb2.Failure | None = None
+        self.spans: SessionSpans | None = spans
         self.ended_at: float = 0.0
         self.rejoined: int = 0
         self.sequence: int = 1
@@ -188,6 +196,8 @@ class Session:
         self._owner = owner
         self._lock = threading.Lock()
         self._release_posted = False
+        if spans is not None:
+            spans.begin(self.id)
 
     @property
     def accepts_connections(self) -> bool:

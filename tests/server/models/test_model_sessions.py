@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 import threading
 import weakref
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -19,12 +21,14 @@ from support.comparing import assert_same
 from support.models import (
     Gated,
     Model,
+    OfChunks,
     OfMany,
     OfOne,
     Recurrent,
     RecurrentBatches,
     act,
     await_queue,
+    chunk_of,
     observation,
     remote_model,
     working,
@@ -95,6 +99,39 @@ def test_the_only_session_of_a_worker_runs_on_the_thread_of_the_model(transport:
             with remote_model(Recurrent()) as other:
                 assert_same(alone, episode(other, seed))
     assert len(served.threads) == 1
+
+
+class Traced(OfChunks):
+    """Notes the functions of RLMesh that its thread calls from the second prediction to the last.
+
+    The first one fills caches.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.functions: list[str] = []
+
+    def predict_chunk(self, observation: Any) -> Any:
+        self.called(1)
+        sys.setprofile(self.trace if 1 < len(self.sizes) < 4 else None)
+        return chunk_of(act(observation["state"]))
+
+    def trace(self, frame: FrameType, event: str, _: object) -> None:
+        # How often it looks for a message is not the same in two runs.
+        place = frame.f_code.co_filename
+        if event == "call" and ("/rlmesh/server/models/" in place or "/rlmesh/codec/" in place):
+            self.functions.append(f"{place}: {frame.f_code.co_name}")
+
+
+def test_a_lone_client_is_answered_by_the_same_functions_with_and_without_batches() -> None:
+    traced = [Traced(), Traced()]
+    for model, limit in zip(traced, (None, 1), strict=True):
+        with working(model, max_batch_size=limit) as worker:
+            with rlmesh.RemoteModel(worker.address, transport="shm") as client:
+                for seed in range(4):
+                    client.predict_chunk(observation(seed))
+    assert traced[0].functions == traced[1].functions
+    assert any("batcher.py" in each for each in traced[0].functions)
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct", "grpc"])
@@ -357,7 +394,8 @@ def test_after_a_given_up_call_a_model_that_keeps_state_needs_a_reset() -> None:
     served.keeps_state = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] # a model may
     with working(served) as worker:
         with rlmesh.RemoteModel(worker.address, request_timeout_seconds=0.2) as model:
-            with pytest.raises(rlmesh.errors.CallTimeoutError):
+            reason = "in that call. The next call of a model that keeps state must be a reset"
+            with pytest.raises(rlmesh.errors.CallTimeoutError, match=reason):
                 model.predict(SEEN[0])
             with pytest.raises(StateError, match="reset"):
                 model.predict(SEEN[0])

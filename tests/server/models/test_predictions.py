@@ -103,8 +103,14 @@ def test_the_model_is_called_on_one_thread() -> None:
 def test_posting_lets_the_caller_work_meanwhile() -> None:
     with remote_model(OfChunk()) as model:
         model.post(SEEN[0])
-        with pytest.raises(StateError, match="take"):
-            model.predict(SEEN[1])
+        calls: list[Any] = [
+            lambda: model.predict(SEEN[1]),
+            model.reset,
+            lambda: model.post(SEEN[1]),
+        ]
+        for call in calls:
+            with pytest.raises(StateError, match=r"what was posted to .* was not taken; call take"):
+                call()
         assert_same(model.take(), act(SEEN[0]["state"]))
         model.post(SEEN[1], chunk=True)
         assert_same(model.take(), chunk_of(act(SEEN[1]["state"])))

@@ -199,6 +199,22 @@ def test_what_the_model_may_not_get_or_give_is_refused_and_the_session_goes_on()
         assert_same(model.predict(SEEN[0]), good)
 
 
+def test_a_batch_that_is_small_where_it_crosses_makes_nothing_huge_beside_the_model() -> None:
+    wide = Box(0, 255, (300, 300, 3), np.float32)
+    dot = a_contract(
+        observation_space=from_gymnasium_space(Box(0, 255, (1, 1, 3), np.uint8)),
+        action_space=from_gymnasium_space(Box(0, 255, (1,), np.float32)),
+    )
+    spaces: Any = {"observation_space": wide, "action_space": Box(0, 255, (1,), np.float32)}
+    steps = [ad.pad(bottom=299, right=299), ad.cast("float32")]
+    with working(lambda image: image[0, 0, :1], **spaces) as worker:
+        with rlmesh.RemoteModel(worker.address, env=dot, steps=steps) as model:
+            dots = np.full((1000, 1, 1, 3), 9, np.uint8)
+            with pytest.raises(InvalidObservationError, match="1000 of them have more than"):
+                model.predict_batch(dots)
+            assert model.predict_batch(dots[:2]).tolist() == [[9], [9]]
+
+
 def test_steps_that_the_worker_cannot_apply_stay_in_the_client(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -129,6 +129,11 @@ def step(**fields: Any) -> session_pb2.SessionRequest:
     return call(step=session_pb2.StepCall(**given))
 
 
+def traced(**fields: Any) -> session_pb2.SessionRequest:
+    trace = session_pb2.TraceContext(**fields)
+    return call(reset=session_pb2.ResetCall(), trace=trace)
+
+
 def noticing(vector: bool = False, **fields: Any) -> session_pb2.SessionRequest:
     given: dict[str, Any] = {"kind": "overflow", "path": "$", **fields}
     deviation = session_pb2.Deviation(**given)
@@ -470,6 +475,21 @@ TABLE: dict[str, list[Try]] = {
         Try("two", steps(ZEROS, ZEROS)),
         Try("a refused one", steps(NAN)),
         Try("a damaged one", steps(b"", ZEROS), SENSELESS),
+    ],
+    "SessionRequest.trace": [
+        Try("one", traced(traceparent=f"00-{'a' * 32}-{'b' * 16}-01")),
+        Try("an empty one", traced()),
+    ],
+    "TraceContext.traceparent": [
+        Try("none that can be read", traced(traceparent="00-" + "z" * 52)),
+        Try("an endless one", traced(traceparent="0" * 1_000_000)),
+        Try("no text", traced(traceparent=MARK), SENSELESS),
+    ],
+    "TraceContext.tracestate": [
+        Try("one", traced(tracestate="vendor=value")),
+        Try("none that can be read", traced(tracestate="=,;" * 100)),
+        Try("an endless one", traced(tracestate="a=b," * 250_000)),
+        Try("no text", traced(tracestate=MARK), SENSELESS),
     ],
     "AttributeCall.verb": [
         Try("get", attribute(GET, "level")),

@@ -164,6 +164,9 @@ class Borrower:
             return False
         if request.sequence != self._sequence + 1 or request.kind not in CALL_NUMBERS:
             return False
+        if request.message is not None and request.message.HasField("trace"):
+            # The spans are the server's.
+            return False
         return self._execute(request, message, since, pipe)
 
     def _execute(self, request: Request, message: bytes, since: float, pipe: Borrowed) -> bool:
