@@ -129,10 +129,14 @@ def test_intervals_of_a_rate_hold_it_about_as_often_as_they_say() -> None:
     binom = pytest.importorskip("scipy.stats").binom
     for trials in (20, 50, 200):
         intervals = np.array([proportion_interval(hits, trials) for hits in range(trials + 1)])
+        coverages: list[float] = []
         for rate in np.linspace(0.1, 0.9, 9):
             held = (intervals[:, 0] <= rate) & (rate <= intervals[:, 1])
             coverage = binom.pmf(np.arange(trials + 1), trials, rate)[held].sum()
-            assert 0.925 < coverage < 0.985, (trials, rate, coverage)
+            # Of few trials the steps between hits show: 0.975 of 20 for a rate of 0.3.
+            assert 0.93 < coverage < 0.98, (trials, rate, coverage)
+            coverages.append(coverage)
+        assert 0.93 < np.mean(coverages) < 0.97
 
 
 def test_intervals_of_a_mean_hold_it_about_as_often_as_they_say() -> None:

@@ -31,7 +31,7 @@ def recorded(path: Path) -> tuple[recording_pb2.Recording, recording_pb2.Recorde
 
 def written(path: Path, *messages: Any) -> Path:
     with path.open("wb") as file:
-        writer = Writer(file)
+        writer: Any = Writer(file)
         writer.start()
         for message in messages:
             topic = ABOUT if isinstance(message, recording_pb2.Recording) else CALLS
