@@ -275,7 +275,8 @@ def _opened(path: Path) -> io.BufferedReader:
 
 def _reason(error: BaseException, lost: int) -> str:
     kind = type(error).__name__
-    if kind != "EndOfFile":
+    # A record that would be longer than the whole file was cut, too.
+    if kind not in {"EndOfFile", "RecordLengthLimitExceeded"}:
         return f"it is damaged, {kind}: {one_line(str(error))}"
     if lost:
         return "it ends in the middle of a record"

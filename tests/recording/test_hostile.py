@@ -97,6 +97,13 @@ def test_a_contract_of_an_environment_that_cannot_be_is_refused(tmp_path: Path) 
         summarize(open_recordings(path)[0])
 
 
+def test_a_file_that_was_cut_before_its_first_call_says_so(tmp_path: Path) -> None:
+    recorded(tmp_path / "a.mcap")
+    (tmp_path / "b.mcap").write_bytes((tmp_path / "a.mcap").read_bytes()[:3000])
+    with pytest.raises(InvalidArgumentError, match="no recording: it ends in the middle of a rec"):
+        open_recordings(tmp_path / "b.mcap")
+
+
 class Seeded(gymnasium.Env[Any, Any]):
     """It takes a name as its seed, as Gymnasium's do not."""
 
