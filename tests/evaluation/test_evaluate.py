@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -25,8 +24,6 @@ from rlmesh.evaluation.evaluating import evaluate
 from rlmesh.evaluation.results import Evaluation
 from support.evaluated import Countdown, decide, several
 from support.repository import ROOT
-
-KILLED = "from support.evaluated import main; main()"
 
 
 def run(workers: int | None = 1, envs: Any = Countdown, **given: Any) -> Evaluation:
@@ -103,28 +100,6 @@ def test_a_file_that_was_cut_anywhere_is_gone_on_with(tmp_path: Path, expected: 
         assert len(again) == 20 - text[: text[:kept].rfind(b"\n") + 1].count(b'{"episode"')
         assert sorted(cut.read_bytes().splitlines()[0:1]) == text.splitlines()[0:1]
         assert cut.read_bytes().count(b'{"episode"') == 20
-
-
-def test_a_kill_at_any_point_loses_no_episode_that_has_ended(
-    tmp_path: Path, served: str, expected: Evaluation
-) -> None:
-    path = tmp_path / "episodes"
-    command = [sys.executable, "-c", KILLED, served, str(path), "20", "4"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-    ended: list[str] = []
-    for lines in (1, 4):
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
-        ) as process:
-            assert process.stdout
-            ended += [process.stdout.readline() for _ in range(lines)]
-            process.kill()
-            ended += process.stdout.readlines()
-    again: list[Episode] = []
-    assert run(4, served, resume=path, on_episode=again.append).episodes == expected.episodes
-    seen = Counter([int(line) for line in ended if line.endswith("\n")])
-    assert set(seen.values()) == {1}
-    assert not seen.keys() & {each.seed for each in again}
 
 
 FULL = """
