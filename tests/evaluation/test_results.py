@@ -60,6 +60,18 @@ def test_a_file_of_json_gives_back_all_of_it(tmp_path: Path) -> None:
     json.loads((tmp_path / "m.json").read_text(), parse_constant=pytest.fail)
 
 
+def test_a_full_disk_leaves_the_files_that_are_there(tmp_path: Path) -> None:
+    for name, write in (("m.json", MIXED.to_json), ("m.csv", MIXED.to_csv)):
+        path = tmp_path / name
+        write(path)
+        before = path.read_bytes()
+        (tmp_path / f"{name}.part").symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space left on device"):
+            write(path)
+        assert path.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.csv", "m.json"]
+
+
 def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     MIXED.to_json(path := tmp_path / "m.json")
     text = path.read_text()
