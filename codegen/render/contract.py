@@ -18,10 +18,15 @@ another of its class with equal fields; `fingerprint` shows whether it does with
 from __future__ import annotations
 '''
 
+# To type checkers, and to what reads the source, they are dataclasses.
+_LATE = """\
+if not TYPE_CHECKING:
+    dataclass = late_dataclass"""
+
 
 def render_contract(contract: Contract) -> str:
     """The text of the module, to be formatted."""
-    parts = [f"{_HEADER}\n{_imports(contract)}", _exports(contract)]
+    parts = [f"{_HEADER}\n{_imports(contract)}", _exports(contract), _LATE]
     parts += [render_enum(enum) for enum in contract.enums]
     parts += [render_class(item) for item in contract.classes]
     return "\n\n".join(parts)
@@ -126,10 +131,11 @@ def _imports(contract: Contract) -> str:
         [
             "from collections.abc import Mapping",
             f"from dataclasses import dataclass{', field' if needs_field else ''}",
-            f"from typing import {'Any, ' if needs_any else ''}ClassVar",
+            f"from typing import TYPE_CHECKING, {'Any, ' if needs_any else ''}ClassVar",
             "",
             "from rlmesh_api import _codecs as codec",
             *(["from rlmesh_api._enums import StrEnum"] if contract.enums else []),
+            "from rlmesh_api._late_dataclass import late_dataclass",
             "from rlmesh_api._records import Record, Union, record",
             *(f"from {name} import {', '.join(files)}" for name, files in by_package.items()),
         ]

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rlmesh_api import _codecs as codec
 from rlmesh_api._enums import StrEnum
+from rlmesh_api._late_dataclass import late_dataclass
 from rlmesh_api._records import Record, Union, record
 from rlmesh_api.v1 import adapter_pb2, contract_pb2, space_pb2
 
@@ -69,6 +70,9 @@ __all__ = [
     "TupleSpace",
     "WrapOperation",
 ]
+
+if not TYPE_CHECKING:
+    dataclass = late_dataclass
 
 
 class Dtype(StrEnum):

@@ -10,6 +10,7 @@ from rlmesh.client.endpoint_calls import EndpointCalls, wait_for
 from rlmesh.client.stats import CallStats, Tally
 from rlmesh.codec.slab.protocols import Readable
 from rlmesh.codec.step.protocols import ReadAnswer, Stepped
+from rlmesh.codec.step.reset import ReadReset, read_reset
 from rlmesh.codec.step.result import read_steps, stepped
 from rlmesh.codec.step.wire import write_action
 from rlmesh.contract import AutoresetMode, EnvContract
@@ -130,6 +131,10 @@ class CallClient(EndpointCalls):
     def exchange_step(self, request: session_pb2.SessionRequest) -> Stepped:
         """As `step`, for a call that has more in it than an action's slab."""
         return self.read_step(self.call(request, known=True))
+
+    def read_reset(self, received: Received) -> ReadReset | None:
+        """Reads the answer to a reset in the usual form; None where `read` must read it."""
+        return read_reset(*received, self._sequence)
 
     def read_step(self, received: Received) -> Stepped:
         """Reads a step's answer in any form, or raises the failure that it reports."""

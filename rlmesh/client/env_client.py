@@ -29,6 +29,7 @@ from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.codec.slab.violations import Deviation, Violation
 from rlmesh.codec.step.plain import compile_plain_answer
 from rlmesh.codec.step.protocols import Stepped
+from rlmesh.codec.step.reset import ReadReset
 from rlmesh.codec.vector.stacking import compile_stack
 from rlmesh.contract import AutoresetMode, EnvContract
 from rlmesh.errors import (
@@ -134,12 +135,15 @@ class EnvClient:
         return session_pb2.SessionRequest(reset=call)
 
     def _reset_result(self, received: Received) -> tuple[Any, dict[str, Any]]:
-        result = self._call_client.read(received, "reset").reset
+        buffer = received[0]
+        found = self._call_client.read_reset(received)
+        if found is None:
+            result = self._call_client.read(received, "reset").reset
+            buffer, found = result.observation, ReadReset(0, len(result.observation), result.info)
         self._call_client.forget()
-        slab = result.observation
         try:
-            observation = self._decode(slab, 0, len(slab), self._copy)
-            return observation, self._unpack_info(result.info)
+            observation = self._decode(buffer, found.start, found.nbytes, self._copy)
+            return observation, self._unpack_info(found.info)
         except (Violation, ValueError) as error:
             raise self._damaged(error) from error
 

@@ -5,10 +5,12 @@ MCAP itself is read and written by its own package, which the extra `record` bri
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import importlib
 import io
 import os
+import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -139,6 +141,8 @@ class ContainerWriter:
         rest = memoryview(self._pending.take())
         if not rest:
             return
+        if not os.fstat(self._file.fileno()).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "somebody has removed it")
         self._make_room(len(rest))
         before = self.size
         try:
@@ -219,7 +223,7 @@ def read_container(path: Path, damaged: Callable[[Damage], None]) -> Iterator[tu
         topics: dict[int, str] = {}
         stream = iter(
             reader.StreamReader(
-                file, emit_chunks=True, record_size_limit=min(total, _LARGEST_RECORD)
+                _Grown(file, total), emit_chunks=True, record_size_limit=min(total, _LARGEST_RECORD)
             ).records
         )
         try:
@@ -256,8 +260,23 @@ def _check_size(chunk: Any) -> None:
         raise ValueError(f"a chunk of {held} bytes declares {chunk.uncompressed_size}")
 
 
+class _Grown:
+    """A file as long as it was when it was opened: its writer may still write."""
+
+    def __init__(self, file: io.BufferedReader, total: int) -> None:
+        self._file = file
+        self._total = total
+
+    def read(self, count: int) -> bytes:
+        """The next bytes, fewer where it ends."""
+        return self._file.read(min(count, self._total - self._file.tell()))
+
+
 def _opened(path: Path) -> io.BufferedReader:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            # To open a pipe would wait for its writer.
+            raise InvalidArgumentError(f"the recording {path} cannot be read: it is no file")
         file = path.open("rb")
     except OSError as error:
         raise InvalidArgumentError(

@@ -21,6 +21,8 @@ LEAST_BYTES: Final = 1 << 20
 _PART = re.compile(r".+-\d{8}T\d{6}-[0-9a-f]{8}-(\d{4,})\.mcap")
 # A part takes so much of what all may take; what is removed is a whole part.
 _SHARE = 8
+# Where parts that are being written take all of it, they end at so many bytes.
+_LEAST_PART_BYTES = 1 << 16
 # Without a limit, parts are as large as this: the index of a part stays in memory until its end.
 _PART_BYTES = 1 << 30
 _PART_CHUNKS = 20_000
@@ -48,19 +50,32 @@ class Place:
     ) -> None:
         given = self._given = check_place(path, max_bytes)
         self._max_bytes = max_bytes
+        self._crowded = False
         self._folder: Path | None = None if given.suffix == ENDING else given
         if self._folder is None:
-            if given.exists():
+            if given.exists() or given.is_symlink():
                 raise InvalidArgumentError(
                     f"{given} exists already, and no recording is overwritten; give another path, "
                     f"or a folder, in which each recording has its own file"
                 )
             given.parent.mkdir(parents=True, exist_ok=True)
             return
+        if given.exists() and not given.is_dir():
+            raise InvalidArgumentError(
+                f"{given} is a file, and no recording is overwritten; give a path that ends in "
+                f"{ENDING} and does not exist yet, or a folder"
+            )
         given.mkdir(parents=True, exist_ok=True)
         began = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         word = re.sub(r"[^\w.-]+", "-", name)
         self._stem = f"{word}-{began}-{secrets.token_hex(4)}"
+
+    @property
+    def part_bytes(self) -> int:
+        """How many bytes a part has at the next reset, at most."""
+        if self._max_bytes is None:
+            return _PART_BYTES
+        return _LEAST_PART_BYTES if self._crowded else self._max_bytes // _SHARE
 
     def part(self, number: int) -> Path:
         """The path of a part."""
@@ -78,9 +93,8 @@ class Place:
         """
         if self._folder is None:
             return False
-        most = _PART_BYTES if self._max_bytes is None else self._max_bytes // _SHARE
         times = 1 if at_reset else 2
-        return size >= times * most or chunks >= times * _PART_CHUNKS
+        return size >= times * self.part_bytes or chunks >= times * _PART_CHUNKS
 
     def make_room(self, count: int) -> None:
         """Removes the oldest parts of the folder, until there is room for so many bytes more.
@@ -93,9 +107,10 @@ class Place:
         total = sum(size for _, _, size in found) + count
         for _, path, size in found:
             if total <= self._max_bytes:
-                return
+                break
             if _removed(path):
                 total -= size
+        self._crowded = total > self._max_bytes
 
 
 def check_place(path: object, max_bytes: object) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -109,6 +110,9 @@ class RecordingWriter:
         )
         self._number = 0
         self._index = 0
+        # No message, and nothing that is written at once, is larger than a part.
+        self._most_at_once = min(_MESSAGE_BYTES, place.part_bytes)
+        self._unwritten = 0
         self._error: RecordingError | None = None
         self._closed = False
         self._file = self._part()
@@ -180,7 +184,7 @@ class RecordingWriter:
         try:
             if self._error is None:
                 self._add(len(self.items))
-                self._file.flush()
+                self._flush()
                 return
         except OSError as error:
             self._stop(error)
@@ -195,9 +199,10 @@ class RecordingWriter:
             if isinstance(item, bytes):
                 steps.append(item)
                 size += len(item)
-                if size > _MESSAGE_BYTES:
+                if size > self._most_at_once:
                     self._message(opening, steps, None)
                     opening, steps, size = None, [], 0
+                    self._turn(at_reset=False)
                 continue
             if item.begins:
                 self._message(opening, steps, None)
@@ -222,8 +227,16 @@ class RecordingWriter:
         if closing is not None:
             pieces.append(closing.calls.SerializeToString())
         moment = ends[0].time if ends else time.time_ns()
-        self._file.add(CALLS, b"".join(pieces), moment)
+        message = b"".join(pieces)
+        self._file.add(CALLS, message, moment)
         self._index += len(steps) + sum(each.count for each in ends)
+        self._unwritten += len(message)
+        if self._unwritten > self._most_at_once:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._file.flush()
+        self._unwritten = 0
 
     def _turn(self, *, at_reset: bool) -> None:
         """Begins another part, if this one is full."""
@@ -231,6 +244,7 @@ class RecordingWriter:
             self._file.close()
             self._number += 1
             self._file = self._part()
+            self._unwritten = 0
 
     def _part(self) -> ContainerWriter:
         file = ContainerWriter(self._place.part(self._number), self._place.make_room)
@@ -256,9 +270,13 @@ class RecordingWriter:
         """Notes why nothing more is written, and says so."""
         reason = error.strerror or str(error)
         message = (
-            f"the recording {self._file.path} ends here, because it cannot be written: {reason}. "
-            f"What was written before can be read and replayed; free some space, or give max_bytes="
+            f"the recording {self._file.path} ends here, because it cannot be written: {reason}"
         )
+        if error.errno != errno.ENOENT:
+            message += (
+                ". What was written before can be read and replayed; free some space, or give "
+                "max_bytes="
+            )
         self._error = RecordingError(error.errno, message)
         # The next call asks, and raises it.
         self.most = -1

@@ -3,7 +3,9 @@
 A wake-up by the kernel costs tens of microseconds, so a side spins first, as long as that pays. It
 stops after a few waits that outlasted the spinning. It begins again after as many short waits that
 it slept through. So neither a slow environment nor a slow policy makes it spin, though a reset may
-be quick now and then.
+be quick now and then. Nor does a side spin for a peer that is quick, where messages are rare since
+the side itself takes long: a wake-up is then next to nothing of the time between two of them, and
+the peer, which has slept, needs the time of one to answer.
 
 Where there are more processes than processors, a side that spins takes time from those that could
 work. So a side yields its processor now and then, which costs next to nothing while no other
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from math import inf
 from time import perf_counter
 from typing import ClassVar, TypeVar
 
@@ -37,6 +40,8 @@ _SHORT_SPIN = 200e-6
 _LONG_SPIN = 1e-3
 # It stops when so many more waits were long than short, and resumes after as many short ones.
 _TOLERANCE = 3
+# From so many seconds between two messages on they are rare: two wake-ups are a few percent of it.
+_RARE = 3e-3
 # For how many waits others are assumed to want the processor: longer each time they still do.
 _SHORTEST_CROWD, _LONGEST_CROWD = 8, 512
 # How long a yield takes, in seconds, if no other process wants the processor.
@@ -70,6 +75,8 @@ class SpinPolicy:
         self.misses: int = 0
         self.crowd: int = 0
         self._lasted = 0
+        self._number = 0
+        self._began = inf
 
     def wait(
         self,
@@ -92,11 +99,15 @@ class SpinPolicy:
         if self.shared:
             return sleep(deadline)
         began = perf_counter()
+        rare = self._is_rare(number, began)
         if not self.eager:
             slept = sleep(deadline)
             if slept:
-                self.slept(perf_counter() - began)
+                self.slept(inf if rare else perf_counter() - began)
             return slept
+        if rare:
+            self.missed(inf)
+            return sleep(deadline)
         if (self.crowd or not number & LOOKS_AROUND) and self.in_crowd():
             for _ in range(_YIELDS):
                 os.sched_yield()
@@ -111,6 +122,22 @@ class SpinPolicy:
         slept = sleep(deadline)
         self.missed(perf_counter() - began)
         return slept
+
+    def _is_rare(self, number: int, began: float) -> bool:
+        """Whether messages are so rare that spinning is not worth its time.
+
+        Args:
+            number: The number of the wait that begins. Waits that ended sooner than they came to
+                this policy have been counted too.
+            began: When it begins, by `perf_counter`.
+        """
+        waits = (number - self._number) & 0xFF
+        seconds = began - self._began
+        # A message that comes in parts has one number.
+        if not waits:
+            return False
+        self._number, self._began = number, began
+        return seconds >= _RARE * waits
 
     def _spin(self, look: Callable[[], T | None], began: float) -> T | None:
         span = self.span
@@ -140,7 +167,7 @@ class SpinPolicy:
         """Learns from a wait that outlasted the spinning.
 
         Args:
-            seconds: How long the whole wait was.
+            seconds: How long the whole wait was; infinite where messages are rare.
         """
         self.misses += 1
         if seconds < _LONG_SPIN:
@@ -152,7 +179,7 @@ class SpinPolicy:
         """Learns from a wait without spinning.
 
         Args:
-            seconds: How long it was.
+            seconds: How long it was; infinite where messages are rare.
         """
         if seconds >= _LONG_SPIN:
             self.misses, self.span = _TOLERANCE, _SHORT_SPIN

@@ -116,5 +116,7 @@ def test_a_wrong_option_is_a_usage_error() -> None:
 @pytest.mark.parametrize("name", ["contract.py", "stability.py"])
 def test_rendered_modules_have_no_behaviour(name: str) -> None:
     text = (ROOT / "generated" / "rlmesh_api" / name).read_text()
+    # What type checkers do not see is the same at every run.
+    text = text.replace("\nif not TYPE_CHECKING:\n    dataclass = late_dataclass\n", "\n")
     decisions = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.IfExp)
     assert not [node for node in ast.walk(ast.parse(text)) if isinstance(node, decisions)]

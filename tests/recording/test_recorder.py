@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -212,6 +213,52 @@ def test_max_bytes_drops_the_oldest_episodes(tmp_path: Path) -> None:
     assert rlmesh.replay(tmp_path, Noise()).same
 
 
+def test_max_bytes_holds_for_fast_steps_of_several_recorders_without_a_reset(
+    tmp_path: Path,
+) -> None:
+    recorders = [rlmesh.Recorder(Noise(), tmp_path, max_bytes=4 << 20) for _ in range(3)]
+    for recorder in recorders:
+        recorder.reset(seed=0)
+    most = 0
+    for _ in range(3):
+        for recorder in recorders:
+            for _ in range(60):
+                recorder.step(0)
+            recorder.flush()
+            most = max(most, sum(path.stat().st_size for path in tmp_path.iterdir()))
+    for recorder in recorders:
+        recorder.close()
+    # Besides the limit, one part of each that is being written.
+    assert most <= (4 << 20) + 3 * (1 << 20)
+
+
+def test_a_recording_that_grows_is_read_as_it_was_when_it_was_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    recorder = rlmesh.Recorder(Noise(), path)
+    recorder.reset(seed=0)
+    recorder.flush()
+    files = read(path)
+    calls = files.calls()
+    found = [next(calls)]
+    recorder.step(0)
+    recorder.flush()
+    found += calls
+    assert len(found) == 1
+    [damage] = files.damages
+    assert damage.lost == 0
+    recorder.close()
+    assert len(calls_of(path)) == 2
+
+
+def test_a_recording_that_somebody_removes_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    recorder = rlmesh.Recorder(Noise(), path)
+    path.unlink()
+    recorder.reset(seed=0)
+    with pytest.raises(OSError, match="somebody has removed it"):
+        recorder.close()
+
+
 def test_a_digest_keeps_no_observation_and_still_tells_them_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.mcap"
     recorder = rlmesh.Recorder(Noise(), path, observations="digest")
@@ -328,6 +375,11 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
         open_recordings(path)
     with pytest.raises(ValueError, match="cannot be read: No such file"):
         open_recordings(tmp_path / "absent.mcap")
+    with pytest.raises(ValueError, match="is a file, and no recording is overwritten"):
+        rlmesh.Recorder(Manifold(), path.rename(tmp_path / "notes.txt"))
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="it is no file"):
+        open_recordings(path)
     path.unlink()
     with pytest.raises(ValueError, match="there is no recording in"):
         open_recordings(tmp_path)

@@ -58,6 +58,34 @@ def test_a_side_looks_for_longer_where_that_is_long_enough(side: SpinPolicy) -> 
     assert side.span < 6e-4
 
 
+def test_a_side_that_works_for_long_between_waits_sleeps_though_answers_are_quick(
+    side: SpinPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, number = 0.0, 0
+    monkeypatch.setattr(spin_policy, "perf_counter", lambda: now)
+    monkeypatch.setattr(side, "in_crowd", lambda: False)
+
+    def looks_after(work: float) -> bool:
+        nonlocal now, number
+        number += 1
+        now += work
+        looked = False
+
+        def look() -> bool:
+            nonlocal looked
+            looked = True
+            return True
+
+        assert side.wait(number, look, lambda deadline: True, None)
+        return looked
+
+    assert [looks_after(LONG) for _ in range(5)] == [True, False, False, False, False]
+    # Once messages come often, it looks again.
+    assert [looks_after(SHORT) for _ in range(5)] == [False, False, False, True, True]
+    # One that comes late is no reason to stop.
+    assert [looks_after(work) for work in (LONG, SHORT, SHORT)] == [False, True, True]
+
+
 def test_nobody_looks_where_that_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spin_policy, "SPINS", False)
     side = SpinPolicy()

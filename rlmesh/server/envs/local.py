@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rlmesh.codec.infos.packing import pack
+from rlmesh.codec.step.reset import around_reset
 from rlmesh.contract import AutoresetMode, EnvContract, read_contract
 from rlmesh.envs.forks import EndsInChild
 from rlmesh.envs.gym_compat import UnsupportedArgumentError, compile_render, compile_reset
@@ -26,7 +27,7 @@ from rlmesh.server.envs.step import StepExecutor
 from rlmesh.server.envs.unreadable import unreadable
 from rlmesh.server.envs.watch import RENDERED, EnvWatch
 from rlmesh.server.failures import failed
-from rlmesh.server.sessions.requests import Request, write_answer
+from rlmesh.server.sessions.requests import Request, write_answer, write_parts
 from rlmesh.server.timings import Timings
 from rlmesh.transports.pipe import Outbox
 from rlmesh.transports.shm.pipe import SegmentLayout
@@ -156,10 +157,12 @@ class LocalBackend:
             return self._steps.step(request.sequence, call.action, outbox, call.deviations)
         if name == "step_many":
             return self._steps.step_many(message.step_many, request.sequence, outbox)
-        response = session_pb2.SessionResponse(sequence=request.sequence)
         if name == "reset":
-            response.reset.MergeFrom(self._reset_so(message.reset))
-        elif name == "render":
+            slab, info = self._reset_so(message.reset)
+            before, after = around_reset(request.sequence, len(slab), info)
+            return write_parts((before, slab, after), outbox)
+        response = session_pb2.SessionResponse(sequence=request.sequence)
+        if name == "render":
             response.render.MergeFrom(self._render())
         elif name == "step_some":
             response.step_some.MergeFrom(self._partial.step(message.step_some))
@@ -196,7 +199,8 @@ class LocalBackend:
         """Returns False: a call in this process cannot be ended by force."""
         return False
 
-    def _reset_so(self, call: session_pb2.ResetCall) -> session_pb2.ResetResult:
+    def _reset_so(self, call: session_pb2.ResetCall) -> tuple[bytes, bytes]:
+        """The slab of the observation, and the packed info."""
         seed, options = seed_of(call, self._codecs.num_envs), options_of(call)
         returned = self._guard("reset", "reset", lambda: self._reset(seed, options))
         if self.episodes is not None:
@@ -204,9 +208,7 @@ class LocalBackend:
         try:
             observation, info = split_reset(returned, tuple_space=self._tuple_space)
             slab, deviations = self._codecs.encode(observation)
-            return session_pb2.ResetResult(
-                observation=slab, info=self._infos.pack(info, deviations)
-            )
+            return slab, self._infos.pack(info, deviations)
         except BaseException as error:
             raise unreadable("reset", error) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf.message import DecodeError
@@ -64,8 +65,15 @@ def failed_so(sequence: int, failure: session_pb2.Failure) -> session_pb2.Sessio
 
 def write_answer(response: session_pb2.SessionResponse, outbox: Outbox) -> tuple[int, int]:
     """Writes an answer; returns its begin and end."""
-    message = response.SerializeToString()
-    start = outbox.reserved
-    end = start + len(message)
-    outbox.reserve(end)[start:end] = message
+    return write_parts((response.SerializeToString(),), outbox)
+
+
+def write_parts(parts: Sequence[bytes], outbox: Outbox) -> tuple[int, int]:
+    """Writes an answer that consists of these parts; returns its begin and end."""
+    at = start = outbox.reserved
+    end = start + sum(map(len, parts))
+    buffer = outbox.reserve(end)
+    for part in parts:
+        buffer[at : at + len(part)] = part
+        at += len(part)
     return start, end

@@ -81,6 +81,10 @@ class _Followed:
                 )
                 return
             answer = session_pb2.SessionResponse.FromString(bytes(outbox.view[start:end]))
+            if answer.HasField("failure"):
+                # As a worker process answers.
+                self.failure = one_line(answer.failure.message)
+                return
             self.frame = answer.render.frame
         except CallFailedError as error:
             self.failure = one_line(error.failure.message)

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from rlmesh.codec.slab.protocols import Writable
 from rlmesh.codec.step.wire import PREFIX, sequence_of
 from rlmesh.errors import ProtocolError
-from rlmesh.limits import MAX_MESSAGE_BYTES
+from rlmesh.limits import MAX_COMPRESSED_REQUEST_BYTES, MAX_MESSAGE_BYTES
 from rlmesh.transports.compression.algorithms import IDENTITY
 from rlmesh.transports.compression.choice import Choice
 from rlmesh.transports.compression.messages import (
@@ -52,7 +52,8 @@ class CompressingTransport:
         """Sends a request; see `Transport`."""
         self._call, self._sent, self._posted = wait.call, len(message), perf_counter()
         compression = self._choice.next(wait.call)
-        if compression != IDENTITY:
+        # A server takes no larger one in compressed form.
+        if compression != IDENTITY and len(message) <= MAX_COMPRESSED_REQUEST_BYTES:
             sequence = sequence_of(message)
             # A message of a form that no client of ours writes crosses as it is.
             if sequence is not None:

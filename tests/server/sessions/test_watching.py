@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import rlmesh
 from rlmesh.client.watching import EndpointWatcher
-from rlmesh.errors import AuthenticationError, RlmeshError
+from rlmesh.errors import AuthenticationError, RemoteEnvError, RlmeshError
 from rlmesh.security import ANYBODY, Credentials, Token
 from rlmesh.server.sessions.watching import MOST_FRAME_BYTES, MOST_VIEWERS
 from rlmesh_api.v1 import env_service_pb2
@@ -241,15 +241,21 @@ def test_a_frame_that_is_too_large_is_not_sent_and_the_viewer_is_told_so() -> No
         assert len(camera.rendered) == 1
 
 
-def test_a_render_that_fails_is_shown_and_not_called_again() -> None:
-    class Failing(Camera):
-        def render(self) -> Any:
-            super().render()
-            raise OSError("the lamp is broken")
+class Broken(Camera):
+    """Its lamp is broken."""
 
-    camera = Failing(render_mode="rgb_array")
+    def __init__(self) -> None:
+        super().__init__(render_mode="rgb_array")
+
+    def render(self) -> Any:
+        super().render()
+        raise OSError(f"the lamp is broken, at try {len(self.rendered)}")
+
+
+@pytest.mark.parametrize("isolation", [None, "process"])
+def test_a_render_that_fails_is_shown_and_not_called_again(isolation: Any) -> None:
     with (
-        serving(camera) as server,
+        serving(Broken if isolation else Broken(), isolation=isolation) as server,
         rlmesh.RemoteEnv[Any, Any](server.address) as env,
         watched(server.address, render_rate=60.0) as shown,
     ):
@@ -259,7 +265,8 @@ def test_a_render_that_fails_is_shown_and_not_called_again() -> None:
         for _ in range(3):
             env.step(0)
         until(shown, lambda session: pixel(session) == 3)
-        assert len(camera.rendered) == 1
+        with pytest.raises(RemoteEnvError, match="at try 2"):
+            env.render()
 
 
 def test_a_viewer_that_reads_nothing_stops_nobody() -> None:

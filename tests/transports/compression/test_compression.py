@@ -19,7 +19,7 @@ from rlmesh.client import compression as client_compression
 from rlmesh.codec.step.wire import sequence_of
 from rlmesh.errors import InvalidArgumentError, ProtocolError, StateError
 from rlmesh.server.rpc import stream as server_stream
-from rlmesh.transports.compression import algorithms, messages, transport
+from rlmesh.transports.compression import algorithms, messages, pipe, transport
 from rlmesh.transports.pipe import Pipe
 from rlmesh_api.v1 import session_pb2
 from support.chaos import ChaosProxy
@@ -104,6 +104,20 @@ def test_every_value_is_that_of_the_environment(
     # Each answer has one frame, and these frames become less than a tenth.
     assert len(counted.bytes) >= (10 if word == "auto" else 45)
     assert all(made < size / 10 for size, made in counted.bytes)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_request_that_is_larger_than_a_compressed_one_may_be_crosses_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, word: Any
+) -> None:
+    for module in (transport, pipe):
+        monkeypatch.setattr(module, "MAX_COMPRESSED_REQUEST_BYTES", 4096)
+    env = Camera()
+    env.action_space = gymnasium.spaces.Box(-1, 1, (2048,), np.float32)
+    with remote(env, transport="grpc", compression=word) as client:
+        client.reset()
+        for _ in range(15):
+            assert client.step(np.full(2048, 0.5, np.float32))[1] == 0.5
 
 
 def test_observations_are_the_callers_to_keep_and_to_write_on() -> None:
