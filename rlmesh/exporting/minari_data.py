@@ -16,7 +16,8 @@ from rlmesh.exporting.episodes import EpisodeReader, WholeEpisode
 from rlmesh.recording.reading import RecordingFiles
 from rlmesh.spaces import to_gymnasium_space
 
-_ID = re.compile(r"(?:[\w.-]+/)*[\w-]+-v\d+")
+# As Minari reads it. It finds no data set at all in a folder that has one of another id.
+_ID = re.compile(r"(?:[\w-][\w/-]*[\w-]/)?[\w-]+-v\d+")
 
 
 def write_minari(files: list[RecordingFiles], dataset_id: str) -> list[str]:

@@ -126,8 +126,10 @@ class ContainerWriter:
             self._file.close()
 
     def abandon(self) -> None:
-        """Closes the file as it is, without an index."""
+        """Closes the file as it is, without an index; one without anything is removed."""
         self._file.close()
+        if not self.size:
+            self.path.unlink(missing_ok=True)
 
     def _channel(self, topic: str) -> int:
         descriptor = _MESSAGES[topic].DESCRIPTOR

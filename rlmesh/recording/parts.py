@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,7 +142,8 @@ def check_folder(path: object, max_bytes: object) -> Path:
     """The folder where recordings are to be written, made where there is none.
 
     Raises:
-        InvalidArgumentError: If it is a file, or cannot be made, or `max_bytes` is too small.
+        InvalidArgumentError: If it is a file, cannot be made or written to, or `max_bytes` is too
+            small.
         ArgumentTypeError: If `path` is no path, or `max_bytes` no integer.
     """
     given = check_place(path, max_bytes)
@@ -156,6 +158,12 @@ def check_folder(path: object, max_bytes: object) -> Path:
         raise InvalidArgumentError(
             f"the folder {given} for recordings cannot be made: {error.strerror}"
         ) from error
+    try:
+        tempfile.TemporaryFile(dir=given).close()
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"the folder {given} for recordings cannot be written to: {error.strerror}"
+        ) from error
     return given.absolute()
 
 
@@ -168,10 +176,18 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
     given = Path(os.fspath(path))
     if not given.is_dir():
         return [given]
-    found = sorted(given.glob(f"*{ENDING}"))
+    # A part that was begun on a full disk, or just now, holds nothing.
+    found = sorted(each for each in given.glob(f"*{ENDING}") if not _is_empty(each))
     if not found:
         raise InvalidArgumentError(f"there is no recording in {given}: no file ends in {ENDING}")
     return found
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return not path.stat().st_size
+    except FileNotFoundError:
+        return True  # another recording has removed it
 
 
 def _sizes(folder: Path) -> Iterator[tuple[int, Path, int]]:

@@ -140,8 +140,9 @@ def test_what_cannot_be_exported_is_refused(
         ValueError, match=r"no part of an observation is an image.*\$\.camera uint8"
     ):
         export(path, "video", str(tmp_path / "videos"))
-    with pytest.raises(ValueError, match="is no id of a data set of Minari"):
-        export(path, "minari", "no id")
+    for word in ("no id", "x/test-v0", "a.b/test-v0", "/test-v0", "a//b", "test"):
+        with pytest.raises(ValueError, match="is no id of a data set of Minari"):
+            export(path, "minari", word)
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(RuntimeError, match="which is not installed"):
         export(path, "minari", "rlmesh/manifold-v0")

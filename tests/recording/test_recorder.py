@@ -22,7 +22,7 @@ from rlmesh.codec.infos.packing import unpack, unpack_info
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.contract import read_contract
 from rlmesh.errors import InvalidArgumentError
-from rlmesh.recording.parts import LEAST_BYTES
+from rlmesh.recording.parts import LEAST_BYTES, Place
 from rlmesh.recording.reading import (
     RecordedReset,
     RecordedStep,
@@ -330,6 +330,28 @@ def test_a_full_disk_is_an_error_and_what_was_written_stays(tmp_path: Path) -> N
     with pytest.raises(OSError, match="No space left"):
         recorder.close()
     assert len(calls_of(path)) == 1
+
+
+def test_a_part_in_which_nothing_could_be_written_is_no_part(tmp_path: Path) -> None:
+    def full(place: Place, count: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Place, "make_room", full)
+        with pytest.raises(OSError, match="No space left"):
+            rlmesh.Recorder(Noise(), tmp_path)
+    assert not list(tmp_path.iterdir())
+    recorder = rlmesh.Recorder(Noise(), tmp_path)
+    recorder.reset(seed=0)
+    recorder.close()
+    # As a kill leaves it before the first write.
+    (tmp_path / "Killed.mcap").touch()
+    assert len(open_recordings(tmp_path)) == 1
+
+
+def test_a_server_is_not_made_where_nothing_can_be_recorded() -> None:
+    with pytest.raises(ValueError, match="the folder /proc for recordings cannot be written to"):
+        rlmesh.EnvServer(Noise(), record="/proc")
 
 
 @pytest.mark.parametrize(
