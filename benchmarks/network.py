@@ -2,6 +2,9 @@
 
     python -m benchmarks.network --publish
 
+With `--line` and `--env` it measures and publishes a part, and keeps what was published of the
+rest. Where a part fails, the others are measured and published all the same.
+
 It needs Linux, the rights of root, and the tools `ip` and `tc` (Debian: iproute2). `tbf` of the
 kernel gives the line its rate, in both directions; `benchmarks.line` carries the packets and gives
 it its delay and its loss. Compressions take turns on one line, in one run.
@@ -33,6 +36,7 @@ from benchmarks.publishing import with_block
 _ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULTS = _ROOT / "docs/network.md", _ROOT / "docs/_static/network.json"
 
+_TRANSPORTS = ("direct", "grpc")
 COMPRESSIONS: tuple[Literal["none", "lz4", "zstd", "auto"], ...] = ("none", "lz4", "zstd", "auto")
 FLEET, MANY = 8, 8
 _FILMED = 32
@@ -86,6 +90,11 @@ class Rate:
     transport: str
     compression: str
     steps: float
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What was measured."""
+        return self.line, self.workload, self.transport, self.compression
 
 
 class Filmed(gymnasium.Env[Any, Any]):
@@ -159,28 +168,75 @@ def main() -> None:
             print(json.dumps(rate), flush=True)
     else:
         numbers: list[int] = given.line or list(range(len(LINES)))
-        lines = [LINES[number] for number in numbers]
-        rates = list(measure(lines, given.env or list(ENVS), given.turns, given.seconds))
-        print(block(rates))
-        if given.publish:
-            RESULTS.write_text(json.dumps([asdict(rate) for rate in rates], indent=1) + "\n")
-            PAGE.write_text(with_block(PAGE.read_text(), block(rates)))
+        failures: list[str] = []
+        measured: list[Rate] = []
+        with _hosts() as (here, there):
+            for env in given.env or list(ENVS):
+                for line in [LINES[number] for number in numbers]:
+                    try:
+                        # What comes before a failure stays.
+                        measured.extend(
+                            _measure(here, there, line, env, given.turns, given.seconds)
+                        )
+                    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+                        failures.append(f"{env} on {line}: {error}")
+                    if given.publish:
+                        _publish(measured)
+        print(block(measured))
+        if failures:
+            sys.exit("Not measured: " + "; ".join(failures))
 
 
-def measure(
-    lines: Sequence[Line], envs: Sequence[str], turns: int, seconds: float
+def _publish(measured: Sequence[Rate]) -> None:
+    """Writes the page and its raw results, with what they had of other lines and workloads."""
+    known = {rate.key: rate for rate in published()}
+    known.update({rate.key: rate for rate in measured})
+    rates = sorted(known.values(), key=_place)
+    RESULTS.write_text(to_json(rates))
+    PAGE.write_text(with_block(PAGE.read_text(), block(rates)))
+
+
+def published() -> list[Rate]:
+    """What the page shows, from its raw results."""
+    return [Rate(**row) for row in json.loads(RESULTS.read_text())]
+
+
+def to_json(rates: Sequence[Rate]) -> str:
+    """The raw results as they are kept."""
+    return json.dumps([asdict(rate) for rate in rates], indent=1) + "\n"
+
+
+def _place(rate: Rate) -> tuple[int, ...]:
+    """Where a rate stands among the others."""
+    env, _, many = rate.workload.partition(", ")
+    return (
+        list(ENVS).index(env),
+        [str(line) for line in LINES].index(rate.line),
+        _TRANSPORTS.index(rate.transport),
+        ("", f"step_many of {MANY}", f"{FLEET} environments").index(many),
+        [str(name) for name in COMPRESSIONS].index(rate.compression),
+    )
+
+
+def _measure(
+    here: str, there: str, line: Line, env: str, turns: int, seconds: float
 ) -> Iterator[Rate]:
-    """Steps every environment on every line, in all ways."""
-    with _hosts() as (here, there):
-        for env in envs:
-            for line in lines:
-                with _line(here, there, line), _served(there, env) as address:
-                    driver = [*_self(here), "--drive", address, "--env", env]
-                    driver += ["--turns", str(turns), "--seconds", str(seconds)]
-                    done = subprocess.run(driver, stdout=subprocess.PIPE, text=True, check=True)
-                    for found in map(json.loads, done.stdout.splitlines()):
-                        print(f"{line}: {found}", file=sys.stderr, flush=True)
-                        yield Rate(line=str(line), **found)
+    """Steps an environment on a line, in all ways.
+
+    Raises:
+        RuntimeError: If the line, the server or the client fails. What was measured until then was
+            given.
+    """
+    with _line(here, there, line), _served(there, env) as address:
+        driver = [*_self(here), "--drive", address, "--env", env]
+        driver += ["--turns", str(turns), "--seconds", str(seconds)]
+        with subprocess.Popen(driver, stdout=subprocess.PIPE, text=True) as process:
+            for text in process.stdout or ():
+                found = json.loads(text)
+                print(f"{line}: {found}", file=sys.stderr, flush=True)
+                yield Rate(line=str(line), **found)
+        if process.returncode:
+            raise RuntimeError(f"the client ended with code {process.returncode}")
 
 
 def _self(namespace: str) -> list[str]:
@@ -260,7 +316,7 @@ def _served(namespace: str, env: str) -> Generator[str]:
 def _drive(address: str, env: str, turns: int, seconds: float) -> Iterator[dict[str, Any]]:
     """Steps an environment in all ways, in turns; this is the client's process."""
     compressions = COMPRESSIONS if env.startswith("image") else COMPRESSIONS[:1]
-    for transport in ("direct", "grpc"):
+    for transport in _TRANSPORTS:
         for workload, drive in _WORKLOADS.items():
             if workload == "many" and env != "cartpole":
                 continue
@@ -363,9 +419,10 @@ def block(rates: Sequence[Rate]) -> str:
             heads[-1] = "Steps a second"
         tables.append(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
         for key, row in rows.items():
-            cells = [*key, *(f"{row[name]:,.4g}" for name in names)]
+            cells = [*key, *(f"{row[name]:,.4g}" if name in row else "-" for name in names)]
             if compared:
-                cells.append(f"{row['auto'] / row['none']:.2f}")
+                both = "auto" in row and "none" in row
+                cells.append(f"{row['auto'] / row['none']:.2f}" if both else "-")
             tables[-1] += f"\n| {' | '.join(cells)} |"
     return "\n\n".join(tables) + "\n"
 

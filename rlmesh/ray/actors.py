@@ -81,17 +81,23 @@ class Report:
 class ServerActor:
     """Holds a server in a process that Ray has placed.
 
-    The server answers on its own threads. Ray makes this object again, in another process, where
-    one has died: the server has another address then.
+    The first report makes the server: where the process dies of that, the report fails, and not
+    this object, which Ray would make again and again. The server answers on its own threads. Ray
+    makes this object again, in another process, where one has died: the server has another address
+    then.
 
     Args:
         spec: What to serve.
     """
 
     def __init__(self, spec: ServerSpec) -> None:
+        self._spec = spec
         self._server: EndpointServer | None = None
         self._contracts: tuple[bytes, ...] = ()
         self._failure = b""
+
+    def _make(self) -> None:
+        spec = self._spec
         try:
             self._server, self._contracts = _serving(spec)
         except RlmeshError as error:
@@ -104,7 +110,9 @@ class ServerActor:
             self._failure = raised.failure.SerializeToString()
 
     def report(self) -> Report:
-        """Where the server is, or why there is none."""
+        """Where the server is, or why there is none; makes it where that was not tried yet."""
+        if self._server is None and not self._failure:
+            self._make()
         context = ray.get_runtime_context()
         return Report(
             node=context.get_node_id(),

@@ -324,8 +324,8 @@ class Servers(AddressSource):
                     report: Report = ray.get(asked)
                 except RayError as error:
                     raise EndpointUnreachableError(
-                        f"the process of {server} ended before it served, as Ray says: "
-                        f"{one_line(str(error), LONGEST_TEXT)}"
+                        f"the process of {server} ended before it served; its last words are in "
+                        f"Ray's logs on that node. Ray says: {one_line(str(error), LONGEST_TEXT)}"
                     ) from error
                 server.note(report)
                 failure = self._failure_of(server)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import publishing
+from benchmarks import fleet_results, network, publishing
 from benchmarks.results import Run
 
 
@@ -21,6 +21,19 @@ def test_the_numbers_of_a_page_are_those_of_the_raw_results(page: Path) -> None:
 
 def test_the_raw_results_are_kept_as_they_are() -> None:
     assert run().to_json() == publishing.RESULTS.read_text()
+
+
+def test_the_numbers_across_a_network_are_those_of_the_raw_results() -> None:
+    page, rates = network.PAGE.read_text(), network.published()
+    assert page == publishing.with_block(page, network.block(rates))
+    assert network.to_json(rates) == network.RESULTS.read_text()
+
+
+def test_the_numbers_of_fleets_on_ray_are_those_of_the_raw_results() -> None:
+    page, kept = fleet_results.PAGE.read_text(), fleet_results.RESULTS.read_text()
+    results = fleet_results.Results.from_json(kept)
+    assert page == publishing.with_block(page, fleet_results.block(results))
+    assert results.to_json() == kept
 
 
 @pytest.mark.parametrize("text", ["# A page\n", ""])

@@ -46,7 +46,7 @@ Late: Any = late_dataclass(**OPTIONS)(type("Late", (Base,), _body("Late")))
 Plain: Any = dataclasses.dataclass(**OPTIONS)(type("Plain", (Base,), _body("Plain")))
 
 
-class Derived(Late):
+class Derived(Late):  # type: ignore[misc]  # made at run time
     __slots__ = ()
 
     def __init__(self, x: int) -> None:

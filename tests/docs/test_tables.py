@@ -465,9 +465,13 @@ HELD_BY: dict[str, list[str]] = {
         "ray_fleets/test_fleet.py::test_resources_that_others_have_are_waited_for_and_then_named",
         "ray_fleets/test_fleet.py::test_arguments_are_refused_before_anything_is_started",
         "ray_fleets/test_fleet.py::test_an_environment_that_cannot_be_made_is_reported_with_its_node_and_traceback",
+        "ray_fleets/test_fleet.py::test_a_process_that_dies_of_making_the_environment_is_reported_at_once",
         "ray_fleets/test_fleet.py::test_servers_of_different_contracts_are_refused",
         "ray_fleets/test_fleet.py::test_a_certificate_that_the_program_does_not_trust_is_named_with_its_node",
         "ray_fleets/test_fleet.py::test_certificates_that_are_not_on_a_node_are_named_with_it",
+    ],
+    "docs/ray.md / What a step costs: What is stepped": [
+        "benchmarks/test_published.py::test_the_numbers_of_fleets_on_ray_are_those_of_the_raw_results",
     ],
     "docs/ray.md / When a server is lost: What is lost": [
         "ray_fleets/test_losses.py::test_a_killed_server_ends_only_the_episodes_of_its_own_environments",

@@ -121,6 +121,15 @@ def test_an_environment_that_cannot_be_made_is_reported_with_its_node_and_traceb
     assert "in make\n" in caught.value.remote_traceback
 
 
+def test_a_process_that_dies_of_making_the_environment_is_reported_at_once() -> None:
+    def make() -> Any:
+        os._exit(3)
+
+    died = r"server \d.* ended before it served"
+    with pytest.raises(EndpointUnreachableError, match=died):
+        rlmesh.ray.Fleet(make, size=2, resources=SHARE, start_timeout_seconds=100)
+
+
 def test_servers_of_different_contracts_are_refused(tmp_path: Path) -> None:
     def make() -> Any:
         # The first process to come makes another environment than the others.

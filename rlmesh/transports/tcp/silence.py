@@ -13,7 +13,8 @@ def end_when_silent(sock: socket.socket, seconds: float) -> None:
     """Has the system end a connection once nothing has come from the other machine for so long.
 
     The other system answers, not the program there, which may compute or be stopped for any time.
-    Where a system has no such option, the connection stays as it is.
+    But Linux ends a connection too where the program does not read for so long, and more was sent
+    than its buffers take. Where a system has no such option, the connection stays as it is.
 
     Args:
         sock: The connection.
