@@ -24,6 +24,7 @@ import rlmesh
 from benchmarks.environments import Camera
 from rlmesh.client.watching import EndpointWatcher
 from rlmesh.security import ANYBODY
+from rlmesh.view.serving import give_way
 
 RATE = 30.0
 # What the path of a step does for viewers where there are none.
@@ -111,6 +112,8 @@ def _serve() -> None:
 
 
 def _look(address: str, *, stalled: bool) -> None:
+    # As `rlmesh view` and the process of `view=` do.
+    give_way()
     watcher = EndpointWatcher(address, ANYBODY)
     watcher.status()
     shown = watcher.watch(rate=RATE, env_index=0, render_rate=0.0)

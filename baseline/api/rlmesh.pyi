@@ -577,6 +577,7 @@ class Adapter:
     differences: tuple[rlmesh.ContractDifference, ...]
     sides: tuple[Literal["client", "worker"], ...] | None
     remembers: bool
+    adapts_actions: bool
     observation_space: rlmesh.spaces.Space
     action_space: rlmesh.spaces.Space
     def history(self) -> rlmesh.adapters.History: ...

@@ -121,6 +121,8 @@ def run_page(
     click.echo(f"the view is at {url}" + ("#token=TOKEN" if credentials.token else ""))
     if credentials.token is not None:
         click.echo("  with the servers' token in the place of TOKEN")
+    if player is None:
+        serving.give_way()
     with listener, contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from rlmesh.adapters.adapted_values import AdaptedValues, Adapts
+from rlmesh.adapters.adapted_values import AdaptedValues, Adapts, check_prefix
 from rlmesh.contract.model_reading import METHODS, takes_context
 from rlmesh_api.contract import Space
 
@@ -74,8 +74,13 @@ class AdaptedModel:
         values.keep()
         return action
 
-    def _post(self, observation: Any, *, chunk: bool = False, delay: int = 0) -> None:
-        offers = {"delay": delay} if delay else {}
+    def _post(
+        self, observation: Any, *, chunk: bool = False, prefix: Any = None, delay: int = 0
+    ) -> None:
+        check_prefix(self.adapter, prefix)
+        offers = {} if prefix is None else {"prefix": prefix}
+        if delay:
+            offers["delay"] = delay
         self.model.post(self._values.observation(observation), chunk=chunk, **offers)
         self._posted_chunk = chunk
 
@@ -101,7 +106,8 @@ def _wrapped(
         values.keep()
         return actions
 
-    return _signed(call, method, with_context=adds_context)
+    hidden = _PREFIXES if values.adapter.adapts_actions else ()
+    return _signed(call, method, hidden, with_context=adds_context)
 
 
 def _resetting(values: AdaptedValues, reset: Callable[..., Any] | None) -> Callable[..., Any]:
@@ -123,15 +129,20 @@ def _nothing() -> None:
 
 
 def _signed(
-    call: Callable[..., Any], method: Callable[..., Any], *, with_context: bool
+    call: Callable[..., Any],
+    method: Callable[..., Any],
+    hidden: Collection[str] = (),
+    *,
+    with_context: bool,
 ) -> Callable[..., Any]:
-    """A function with the name and the signature of a method, and a context where it has none."""
+    """A function with the name and the signature of a method, less what is hidden of it.
+
+    It has a context where the method has none.
+    """
     functools.update_wrapper(call, method)
-    # What `rlmesh.Chunks` offers as `prefix` are actions of the environment, which no step turns
-    # back into those of the model.
     with contextlib.suppress(TypeError, ValueError):  # a callable of another language has none
         signature = inspect.signature(method)
-        kept = [each for name, each in signature.parameters.items() if name not in _PREFIXES]
+        kept = [each for name, each in signature.parameters.items() if name not in hidden]
         if with_context:
             end = len(kept) - bool(kept and kept[-1].kind is inspect.Parameter.VAR_KEYWORD)
             kept.insert(
@@ -141,7 +152,10 @@ def _signed(
     return call
 
 
-_CONTEXT, _PREFIXES = "context", ("prefix", "prefixes")
+_CONTEXT = "context"
+# What `rlmesh.Chunks` offers are actions of the environment, which no step turns back into those of
+# the model.
+_PREFIXES = ("prefix", "prefixes")
 
 # How each method of a model takes observations and gives actions; None stands for one of them.
 _METHODS: dict[str, tuple[str, str | None]] = {

@@ -9,10 +9,10 @@ from rlmesh.codec.infos.packable_types import kind_of
 from rlmesh.codec.infos.type_guards import is_mapping, is_row
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.codec.vector.stacking import compile_stack, compile_unstack
-from rlmesh.errors import InvalidActionError, InvalidObservationError
+from rlmesh.errors import InvalidActionError, InvalidArgumentError, InvalidObservationError
 from rlmesh_api.contract import Space
 
-__all__ = ["AdaptedValues", "Adapts"]
+__all__ = ["AdaptedValues", "Adapts", "check_prefix"]
 
 
 class Adapts(Protocol):
@@ -23,6 +23,7 @@ class Adapts(Protocol):
     model_observation_space: Space
     model_action_space: Space
     remembers: bool
+    adapts_actions: bool
 
     def history(self) -> History:
         """See `Adapter.history`."""
@@ -35,6 +36,15 @@ class Adapts(Protocol):
     def action(self, value: Any) -> Any:
         """See `Adapter.action`."""
         ...
+
+
+def check_prefix(adapter: Adapts, prefix: Any) -> None:
+    """Refuses a prefix where no step turns the caller's actions back into those of the model."""
+    if prefix is not None and adapter.adapts_actions:
+        raise InvalidArgumentError(
+            "a prefix cannot be offered where steps adapt the actions: no step turns an action of "
+            "the environment back into one of the model; leave it out"
+        )
 
 
 class AdaptedValues:

@@ -61,6 +61,8 @@ class Adapter:
         model_action_space: The space of the actions that the model gives.
         remembers: Whether a step puts what was seen before into an observation, so that
             `observation` needs a history.
+        adapts_actions: Whether a step adapts actions. No step turns those of the environment back
+            into those of the model, so then no prefix of a chunk can be offered.
         differences: What is narrower than it might be, and breaks nothing: bounds that are never
             reached, for instance those of a gripper whose range was not changed.
         sides: Where each step is applied, `client` or `worker`, in the order of `steps`, where this
@@ -100,6 +102,7 @@ class Adapter:
         self.differences: tuple[ContractDifference, ...] = tuple(found)
         self.sides: tuple[Side, ...] | None = None
         self.remembers: bool = any(step.recall is not None for step in self._observing)
+        self.adapts_actions: bool = bool(self._acting)
         self.observation_space: Space = _last(self._observing, self.env_observation_space)
         self.action_space: Space = _last(self._acting, self.model_action_space)
         self._read_observation = compile_read(self.env_observation_space)

@@ -309,7 +309,7 @@ class Chunks:
 def _offered(model: Any, method: Any) -> frozenset[str]:
     """What is offered: what the method takes and, of a served model, what its contract says."""
     taken = arguments_taken(method, "prefix", "delay")
-    if getattr(model, "adapter", None) is not None:
+    if getattr(getattr(model, "adapter", None), "adapts_actions", False):
         # No step turns actions of the environment back into those of the model.
         taken -= {"prefix"}
     # Of an adapted model, what is behind the adapter is served.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from rlmesh.adapters.adapted_values import AdaptedValues
+from rlmesh.adapters.adapted_values import AdaptedValues, check_prefix
 from rlmesh.adapters.adapter import Adapter
 from rlmesh.client.model_client import ModelClient
-from rlmesh.errors import InvalidArgumentError
 
 
 class Predicts(Protocol):
@@ -43,11 +42,13 @@ class AdaptedModelClient:
 
     Args:
         client: The client of the model.
-        adapter: What stands between.
+        whole: What stands between the environment and the model.
+        adapter: The part of it that is applied here.
     """
 
-    def __init__(self, client: ModelClient, adapter: Adapter) -> None:
+    def __init__(self, client: ModelClient, whole: Adapter, adapter: Adapter) -> None:
         self._client = client
+        self._whole = whole
         self._adapter = adapter
         self._values = AdaptedValues(adapter)
         # Whether what was posted asks for a chunk.
@@ -83,13 +84,9 @@ class AdaptedModelClient:
         self, observation: Any, *, chunk: bool, prefix: Any = None, delay: int = 0
     ) -> None:
         """Sends an observation; `take_prediction` returns the answer. No other call between."""
-        if prefix is not None:
-            raise InvalidArgumentError(
-                "a prefix cannot be offered where steps adapt the actions: no step turns an action "
-                "of the environment back into one of the model; leave it out"
-            )
+        check_prefix(self._whole, prefix)
         adapted = self._values.observation(observation)
-        self._client.post_prediction(adapted, chunk=chunk, delay=delay)
+        self._client.post_prediction(adapted, chunk=chunk, prefix=prefix, delay=delay)
         self._posted_chunk = chunk
 
     def take_prediction(self) -> Any:

@@ -150,9 +150,11 @@ class RemoteModel(Generic[ObsType, ActType]):
         self._finalizer.atexit = False
         self.model_contract: ModelContract = self._client.contract
         self.adapter: Adapter | None = self._client.adapter
-        applied = self._client.applied
+        adapter, applied = self.adapter, self._client.applied
         self._asked: Predicts = (
-            self._client if applied is None else AdaptedModelClient(self._client, applied)
+            self._client
+            if adapter is None or applied is None
+            else AdaptedModelClient(self._client, adapter, applied)
         )
 
     @property

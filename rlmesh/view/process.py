@@ -17,7 +17,7 @@ import threading
 from typing import Any
 
 from rlmesh.security import Credentials, Token
-from rlmesh.view.serving import Shown, make_server
+from rlmesh.view.serving import Shown, give_way, make_server
 
 # How often the process looks whether the server is still there.
 _LOOK_SECONDS = 2.0
@@ -30,6 +30,7 @@ def main(server_pid: int, descriptor: int) -> None:
         server_pid: The server's process id.
         descriptor: The socket at which browsers are answered.
     """
+    give_way()
     # The server ends the view: a Ctrl-C in the terminal is for the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     order: dict[str, Any] = json.loads(sys.stdin.buffer.readline())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ from rlmesh.view.app import View
 from rlmesh.view.endpoint import WatchedEndpoint
 from rlmesh.view.player import Player
 
-__all__ = ["Player", "Shown", "make_server", "url_of"]
+__all__ = ["Player", "Shown", "give_way", "make_server", "url_of"]
+
+# A third of the share that a usual process has, where all want more than there is: on a full
+# machine the picture comes late, and does not stop.
+_NICENESS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,14 @@ def make_server(
         "timeout_graceful_shutdown": 3,
     }
     return uvicorn.Server(uvicorn.Config(view.app, **config))
+
+
+def give_way() -> None:
+    """Has this process, which only watches, leave its processors to those that do not.
+
+    Packing a large image for a browser takes some milliseconds, thirty times a second.
+    """
+    os.nice(_NICENESS)
 
 
 def url_of(sock: socket.socket) -> str:

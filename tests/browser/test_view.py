@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 import rlmesh
+from support.foreign_servers import health_only
+from support.sample_envs import ScriptedEnv
 from support.serving import serving
 from support.viewing import viewing
 
@@ -131,7 +133,7 @@ def test_an_endpoint_that_goes_is_said_to_be_gone_and_comes_back(new_page: Any) 
             page.goto(url)
             page.wait_for_selector("text=free: no client holds it")
             server.shutdown()
-            page.wait_for_selector(".card.down >> text=does not answer")
+            page.wait_for_selector(".card.down >> text=no server answers")
             shot(page, "gone")
             with serving(Coded(), server.address):
                 page.wait_for_selector("text=free: no client holds it")
@@ -178,6 +180,61 @@ def test_a_stuck_environment_shows_where_it_is(new_page: Any) -> None:
         finally:
             coded.go.set()
             stepping.join()
+
+
+def test_a_page_that_slept_shows_the_newest_and_finds_a_view_that_began_again(
+    new_page: Any,
+) -> None:
+    with serving(Coded()) as server, rlmesh.RemoteEnv[Any, Any](server.address) as env:
+        env.reset(seed=0)
+        with viewing(server.address) as url:
+            page = new_page()
+            page.goto(url)
+            shows(page, 0)
+            sleeps = page.context.new_cdp_session(page)
+            sleeps.send("Page.setWebLifecycleState", {"state": "frozen"})
+            for _ in range(5):
+                env.step(0)
+            sleeps.send("Page.setWebLifecycleState", {"state": "active"})
+            shows(page, 5)
+            sleeps.send("Page.setWebLifecycleState", {"state": "frozen"})
+            port = int(re.findall(r":(\d+)/", url)[0])
+        env.step(0)
+        with viewing(server.address, port=port):
+            sleeps.send("Page.setWebLifecycleState", {"state": "active"})
+            shows(page, 6)
+
+
+def test_a_server_without_images_and_one_that_cannot_be_shown_say_so(new_page: Any) -> None:
+    odd = ScriptedEnv()
+    odd.render_mode = "rgb_array"
+    odd.script["render"] = lambda: "text"
+    with (
+        serving(gymnasium.make("CartPole-v1")) as blind,
+        serving(odd) as strange,
+        health_only() as nothing,
+        rlmesh.RemoteEnv[Any, Any](blind.address) as first,
+        rlmesh.RemoteEnv[Any, Any](strange.address) as second,
+        viewing(blind.address, strange.address, nothing, render_rate=60.0) as url,
+    ):
+        page = new_page()
+        page.goto(url)
+        page.wait_for_selector("text=No step was seen yet.")
+        page.wait_for_selector("text=is no RLMesh server; check the address")
+        first.reset(seed=0)
+        second.reset()
+        notes = [
+            page.get_by_text("The observations hold no image, and the environment's render mode"),
+            page.get_by_text("An image cannot be shown. render(): this cannot be shown"),
+        ]
+        # Steps before the first look are not seen.
+        until = time.monotonic() + 60
+        while not all(note.is_visible() for note in notes):
+            assert time.monotonic() < until
+            if first.step(0)[2]:
+                first.reset()
+            second.step(np.zeros(2, np.float32))
+        shot(page, "messages")
 
 
 def test_pause_holds_the_picture_and_follow_shows_who_steps(new_page: Any) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import signal
 import socket
+import sys
 
 import gymnasium
 import pytest
 from click.testing import CliRunner, Result
 
+import rlmesh.view
 from rlmesh._cli.main import main
 from support.processes import command
 from support.serving import serving
@@ -32,6 +36,57 @@ def test_the_view_says_where_it_is_and_a_signal_ends_it(number: signal.Signals) 
             process.send(number)
             ended = process.end()
         assert ended.code == 0, ended.err
+
+
+def test_a_view_leaves_processors_to_others_and_play_does_not() -> None:
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    for name, lower in (("view", True), ("play", False)):
+        with (
+            serving(gymnasium.make("CartPole-v1")) as server,
+            command(name, server.address, "--listen=127.0.0.1:0") as process,
+        ):
+            url = process.line().removeprefix("the view is at ").strip()
+            with Browser(url) as browser:
+                browser.next()
+                theirs = os.getpriority(os.PRIO_PROCESS, process.pid)
+        assert theirs == (min(mine + 5, 19) if lower else mine)
+
+
+@pytest.mark.parametrize("name", ["view", "play"])
+def test_without_the_packages_an_error_on_one_line_says_what_to_install(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Importing it raises from now on, and what shows the page is not imported yet.
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "rlmesh.view.serving", raising=False)
+    monkeypatch.delattr(rlmesh.view, "serving", raising=False)
+    with serving(gymnasium.make("CartPole-v1")) as server:
+        result = invoke(name, server.address, "--listen=127.0.0.1:0")
+    assert result.exit_code == 1
+    message = " ".join(result.stderr.split())
+    assert "needs uvicorn, which is not installed; run `pip install 'rlmesh[view]'`" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "missing", "extra"),
+    [("--view", "uvicorn", "view"), ("--metrics", "prometheus_client", "metrics")],
+)
+def test_serve_says_what_an_option_needs(
+    option: str,
+    missing: str,
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, package=None: None if name == missing else find(name, package),
+    )
+    result = invoke("serve", "CartPole-v1", "--address=tcp://127.0.0.1:0", f"{option}=127.0.0.1:0")
+    assert result.exit_code == 1
+    assert f"pip install 'rlmesh[{extra}]'" in " ".join(capfd.readouterr().err.split())
 
 
 def test_a_port_that_is_taken_is_an_error_on_one_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 import rlmesh
-from rlmesh.errors import AddressInUseError, InvalidAddressError
+from rlmesh.errors import AddressInUseError, InvalidAddressError, StateError
 from support.certificates import make_certificates
 from support.models import OfOne, observation, working
 from support.sample_envs import ScriptedEnv
@@ -52,6 +53,21 @@ def predicted(endpoints: list[dict[str, Any]]) -> int:
         for cost in session["costs"]
         if cost["call"] == "predict"
     )
+
+
+@pytest.mark.parametrize("make", [rlmesh.EnvServer, rlmesh.ModelWorker])
+def test_without_the_packages_the_error_says_what_to_install(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, package=None: None if name in ("PIL", "uvicorn") else find(name, package),
+    )
+    served = ScriptedEnv() if make is rlmesh.EnvServer else OfOne()
+    with pytest.raises(StateError, match=r"needs uvicorn, pillow.*pip install 'rlmesh\[view\]'"):
+        make(served, view=0)
 
 
 def test_a_view_that_everybody_could_see_is_refused() -> None:

@@ -156,8 +156,14 @@ class EnvWatch:
         session.num_envs = self._num_envs or 0
         if self._seen:
             session.episode.CopyFrom(self._episodes.to_proto(index))
-        for image, pixels in zip(self._images, self._kept.get(index, ()), strict=False):
-            session.images.add(path=image.path, shape=image.shape, pixels=pixels)
+
+    def images(self, env_index: int) -> list[tuple[env_service_pb2.WatchedImage, bytes]]:
+        """The images that were kept of one sub-environment; see `SessionWatch`."""
+        kept = self._kept.get(min(env_index, (self._num_envs or 1) - 1), ())
+        return [
+            (env_service_pb2.WatchedImage(path=image.path, shape=image.shape), pixels)
+            for image, pixels in zip(self._images, kept, strict=False)
+        ]
 
     def _work(self) -> None:
         work, self.work = self.work, None

@@ -304,7 +304,11 @@ class SessionWatch(Protocol):
         ...
 
     def describe(self, session: env_service_pb2.WatchedSession, env_index: int) -> None:
-        """Says what there is to see of one sub-environment. Any thread may ask."""
+        """Says what there is to see of one sub-environment but its images. Any thread may ask."""
+        ...
+
+    def images(self, env_index: int) -> Sequence[tuple[env_service_pb2.WatchedImage, bytes]]:
+        """The images of one sub-environment, each without its elements, and those. Any thread."""
         ...
 
 

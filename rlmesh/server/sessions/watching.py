@@ -13,6 +13,7 @@ from rlmesh.server.failures import CallFailedError
 from rlmesh.server.sessions.endpoint import SessionBackend, SessionWatch
 from rlmesh.server.sessions.requests import Request
 from rlmesh.server.sessions.session import Session
+from rlmesh.server.sessions.watched_parts import watched_parts
 from rlmesh.transports.scratch import Scratch
 from rlmesh_api.v1 import env_service_pb2, session_pb2
 
@@ -180,13 +181,13 @@ class Watching:
         """Looks at every session. With the lock held."""
         indices = frozenset(each.env_index for each in self._viewers)
         periods = [each.render_period for each in self._viewers if each.render_period is not None]
-        response = env_service_pb2.WatchResponse()
+        parts: list[bytes] = []
         followed: dict[str, _Followed] = {}
         for session in self._sessions():
             backend = session.slot.made
             if backend is None or not session.accepts_connections:
                 continue
-            shown = response.sessions.add(session_id=session.id)
+            shown = env_service_pb2.WatchedSession(session_id=session.id)
             for kind, timing in backend.timings.kinds():
                 shown.calls.add(
                     call=kind,
@@ -200,6 +201,7 @@ class Watching:
             if watch is None:
                 watch = backend.make_watch()
                 if watch is None:
+                    parts.extend(watched_parts(shown))
                     continue
                 session.watch = watch
                 if session.lent and session.receiver is not None:
@@ -213,11 +215,12 @@ class Watching:
             if periods and backend.renders:
                 self._render(session, backend, watch, known, now, min(periods))
             known.seen = watch.sequence
+            frame = b""
             if viewer.render_period is not None:
-                shown.render, shown.render_failure = known.frame, known.failure
+                frame, shown.render_failure = known.frame, known.failure
+            parts.extend(watched_parts(shown, watch.images(viewer.env_index), frame))
         self._followed = followed
-        message: bytes = response.SerializeToString()
-        return message
+        return b"".join(parts)
 
     @staticmethod
     def _refresh(session: Session, watch: SessionWatch, known: _Followed) -> None:

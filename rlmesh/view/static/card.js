@@ -121,8 +121,9 @@ export class Card {
   showState(endpoint, session) {
     let text = endpoint.state || "unknown";
     let kind = { ready: "ready", busy: "busy" }[endpoint.state] || "bad";
+    if (endpoint.up) this.wasUp = true;
     if (!endpoint.up) {
-      text = "gone";
+      text = this.wasUp ? "gone" : "not reached";
     } else if (session && session.lost !== null) {
       text = `its client has been disconnected for ${duration(session.lost)}`;
       kind = "busy";
@@ -137,15 +138,14 @@ export class Card {
     }
     set(this.state, text);
     this.state.className = `state ${kind}`;
-    const problem = !endpoint.up
-      ? `This endpoint does not answer: ${endpoint.error}. The view tries again by itself.`
-      : endpoint.error;
+    const problem = endpoint.up ? endpoint.error : `This endpoint is not shown: ${endpoint.error}`;
     set(this.problem, problem);
     this.problem.hidden = !problem;
   }
 
   showFrames(images) {
     const wanted = new Set(images.map((image) => image.path));
+    this.frameProblem = images.filter((image) => image.error).map((image) => `${image.path}: ${image.error}`).join("; ");
     for (const [path, canvas] of this.canvases) {
       if (!wanted.has(path)) {
         canvas.parentElement.remove();
@@ -153,7 +153,6 @@ export class Card {
       }
     }
     for (const image of images) {
-      if (image.error) set(this.note, `${image.path}: ${image.error}`);
       if (!image.bitmap) continue;
       let canvas = this.canvases.get(image.path);
       if (!canvas) {
@@ -211,7 +210,8 @@ export class Card {
       for (const [kind, count] of Object.entries(session.deviations)) facts.set(`deviates: ${kind}`, shown(count));
       let note = "";
       if (session.renderFailure) note = `render() failed and is not called any more: ${session.renderFailure}`;
-      else if (!episode && !endpoint.models.length) note = "No step was seen yet.";
+      else if (this.frameProblem) note = `An image cannot be shown. ${this.frameProblem}`;
+      else if (!episode && !endpoint.models.length && !this.canvases.size) note = "No step was seen yet.";
       else if (episode && !this.canvases.size) note = endpoint.contracts.some((contract) => contract.renders)
         ? "The observations hold no image." : "The observations hold no image, and the environment's render mode is not rgb_array.";
       set(this.note, note);

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 import rlmesh
 from rlmesh.codec.slab.layout import compile_layout
@@ -14,8 +16,10 @@ from rlmesh.errors import ArgumentTypeError, InvalidArgumentError
 from rlmesh.spaces import from_gymnasium_space
 from rlmesh_api.v1 import session_pb2
 from support.comparing import assert_same
+from support.contracts import a_contract
 from support.golden import MODEL_SERVICE, RawStream
 from support.models import (
+    ACTIONS,
     HORIZON,
     OBSERVATIONS,
     Gated,
@@ -77,6 +81,47 @@ def test_a_model_that_takes_neither_is_offered_neither_and_a_caller_reads_why() 
         for given in offers:
             with pytest.raises(InvalidArgumentError, match=f"takes no {next(iter(given))}"):
                 model.predict_chunk(SEEN[0], **given)
+
+
+CAMERA = a_contract(
+    observation_space=from_gymnasium_space(
+        spaces.Dict({"camera": OBSERVATIONS["image"], "state": OBSERVATIONS["state"]})
+    ),
+    action_space=from_gymnasium_space(ACTIONS),
+)
+
+
+class Floats(Planning):
+    """Takes its image as floats."""
+
+    observation_space = spaces.Dict(
+        {"image": spaces.Box(0, 255, (4, 4, 3), np.float32), "state": OBSERVATIONS["state"]}
+    )
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_steps_of_observations_alone_leave_a_model_its_prefix(wrapped: bool) -> None:
+    # The second one is applied by the worker, unless the client wraps.
+    steps = [
+        rlmesh.adapters.rename({"camera": "image"}),
+        rlmesh.adapters.cast("float32", at="image"),
+    ]
+    seen = [{"camera": each["image"], "state": each["state"]} for each in SEEN]
+    local, served = Planning(), Floats()
+    with rlmesh.Chunks(local, execute=2, prefetch=1) as policy:
+        expected = [policy.act(each) for each in SEEN]
+    with working(served) as worker, contextlib.ExitStack() as stack:
+        if wrapped:
+            remote = stack.enter_context(rlmesh.RemoteModel(worker.address))
+            model = rlmesh.adapt(remote, CAMERA, steps).wrap(remote)
+        else:
+            model = stack.enter_context(rlmesh.RemoteModel(worker.address, env=CAMERA, steps=steps))
+            assert model.adapter is not None
+            assert model.adapter.sides == ("client", "worker")
+        with rlmesh.Chunks(model, execute=2, prefetch=1) as policy:
+            assert_same([policy.act(each) for each in seen], expected)
+    assert_same(served.offers, local.offers)
+    assert served.offers[1][0].shape == (3, 2)
 
 
 class Delayed(OfChunk):
