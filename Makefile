@@ -19,12 +19,14 @@ EXTRAS_trainers := [test,trainers]
 EXTRAS_trainers-all := [test,trainers-all]
 EXTRAS_openpi-client := [test,openpi-client]
 EXTRAS_ray := [test,ray]
+EXTRAS_lerobot-test := [lerobot-test]
 EXTRAS_browser := [test,browser]
 # Most tools have no release for Python 3.10 any more.
 LEAST_check := 11
 LEAST_bench := 11
 LEAST_trainers := 11
 LEAST_trainers-all := 11
+LEAST_lerobot-test := 11
 COVERS_test := runtime
 COVERS_check := runtime test fuzz
 COVERS_bench := runtime
@@ -167,6 +169,13 @@ RAY := $(VENV)-ray
 ray: ## Run the tests on a Ray cluster of several nodes on this machine.
 	@$(MAKE) --no-print-directory VENV=$(RAY) $(RAY)/.installed-ray
 	$(RAY)/bin/python -m pytest -n0 tests/ray_fleets
+
+# In a virtual environment of their own, and not a part of `make check`: LeRobot brings PyTorch and has 8 GB.
+LEROBOT := $(VENV)-lerobot
+.PHONY: lerobot
+lerobot: ## Run the tests with LeRobot.
+	@$(MAKE) --no-print-directory VENV=$(LEROBOT) $(LEROBOT)/.installed-lerobot-test
+	HF_HUB_OFFLINE=1 $(LEROBOT)/bin/python -m pytest -n0 tests/lerobot_data
 
 # In a virtual environment of their own: Playwright is large. It drives the Chromium of the system, which
 # Debian has as a package; without one, the tests are skipped, and say so.

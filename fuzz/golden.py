@@ -60,6 +60,11 @@ def predictions() -> Iterator[tuple[bytes, bytes]]:
                 yield _bytes(call["request"]), _bytes(call["response"])
 
 
+def recordings() -> list[bytes]:
+    """Files of recordings."""
+    return [path.read_bytes() for path in sorted(_FOLDER.glob("recordings/*/*.mcap"))]
+
+
 @cache
 def _recorded() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(_FOLDER.glob("*.json"))]

@@ -274,7 +274,12 @@ def rlmesh_replay(
 ) -> int: ...
 @Experimental
 def rlmesh_export(
-    file: str, /, *, fps: FloatRange[x > 0] = None, out: str, to: Literal["minari", "csv", "video"]
+    file: str,
+    /,
+    *,
+    fps: FloatRange[x > 0] = None,
+    out: str,
+    to: Literal["minari", "lerobot", "csv", "video"],
 ) -> int: ...
 @Experimental
 def rlmesh_demo(

@@ -12,6 +12,7 @@ from fuzz.targets.frames import DIRECT_FRAMES, MEMORY_FRAMES
 from fuzz.targets.greetings import GREETINGS
 from fuzz.targets.infos import INFOS
 from fuzz.targets.predictions import PREDICTIONS
+from fuzz.targets.recordings import RECORDINGS
 from fuzz.targets.requests import REQUESTS
 from fuzz.targets.slabs import SLABS
 from fuzz.targets.statuses import STATUSES
@@ -29,6 +30,7 @@ TARGETS: Mapping[str, Target] = {
         INFOS,
         MEMORY_FRAMES,
         PREDICTIONS,
+        RECORDINGS,
         REQUESTS,
         SLABS,
         STATUSES,

@@ -15,26 +15,31 @@ from rlmesh.foreign_text import one_line
 @click.argument("file", metavar="FILE", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--to",
-    type=click.Choice(["minari", "csv", "video"]),
+    type=click.Choice(["minari", "lerobot", "csv", "video"]),
     required=True,
-    help="The format: a data set of Minari, a table of steps, or a video for each camera and "
-    "episode.",
+    help="The format: a data set of Minari or of LeRobot, a table of steps, or a video for each "
+    "camera and episode.",
 )
 @click.option(
     "--out",
     metavar="OUT",
     required=True,
-    help="Where: the id of the data set (cartpole/test-v0), a file, or a folder for videos. What "
-    "exists is not overwritten.",
+    help="Where: the id of the data set (cartpole/test-v0), a file, or a folder for videos or for "
+    "LeRobot. What exists is not overwritten.",
 )
 @click.option(
     "--fps",
     metavar="NUMBER",
     type=click.FloatRange(min=0, min_open=True),
-    help="Frames per second of videos. Default: what the environment says, else 30.",
+    help="Frames per second of videos, and steps per second for LeRobot. Default: what the "
+    "environment says, else 30.",
 )
 def export(
-    *, file: Path, to: Literal["minari", "csv", "video"], out: str, fps: float | None
+    *,
+    file: Path,
+    to: Literal["minari", "lerobot", "csv", "video"],
+    out: str,
+    fps: float | None,
 ) -> None:
     """Write FILE, a recording or a folder of recordings of one environment, in another format.
 

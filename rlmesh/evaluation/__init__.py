@@ -17,6 +17,7 @@ Modules:
     journal: The file of the episodes that have ended.
     episode: What one episode was.
     json_data: Data as JSON gives it.
+    whole_file: Files that take their place once they are whole.
     results: `Evaluation`.
     summary: Means and rates of a task.
     intervals: Intervals and tests, by scipy.

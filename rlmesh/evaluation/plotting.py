@@ -84,7 +84,8 @@ def _draw(axis: Any, names: Sequence[str], rows: Sequence[tuple[float, Interval]
             middle, (low, high) = row
             # The interval need not hold the mean exactly in its middle.
             axis.hlines(place, low, high, color="C0")
-            axis.plot([middle], [place], "o", color="C0")
+            # A rate of 1 stands on the border.
+            axis.plot([middle], [place], "o", color="C0", clip_on=False)
     axis.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names])
     # The first task stands at the top.
     axis.set_ylim(len(names) - 0.5, -0.5)

@@ -16,6 +16,7 @@ from rlmesh.evaluation.json_data import as_object
 from rlmesh.evaluation.plotting import plot
 from rlmesh.evaluation.summary import Summary, summary_of
 from rlmesh.evaluation.table import table_of
+from rlmesh.evaluation.whole_file import whole_file
 
 if TYPE_CHECKING:
     import rich.table
@@ -115,7 +116,8 @@ class Evaluation:
             "contracts": [asdict(each) for each in self.contracts],
             "episodes": [each.to_dict() for each in self.episodes],
         }
-        Path(path).write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+        with whole_file(path) as file:
+            file.write(json.dumps(data, indent=1) + "\n")
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> Evaluation:
@@ -164,7 +166,7 @@ class Evaluation:
         Raises:
             OSError: If it cannot be written.
         """
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
+        with whole_file(path) as file:
             table = csv.DictWriter(file, _columns())
             table.writeheader()
             table.writerows(asdict(each) for each in self.episodes)

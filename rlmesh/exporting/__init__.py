@@ -5,5 +5,6 @@ Modules:
     episodes: Recordings, episode by episode.
     csv_files: A table of steps.
     minari_data: A data set of Minari.
+    lerobot_data: A data set of LeRobot.
     videos: A video for each camera and episode.
 """

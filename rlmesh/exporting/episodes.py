@@ -9,10 +9,11 @@ from typing import Any
 from gymnasium.vector.utils import iterate
 
 from rlmesh.codec.infos.packing import unpack_info
+from rlmesh.codec.infos.type_guards import is_array, is_row
 from rlmesh.codec.slab.layout import Layout, compile_layout
 from rlmesh.contract import AutoresetMode
 from rlmesh.errors import InvalidArgumentError
-from rlmesh.recording.episodes import Place, options_of, seeds_of, tracked
+from rlmesh.recording.episodes import Place, options_of, seeds_of, tracked, whole_seed
 from rlmesh.recording.reading import RecordedReset, RecordedStep, RecordingFiles
 from rlmesh.spaces import to_gymnasium_space
 from rlmesh.spaces.batching import batched_gymnasium_space
@@ -159,6 +160,8 @@ class _OneReader:
         if mode is not AutoresetMode.SAME_STEP or not any(place and place.over for place in places):
             return {}
         finals = unpack_info(result.info).get(_FINAL_OBS, ()) if result.info else ()
+        if not is_row(finals) and not is_array(finals):
+            return {}
         return {
             index: finals[index]
             for index, place in enumerate(places)
@@ -178,7 +181,7 @@ class _OneReader:
         self._open[index] = WholeEpisode(
             recording=str(self._files.paths[0]),
             env_index=None if self._files.num_envs is None else index,
-            seed=None if seed is None else int(seed),
+            seed=whole_seed(seed),
             options=options,
             observations=[observation],
         )

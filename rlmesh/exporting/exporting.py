@@ -8,11 +8,12 @@ from typing import Literal, TypeAlias
 
 from rlmesh.errors import InvalidArgumentError
 from rlmesh.exporting.csv_files import write_csv
+from rlmesh.exporting.lerobot_data import write_lerobot
 from rlmesh.exporting.minari_data import write_minari
 from rlmesh.exporting.videos import write_videos
 from rlmesh.recording.reading import open_recordings
 
-Format: TypeAlias = Literal["minari", "csv", "video"]
+Format: TypeAlias = Literal["minari", "lerobot", "csv", "video"]
 
 
 def export(
@@ -23,8 +24,10 @@ def export(
     Args:
         path: A recording, or a folder of recordings of one environment.
         to: The format.
-        out: Where: the id of a data set for `minari`, a file for `csv`, a folder for `video`.
-        fps: Frames per second of videos; None: what the environment says, else 30.
+        out: Where: the id of a data set for `minari`, a file for `csv`, a folder for `lerobot`
+            and `video`.
+        fps: Frames per second of videos, and steps per second of `lerobot`; None: what the
+            environment says, else 30.
 
     Raises:
         InvalidArgumentError: If a recording cannot be read, those of a folder have other spaces
@@ -43,6 +46,8 @@ def export(
             )
     if to == "minari":
         return write_minari(files, out)
+    if to == "lerobot":
+        return write_lerobot(files, Path(out), fps)
     if to == "csv":
         return write_csv(files, Path(out))
     return write_videos(files, Path(out), fps)

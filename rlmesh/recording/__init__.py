@@ -12,6 +12,7 @@ Modules:
     parts: The files of recordings in a folder, and how much they may take.
     container: Files of MCAP, written and read.
     reading: Recordings, read call by call.
+    checking: Whether calls are such as the contract allows.
     episodes: Which episode and step a call belongs to.
     summary: What is in a recording.
     video: Files of video.

@@ -38,6 +38,8 @@ _MESSAGES: Mapping[str, type[Message]] = {
 _MAGIC = bytes([0x89, *b"MCAP0\r\n"])
 # Larger lengths stand in damaged files alone.
 _LARGEST_RECORD = 1 << 31
+# A chunk ends with the message that takes it over 4 MiB, and protobuf's messages end at 2 GiB.
+_LARGEST_CHUNK = (1 << 31) + (1 << 22)
 # What mcap, struct and a decompressor raise for damaged bytes, besides their own errors.
 _DAMAGE = (ValueError, LookupError, OverflowError, MemoryError, RuntimeError, struct.error)
 
@@ -228,11 +230,10 @@ def read_container(path: Path, damaged: Callable[[Damage], None]) -> Iterator[tu
         )
         try:
             for record in stream:
-                inside = (
-                    reader.breakup_chunk(record, validate_crc=True)
-                    if isinstance(record, records.Chunk)
-                    else [record]
-                )
+                inside = [record]
+                if isinstance(record, records.Chunk):
+                    _check_size(record)
+                    inside = reader.breakup_chunk(record, validate_crc=True)
                 for each in inside:
                     if isinstance(each, records.Channel):
                         topics[each.id] = each.topic
@@ -243,6 +244,22 @@ def read_container(path: Path, damaged: Callable[[Damage], None]) -> Iterator[tu
                     return
         except errors as error:
             damaged(Damage(path, whole, total - whole, _reason(error, total - whole)))
+
+
+def _check_size(chunk: Any) -> None:
+    """Checks how many bytes a chunk becomes, before it takes them.
+
+    Raises:
+        ValueError: If that is more than a recording has, or not what it declares.
+    """
+    if chunk.compression == "zstd":
+        held: int = importlib.import_module("zstandard").frame_content_size(chunk.data)
+    elif not chunk.compression:
+        held = len(chunk.data)
+    else:
+        raise ValueError(f"it is compressed by {one_line(chunk.compression)}, and not by zstd")
+    if held != chunk.uncompressed_size or held > _LARGEST_CHUNK:
+        raise ValueError(f"a chunk of {held} bytes declares {chunk.uncompressed_size}")
 
 
 class _Grown:
@@ -279,7 +296,8 @@ def _opened(path: Path) -> io.BufferedReader:
 
 def _reason(error: BaseException, lost: int) -> str:
     kind = type(error).__name__
-    if kind != "EndOfFile":
+    # A record that would be longer than the whole file was cut, too.
+    if kind not in {"EndOfFile", "RecordLengthLimitExceeded"}:
         return f"it is damaged, {kind}: {one_line(str(error))}"
     if lost:
         return "it ends in the middle of a record"

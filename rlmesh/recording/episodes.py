@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlmesh.codec.infos.packing import unpack
-from rlmesh.codec.infos.type_guards import is_mapping
+from rlmesh.codec.infos.type_guards import is_array, is_mapping, is_number, is_row
 from rlmesh.contract import AutoresetMode
 from rlmesh.recording.reading import Gap, RecordedCall, RecordedReset, RecordedStep, RecordingFiles
 
@@ -68,7 +68,7 @@ class EpisodeTracker:
 
     def _reset(self, call: RecordedReset) -> None:
         seeds = seeds_of(call, len(self.places))
-        mask = reset_mask_of(call) if self._vector else None
+        mask = reset_mask_of(call, len(self.places)) if self._vector else None
         if all(seed is not None for seed in seeds):
             self._seeded = True
         for index, seed in enumerate(seeds):
@@ -126,13 +126,29 @@ class EpisodeTracker:
 
 
 def seeds_of(call: RecordedReset, num_envs: int) -> list[Any]:
-    """The seed of each sub-environment, as Gymnasium makes them of one; None: there is none."""
-    seed = unpack(call.call.seed) if call.call.seed else None
-    if seed is None:
-        return [None] * num_envs
-    if isinstance(seed, (list, tuple, np.ndarray)):
-        return [*seed]
-    return [int(seed) + index for index in range(num_envs)]
+    """The seed of each sub-environment, as Gymnasium makes them of one; None: there is none.
+
+    What is no integer, as an environment may have refused it, stands as it is.
+    """
+    seed = seed_of(call)
+    if is_row(seed) or is_array(seed):
+        each = [*seed] if not is_array(seed) or seed.ndim else []
+        return each if len(each) == num_envs else [seed] * num_envs
+    if whole_seed(seed) is not None:
+        return [int(seed) + index for index in range(num_envs)]
+    return [seed] * num_envs
+
+
+def whole_seed(seed: object) -> int | None:
+    """A seed as an integer; None where it is none."""
+    if is_number(seed) and np.issubdtype(seed.dtype, np.integer):
+        return int(seed)
+    return int(seed) if isinstance(seed, int) else None
+
+
+def seed_of(call: RecordedReset) -> Any:
+    """What a reset was seeded with; None: nothing."""
+    return unpack(call.call.seed) if call.call.seed else None
 
 
 def options_of(call: RecordedReset) -> Any:
@@ -140,10 +156,13 @@ def options_of(call: RecordedReset) -> Any:
     return unpack(call.call.options) if call.call.options else None
 
 
-def reset_mask_of(call: RecordedReset) -> Any:
+def reset_mask_of(call: RecordedReset, num_envs: int) -> Any:
     """Which sub-environments a reset concerns; None: all."""
     options = options_of(call)
-    return options.get("reset_mask") if is_mapping(options) else None
+    mask = options.get("reset_mask") if is_mapping(options) else None
+    known = is_array(mask) and mask.shape == (num_envs,) and mask.dtype == np.bool_
+    # A vector environment refuses every other one.
+    return mask if known else None
 
 
 def tracked(files: RecordingFiles) -> Iterator[tuple[RecordedCall, EpisodeTracker]]:

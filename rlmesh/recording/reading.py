@@ -10,8 +10,10 @@ from typing import TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from rlmesh.contract import EnvContract
+from rlmesh.contract import EnvContract, cost_of
 from rlmesh.errors import InvalidArgumentError
+from rlmesh.limits import MAX_CONTRACT_BYTES
+from rlmesh.recording.checking import CallChecker
 from rlmesh.recording.container import ABOUT, CALLS, Damage, read_container
 from rlmesh.recording.parts import files_of
 from rlmesh.recording.writer import FORM
@@ -90,6 +92,7 @@ class RecordingFiles:
             InvalidArgumentError: If a file cannot be read, or holds something else.
         """
         self.damages.clear()
+        checker = CallChecker(self.contract, digest=self.digest)
         index: int | None = None
         for path in self.paths:
             for topic, data in read_container(path, self._note):
@@ -102,7 +105,9 @@ class RecordingFiles:
                 if calls.index != index and not calls.HasField("reset"):
                     yield Gap()
                 index = calls.index + len(calls.steps) + calls.HasField("reset")
-                yield from _apart(calls)
+                for call in _apart(calls):
+                    _check(checker, call, path)
+                    yield call
 
     def _note(self, damage: Damage) -> None:
         self.damages.append(damage)
@@ -132,6 +137,11 @@ def _recording(parts: list[tuple[int, Path, recording_pb2.Recording]]) -> Record
         raise InvalidArgumentError(
             f"the contract in the recording {parts[0][1]} cannot be read: {error}"
         ) from error
+    if cost_of(contract, as_vector=contract.vector) > MAX_CONTRACT_BYTES:
+        raise InvalidArgumentError(
+            f"the recording {parts[0][1]} is of an environment whose spaces take more than "
+            f"{MAX_CONTRACT_BYTES >> 30} GiB; it is damaged"
+        )
     return RecordingFiles(
         paths=[path for _, path, _ in parts],
         contract=contract,
@@ -168,7 +178,19 @@ def _parsed(kind: type[_Message], data: bytes, path: Path) -> _Message:
         ) from error
 
 
-def _apart(calls: recording_pb2.RecordedCalls) -> Iterator[RecordedCall]:
+def _check(checker: CallChecker, call: RecordedReset | RecordedStep, path: Path) -> None:
+    try:
+        if isinstance(call, RecordedReset):
+            checker.reset(call.call, call.result)
+        else:
+            checker.step(call.action, call.result)
+    except ValueError as error:
+        raise InvalidArgumentError(
+            f"{path} holds no recording of RLMesh: a call in it cannot be: {error}"
+        ) from error
+
+
+def _apart(calls: recording_pb2.RecordedCalls) -> Iterator[RecordedReset | RecordedStep]:
     failure = calls.failure if calls.HasField("failure") else None
     if calls.HasField("reset"):
         failed = failure is not None and not calls.steps

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlmesh.recording.container import Damage
-from rlmesh.recording.episodes import Place, seeds_of, tracked
+from rlmesh.recording.episodes import Place, seeds_of, tracked, whole_seed
 from rlmesh.recording.reading import RecordedReset, RecordedStep, RecordingFiles
 
 
@@ -96,7 +96,7 @@ def _add(
         EpisodeSummary(
             number=place.episode,
             env_index=index if vector else None,
-            seed=None if seeds[index] is None or not place.begins else int(seeds[index]),
+            seed=whole_seed(seeds[index]) if place.begins else None,
             seeded=place.seeded,
         )
         for index, place in enumerate(places)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlmesh.codec.infos.packing import unpack
 from rlmesh.codec.slab.violations import Violation
 from rlmesh.envs.gym_compat import compile_reset
 from rlmesh.envs.results import BadResultError
 from rlmesh.errors import EndpointError
 from rlmesh.recording.encoding import CallEncoder, failure_of
-from rlmesh.recording.episodes import Place, options_of, seeds_of, tracked
+from rlmesh.recording.episodes import Place, options_of, seed_of, seeds_of, tracked, whole_seed
 from rlmesh.recording.reading import RecordedReset, RecordedStep, RecordingFiles
 from rlmesh.replaying.comparing import Comparison, Found
 from rlmesh.replaying.results import Difference, ReplayedEpisode
@@ -88,7 +87,7 @@ class Player:
         self._apart.difference_update(index for index in begun if seeds[index] is not None)
         for index in begun:
             self._enter(index, places[index], seeds[index], call.lost_options)
-        seed = unpack(call.call.seed) if call.call.seed else None
+        seed = seed_of(call)
         returned, failure = self._called("reset()", lambda: self._reset(seed, options_of(call)))
         result: session_pb2.ResetResult | None = None
         if failure is None:
@@ -155,7 +154,7 @@ class Player:
         self.episodes[place.episode] = _Progress(
             number=place.episode,
             env_index=index if self._vector else None,
-            seed=None if seed is None else int(seed),
+            seed=whole_seed(seed),
             seeded=seed is not None or self._seeded,
             lost_options=lost_options,
         )

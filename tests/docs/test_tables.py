@@ -540,6 +540,7 @@ HELD_BY: dict[str, list[str]] = {
     ],
     "docs/recording.md / In other formats: `--to`": [
         "exporting/test_export.py::test_a_data_set_of_minari_has_the_same_bits",
+        "lerobot_data/test_lerobot.py::test_a_data_set_of_lerobot_has_the_same_bits",
         "exporting/test_export.py::test_a_table_reads_to_the_same_bits",
         "exporting/test_export.py::test_a_video_has_a_frame_for_each_observation",
     ],

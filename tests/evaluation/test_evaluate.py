@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections import Counter
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,6 @@ from rlmesh.evaluation.evaluating import evaluate
 from rlmesh.evaluation.results import Evaluation
 from support.evaluated import Countdown, decide, several
 from support.repository import ROOT
-
-KILLED = "from support.evaluated import main; main()"
 
 
 def run(workers: int | None = 1, envs: Any = Countdown, **given: Any) -> Evaluation:
@@ -51,6 +49,27 @@ def test_the_result_does_not_depend_on_how_many_episodes_run_at_once(
     assert run(workers) == expected
     assert [each.seed for each in expected.episodes] == list(range(20))
     assert len({each.total_reward for each in expected.episodes}) > 5
+
+
+def test_no_worker_waits_for_the_longest_episode() -> None:
+    others_over = threading.Event()
+
+    class Long(Countdown):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            if seed == 0:
+                assert others_over.wait(30)
+            return super().reset(seed=seed, options=options)
+
+    ended: list[int] = []
+
+    def note(episode: Episode) -> None:
+        ended.append(episode.seed)
+        if len(ended) == 19:
+            others_over.set()
+
+    found = run(2, Long, on_episode=note)
+    assert ended == [*range(1, 20), 0]
+    assert [each.error for each in found.episodes] == [None] * 20
 
 
 def test_vector_and_served_environments_have_the_same_episodes(
@@ -81,28 +100,6 @@ def test_a_file_that_was_cut_anywhere_is_gone_on_with(tmp_path: Path, expected: 
         assert len(again) == 20 - text[: text[:kept].rfind(b"\n") + 1].count(b'{"episode"')
         assert sorted(cut.read_bytes().splitlines()[0:1]) == text.splitlines()[0:1]
         assert cut.read_bytes().count(b'{"episode"') == 20
-
-
-def test_a_kill_at_any_point_loses_no_episode_that_has_ended(
-    tmp_path: Path, served: str, expected: Evaluation
-) -> None:
-    path = tmp_path / "episodes"
-    command = [sys.executable, "-c", KILLED, served, str(path), "20", "4"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-    ended: list[str] = []
-    for lines in (1, 4):
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
-        ) as process:
-            assert process.stdout
-            ended += [process.stdout.readline() for _ in range(lines)]
-            process.kill()
-            ended += process.stdout.readlines()
-    again: list[Episode] = []
-    assert run(4, served, resume=path, on_episode=again.append).episodes == expected.episodes
-    seen = Counter([int(line) for line in ended if line.endswith("\n")])
-    assert set(seen.values()) == {1}
-    assert not seen.keys() & {each.seed for each in again}
 
 
 FULL = """

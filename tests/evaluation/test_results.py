@@ -60,6 +60,18 @@ def test_a_file_of_json_gives_back_all_of_it(tmp_path: Path) -> None:
     json.loads((tmp_path / "m.json").read_text(), parse_constant=pytest.fail)
 
 
+def test_a_full_disk_leaves_the_files_that_are_there(tmp_path: Path) -> None:
+    for name, write in (("m.json", MIXED.to_json), ("m.csv", MIXED.to_csv)):
+        path = tmp_path / name
+        write(path)
+        before = path.read_bytes()
+        (tmp_path / f"{name}.part").symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space left on device"):
+            write(path)
+        assert path.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.csv", "m.json"]
+
+
 def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     MIXED.to_json(path := tmp_path / "m.json")
     text = path.read_text()
@@ -129,10 +141,14 @@ def test_intervals_of_a_rate_hold_it_about_as_often_as_they_say() -> None:
     binom = pytest.importorskip("scipy.stats").binom
     for trials in (20, 50, 200):
         intervals = np.array([proportion_interval(hits, trials) for hits in range(trials + 1)])
+        coverages: list[float] = []
         for rate in np.linspace(0.1, 0.9, 9):
             held = (intervals[:, 0] <= rate) & (rate <= intervals[:, 1])
             coverage = binom.pmf(np.arange(trials + 1), trials, rate)[held].sum()
-            assert 0.925 < coverage < 0.985, (trials, rate, coverage)
+            # Of few trials the steps between hits show: 0.975 of 20 for a rate of 0.3.
+            assert 0.93 < coverage < 0.98, (trials, rate, coverage)
+            coverages.append(coverage)
+        assert 0.93 < np.mean(coverages) < 0.97
 
 
 def test_intervals_of_a_mean_hold_it_about_as_often_as_they_say() -> None:

@@ -156,6 +156,20 @@ def test_what_cannot_be_exported_is_refused(
         export(tmp_path, "csv", str(tmp_path / "c.csv"))
 
 
+@pytest.mark.parametrize(
+    ("to", "package", "extra"),
+    [("video", "imageio_ffmpeg", "video"), ("lerobot", "lerobot", "lerobot")],
+)
+def test_without_the_package_an_error_says_what_to_install(
+    to: Any, package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_other(tmp_path / "a.mcap")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(RuntimeError, match=rf"pip install 'rlmesh\[{extra}\]'"):
+        export(tmp_path / "a.mcap", to, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 def record_other(path: Path) -> None:
     recorder = rlmesh.Recorder(Camera(), path)
     recorder.reset(seed=0)

@@ -21,6 +21,7 @@ import rlmesh
 from rlmesh.codec.infos.packing import unpack, unpack_info
 from rlmesh.codec.slab.layout import compile_layout
 from rlmesh.contract import read_contract
+from rlmesh.errors import InvalidArgumentError
 from rlmesh.recording.parts import LEAST_BYTES, Place
 from rlmesh.recording.reading import (
     RecordedReset,
@@ -507,3 +508,21 @@ def test_a_recorder_that_is_forgotten_ends_its_recording(tmp_path: Path) -> None
     files = read(tmp_path / "a.mcap")
     assert len(list(files.calls())) == 1
     assert files.damages == []
+
+
+def test_steps_of_some_sub_environments_are_refused_where_they_would_not_be_recorded(
+    tmp_path: Path,
+) -> None:
+    with (
+        rlmesh.EnvServer(lambda: gymnasium.make("CartPole-v1"), num_envs=2, record=tmp_path) as at,
+        rlmesh.RemoteVectorEnv(at.address, batch_size=1) as env,
+    ):
+        env.reset(seed=0)
+        env.send(np.array([0, 1]))
+        with pytest.raises(InvalidArgumentError, match="is recorded, and a recording holds steps"):
+            env.recv()
+    assert not hasattr(rlmesh.Recorder(several(), tmp_path), "send")
+
+
+def several() -> Any:
+    return gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync")

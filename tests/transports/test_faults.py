@@ -183,25 +183,31 @@ def test_a_client_that_would_go_on_notices_soon_that_its_server_was_killed(trans
 
 
 def spin_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has what waits in this process spin for two seconds."""
-    # On a busy machine this thread may have no turn for some tenths of one.
-    monkeypatch.setattr(spin_policy, "_SHORT_SPIN", 2.0)
+    """Has what waits in this process spin until `end_spinning`."""
+    monkeypatch.setattr(spin_policy, "_SHORT_SPIN", 100.0)
     # Whoever else wants the processor.
     monkeypatch.setattr(spin_policy, "_ALONE", float("inf"))
+
+
+def end_spinning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the time of what spins be over."""
+    monkeypatch.setattr(spin_policy, "_SHORT_SPIN", 0.0)
+    monkeypatch.setattr(spin_policy, "perf_counter", lambda: time.perf_counter() + 1000)
 
 
 @pytest.mark.parametrize("transport", ["shm", "direct"])
 def test_a_server_that_is_killed_in_a_call_is_noticed_by_a_client_that_spins(
     transport: Any, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
-    # For so long that it is killed in the middle of it.
     spin_for_long(monkeypatch)
     with program(SERVE) as (server, address), client_of(address, transport) as client:
         stepping = Stepping(client, STAY)
         assert server.stdout is not None
         assert server.stdout.readline() == "reached\n"
         wait_until_in(stepping.thread, "_spin")
-        stepping.failed_within(kill(server), record_property)
+        killed = kill(server)
+        end_spinning(monkeypatch)
+        stepping.failed_within(killed, record_property)
         assert_lost(client)
 
 
@@ -374,6 +380,7 @@ def test_a_client_that_is_killed_while_the_server_spins_frees_the_environment(
     spin_for_long(monkeypatch)
     with killable_client(transport) as (_, _, server, client):
         killed = kill(client)
+        end_spinning(monkeypatch)
         freed = until(free(server), "the environment is not free again")
         record_property("seconds", freed - killed)
 

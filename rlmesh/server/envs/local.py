@@ -116,7 +116,13 @@ class LocalBackend:
         )
         self.hot: Step = self._steps.step
         self._partial = PartialStepExecutor(
-            env, contract, self._policy, self.timings, self._home.env_raised, self.episodes
+            env,
+            contract,
+            self._policy,
+            self.timings,
+            self._home.env_raised,
+            self.episodes,
+            recorded=env is not self._env,
         )
 
     def _count_episodes(

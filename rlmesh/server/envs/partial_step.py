@@ -29,6 +29,7 @@ class PartialStepExecutor:
         timings: Where the time in the environment is added up.
         env_raised: Makes the failure that an exception of the environment is.
         episodes: Counts the episodes; None: nothing does.
+        recorded: Whether what happens is recorded, which holds steps of all sub-environments alone.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class PartialStepExecutor:
         timings: Timings,
         env_raised: Callable[[str, BaseException], CallFailedError],
         episodes: EpisodeCounter | VectorEpisodeCounter | None = None,
+        *,
+        recorded: bool = False,
     ) -> None:
         self._env = env
         # Bounds that differ between sub-environments would need those of the named ones.
@@ -51,6 +54,7 @@ class PartialStepExecutor:
             and self._contract.batched_observation_space == contract.batched_observation_space
             and self._contract.batched_action_space == contract.batched_action_space
         )
+        self._recorded = recorded
         self._policy = policy
         self._timings = timings
         self._env_raised = env_raised
@@ -64,6 +68,13 @@ class PartialStepExecutor:
             CallFailedError: If the environment cannot do that, or the arguments, the environment or
                 what it returned is at fault.
         """
+        if self._recorded:
+            raise failed(
+                session_pb2.ERROR_CODE_INVALID_ARGUMENT,
+                "what happens in this endpoint's environment is recorded, and a recording holds "
+                "steps of all sub-environments together, so send() and recv() are not available; "
+                "use step(), or serve it without record=",
+            )
         if not self._able:
             raise failed(
                 session_pb2.ERROR_CODE_INVALID_ARGUMENT,
