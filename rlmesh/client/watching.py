@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import grpc
@@ -150,7 +151,8 @@ class EndpointWatcher:
     def _find_kind(self) -> Kind:
         for kind in KINDS:
             try:
-                STATUS.ask(self._channels, self._channel, kind.service, _ANSWER_SECONDS)
+                with self._open_channel():
+                    STATUS.ask(self._channels, self._channel, kind.service, _ANSWER_SECONDS)
             except grpc.RpcError as error:
                 if is_unknown(error):
                     continue
@@ -162,9 +164,15 @@ class EndpointWatcher:
 
     def _ask(self, kind: Kind, question: Question[RequestType, ResponseType]) -> ResponseType:
         try:
-            return question.ask(self._channels, self._channel, kind.service, _ANSWER_SECONDS)
+            with self._open_channel():
+                return question.ask(self._channels, self._channel, kind.service, _ANSWER_SECONDS)
         except grpc.RpcError as error:
             raise self._error(error) from error
+
+    @contextlib.contextmanager
+    def _open_channel(self) -> Generator[None]:
+        try:
+            yield
         except ValueError as error:
             # How grpc says that the channel was closed a moment ago.
             raise EndpointUnreachableError(f"{self._address} is not watched any more") from error

@@ -141,11 +141,13 @@ class SpinPolicy:
 
     def _spin(self, look: Callable[[], T | None], began: float) -> T | None:
         span = self.span
-        while perf_counter() - began < span:
+        # Looks at least once: the processor may have been taken away since the wait began.
+        while True:
             for _ in range(_LOOKS):
                 if found := look():
                     return found
-        return None
+            if perf_counter() - began >= span:
+                return None
 
     def in_crowd(self) -> bool:
         """Whether others want the processor; measures it unless that is known."""

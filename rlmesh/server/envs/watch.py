@@ -128,7 +128,8 @@ class EnvWatch:
 
     def note_kept(self, sequence: int, answer: bytes) -> None:
         """The answer of the last call, after which nothing has come; see `SessionWatch`."""
-        if self._broken:
+        # Asked for twice before the first was done: the second keeps what nobody wants any more.
+        if self._broken or self.has_newest:
             return
         step = self._read_answer(answer, 0, len(answer), sequence)
         if step is not None:

@@ -15,8 +15,14 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import rlmesh
 from rlmesh.client.watching import EndpointWatcher
-from rlmesh.errors import AuthenticationError, RemoteEnvError, RlmeshError
+from rlmesh.errors import (
+    AuthenticationError,
+    EndpointUnreachableError,
+    RemoteEnvError,
+    RlmeshError,
+)
 from rlmesh.security import ANYBODY, Credentials, Token
+from rlmesh.server.sessions.session import Session
 from rlmesh.server.sessions.watching import MOST_FRAME_BYTES, MOST_VIEWERS
 from rlmesh_api.v1 import env_service_pb2
 from support.models import OfOne, observation, working
@@ -198,6 +204,40 @@ def test_an_isolated_environment_is_watched_too_and_its_worker_answers_again_aft
             assert env.step(0)[2]
 
 
+def test_an_image_that_is_asked_for_again_before_it_was_kept_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    between_calls = Session.between_calls
+
+    def noted(session: Session, work: Any, name: str) -> bool:
+        asked.append(name)
+        return between_calls(session, work, name)
+
+    with serving(Camera()) as server, rlmesh.RemoteEnv[Any, Any](server.address) as env:
+        env.reset(seed=0)
+        env.step(0)
+        [session] = server._life._manager.sessions()
+        release = threading.Event()
+
+        def hold() -> None:
+            release.wait(SECONDS)
+
+        session.between_calls(hold, "test")
+        monkeypatch.setattr(Session, "between_calls", noted)
+        with watched(server.address) as shown:
+            next(shown)
+            wait_until(lambda: asked.count("watch") >= 2)
+            release.set()
+            # After all that was asked for.
+            done = threading.Event()
+            between_calls(session, done.set, "test")
+            assert done.wait(SECONDS)
+            assert session.watch is not None
+            [(_, pixels)] = session.watch.images(0)
+            assert pixels[0] == 1
+
+
 @pytest.mark.parametrize("transport", ["shm", "grpc"])
 def test_render_is_called_where_a_viewer_asks_for_it_and_on_the_environments_thread(
     transport: Any,
@@ -318,3 +358,15 @@ def test_of_a_model_the_calls_are_shown() -> None:
         [cost] = [cost for cost in session.calls if cost.call == "predict"]
         assert (cost.count, cost.batch_sizes) == (1, 1)
         assert not session.HasField("episode")
+
+
+def test_who_asks_on_a_watcher_that_is_closed_reads_so() -> None:
+    with serving(Camera()) as server:
+        for asked_before in (False, True):
+            watcher = EndpointWatcher(server.address, ANYBODY)
+            if asked_before:
+                watcher.status()
+            watcher.close()
+            for ask in (watcher.status, watcher.contracts):
+                with pytest.raises(EndpointUnreachableError, match="is not watched any more"):
+                    ask()
