@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from rlmesh.envs.frames import frame_of
 from rlmesh.envs.raised import stack_text
 from rlmesh.processes.control import ControlMessage, read_message, write_message
 from rlmesh_api.v1 import env_service_pb2
@@ -99,7 +100,5 @@ class StatusThread:
 
     def stack(self) -> str:
         """Where the main thread is, the innermost frame last."""
-        # Documented, and the only way.
-        frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # as said
-        frame = frames.get(self._env_thread_id)
+        frame = frame_of(self._env_thread_id)
         return "" if frame is None else stack_text(frame)

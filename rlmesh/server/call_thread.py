@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from rlmesh.envs.forks import EndsInChild
+from rlmesh.envs.frames import frame_of
 from rlmesh.server.failures import CallFailedError, stack_text
 from rlmesh.server.sessions.endpoint import Call, RunningCall, Source, ThreadStoppedError
 from rlmesh_api.v1 import session_pb2
@@ -253,7 +253,5 @@ class CallThread:
         thread_id = self._thread_id
         if thread_id is None or self._running is None:
             return ""
-        # Documented, and the only way.
-        frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # as said
-        frame = frames.get(thread_id)
+        frame = frame_of(thread_id)
         return stack_text(frame) if frame is not None else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 import rlmesh
 from rlmesh.client import reconnect
+from rlmesh.envs.frames import frame_of
 from rlmesh.errors import (
     CallTimeoutError,
     ConnectionLostError,
@@ -154,7 +154,7 @@ def test_a_deadline_that_passes_while_a_client_reconnects_keeps_the_session() ->
 
 
 def is_reconnecting(thread: threading.Thread) -> bool:
-    frame = sys._current_frames().get(thread.ident or 0)
+    frame = frame_of(thread.ident or 0)
     while frame is not None:
         if frame.f_code is reconnect.Reconnect._attempts.__code__:
             return True

@@ -7,7 +7,6 @@ import functools
 import os
 import socket
 import ssl
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Generic, TypeVar
 
 import trustme
 
+from rlmesh.envs.frames import frame_of
 from rlmesh.security import ClientTLS, ServerTLS
 from rlmesh.transports.pipe import Pipe
 from rlmesh.transports.shm.pipe import SegmentLayout, ShmPipe
@@ -169,7 +169,7 @@ def wait_until_in(thread: threading.Thread, name: str) -> None:
     """Returns as soon as a thread is in a function of that name; arguments as above."""
     deadline = soon()
     while time.monotonic() < deadline:
-        frame = sys._current_frames().get(thread.ident or 0)
+        frame = frame_of(thread.ident or 0)
         # It may be in what that function calls.
         while frame is not None:
             if frame.f_code.co_name == name:

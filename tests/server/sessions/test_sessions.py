@@ -12,6 +12,7 @@ import pytest
 from gymnasium import spaces
 
 import rlmesh
+from rlmesh.envs.frames import frame_of
 from rlmesh.errors import (
     ArgumentTypeError,
     EndpointBusyError,
@@ -335,9 +336,7 @@ def _wait_until_queued(count: int) -> None:
 
 
 def _waits_for_place(thread: threading.Thread) -> bool:
-    import sys
-
-    frame = sys._current_frames().get(thread.ident or 0)
+    frame = frame_of(thread.ident or 0)
     while frame is not None:
         if frame.f_code.co_name == "take" and frame.f_code.co_filename.endswith("admission.py"):
             return True
