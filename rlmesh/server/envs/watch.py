@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from math import inf
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -70,7 +72,7 @@ class EnvWatch:
 
     `note` runs on the slot's thread, `want` and `describe` on those of viewers, `note_kept` on
     either. The slot's thread replaces what viewers read, and changes none of it; a viewer replaces
-    `_wanted` and `work`.
+    `_wanted`, `_until` and `work`.
 
     Args:
         form: How the results of steps stand in messages.
@@ -98,13 +100,15 @@ class EnvWatch:
         self._num_envs = num_envs
         self._read_answer = form.read_answer
         self._images = _images_of(observation.leaves)
-        self._episodes: _Episodes = (
-            _Episode() if num_envs is None else _VectorEpisodes(num_envs, mode)
-        )
+        self._mode = mode
+        self._episodes: _Episodes = self._unknown_episodes()
         self._steps = 0
         self._seen = False
         # Of which sub-environments the images of the next call are kept.
         self._wanted: frozenset[int] = frozenset()
+        # Until when calls are followed, and whether one came later.
+        self._until = inf
+        self._missed = False
         self._kept: dict[int, list[bytes]] = {}
         self._broken = False
 
@@ -117,7 +121,11 @@ class EnvWatch:
         self, sequence: int, outbox: Outbox, start: int, end: int, request: Request | None = None
     ) -> None:
         """A call has been executed, and its answer written; see `SessionWatch`."""
-        if not self._broken:
+        if monotonic() > self._until:
+            self.sequence, self.has_newest, self._missed = sequence, False, True
+        elif not self._broken:
+            if self._missed:
+                self._missed, self._episodes = False, self._unknown_episodes()
             try:
                 self._note(sequence, outbox.reserve(end, end), start, end, request)
             except Exception:  # noqa: BLE001 - whoever watches never disturbs the session
@@ -145,8 +153,9 @@ class EnvWatch:
                 self._keep_images(found.step_many.steps[-1].observation, 0)
         self.sequence, self.has_newest = sequence, True
 
-    def want(self, env_indices: frozenset[int]) -> None:
-        """Has the images of the next call kept, of these sub-environments. Any thread may."""
+    def want(self, env_indices: frozenset[int], until: float) -> None:
+        """Has the images of the next call kept; see `SessionWatch`."""
+        self._until = until
         last = (self._num_envs or 1) - 1
         self._wanted = frozenset(min(index, last) for index in env_indices)
 
@@ -165,6 +174,12 @@ class EnvWatch:
             (env_service_pb2.WatchedImage(path=image.path, shape=image.shape), pixels)
             for image, pixels in zip(self._images, kept, strict=False)
         ]
+
+    def _unknown_episodes(self) -> _Episodes:
+        """Follows episodes of which nothing is known yet."""
+        if self._num_envs is None:
+            return _Episode()
+        return _VectorEpisodes(self._num_envs, self._mode)
 
     def _work(self) -> None:
         work, self.work = self.work, None

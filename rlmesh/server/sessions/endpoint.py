@@ -299,8 +299,14 @@ class SessionWatch(Protocol):
         """
         ...
 
-    def want(self, env_indices: frozenset[int]) -> None:
-        """Has the images of the next call kept, of these sub-environments. Any thread may."""
+    def want(self, env_indices: frozenset[int], until: float) -> None:
+        """Has the images of the next call kept, of these sub-environments. Any thread may.
+
+        Args:
+            env_indices: The sub-environments.
+            until: Until when calls are followed, on the monotonic clock. Who wants nothing until
+                then takes nothing, and costs the session nothing.
+        """
         ...
 
     def describe(self, session: env_service_pb2.WatchedSession, env_index: int) -> None:

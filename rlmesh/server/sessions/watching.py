@@ -22,6 +22,8 @@ _log = logging.getLogger("rlmesh.server")
 _USUAL_RATE = 30.0
 _LEAST_RATE = 0.1
 _MOST_RATE = 60.0
+# For how many seconds calls are followed at least for a viewer who takes nothing meanwhile.
+_LEAST_FOLLOWED = 5.0
 MOST_VIEWERS = 16
 """How many viewers a server has at once; each holds a thread."""
 MOST_FRAME_BYTES = 24 << 20
@@ -180,6 +182,7 @@ class Watching:
     def _look(self, viewer: _Viewer, now: float) -> bytes:
         """Looks at every session. With the lock held."""
         indices = frozenset(each.env_index for each in self._viewers)
+        until = now + max(_LEAST_FOLLOWED, 4 * max(each.period for each in self._viewers))
         periods = [each.render_period for each in self._viewers if each.render_period is not None]
         parts: list[bytes] = []
         followed: dict[str, _Followed] = {}
@@ -210,7 +213,7 @@ class Watching:
             watch.describe(shown, viewer.env_index)
             known = self._followed.get(session.id) or _Followed()
             followed[session.id] = known
-            watch.want(indices)
+            watch.want(indices, until)
             self._refresh(session, watch, known)
             if periods and backend.renders:
                 self._render(session, backend, watch, known, now, min(periods))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Generator, Iterator
 from functools import partial
@@ -22,6 +23,7 @@ from rlmesh.errors import (
     RlmeshError,
 )
 from rlmesh.security import ANYBODY, Credentials, Token
+from rlmesh.server.sessions import watching
 from rlmesh.server.sessions.session import Session
 from rlmesh.server.sessions.watching import MOST_FRAME_BYTES, MOST_VIEWERS
 from rlmesh_api.v1 import env_service_pb2
@@ -323,6 +325,39 @@ def test_a_viewer_that_reads_nothing_stops_nobody() -> None:
             env.reset()
             env.step(0)
         until(shown, lambda session: session.steps == 200)
+
+
+def test_while_a_viewer_takes_nothing_no_call_is_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "_LEAST_FOLLOWED", 0.2)
+    # More than the network keeps of what nobody takes.
+    monkeypatch.setattr(sys.modules[__name__], "SIDE", 512)
+    with (
+        serving(Camera()) as server,
+        rlmesh.RemoteEnv[Any, Any](server.address) as env,
+        watched(server.address) as shown,
+    ):
+        env.reset(seed=0)
+        next(shown)
+        [session] = server._life._manager.sessions()
+
+        def passed_over() -> bool:
+            env.reset()
+            env.step(0)
+            watch: Any = session.watch
+            return bool(watch._missed)
+
+        wait_until(passed_over)
+        monkeypatch.setattr(watching, "_LEAST_FOLLOWED", SECONDS)
+        env.step(0)
+        env.step(0)
+        # What it takes again is the newest, of an episode whose return nobody knows.
+        until(shown, lambda session: pixel(session) == 3)
+        env.step(0)
+        found = until(shown, lambda session: pixel(session) == 4)
+        assert found.episode.partial
+        assert (found.episode.length, found.episode.reward) == (1, 2.0)
 
 
 def test_a_viewer_too_many_is_refused() -> None:
