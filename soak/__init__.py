@@ -11,4 +11,5 @@ notes the memory, the threads and the descriptors of both processes.
     sampling     what a process holds
     results      what came out, and whether it is flat
     report, plot, publishing   a run in words, as a plot, and in the documentation
+    watching     another run: a page that a browser shows for an hour, with `watched`, what came out
 """

@@ -1,17 +1,22 @@
-"""The other process: an endpoint of one environment, and one of several."""
+"""The other process: an endpoint of one environment, and one of several; or one with a page."""
 
 from __future__ import annotations
 
 import os
 import threading
+from typing import Any
 
 import gymnasium
 from gymnasium.vector import SyncVectorEnv
 
 import rlmesh
+from benchmarks.environments import Camera
 from benchmarks.peer import Announce
 
 ID, TRANSPORTS = "CartPole-v1", 4
+
+# The steps of an episode of the environment that is watched.
+_WATCHED_STEPS = 500
 
 
 def single() -> gymnasium.Env[object, object]:
@@ -34,4 +39,12 @@ def serve(announce: Announce) -> None:
         rlmesh.EnvServer(vector(), direct=direct, options=options) as several,
     ):
         announce(f"{os.getpid()} {one.address} {several.address}")
+        threading.Event().wait()
+
+
+def serve_watched(announce: Announce) -> None:
+    """Serves camera images and their page until ended; prints its id, the address and the URL."""
+    env: Any = gymnasium.wrappers.TimeLimit(Camera(480, 640), _WATCHED_STEPS)
+    with rlmesh.EnvServer(env, view="127.0.0.1:0") as server:
+        announce(f"{os.getpid()} {server.address} {server.view_url}")
         threading.Event().wait()

@@ -11,6 +11,7 @@ from benchmarks.machine import Machine
 from soak import legs, publishing, serving
 from soak.results import Counts, Run
 from soak.sampling import Sample
+from soak.watched import Watched
 from support.serving import serving as served
 
 ROUNDS = 100
@@ -52,6 +53,18 @@ def test_the_numbers_of_the_page_are_those_of_the_raw_results() -> None:
     assert publishing.page(published) == publishing.PAGE.read_text()
     assert grown(published) == []
     assert published.counts.steps >= 1_000_000
+
+
+def test_the_numbers_of_an_hour_of_watching_are_those_of_the_raw_results_and_flat() -> None:
+    text = publishing.WATCHED.read_text()
+    published = Watched.from_json(text)
+    assert published.to_json() == text
+    assert publishing.page_watched(published) == publishing.PAGE.read_text()
+    assert published.minutes >= 60
+    for name in published.samples[0]:
+        # The first quarter is that in which buffers and caches are filled.
+        _, second, _, last = published.quarters(name)
+        assert last < 1.05 * second, name
 
 
 @pytest.mark.parametrize(("transport", "vector"), [("shm", True), ("grpc", False)])
