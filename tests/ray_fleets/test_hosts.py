@@ -31,7 +31,7 @@ SOON = 40.0
 RAY = ("env", "RAY_AUTH_MODE=token", f"RAY_AUTH_TOKEN={secrets.token_hex(32)}")
 
 _DRIVER = """
-import dataclasses, json, sys
+import dataclasses, json, sys, time
 import ray, rlmesh, rlmesh.ray
 from rlmesh.errors import InvalidCredentialsError
 from support.fleets import ID, SHARE, step_until_replaced
@@ -57,6 +57,9 @@ try:
     rlmesh.ray.Fleet(ID, **arguments)
 except InvalidCredentialsError as error:
     refusal = str(error)
+# What it had placed is still ending, and two nodes are spread over evenly only where both are free.
+while not ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"] == 8:
+    time.sleep(0.05)
 fleet = rlmesh.ray.Fleet(
     ID,
     tls=rlmesh.ClientTLS(ca=f"{folder}/ca.pem", server_name="envs.internal"),
